@@ -1,0 +1,1 @@
+//! What every environment yields: endpoints to send to and to read from.

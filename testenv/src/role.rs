@@ -1,0 +1,29 @@
+//! The roles that this executable plays as a child process or in an image: `assay serve ROLE`.
+//!
+//! A role takes its whole configuration from environment variables, binds port 0 where it listens, prints
+//! `ready PORT` on stdout once it can serve, and writes its log to stderr.
+
+use std::process::ExitCode;
+
+use crate::{clickhouse, embedded, pipeline};
+
+/// The names that `assay serve` accepts.
+pub const ROLES: [&str; 5] = ["guard", "launch", "clickhouse", "capture", "ingester"];
+
+/// Plays `role` until it is told to end; `arguments` are what followed the role on the command line.
+///
+/// Called before any runtime or thread exists: the guard must stay single-threaded.
+pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
+    match role {
+        "guard" => embedded::guard::serve(),
+        "launch" => embedded::guard::launch(arguments),
+        "clickhouse" => clickhouse::serve(),
+        "capture" => pipeline::capture::serve(),
+        "ingester" => pipeline::ingester::serve(),
+        _ => {
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "assay serve: no role `{role}`; the roles are {}", ROLES.join(", "));
+            ExitCode::from(64)
+        }
+    }
+}
