@@ -1,0 +1,38 @@
+//! An event as the generator means it, before any wire form, and the door through which the judges ask for it.
+
+use serde_json::{Map, Value};
+
+use crate::identity::{EventId, StreamId};
+
+/// JSON properties, in the order of their keys.
+pub type Properties = Map<String, Value>;
+
+/// One event of the workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Which event this is; its UUID goes with it.
+    pub id: EventId,
+    /// The event's name, such as `$pageview`.
+    pub name: String,
+    /// Whom it is sent for.
+    pub distinct_id: String,
+    /// When it happened, in microseconds from the start of its traffic, on a clock that is right. Negative before it.
+    pub occurred_micros: i64,
+    /// What it holds, the marker property included.
+    pub properties: Properties,
+    /// Every distinct id that the workload ever joins to this person, `distinct_id` among them. One alone means that no
+    /// merge touches the person.
+    pub ids_of_person: Vec<String>,
+}
+
+/// Answers what the traffic held: the workload that made it, or a recording.
+pub trait EventSource {
+    /// The streams there are.
+    fn streams(&self) -> Vec<StreamId>;
+
+    /// How many events are planned in `stream`: their sequence numbers are 0 to one below. 0 for an unknown stream.
+    fn planned(&self, stream: StreamId) -> u64;
+
+    /// The event, or `None` if it was never planned.
+    fn event(&self, stream: StreamId, seq: u64) -> Option<Event>;
+}

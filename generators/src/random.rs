@@ -1,0 +1,189 @@
+//! (seed, stream, index, purpose) → random values, the same on every machine and for ever.
+//!
+//! The algorithm is pinned: `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
+//! OOPSLA 2014), keyed by chaining its finaliser over the four words. Logarithms and cosines come from `libm`, whose
+//! results do not depend on the machine. Library generators may change between versions and are not used here.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::StreamId;
+
+const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// `SplitMix64`'s finaliser: a bijection of 64-bit words whose output bits all depend on all input bits.
+pub const fn mix(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+/// What a value is drawn for. Values for different purposes are independent of each other.
+///
+/// The numbers are part of the workload: never renumber, only add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Purpose {
+    /// Which person an event belongs to.
+    Person = 1,
+    /// Whether and when a person identifies.
+    Identify = 2,
+    /// What an event is and holds.
+    Content = 3,
+    /// Whether and by how much an event is backdated.
+    Backdated = 4,
+    /// The order within a shuffle window.
+    Shuffle = 5,
+    /// Which events are sent again.
+    Resend = 6,
+    /// A client's clock skew.
+    ClockSkew = 7,
+    /// How many events a request holds.
+    BatchSize = 8,
+}
+
+/// A stream of random values.
+#[derive(Debug, Clone)]
+pub struct Random {
+    state: u64,
+}
+
+impl Random {
+    /// The values for one index of one stream and one purpose.
+    pub const fn new(seed: u64, stream: StreamId, index: u64, purpose: Purpose) -> Self {
+        let keyed = mix(seed.wrapping_add(GAMMA));
+        let keyed = mix(keyed ^ (((stream.0 as u64) << 32) | purpose as u64));
+        Self { state: mix(keyed.wrapping_add(index.wrapping_mul(GAMMA))) }
+    }
+
+    /// The next 64 random bits.
+    pub const fn bits(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(GAMMA);
+        mix(self.state)
+    }
+
+    /// A whole number below `bound`, which must not be 0 (0 gives 0). The bias is below `bound` / 2^64.
+    pub const fn below(&mut self, bound: u64) -> u64 {
+        ((self.bits() as u128 * bound as u128) >> 64) as u64
+    }
+
+    /// A number in [0, 1), with 53 random bits.
+    pub const fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// True with probability `share`.
+    pub const fn chance(&mut self, share: Share) -> bool {
+        self.unit() < share.0
+    }
+
+    /// One of `items`; `None` when there are none.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        items.get(self.below(items.len() as u64) as usize)
+    }
+
+    /// A value of the standard normal distribution (Box and Muller, 1958).
+    pub fn normal(&mut self) -> f64 {
+        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.unit()));
+        radius * libm::cos(std::f64::consts::TAU * self.unit())
+    }
+
+    /// A value of `distribution`, in microseconds, negative where the distribution allows it.
+    pub fn offset_micros(&mut self, distribution: Distribution) -> i64 {
+        let micros = |duration: Duration| duration.as_micros() as f64;
+        let value = match distribution {
+            Distribution::Constant { value } => micros(value),
+            Distribution::Uniform { from, to } => micros(from) + self.unit() * (micros(to) - micros(from)),
+            Distribution::Exponential { mean } => -micros(mean) * libm::log(1.0 - self.unit()),
+            Distribution::Normal { mean, deviation } => micros(mean) + micros(deviation) * self.normal(),
+        };
+        libm::round(value) as i64
+    }
+}
+
+/// A share of something, between 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
+pub struct Share(f64);
+
+impl Share {
+    /// `None` unless `fraction` lies between 0 and 1.
+    pub fn new(fraction: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&fraction).then_some(Self(fraction))
+    }
+
+    /// The fraction, between 0 and 1.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// How a duration is distributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "shape", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Distribution {
+    /// Always the same.
+    Constant {
+        /// The value.
+        value: Duration,
+    },
+    /// Every value of a range alike.
+    Uniform {
+        /// The least.
+        from: Duration,
+        /// The greatest.
+        to: Duration,
+    },
+    /// Exponential: mostly short, sometimes long.
+    Exponential {
+        /// The mean.
+        mean: Duration,
+    },
+    /// Normal: on both sides of the mean.
+    Normal {
+        /// The mean.
+        mean: Duration,
+        /// The standard deviation.
+        deviation: Duration,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: StreamId = StreamId(0);
+
+    /// First outputs of `SplitMix64` from state 0, as published with Vigna's reference implementation.
+    #[test]
+    fn the_algorithm_is_splitmix64() {
+        let mut random = Random { state: 0 };
+        assert_eq!(random.bits(), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(random.bits(), 0x6e78_9e6a_a1b9_65f4);
+        assert_eq!(random.bits(), 0x06c4_5d18_8009_454f);
+    }
+
+    #[test]
+    fn values_are_pinned_and_purposes_differ() {
+        let first = |index, purpose| Random::new(42, STREAM, index, purpose).bits();
+        assert_eq!(first(0, Purpose::Person), first(0, Purpose::Person));
+        assert_ne!(first(0, Purpose::Person), first(0, Purpose::Content));
+        assert_ne!(first(0, Purpose::Person), first(1, Purpose::Person));
+        insta::assert_snapshot!(format!("{:016x} {:016x}", first(0, Purpose::Person), first(7, Purpose::Shuffle)));
+    }
+
+    #[test]
+    fn means_are_as_asked() {
+        let mean_of = |distribution| {
+            let sum: i64 = (0..20_000)
+                .map(|index| Random::new(1, STREAM, index, Purpose::Backdated).offset_micros(distribution))
+                .sum();
+            sum as f64 / 20_000.0
+        };
+        let second = Duration::from_secs(1);
+        assert!((mean_of(Distribution::Constant { value: second }) - 1e6).abs() < 1e-6);
+        assert!((mean_of(Distribution::Exponential { mean: second }) - 1e6).abs() < 3e4);
+        assert!((mean_of(Distribution::Uniform { from: Duration::ZERO, to: second }) - 5e5).abs() < 1e4);
+        assert!(mean_of(Distribution::Normal { mean: Duration::ZERO, deviation: second }).abs() < 3e4);
+    }
+}

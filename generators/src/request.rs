@@ -1,0 +1,165 @@
+//! Which events go into which request: a pure function of the request's index.
+//!
+//! Request `n` of a stream holds the next positions of the sending order, and after them what its client sends again
+//! from its request before. A request is due when the last of its own events is.
+
+use std::{collections::VecDeque, ops::Range, time::Duration};
+
+use crate::{
+    clock::RunStart,
+    event::{Event, EventSource},
+    identity::StreamId,
+    random::{Purpose, Random},
+    workload::Workload,
+};
+
+/// A request before it has bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Its stream.
+    pub stream: StreamId,
+    /// Its number in the stream, from 0.
+    pub index: u64,
+    /// The positions of the sending order that it holds.
+    pub positions: Range<u64>,
+    /// The positions among which those to be sent again are picked; empty in a client's first request.
+    pub resends: Range<u64>,
+}
+
+impl Request {
+    /// Which of the stream's clients sends it.
+    pub fn client(&self, workload: &Workload) -> u64 {
+        workload.traffic(self.stream).map_or(0, |traffic| self.index % traffic.clients.max(1))
+    }
+
+    /// When it is due, from the start of the traffic.
+    pub fn due(&self, workload: &Workload) -> Duration {
+        let last = self.positions.end.saturating_sub(1);
+        workload.traffic(self.stream).map_or(Duration::ZERO, |traffic| traffic.arrival.due(last))
+    }
+
+    /// What the client's clock says about the request and its events.
+    pub fn clock(&self, workload: &Workload, started_at: RunStart) -> ClientClock {
+        let skew = workload.clock_skew_micros(self.stream, self.client(workload));
+        let origin_micros = started_at.unix_micros() + skew;
+        let sent_at_ms = (origin_micros + self.due(workload).as_micros() as i64).div_euclid(1_000);
+        ClientClock { origin_micros, sent_at_ms }
+    }
+
+    /// The sequence numbers of its events in their order, and whether each is sent for the second time.
+    pub fn seqs<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = (u64, bool)> + 'a {
+        let first = self.positions.clone().map(|position| (workload.seq_at(self.stream, position), false));
+        let second = self
+            .resends
+            .clone()
+            .map(|position| workload.seq_at(self.stream, position))
+            .filter(|&seq| workload.is_resent(self.stream, seq))
+            .map(|seq| (seq, true));
+        first.chain(second)
+    }
+
+    /// Its events in their order.
+    pub fn events<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = Event> + 'a {
+        self.seqs(workload).filter_map(|(seq, _)| workload.event(self.stream, seq))
+    }
+}
+
+/// A client's clock in one request, skew included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientClock {
+    origin_micros: i64,
+    /// What the request says in `sent_at`, in milliseconds since 1970: its intended moment, so that the bytes are a pure
+    /// function of the index.
+    pub sent_at_ms: i64,
+}
+
+impl ClientClock {
+    /// What the event says in `timestamp`, in milliseconds since 1970.
+    pub const fn timestamp_ms(self, event: &Event) -> i64 {
+        (self.origin_micros + event.occurred_micros).div_euclid(1_000)
+    }
+}
+
+/// All requests of one stream, in order.
+#[derive(Debug)]
+pub struct Requests<'a> {
+    workload: &'a Workload,
+    stream: StreamId,
+    index: u64,
+    position: u64,
+    /// What each client sent last, the client whose turn is next in front.
+    sent: VecDeque<Range<u64>>,
+}
+
+impl<'a> Requests<'a> {
+    /// The requests of `stream`.
+    pub const fn new(workload: &'a Workload, stream: StreamId) -> Self {
+        Self { workload, stream, index: 0, position: 0, sent: VecDeque::new() }
+    }
+}
+
+impl Iterator for Requests<'_> {
+    type Item = Request;
+
+    fn next(&mut self) -> Option<Request> {
+        let traffic = self.workload.traffic(self.stream)?;
+        if self.position >= traffic.events {
+            return None;
+        }
+        let (least, most) = traffic.batch;
+        let mut random = Random::new(self.workload.plan().seed, self.stream, self.index, Purpose::BatchSize);
+        let size = (least + random.below(most.saturating_sub(least) + 1)).max(1);
+        let positions = self.position..traffic.events.min(self.position + size);
+        let resends =
+            if self.sent.len() as u64 >= traffic.clients.max(1) { self.sent.pop_front() } else { None }.unwrap_or(0..0);
+        self.sent.push_back(positions.clone());
+        let request = Request { stream: self.stream, index: self.index, positions, resends };
+        self.index += 1;
+        self.position = request.positions.end;
+        Some(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::workload::tests::small;
+
+    #[test]
+    fn requests_hold_each_event_once_and_the_chosen_ones_twice() {
+        let workload = small();
+        let requests: Vec<_> = Requests::new(&workload, StreamId(0)).collect();
+        let mut times = HashMap::<u64, u32>::new();
+        for request in &requests {
+            assert!((1..=20).contains(&(request.positions.end - request.positions.start)));
+            request.seqs(&workload).for_each(|(seq, _)| *times.entry(seq).or_default() += 1);
+        }
+        assert_eq!(times.len(), 5_000);
+        let last_turn = &requests[requests.len() - 4..];
+        for (seq, times) in times {
+            let is_last = last_turn.iter().any(|request| request.seqs(&workload).any(|(last, _)| last == seq));
+            let expected = if workload.is_resent(StreamId(0), seq) { 2 } else { 1 };
+            // A client's last request is followed by none that could repeat from it.
+            assert!(times == expected || (is_last && times == 1), "event {seq} was sent {times} times");
+        }
+    }
+
+    #[test]
+    fn a_second_sending_is_by_the_same_client_later() {
+        let workload = small();
+        let mut first = HashMap::<u64, Request>::new();
+        for request in Requests::new(&workload, StreamId(0)) {
+            for (seq, again) in request.seqs(&workload) {
+                if again {
+                    let before = &first[&seq];
+                    assert_eq!(before.client(&workload), request.client(&workload));
+                    assert!(before.due(&workload) <= request.due(&workload));
+                } else {
+                    first.insert(seq, request.clone());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The workload: a pure function (seed, stream, seq) → event.
+//!
+//! The plan and the persona table are all that it needs, and both are kept in the run's manifest. Whatever changes the
+//! events that a plan makes must raise [`WORKLOAD_VERSION`].
+
+mod content;
+mod person;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::{Event, EventSource},
+    identity::{EventId, MARKER_PROPERTY, RunId, StreamId},
+    permutation::Permutation,
+    persona::PersonaTable,
+    random::{Distribution, Purpose, Random, Share},
+    schedule::Arrival,
+};
+
+/// The generation of the rules in this folder; a stored run names the one that it was made with.
+pub const WORKLOAD_VERSION: u32 = 1;
+
+/// Everything that decides what is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The version of the rules.
+    pub workload_version: u32,
+    /// The run.
+    pub run: RunId,
+    /// Chooses all random values.
+    pub seed: u64,
+    /// The streams, by their number.
+    pub traffic: Vec<Traffic>,
+}
+
+/// One stream of events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Its name in the scenario.
+    pub name: String,
+    /// How many events.
+    pub events: u64,
+    /// When they are due.
+    pub arrival: Arrival,
+    /// The least and the greatest number of events in a request.
+    pub batch: (u64, u64),
+    /// Where requests go and in what form.
+    pub endpoint: Endpoint,
+    /// Whether bodies are compressed.
+    pub compression: Compression,
+    /// The project's token.
+    pub token: String,
+    /// The team that the token belongs to, in which rows must appear.
+    pub team: i64,
+    /// Whom the events are about.
+    pub persons: Persons,
+    /// How the order and the clocks are disturbed.
+    pub disorder: Disorder,
+    /// How many SDK instances share the requests, in turn; each has a clock of its own.
+    pub clients: u64,
+}
+
+/// An endpoint of the capture API (ingestion contract 1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// `/batch/`: an object with the token, `sent_at` and a list.
+    Batch,
+    /// `/e/`: a list of events, or one alone.
+    E,
+    /// `/capture/`: one event.
+    Capture,
+    /// `/i/v0/e/`: a list of events, or one alone.
+    IV0E,
+}
+
+/// How a request's body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// gzip, told by its magic bytes.
+    Gzip,
+}
+
+/// The people of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Persons {
+    /// How many, at least 1.
+    pub count: u64,
+    /// Which share starts anonymous and identifies on the way.
+    pub identify: Share,
+}
+
+/// How a stream differs from an orderly one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Disorder {
+    /// Which share of events happened earlier than their place says.
+    pub backdated: Share,
+    /// By how much.
+    pub backdated_by: Distribution,
+    /// Within which window the order of sending is random; zero keeps it.
+    pub shuffle: Duration,
+    /// Which share of events is sent a second time, unchanged, in a later request of the same client.
+    pub resend: Share,
+    /// How far clients' clocks are off.
+    pub clock_skew: Distribution,
+}
+
+/// The workload of a run.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    plan: Plan,
+    personas: PersonaTable,
+}
+
+impl Workload {
+    /// The workload that `plan` and `personas` make.
+    pub const fn new(plan: Plan, personas: PersonaTable) -> Self {
+        Self { plan, personas }
+    }
+
+    /// The plan behind it.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The plan of one stream.
+    pub fn traffic(&self, stream: StreamId) -> Option<&Traffic> {
+        self.plan.traffic.get(usize::from(stream.0))
+    }
+
+    /// Which event is sent at `position` of the stream's sending order.
+    pub fn seq_at(&self, stream: StreamId, position: u64) -> u64 {
+        let Some(traffic) = self.traffic(stream) else { return position };
+        if traffic.disorder.shuffle.is_zero() {
+            return position;
+        }
+        let window = traffic.arrival.events_in(traffic.disorder.shuffle);
+        let (block, start) = (position / window, position / window * window);
+        let key = Random::new(self.plan.seed, stream, block, Purpose::Shuffle).bits();
+        start + Permutation::new(key, window.min(traffic.events.saturating_sub(start))).apply(position - start)
+    }
+
+    /// Whether the event is sent a second time.
+    pub fn is_resent(&self, stream: StreamId, seq: u64) -> bool {
+        self.traffic(stream).is_some_and(|traffic| {
+            Random::new(self.plan.seed, stream, seq, Purpose::Resend).chance(traffic.disorder.resend)
+        })
+    }
+
+    /// By how many microseconds the clock of `client` is ahead.
+    pub fn clock_skew_micros(&self, stream: StreamId, client: u64) -> i64 {
+        self.traffic(stream).map_or(0, |traffic| {
+            Random::new(self.plan.seed, stream, client, Purpose::ClockSkew).offset_micros(traffic.disorder.clock_skew)
+        })
+    }
+
+    fn occurred_micros(&self, traffic: &Traffic, stream: StreamId, seq: u64) -> i64 {
+        let due = traffic.arrival.due(seq).as_micros() as i64;
+        // A shuffled event may be sent up to a window before its turn: it must have happened by then.
+        let shuffle = traffic.disorder.shuffle.as_micros() as i64;
+        let mut random = Random::new(self.plan.seed, stream, seq, Purpose::Backdated);
+        let backdated = if random.chance(traffic.disorder.backdated) {
+            random.offset_micros(traffic.disorder.backdated_by)
+        } else {
+            0
+        };
+        // Clients write milliseconds.
+        (due - shuffle - backdated).div_euclid(1_000) * 1_000
+    }
+}
+
+impl EventSource for Workload {
+    fn streams(&self) -> Vec<StreamId> {
+        (0..self.plan.traffic.len()).map(|index| StreamId(index as u16)).collect()
+    }
+
+    fn planned(&self, stream: StreamId) -> u64 {
+        self.traffic(stream).map_or(0, |traffic| traffic.events)
+    }
+
+    fn event(&self, stream: StreamId, seq: u64) -> Option<Event> {
+        let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
+        let id = EventId { run: self.plan.run, stream, seq };
+        let role = person::role(self.plan.seed, self.plan.run, stream, traffic.persons, seq);
+        let persona = self.personas.of(role.person)?;
+        let mut random = Random::new(self.plan.seed, stream, seq, Purpose::Content);
+        let (name, mut properties) = content::of(&mut random, persona, &role);
+        properties.insert(MARKER_PROPERTY.to_owned(), id.to_string().into());
+        Some(Event {
+            id,
+            name,
+            distinct_id: role.distinct_id,
+            occurred_micros: self.occurred_micros(traffic, stream, seq),
+            properties,
+            ids_of_person: role.ids_of_person,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use super::*;
+    use crate::schedule::Rate;
+
+    /// A small workload with every kind of disorder.
+    pub(crate) fn small() -> Workload {
+        let plan = Plan {
+            workload_version: WORKLOAD_VERSION,
+            run: RunId::new(7),
+            seed: 42,
+            traffic: vec![Traffic {
+                name: "app".into(),
+                events: 5_000,
+                arrival: Arrival::Constant { rate: Rate::new(1_000, Duration::from_secs(1)).unwrap() },
+                batch: (1, 20),
+                endpoint: Endpoint::Batch,
+                compression: Compression::None,
+                token: "phc_test".into(),
+                team: 1,
+                persons: Persons { count: 400, identify: Share::new(0.25).unwrap() },
+                disorder: Disorder {
+                    backdated: Share::new(0.05).unwrap(),
+                    backdated_by: Distribution::Exponential { mean: Duration::from_secs(30) },
+                    shuffle: Duration::from_secs(2),
+                    resend: Share::new(0.02).unwrap(),
+                    clock_skew: Distribution::Normal { mean: Duration::ZERO, deviation: Duration::from_secs(2) },
+                },
+                clients: 4,
+            }],
+        };
+        let personas = PersonaTable::make(plan.seed, 16);
+        Workload::new(plan, personas)
+    }
+
+    const STREAM: StreamId = StreamId(0);
+
+    fn events(workload: &Workload) -> Vec<Event> {
+        (0..workload.planned(STREAM)).filter_map(|seq| workload.event(STREAM, seq)).collect()
+    }
+
+    #[test]
+    fn it_is_a_pure_function() {
+        let (workload, again) = (small(), small());
+        assert_eq!(workload.event(STREAM, 17), again.event(STREAM, 17));
+        assert_ne!(workload.event(STREAM, 17), workload.event(STREAM, 18));
+        assert_eq!(workload.event(STREAM, 5_000), None);
+        assert_eq!(workload.event(StreamId(1), 0), None);
+    }
+
+    #[test]
+    fn the_sending_order_holds_each_event_once_and_is_shuffled_only_within_the_window() {
+        let workload = small();
+        let order: Vec<u64> = (0..5_000).map(|position| workload.seq_at(STREAM, position)).collect();
+        assert_eq!(order.iter().collect::<HashSet<_>>().len(), 5_000);
+        assert!(order.iter().enumerate().all(|(position, seq)| (position as u64).abs_diff(*seq) < 2_000));
+        assert!(order.iter().enumerate().filter(|(position, seq)| *position as u64 != **seq).count() > 4_900);
+    }
+
+    #[test]
+    fn no_event_happens_after_it_is_sent() {
+        let workload = small();
+        let arrival = workload.traffic(STREAM).unwrap().arrival;
+        for position in 0..5_000 {
+            let event = workload.event(STREAM, workload.seq_at(STREAM, position)).unwrap();
+            assert!(event.occurred_micros <= arrival.due(position).as_micros() as i64, "position {position}");
+        }
+    }
+
+    #[test]
+    fn shares_are_as_planned() {
+        let workload = small();
+        let resent = (0..5_000).filter(|&seq| workload.is_resent(STREAM, seq)).count();
+        assert!((60..140).contains(&resent), "2 % of 5 000 is 100, not {resent}");
+        let identifying: HashSet<_> =
+            events(&workload).into_iter().filter(|e| e.name == "$identify").map(|e| e.distinct_id).collect();
+        assert!((60..140).contains(&identifying.len()), "25 % of 400 is 100, not {}", identifying.len());
+    }
+
+    #[test]
+    fn a_person_identifies_once_and_keeps_its_known_id_afterwards() {
+        let mut by_person: HashMap<Vec<String>, Vec<Event>> = HashMap::new();
+        for event in events(&small()) {
+            assert!(event.ids_of_person.contains(&event.distinct_id));
+            by_person.entry(event.ids_of_person.clone()).or_default().push(event);
+        }
+        assert_eq!(by_person.len(), 400);
+        for (ids, events) in by_person.iter().filter(|(ids, _)| ids.len() == 2) {
+            let at = events.iter().position(|event| event.name == "$identify").expect("identifies in this run");
+            assert_eq!(events.iter().filter(|event| event.name == "$identify").count(), 1);
+            assert!(events[..at].iter().all(|event| event.distinct_id == ids[0]), "anonymous before");
+            assert!(events[at..].iter().all(|event| event.distinct_id == ids[1]), "known after");
+            assert_eq!(events[at].properties["$anon_distinct_id"], ids[0].as_str());
+        }
+    }
+
+    #[test]
+    fn events_are_pinned() {
+        let workload = small();
+        let event = workload.event(STREAM, 17).unwrap();
+        // Without the persona's own values, which belong to `fake`.
+        let own: Vec<_> = ["$session_id", "assay_id", "cart", "price", "quantity", "ratio"]
+            .iter()
+            .map(|key| format!("{key}={}", event.properties.get(*key).unwrap_or(&serde_json::Value::Null)))
+            .collect();
+        insta::assert_snapshot!(format!(
+            "{} {} {} {}",
+            event.name,
+            event.distinct_id,
+            event.occurred_micros,
+            own.join(" ")
+        ));
+    }
+}
