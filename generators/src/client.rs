@@ -26,10 +26,8 @@ use self::connection::Connections;
 use crate::{
     clock::RunClock,
     event::EventSource,
-    ledger::{
-        Answer, End, Intent, Outcome, Record,
-        writer::{LedgerWriter, WriteError},
-    },
+    journal::WriteError,
+    ledger::{Answer, End, Intent, LedgerWriter, Outcome, Record},
     request::{Request, Requests},
     wire::{self, EncodeError, Encoded},
     workload::Workload,

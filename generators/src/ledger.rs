@@ -2,28 +2,22 @@
 //!
 //! An intent is written (write(2) has returned) before the first byte of its request leaves; the outcome follows. So a
 //! run that was killed can be judged from its directory: an intent without outcome is indeterminate, and what has no
-//! intent was never sent. Which events a request holds is not written: it is a pure function of the request.
+//! intent was never sent. Which events a request holds is not written: it is a pure function of the request. The file is
+//! a [journal](crate::journal).
 
-pub mod format;
-pub mod reader;
-pub mod writer;
+mod format;
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, path::Path, time::Duration};
 
 use crate::{
-    clock::RunStart,
-    identity::{RunId, StreamId},
+    identity::StreamId,
+    journal::{Header, JournalReader, JournalWriter, Kind, ReadError, WriteError},
     request::Request,
 };
 
-/// What the file says first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
-    /// The run that wrote it.
-    pub run: RunId,
-    /// The moment that all offsets count from.
-    pub start: RunStart,
-}
+pub use format::TEXT_LIMIT;
+
+const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 1, name: "ledger" };
 
 /// One line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,4 +107,83 @@ pub enum End {
     Complete,
     /// It was told to stop before.
     Stopped,
+}
+
+/// An open ledger.
+#[derive(Debug)]
+pub struct LedgerWriter(JournalWriter);
+
+impl LedgerWriter {
+    /// Creates the ledger; a file that is there already is never overwritten.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be created.
+    pub fn create(path: &Path, header: Header) -> Result<Self, WriteError> {
+        JournalWriter::create(path, KIND, header).map(Self)
+    }
+
+    /// Writes `records`; when it returns they survive the death of this process.
+    ///
+    /// # Errors
+    /// When the system refuses, as on a full disk. Nothing of `records` may be sent then.
+    pub fn append<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), WriteError> {
+        self.0.append(records.into_iter().map(format::encode))
+    }
+}
+
+/// Reads a ledger record by record, up to wherever its writer was stopped.
+#[derive(Debug)]
+pub struct LedgerReader(JournalReader);
+
+impl LedgerReader {
+    /// Opens the ledger at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no ledger.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        JournalReader::open(path, KIND).map(Self)
+    }
+
+    /// The header; `None` if the writer was stopped before it had written one.
+    pub const fn header(&self) -> Option<Header> {
+        self.0.header()
+    }
+}
+
+impl Iterator for LedgerReader {
+    type Item = Result<Record, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let body = self.0.next()?;
+        Some(body.and_then(|body| format::decode(&body).ok_or_else(|| self.0.unknown())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::RunStart, identity::RunId};
+
+    #[test]
+    fn a_ledger_is_read_as_it_was_written_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
+        let records = [
+            Record::Outcome(Outcome {
+                stream: StreamId(0),
+                index: 3,
+                attempt: 1,
+                sent: Duration::from_millis(2),
+                answered: Duration::from_millis(5),
+                answer: Answer::TimedOut,
+            }),
+            Record::End(End::Complete),
+        ];
+        LedgerWriter::create(&path, header).unwrap().append(&records).unwrap();
+        let reader = LedgerReader::open(&path).unwrap();
+        assert_eq!(reader.header(), Some(header));
+        assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), records);
+        assert!(LedgerWriter::create(&path, header).is_err());
+    }
 }

@@ -3,12 +3,13 @@
 //!
 //! Everything up to the bytes of a request is a pure function of the plan and an index, so that any part of the
 //! traffic can be made again, by any process, later, to know what a row should hold. Only [`client`] and
-//! [`ledger::writer`] do I/O.
+//! [`journal`] do I/O.
 
 pub mod client;
 pub mod clock;
 pub mod event;
 pub mod identity;
+pub mod journal;
 pub mod ledger;
 pub mod permutation;
 pub mod persona;

@@ -8,7 +8,10 @@ use hyper::{Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{clock::RunClock, ledger::Answer, ledger::format::TEXT_LIMIT};
+use crate::{
+    clock::RunClock,
+    ledger::{Answer, TEXT_LIMIT},
+};
 
 /// A connection is established within this time, or the request never leaves.
 const CONNECT_TIME_OUT: Duration = Duration::from_secs(5);

@@ -1,14 +1,6 @@
-//! The ledger's bytes.
-//!
-//! Problems first. (1) The writer may be killed at any byte, so each record must tell by itself whether it is whole:
-//! length before, CRC-32 behind. (2) A cut tail is normal and a damaged middle is not; they must be told apart: a record
-//! that ends beyond the file is a cut, a checksum that does not fit is damage. (3) Offsets and positions are small and
-//! grow: LEB128 keeps them short. (4) A reader must refuse what it does not know: magic and version come first.
+//! The bodies of the ledger's records.
 //!
 //! ```text
-//! file    = header record*
-//! header  = "ASSAYLGR" version:u32 run:u64 start_micros:i64 crc32:u32            (little endian, 32 bytes)
-//! record  = length:varint kind:u8 payload crc32:u32                             (length = kind + payload; crc over both)
 //! intent  = 1: stream index attempt first count resend_first resend_count released_micros               (all varint)
 //! outcome = 2: stream index attempt sent_micros waited_micros answer:u8 [status:varint] text            (text to the end)
 //! end     = 3: complete:u8
@@ -16,65 +8,16 @@
 
 use std::time::Duration;
 
-use super::{Answer, End, Header, Intent, Outcome, Record};
+use super::{Answer, End, Intent, Outcome, Record};
 use crate::{
-    clock::RunStart,
-    identity::{RunId, StreamId},
+    identity::StreamId,
+    journal::{put_varint, take_varint},
 };
 
-/// The first bytes of every ledger.
-pub const MAGIC: [u8; 8] = *b"ASSAYLGR";
-/// The version of this layout.
-pub const VERSION: u32 = 1;
-/// The header's length in bytes.
-pub const HEADER_LENGTH: usize = 32;
 /// A reply's or an error's text is cut to this many bytes.
 pub const TEXT_LIMIT: usize = 200;
 
-/// What a decoder found at the front of the bytes.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Decoded<T> {
-    /// A whole item, and how many bytes it took.
-    Whole(T, usize),
-    /// The bytes end before the item does.
-    Cut,
-    /// The bytes cannot be such an item.
-    Damaged(&'static str),
-}
-
-/// The header's bytes.
-pub fn encode_header(header: Header) -> [u8; HEADER_LENGTH] {
-    let mut bytes = [0; HEADER_LENGTH];
-    bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    bytes[12..20].copy_from_slice(&header.run.get().to_le_bytes());
-    bytes[20..28].copy_from_slice(&header.start.unix_micros().to_le_bytes());
-    let crc = crc32fast::hash(&bytes[..28]);
-    bytes[28..].copy_from_slice(&crc.to_le_bytes());
-    bytes
-}
-
-/// Reads a header from the front of `bytes`.
-pub fn decode_header(bytes: &[u8]) -> Decoded<Header> {
-    if !MAGIC.starts_with(&bytes[..bytes.len().min(8)]) {
-        return Decoded::Damaged("it does not begin as a ledger does");
-    }
-    let Some(bytes) = bytes.first_chunk::<HEADER_LENGTH>() else { return Decoded::Cut };
-    if u32::from_le_bytes(array(&bytes[8..])) != VERSION {
-        return Decoded::Damaged("it was written in another version of the format");
-    }
-    if u32::from_le_bytes(array(&bytes[28..])) != crc32fast::hash(&bytes[..28]) {
-        return Decoded::Damaged("the header's checksum does not fit");
-    }
-    let header = Header {
-        run: RunId::new(u64::from_le_bytes(array(&bytes[12..]))),
-        start: RunStart::from_unix_micros(i64::from_le_bytes(array(&bytes[20..]))),
-    };
-    Decoded::Whole(header, HEADER_LENGTH)
-}
-
-/// Appends `record` to `into`.
-pub fn encode(record: &Record, into: &mut Vec<u8>) {
+pub(super) fn encode(record: &Record) -> Vec<u8> {
     let mut body = Vec::with_capacity(48);
     match record {
         Record::Intent(intent) => {
@@ -126,36 +69,13 @@ pub fn encode(record: &Record, into: &mut Vec<u8>) {
         }
         Record::End(end) => body.extend_from_slice(&[3, u8::from(*end == End::Complete)]),
     }
-    put_varint(into, body.len() as u64);
-    into.extend_from_slice(&body);
-    into.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+    body
 }
 
-/// Reads one record from the front of `bytes`.
-pub fn decode(bytes: &[u8]) -> Decoded<Record> {
-    let mut rest = bytes;
-    let length = match take_varint(&mut rest) {
-        Ok(length) => length as usize,
-        Err(Varint::Cut) => return Decoded::Cut,
-        Err(Varint::TooLong) => return Decoded::Damaged("a record's length is no number"),
-    };
-    // No record comes near this; a length beyond it is damage, not a reason to wait for more bytes.
-    if length == 0 || length > 4 * TEXT_LIMIT {
-        return Decoded::Damaged("a record's length is impossible");
-    }
-    let (Some(body), Some(crc)) = (rest.get(..length), rest.get(length..length + 4)) else { return Decoded::Cut };
-    if crc32fast::hash(body) != u32::from_le_bytes(array(crc)) {
-        return Decoded::Damaged("a record's checksum does not fit");
-    }
-    match decode_body(body) {
-        Some(record) => Decoded::Whole(record, bytes.len() - rest.len() + length + 4),
-        None => Decoded::Damaged("a record's content is unknown"),
-    }
-}
-
-fn decode_body(body: &[u8]) -> Option<Record> {
+/// The record, or `None` if no version of this code wrote it.
+pub(super) fn decode(body: &[u8]) -> Option<Record> {
     let (kind, mut rest) = body.split_first()?;
-    let mut number = || take_varint(&mut rest).ok();
+    let mut number = || take_varint(&mut rest);
     match kind {
         1 => {
             let stream = StreamId(u16::try_from(number()?).ok()?);
@@ -176,7 +96,7 @@ fn decode_body(body: &[u8]) -> Option<Record> {
             let sent = Duration::from_micros(number()?);
             let answered = sent + Duration::from_micros(number()?);
             let (answer, mut rest) = rest.split_first()?;
-            let status = if *answer == 1 { u16::try_from(take_varint(&mut rest).ok()?).ok()? } else { 0 };
+            let status = if *answer == 1 { u16::try_from(take_varint(&mut rest)?).ok()? } else { 0 };
             let text = String::from_utf8(rest.to_vec()).ok()?;
             let answer = match answer {
                 1 => Answer::Reply { status, excerpt: text },
@@ -196,34 +116,71 @@ fn decode_body(body: &[u8]) -> Option<Record> {
     }
 }
 
-fn put_varint(into: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        into.push(number as u8 | 0x80);
-        number >>= 7;
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_record() -> impl Strategy<Value = Record> {
+        let answer = prop_oneof![
+            (100u16..600, ".{0,40}").prop_map(|(status, excerpt)| Answer::Reply { status, excerpt }),
+            Just(Answer::TimedOut),
+            ".{0,40}".prop_map(|error| Answer::Broken { error }),
+            ".{0,40}".prop_map(|error| Answer::NeverLeft { error }),
+        ];
+        let micros = 0u64..1 << 40;
+        prop_oneof![
+            (0u16..9, any::<u32>(), 1u32..9, 0u64..1 << 44, 0u64..200, 0u64..200, micros.clone()).prop_map(
+                |(stream, index, attempt, first, count, resends, released)| Record::Intent(Intent {
+                    stream: StreamId(stream),
+                    index: index.into(),
+                    attempt,
+                    positions: first..first + count,
+                    resends: first..first + resends,
+                    released: Duration::from_micros(released),
+                })
+            ),
+            (0u16..9, any::<u32>(), 1u32..9, micros.clone(), micros, answer).prop_map(
+                |(stream, index, attempt, sent, waited, answer)| Record::Outcome(Outcome {
+                    stream: StreamId(stream),
+                    index: index.into(),
+                    attempt,
+                    sent: Duration::from_micros(sent),
+                    answered: Duration::from_micros(sent + waited),
+                    answer,
+                })
+            ),
+            prop_oneof![Just(End::Complete), Just(End::Stopped)].prop_map(Record::End),
+        ]
     }
-    into.push(number as u8);
-}
 
-enum Varint {
-    Cut,
-    TooLong,
-}
+    proptest! {
+        #[test]
+        fn reads_what_was_written(record in any_record()) {
+            prop_assert_eq!(decode(&encode(&record)), Some(record));
+        }
 
-fn take_varint(bytes: &mut &[u8]) -> Result<u64, Varint> {
-    let mut number = 0u64;
-    for (place, byte) in bytes.iter().enumerate().take(10) {
-        number |= u64::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            *bytes = &bytes[place + 1..];
-            return Ok(number);
+        #[test]
+        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = decode(&bytes);
         }
     }
-    Err(if bytes.len() < 10 { Varint::Cut } else { Varint::TooLong })
-}
 
-/// The first `N` bytes; the callers have checked that they are there.
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut array = [0; N];
-    array.copy_from_slice(&bytes[..N]);
-    array
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let answer = Answer::Broken { error: "é".repeat(TEXT_LIMIT) };
+        let outcome = |answer| {
+            Record::Outcome(Outcome {
+                stream: StreamId(0),
+                index: 0,
+                attempt: 1,
+                sent: Duration::ZERO,
+                answered: Duration::ZERO,
+                answer,
+            })
+        };
+        let expected = outcome(Answer::Broken { error: "é".repeat(TEXT_LIMIT / 2) });
+        assert_eq!(decode(&encode(&outcome(answer))), Some(expected));
+    }
 }
