@@ -1,0 +1,190 @@
+//! From a case to a judged run: evidence, checks, what stands in the way, verdict.
+//!
+//! The same code judges a run that has just ended and one that was stored.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    checks::{self, Targets, Times},
+    reconcile::{
+        classify::{Case, classify},
+        evidence::{Counts, Finding},
+        sent::{EventOutcome, Sent},
+    },
+    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA},
+    verdict::{Obstacle, Verdict, merge},
+};
+
+/// What a run may fall short of and still be judged; the shares are of planned events or of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Allowances {
+    /// A request that leaves later than this after its intended moment is late.
+    pub tolerance: Duration,
+    /// The share of requests that may be late.
+    pub late: f64,
+    /// The share of events that may be rejected.
+    pub rejected: f64,
+    /// The share of events that may be indeterminate.
+    pub indeterminate: f64,
+}
+
+impl Default for Allowances {
+    fn default() -> Self {
+        Self { tolerance: Duration::from_millis(100), late: 0.01, rejected: 0.01, indeterminate: 0.01 }
+    }
+}
+
+/// Judges `case`. `obstacles` are those that only the runner can know of, such as a stopped run or a failed component.
+pub fn judge(
+    case: &Case<'_>,
+    targets: &Targets,
+    allowances: &Allowances,
+    mut obstacles: Vec<Obstacle>,
+    run: RunFacts,
+) -> RunRecord {
+    let evidence = classify(case);
+    let generator = honesty(case.sent, &evidence.counts, allowances);
+    obstacles.extend(shortfalls(&evidence.counts, &generator, allowances, evidence.reads));
+    let checks = checks::all(&evidence, targets);
+    let verdict = merge(checks.iter().map(|check| check.verdict), &obstacles);
+    let mut reasons: Vec<String> = obstacles
+        .iter()
+        .map(|obstacle| match obstacle {
+            Obstacle::Invalid(what) | Obstacle::Insufficient(what) => what.clone(),
+        })
+        .collect();
+    reasons.extend(
+        checks
+            .iter()
+            .filter(|check| matches!(check.verdict, Verdict::Fail | Verdict::Inconclusive))
+            .map(|check| format!("{}: {}", check.name, check.reason)),
+    );
+    let findings: Vec<Finding> = evidence.examples.values().flatten().cloned().collect();
+    RunRecord {
+        schema: SCHEMA,
+        verdict,
+        reasons,
+        exit_code: verdict.exit_code(),
+        run,
+        generator,
+        counts: evidence.counts,
+        checks,
+        time_to_visible: Times::of(&evidence.times, targets.confidence),
+        differing_columns: evidence.columns,
+        findings,
+    }
+}
+
+/// How honestly the traffic was sent, from the ledger alone.
+fn honesty(sent: &Sent, counts: &Counts, allowances: &Allowances) -> GeneratorFacts {
+    let mut lateness: Vec<Duration> = sent
+        .exchanges()
+        .iter()
+        .filter(|exchange| exchange.outcome != EventOutcome::Unsent)
+        .map(|exchange| exchange.sent.saturating_sub(exchange.intended))
+        .collect();
+    lateness.sort_unstable();
+    let requests = lateness.len();
+    let on_schedule = lateness.partition_point(|late| *late <= allowances.tolerance);
+    let at = |place: Option<usize>| place.and_then(|place| lateness.get(place)).map_or(0.0, Duration::as_secs_f64);
+    GeneratorFacts {
+        planned: counts.planned,
+        sent: counts.planned - counts.unsent,
+        requests: requests as u64,
+        on_schedule_share: if requests == 0 { 0.0 } else { on_schedule as f64 / requests as f64 },
+        tolerance: allowances.tolerance.as_secs_f64(),
+        lateness_p99: at((requests * 99).div_ceil(100).checked_sub(1)),
+        lateness_max: at(requests.checked_sub(1)),
+    }
+}
+
+/// What forbids a pass, as far as the counts tell.
+fn shortfalls(counts: &Counts, generator: &GeneratorFacts, allowances: &Allowances, reads: usize) -> Vec<Obstacle> {
+    let share = |part: u64| if counts.planned == 0 { 0.0 } else { part as f64 / counts.planned as f64 };
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    let mut what = Vec::new();
+    if generator.sent == 0 {
+        what.push("nothing was sent".to_owned());
+    } else if counts.acked == 0 {
+        what.push("nothing was acked".to_owned());
+    }
+    if reads == 0 {
+        what.push("no read of the store completed".to_owned());
+    }
+    if generator.requests > 0 && generator.on_schedule_share < 1.0 - allowances.late {
+        what.push(format!(
+            "the generator missed its schedule: {} of the requests left more than {} ms late, {} are allowed; \
+             lower the rate or give the machine more room",
+            percent(1.0 - generator.on_schedule_share),
+            generator.tolerance * 1e3,
+            percent(allowances.late),
+        ));
+    }
+    for (part, allowed, name) in [
+        (counts.indeterminate, allowances.indeterminate, "indeterminate"),
+        (counts.rejected, allowances.rejected, "rejected"),
+        (counts.unsent, 0.01, "unsent"),
+    ] {
+        if generator.sent > 0 && share(part) > allowed {
+            let (share, allowed) = (percent(share(part)), percent(allowed));
+            what.push(format!(
+                "{share} of the events are {name}, {allowed} are allowed: nothing may pass on its survivors"
+            ));
+        }
+    }
+    what.into_iter().map(Obstacle::Insufficient).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(acked: u64, indeterminate: u64, rejected: u64, unsent: u64) -> Counts {
+        let planned = acked + indeterminate + rejected + unsent;
+        Counts { planned, acked, rejected, indeterminate, unsent, ..Counts::default() }
+    }
+
+    fn generator(counts: &Counts, on_schedule_share: f64) -> GeneratorFacts {
+        GeneratorFacts {
+            planned: counts.planned,
+            sent: counts.planned - counts.unsent,
+            requests: 10,
+            on_schedule_share,
+            tolerance: 0.1,
+            lateness_p99: 0.0,
+            lateness_max: 0.0,
+        }
+    }
+
+    #[test]
+    fn each_shortfall_is_reached_and_none_without_cause() {
+        let told = |counts: Counts, on_schedule, reads| -> Vec<String> {
+            shortfalls(&counts, &generator(&counts, on_schedule), &Allowances::default(), reads)
+                .into_iter()
+                .map(|obstacle| match obstacle {
+                    Obstacle::Insufficient(what) => what,
+                    Obstacle::Invalid(what) => panic!("{what}"),
+                })
+                .collect()
+        };
+        for (counts, on_schedule, reads, expected) in [
+            (counts(1_000, 0, 0, 0), 1.0, 1, None),
+            (counts(990, 10, 0, 0), 0.99, 1, None),
+            (counts(0, 0, 0, 1_000), 1.0, 1, Some("nothing was sent")),
+            (counts(0, 1_000, 0, 0), 1.0, 1, Some("nothing was acked")),
+            (counts(1_000, 0, 0, 0), 1.0, 0, Some("no read")),
+            (counts(1_000, 0, 0, 0), 0.98, 1, Some("missed its schedule")),
+            (counts(980, 20, 0, 0), 1.0, 1, Some("indeterminate")),
+            (counts(980, 0, 20, 0), 1.0, 1, Some("rejected")),
+            (counts(980, 0, 0, 20), 1.0, 1, Some("unsent")),
+        ] {
+            let told = told(counts, on_schedule, reads);
+            match expected {
+                None => assert!(told.is_empty(), "{told:?}"),
+                Some(expected) => assert!(told.iter().any(|what| what.contains(expected)), "{expected}: {told:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The questions that are put to ClickHouse.
+//!
+//! Never with FINAL alone, and never with settings that change what the subject does. A final read is proved whole: it
+//! names the data parts that were active when it began, and must return as many rows as these hold; whatever the client
+//! library reports in mid-stream is an error.
+
+use std::{future::Future, time::Duration};
+
+use ::clickhouse::{Client, Row as ClientRow, error::Error as ClientError};
+use serde::Deserialize;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::{ObserveError, parts::Part};
+use crate::oracle::row::Row;
+
+/// A question that takes longer than this is given up.
+const TIME_OUT: Duration = Duration::from_secs(30);
+/// Parts may be merged away between listing and reading them; then the read is begun anew, so often.
+const ATTEMPTS: u32 = 5;
+
+/// A table of events in ClickHouse.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    database: String,
+    table: String,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({}.{})", self.database, self.table)
+    }
+}
+
+/// Where a store is.
+#[derive(Clone, Copy)]
+pub struct StoreAddress<'a> {
+    /// `http://HOST:PORT`.
+    pub url: &'a str,
+    /// The user.
+    pub user: &'a str,
+    /// Its password, empty for none.
+    pub password: &'a str,
+    /// The database.
+    pub database: &'a str,
+    /// The table of events in it.
+    pub table: &'a str,
+}
+
+#[derive(ClientRow, Deserialize)]
+struct IdRow {
+    #[serde(with = "::clickhouse::serde::uuid")]
+    uuid: Uuid,
+}
+
+#[derive(ClientRow, Deserialize)]
+struct EventRow<'a> {
+    #[serde(with = "::clickhouse::serde::uuid")]
+    uuid: Uuid,
+    event: &'a str,
+    distinct_id: &'a str,
+    team_id: i64,
+    timestamp: i64,
+    #[serde(with = "::clickhouse::serde::uuid")]
+    person_id: Uuid,
+    properties: &'a str,
+    #[serde(rename = "_timestamp")]
+    version: u32,
+}
+
+impl Store {
+    /// The store at `address`; nothing is asked yet.
+    pub fn new(address: StoreAddress<'_>) -> Self {
+        let mut client =
+            Client::default().with_url(address.url).with_user(address.user).with_database(address.database);
+        if !address.password.is_empty() {
+            client = client.with_password(address.password);
+        }
+        Self { client, database: address.database.to_owned(), table: address.table.to_owned() }
+    }
+
+    /// The server's version.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn version(&self) -> Result<String, ObserveError> {
+        asked("its version", self.client.query("SELECT version()").fetch_one::<String>()).await
+    }
+
+    /// The active data parts of the table.
+    ///
+    /// # Errors
+    /// When they cannot be asked for.
+    pub async fn parts(&self) -> Result<Vec<Part>, ObserveError> {
+        let query = self
+            .client
+            .query(
+                "SELECT name, partition_id, min_block_number, max_block_number, rows FROM system.parts \
+                 WHERE database = ? AND table = ? AND active",
+            )
+            .bind(&self.database)
+            .bind(&self.table);
+        asked("the data parts", query.fetch_all::<Part>()).await
+    }
+
+    /// The uuids of all rows in `parts`. Fewer than the parts hold mean that one was merged away meanwhile.
+    ///
+    /// # Errors
+    /// When they cannot be asked for.
+    pub async fn ids(&self, parts: &[&Part]) -> Result<Vec<Uuid>, ObserveError> {
+        let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        let query = self.client.query(&format!("SELECT uuid FROM {} WHERE _part IN ?", self.name())).bind(names);
+        let rows = asked("the ids of new events", query.fetch_all::<IdRow>()).await?;
+        Ok(rows.into_iter().map(|row| row.uuid).collect())
+    }
+
+    /// Reads every row, and hands each to `take`; before each attempt `begin` is called. Returns the number of rows,
+    /// which is the number that the table had announced.
+    ///
+    /// # Errors
+    /// When a question fails, or the rows do not become as many as announced.
+    pub async fn read_all<T>(
+        &self,
+        begin: impl Fn() -> T,
+        mut take: impl FnMut(&mut T, Row),
+    ) -> Result<T, ObserveError> {
+        let (mut announced, mut found) = (0, 0);
+        for _ in 0..ATTEMPTS {
+            let mut taken = begin();
+            let parts = self.parts().await?;
+            announced = parts.iter().map(|part| part.rows).sum();
+            found = self.read_parts(&parts, |row| take(&mut taken, row)).await?;
+            if found == announced {
+                return Ok(taken);
+            }
+        }
+        Err(ObserveError::NotWhole { table: self.name(), announced, found, attempts: ATTEMPTS })
+    }
+
+    async fn read_parts(&self, parts: &[Part], mut take: impl FnMut(Row)) -> Result<u64, ObserveError> {
+        if parts.is_empty() {
+            return Ok(0);
+        }
+        let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        let query = format!(
+            "SELECT uuid, event, distinct_id, team_id, timestamp, person_id, properties, _timestamp FROM {} \
+             WHERE _part IN ?",
+            self.name()
+        );
+        let failed = |source| ObserveError::Store { question: QUESTION, source: Box::new(source) };
+        let mut rows = self.client.query(&query).bind(names).fetch::<EventRow<'_>>().map_err(failed)?;
+        let mut count = 0;
+        while let Some(row) = timeout(TIME_OUT, rows.next())
+            .await
+            .map_err(|_| ObserveError::TimedOut(TIME_OUT, QUESTION))?
+            .map_err(failed)?
+        {
+            count += 1;
+            take(Row {
+                uuid: row.uuid,
+                event: row.event.to_owned(),
+                distinct_id: row.distinct_id.to_owned(),
+                team_id: row.team_id,
+                timestamp_micros: row.timestamp,
+                person_id: row.person_id,
+                properties: row.properties.to_owned(),
+                version: u64::from(row.version),
+            });
+        }
+        Ok(count)
+    }
+
+    fn name(&self) -> String {
+        format!("`{}`.`{}`", self.database, self.table)
+    }
+}
+
+const QUESTION: &str = "all rows";
+
+async fn asked<T>(
+    question: &'static str,
+    answer: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ObserveError> {
+    timeout(TIME_OUT, answer)
+        .await
+        .map_err(|_| ObserveError::TimedOut(TIME_OUT, question))?
+        .map_err(|source| ObserveError::Store { question, source: Box::new(source) })
+}

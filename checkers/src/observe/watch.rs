@@ -1,0 +1,172 @@
+//! Watching for events to become visible, while the run goes on.
+//!
+//! Every few milliseconds: which data parts are new, and which ids are in them. That costs a small part of asking the
+//! whole table, and a read still counts only once it has completed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use generators::{
+    clock::RunClock,
+    identity::{EventId, RunId, StreamId},
+    journal::WriteError,
+};
+use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
+
+use super::{ObserveError, clickhouse::Store, parts::ReadBlocks};
+use crate::reconcile::reads::{Read, Reads, ReadsWriter};
+
+/// From the beginning of one read to that of the next. With the time that a read takes it stays below 100 ms.
+pub const INTERVAL: Duration = Duration::from_millis(75);
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub struct Watched {
+    /// The reads.
+    pub reads: Reads,
+    /// When the store last changed, from the run's start.
+    pub last_change: Duration,
+    /// Reads that failed.
+    pub failures: u64,
+    /// What the latest of them said, until one succeeds again.
+    pub failing: Option<String>,
+}
+
+/// A running watch.
+#[derive(Debug)]
+pub struct Watch {
+    watched: Arc<Mutex<Watched>>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<(), WriteError>>,
+}
+
+impl Watch {
+    /// Starts to watch `store` for the events of `run`; each read goes into `journal` before it counts.
+    pub fn start(store: Store, run: RunId, clock: RunClock, journal: ReadsWriter) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let watched = Arc::new(Mutex::new(Watched::default()));
+        let task = tokio::spawn(watching(store, run, clock, journal, Arc::clone(&watched), stopped));
+        Self { watched, stop, task }
+    }
+
+    /// What was seen so far.
+    pub fn watched(&self) -> MutexGuard<'_, Watched> {
+        lock(&self.watched)
+    }
+
+    /// Whether it ended by itself, which it does only when its journal cannot be written.
+    pub fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Ends it and hands over what was seen.
+    ///
+    /// # Errors
+    /// When the journal could not be written.
+    pub async fn end(self) -> Result<Watched, WriteError> {
+        // The task may have ended by itself.
+        let _ = self.stop.send(true);
+        if let Ok(result) = self.task.await {
+            result?;
+        }
+        Ok(std::mem::take(&mut *lock(&self.watched)))
+    }
+}
+
+fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+    watched.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn watching(
+    store: Store,
+    run: RunId,
+    clock: RunClock,
+    mut journal: ReadsWriter,
+    watched: Arc<Mutex<Watched>>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), WriteError> {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut blocks = ReadBlocks::default();
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            _ = ticks.tick() => (),
+        }
+        match look(&store, run, clock, &mut blocks).await {
+            Ok((read, changed)) => {
+                journal.append(&read)?;
+                let mut watched = lock(&watched);
+                if changed {
+                    watched.last_change = read.end;
+                }
+                watched.failing = None;
+                watched.reads.add(&read);
+            }
+            Err(error) => {
+                let mut watched = lock(&watched);
+                watched.failures += 1;
+                watched.failing = Some(told(&error));
+            }
+        }
+    }
+}
+
+/// One read: the ids in new parts, and whether there were any such parts.
+async fn look(
+    store: &Store,
+    run: RunId,
+    clock: RunClock,
+    blocks: &mut ReadBlocks,
+) -> Result<(Read, bool), ObserveError> {
+    let start = clock.elapsed();
+    let parts = store.parts().await?;
+    let unread = blocks.unread(&parts);
+    let mut new: BTreeMap<StreamId, Vec<u64>> = BTreeMap::new();
+    if !unread.is_empty() {
+        let ids = store.ids(&unread).await?;
+        let whole = ids.len() as u64 == unread.iter().map(|part| part.rows).sum::<u64>();
+        for id in ids.into_iter().filter_map(|uuid| EventId::from_uuid(uuid).ok()).filter(|id| id.run == run) {
+            new.entry(id.stream).or_default().push(id.seq);
+        }
+        if !whole {
+            // A part was merged away between the two questions. What was seen is seen, but this look shows less than
+            // everything, so it must not count as having missed the rest: look again.
+            return Box::pin(look_again(store, run, clock, blocks, start, new)).await;
+        }
+        for part in unread {
+            blocks.note(part);
+        }
+        return Ok((Read { start, end: clock.elapsed(), new: new.into_iter().collect() }, true));
+    }
+    Ok((Read { start, end: clock.elapsed(), new: Vec::new() }, false))
+}
+
+/// Looks once more, and adds what an incomplete look had seen. The read then began with the first of the two.
+async fn look_again(
+    store: &Store,
+    run: RunId,
+    clock: RunClock,
+    blocks: &mut ReadBlocks,
+    start: Duration,
+    seen: BTreeMap<StreamId, Vec<u64>>,
+) -> Result<(Read, bool), ObserveError> {
+    let (mut read, _) = look(store, run, clock, blocks).await?;
+    read.start = start;
+    read.new.extend(seen);
+    Ok((read, true))
+}
+
+/// An error with its causes, in one line.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

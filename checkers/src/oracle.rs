@@ -1,0 +1,8 @@
+//! What must be there: for every event the row that a correct pipeline stores, as data that a person can read.
+//!
+//! This is our own reading of the ingestion contract. It shares no code with the reference pipeline: a wrong rule would
+//! agree with itself.
+
+pub mod dialect;
+pub mod json;
+pub mod row;

@@ -1,0 +1,104 @@
+//! The generations of the pipeline's rules.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Which generation of PostHog's ingestion the subject follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Dialect {
+    /// rust/capture and nodejs/src/ingestion of 2026.
+    #[default]
+    #[serde(rename = "2026")]
+    V2026,
+}
+
+/// Further in the future than this, a timestamp is replaced by the server's clock (rust/common/types/src/timestamp.rs).
+const FUTURE_LIMIT: Duration = Duration::from_hours(23);
+
+impl Dialect {
+    /// Whether a reply is one that the capture gives *before* anything of the request could be stored. All others but 200
+    /// prove nothing: an oversize event in the middle of a batch is answered with an error although the events before it
+    /// were stored (ingestion contract 1.4, 1.6).
+    pub fn proves_nothing_stored(self, status: u16, body: &str) -> bool {
+        match self {
+            Self::V2026 => match status {
+                400 | 413 => !body.to_ascii_lowercase().contains("event size"),
+                401 | 404 | 405 => true,
+                _ => false,
+            },
+        }
+    }
+
+    /// The stored timestamp, in microseconds since 1970, of an event whose client wrote `timestamp_ms` and `sent_at_ms`,
+    /// when the capture's clock showed `now_micros`: `timestamp − (sent_at − now)`, unless that is too far ahead.
+    pub fn stored_timestamp_micros(self, timestamp_ms: i64, sent_at_ms: i64, now_micros: i64) -> i64 {
+        match self {
+            Self::V2026 => {
+                let ahead_micros = (timestamp_ms - sent_at_ms) * 1_000;
+                if ahead_micros > FUTURE_LIMIT.as_micros() as i64 { now_micros } else { now_micros + ahead_micros }
+            }
+        }
+    }
+
+    /// The namespace of person ids: UUIDv5 of `"{team_id}:{distinct_id}"`
+    /// (nodejs/src/ingestion/common/persons/person-uuid.ts).
+    pub const fn person_namespace(self) -> uuid::Uuid {
+        match self {
+            Self::V2026 => uuid::Uuid::from_u128(0x9329_79b4_65c3_4424_8467_0b66_ec27_bc22),
+        }
+    }
+
+    /// Whether the pipeline itself writes this property, so that what was sent need not be what is stored
+    /// (ingestion contract 2.2).
+    pub fn rewrites_property(self, key: &str) -> bool {
+        match self {
+            Self::V2026 => {
+                matches!(key, "$ip" | "$sent_at" | "$set" | "$set_once" | "token")
+                    || ["$geoip_", "$elements", "$group_", "$plugins_"].iter().any(|prefix| key.starts_with(prefix))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_replies_prove_absence() {
+        for (status, body, proves) in [
+            (400, "request holds no event", true),
+            (400, "maximum event size exceeded", false),
+            (413, "length limit exceeded", true),
+            (413, "Event size too large", false),
+            (401, "", true),
+            (429, "", false),
+            (500, "", false),
+            (503, "transient error, please retry", false),
+            (302, "", false),
+        ] {
+            assert_eq!(Dialect::V2026.proves_nothing_stored(status, body), proves, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn timestamps_follow_the_servers_clock() {
+        let stored = |timestamp, sent_at| Dialect::V2026.stored_timestamp_micros(timestamp, sent_at, 50_000_000);
+        assert_eq!(stored(9_000, 10_000), 49_000_000, "a second before it was sent");
+        assert_eq!(stored(10_000, 10_000), 50_000_000);
+        let hours = 3_600_000;
+        assert_eq!(stored(10_000 + 23 * hours, 10_000), 50_000_000 + 23 * hours * 1_000, "23 hours are allowed");
+        assert_eq!(stored(10_001 + 23 * hours, 10_000), 50_000_000, "more are not");
+    }
+
+    #[test]
+    fn what_the_pipeline_writes_itself_is_known() {
+        for key in ["$set", "$geoip_city_name", "$group_0", "$elements_chain", "$plugins_failed"] {
+            assert!(Dialect::V2026.rewrites_property(key), "{key}");
+        }
+        for key in ["$browser", "price", "$groups", "$session_id", "$setting"] {
+            assert!(!Dialect::V2026.rewrites_property(key), "{key}");
+        }
+    }
+}

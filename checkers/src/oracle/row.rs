@@ -1,0 +1,323 @@
+//! An event's expected row, column by column, and how a found one differs from it.
+
+use generators::event::Event;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{dialect::Dialect, json};
+
+/// Servers keep milliseconds, cut or rounded, of clocks that are read in microseconds.
+const ROUNDING_MICROS: i64 = 1_000;
+
+/// A row of the events table, as far as it is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The event's UUID.
+    pub uuid: Uuid,
+    /// The event's name.
+    pub event: String,
+    /// Whom it was sent for.
+    pub distinct_id: String,
+    /// The tenant.
+    pub team_id: i64,
+    /// When it happened, in microseconds since 1970.
+    pub timestamp_micros: i64,
+    /// The person that it was given to.
+    pub person_id: Uuid,
+    /// A JSON object.
+    pub properties: String,
+    /// Of rows with one sorting key the engine keeps the one with the greatest version.
+    pub version: u64,
+}
+
+/// What one attempt to send an event says about its time, and when the server can have read its clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptTimes {
+    /// The event's `timestamp` as the client wrote it, in milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// The request's `sent_at`, in milliseconds since 1970.
+    pub sent_at_ms: i64,
+    /// The earliest moment at which the capture can have received it, in microseconds since 1970.
+    pub earliest_micros: i64,
+    /// The latest.
+    pub latest_micros: i64,
+}
+
+/// What a column must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expected {
+    /// This text, code point by code point.
+    Exact(String),
+    /// This number.
+    Number(i64),
+    /// This JSON value.
+    Json(String),
+    /// A moment in one of these spans, ends included, in microseconds since 1970.
+    Within(Vec<(i64, i64)>),
+    /// One of these.
+    OneOf(Vec<String>),
+    /// Anything.
+    NotJudged,
+}
+
+/// The expectation for one column, and why it is that one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ColumnExpectation {
+    /// The column; a property is `properties.KEY`.
+    pub column: String,
+    /// What it must hold.
+    pub expected: Expected,
+    /// The rule behind it.
+    pub reason: &'static str,
+}
+
+/// What must be in the store for one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Expectation {
+    /// Every column with its expectation.
+    pub columns: Vec<ColumnExpectation>,
+    /// How many rows may legally stay: the number of sorting keys that the attempts may produce.
+    pub most_rows: usize,
+}
+
+/// A column that does not hold what it must.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The column; a property is `properties.KEY`.
+    pub column: String,
+    /// What it must hold.
+    pub expected: String,
+    /// What it holds; `None` if it is missing.
+    pub found: Option<String>,
+}
+
+/// The expectation for `event`, sent to `team` in `attempts` (those that may have been stored), with
+/// `clock_tolerance_micros` between the sender's clock and the servers'.
+pub fn expect(
+    dialect: Dialect,
+    event: &Event,
+    team: i64,
+    attempts: &[AttemptTimes],
+    clock_tolerance_micros: i64,
+) -> Expectation {
+    let tolerance = clock_tolerance_micros + ROUNDING_MICROS;
+    let spans: Vec<(i64, i64)> = attempts
+        .iter()
+        .map(|attempt| {
+            let stored = |now| dialect.stored_timestamp_micros(attempt.timestamp_ms, attempt.sent_at_ms, now);
+            (stored(attempt.earliest_micros) - tolerance, stored(attempt.latest_micros) + tolerance)
+        })
+        .collect();
+    let persons: Vec<String> = event
+        .ids_of_person
+        .iter()
+        .map(|id| Uuid::new_v5(&dialect.person_namespace(), format!("{team}:{id}").as_bytes()).to_string())
+        .collect();
+    let column = |column: &str, expected, reason| ColumnExpectation { column: column.to_owned(), expected, reason };
+    let mut columns = vec![
+        column("uuid", Expected::Exact(event.id.to_string()), "the client's own uuid is kept"),
+        column("event", Expected::Exact(event.name.clone()), "names up to 200 characters are kept"),
+        column("distinct_id", Expected::Exact(event.distinct_id.clone()), "ids up to 200 characters are kept"),
+        column("team_id", Expected::Number(team), "the team that the token belongs to"),
+        column(
+            "person_id",
+            match <[String; 1]>::try_from(persons) {
+                Ok([only]) => Expected::Exact(only),
+                Err(several) => Expected::OneOf(several),
+            },
+            "UUIDv5 of team and distinct id; where a merge joins ids, of either, by the order of arrival",
+        ),
+    ];
+    let most_rows = most_rows(&spans);
+    columns.push(column(
+        "timestamp",
+        Expected::Within(spans),
+        "timestamp − sent_at + the capture's clock, in the time between sending and answer",
+    ));
+    columns.extend(event.properties.iter().map(|(key, value)| {
+        let (expected, reason) = if dialect.rewrites_property(key) {
+            (Expected::NotJudged, "the pipeline writes this property itself")
+        } else {
+            (Expected::Json(value.to_string()), "sent properties are kept as JSON values")
+        };
+        ColumnExpectation { column: format!("{PROPERTIES}{key}"), expected, reason }
+    }));
+    Expectation { columns, most_rows }
+}
+
+const PROPERTIES: &str = "properties.";
+
+/// The sorting key holds the UTC day, so attempts whose times may fall on different days may leave a row each.
+fn most_rows(spans: &[(i64, i64)]) -> usize {
+    let days: std::collections::BTreeSet<i64> =
+        spans.iter().flat_map(|(from, to)| day_of(*from)..=day_of(*to)).take(spans.len().max(1) + 1).collect();
+    days.len().min(spans.len()).max(1)
+}
+
+/// The UTC day of a moment in microseconds since 1970, as a number.
+pub const fn day_of(micros: i64) -> i64 {
+    micros.div_euclid(86_400_000_000)
+}
+
+impl Expectation {
+    /// Where `row` does not hold what it must. Columns that were never sent are not judged.
+    pub fn differences(&self, row: &Row) -> Vec<Difference> {
+        let Some(properties) = json::members(&row.properties) else {
+            return vec![Difference {
+                column: "properties".into(),
+                expected: "a JSON object".into(),
+                found: Some(row.properties.clone()),
+            }];
+        };
+        let mut differences = Vec::new();
+        for ColumnExpectation { column, expected, .. } in &self.columns {
+            let found = match column.strip_prefix(PROPERTIES) {
+                Some(key) => properties.get(key).map(|value| value.get().to_owned()),
+                None => row.column(column),
+            };
+            if !expected.allows(found.as_deref()) {
+                differences.push(Difference { column: column.clone(), expected: expected.told(), found });
+            }
+        }
+        differences
+    }
+}
+
+impl Row {
+    fn column(&self, column: &str) -> Option<String> {
+        match column {
+            "uuid" => Some(self.uuid.to_string()),
+            "event" => Some(self.event.clone()),
+            "distinct_id" => Some(self.distinct_id.clone()),
+            "team_id" => Some(self.team_id.to_string()),
+            "person_id" => Some(self.person_id.to_string()),
+            "timestamp" => Some(self.timestamp_micros.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl Expected {
+    fn allows(&self, found: Option<&str>) -> bool {
+        match (self, found) {
+            (Self::NotJudged, _) => true,
+            (_, None) => false,
+            (Self::Exact(expected), Some(found)) => expected == found,
+            (Self::Number(expected), Some(found)) => found.parse() == Ok(*expected),
+            (Self::Json(expected), Some(found)) => expected == found || json::same(expected, found),
+            (Self::Within(spans), Some(found)) => {
+                found.parse::<i64>().is_ok_and(|found| spans.iter().any(|(from, to)| (*from..=*to).contains(&found)))
+            }
+            (Self::OneOf(all), Some(found)) => all.iter().any(|one| one == found),
+        }
+    }
+
+    /// The expectation in words, for findings.
+    fn told(&self) -> String {
+        match self {
+            Self::Exact(text) | Self::Json(text) => text.clone(),
+            Self::Number(number) => number.to_string(),
+            Self::Within(spans) => {
+                let spans: Vec<String> = spans.iter().map(|(from, to)| format!("{from} to {to}")).collect();
+                format!("{} (µs since 1970)", spans.join(" or "))
+            }
+            Self::OneOf(all) => all.join(" or "),
+            Self::NotJudged => "anything".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use generators::{
+        event::Properties,
+        identity::{EventId, RunId, StreamId},
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    const DAY: i64 = 86_400_000_000;
+
+    fn event(ids: &[&str]) -> Event {
+        let properties: Properties =
+            serde_json::from_value(json!({"price": 1.5, "tags": ["a"], "$set": {"name": "x"}, "nothing": null}))
+                .unwrap();
+        Event {
+            id: EventId { run: RunId::new(1), stream: StreamId(0), seq: 3 },
+            name: "purchase".into(),
+            distinct_id: "u1".into(),
+            occurred_micros: 0,
+            properties,
+            ids_of_person: ids.iter().map(|id| (*id).to_owned()).collect(),
+        }
+    }
+
+    fn attempt(noon_offset_ms: i64) -> AttemptTimes {
+        let now = DAY / 2 + noon_offset_ms * 1_000;
+        AttemptTimes { timestamp_ms: 5_000, sent_at_ms: 6_000, earliest_micros: now, latest_micros: now + 20_000 }
+    }
+
+    fn row(ids: &[&str]) -> Row {
+        Row {
+            uuid: event(ids).id.to_uuid(),
+            event: "purchase".into(),
+            distinct_id: "u1".into(),
+            team_id: 2,
+            timestamp_micros: DAY / 2 - 1_000_000 + 10_000,
+            person_id: Uuid::new_v5(&Dialect::V2026.person_namespace(), b"2:u1"),
+            properties: r#"{"nothing":null, "price":1.50,"$ip":"127.0.0.1","tags":["a"],"$set":{"other":1}}"#.into(),
+            version: 1,
+        }
+    }
+
+    fn columns(ids: &[&str], change: impl Fn(&mut Row)) -> Vec<String> {
+        let mut row = row(ids);
+        change(&mut row);
+        let expectation = expect(Dialect::V2026, &event(ids), 2, &[attempt(0)], 0);
+        expectation.differences(&row).into_iter().map(|difference| difference.column).collect()
+    }
+
+    #[test]
+    fn a_right_row_has_no_difference_and_each_wrong_column_is_named() {
+        type Change = fn(&mut Row);
+        let cases: [(Change, &[&str]); 12] = [
+            (|_| (), &[]),
+            (|row| row.event = "purchas".into(), &["event"]),
+            (|row| row.distinct_id = "u2".into(), &["distinct_id"]),
+            (|row| row.team_id = 3, &["team_id"]),
+            (|row| row.person_id = Uuid::nil(), &["person_id"]),
+            (|row| row.uuid = Uuid::nil(), &["uuid"]),
+            (|row| row.timestamp_micros += 1_000_000, &["timestamp"]),
+            (|row| row.timestamp_micros -= 30_000, &["timestamp"]),
+            (|row| row.properties = row.properties.replace("1.50", "\"1.5\""), &["properties.price"]),
+            (|row| row.properties = row.properties.replace("\"nothing\":null, ", ""), &["properties.nothing"]),
+            (|row| row.properties = row.properties.replace("[\"a\"]", "[]"), &["properties.tags"]),
+            (|row| row.properties = "broken".into(), &["properties"]),
+        ];
+        for (case, (change, expected)) in cases.into_iter().enumerate() {
+            assert_eq!(columns(&["u1"], change), expected, "case {case}");
+        }
+    }
+
+    #[test]
+    fn a_merged_person_may_be_either_and_no_third() {
+        let person = |id: &str| Uuid::new_v5(&Dialect::V2026.person_namespace(), format!("2:{id}").as_bytes());
+        let ids = ["a1", "u1"];
+        assert!(columns(&ids, |row| row.person_id = person("a1")).is_empty());
+        assert!(columns(&ids, |row| row.person_id = person("u1")).is_empty());
+        assert_eq!(columns(&ids, |row| row.person_id = person("b1")), ["person_id"]);
+    }
+
+    #[test]
+    fn rows_that_may_stay_are_the_days_that_attempts_may_fall_on() {
+        let most = |attempts: &[AttemptTimes]| expect(Dialect::V2026, &event(&["u1"]), 2, attempts, 0).most_rows;
+        let midnight = 12 * 3_600_000 + 1_000;
+        assert_eq!(most(&[attempt(0)]), 1);
+        assert_eq!(most(&[attempt(0), attempt(500)]), 1, "resent on one day");
+        assert_eq!(most(&[attempt(midnight - 10)]), 1, "one attempt leaves one row, whichever day it is");
+        assert_eq!(most(&[attempt(0), attempt(midnight + 500)]), 2, "resent on the next day");
+        assert_eq!(most(&[]), 1);
+    }
+}

@@ -1,0 +1,183 @@
+//! Evidence: counts, and a bounded number of examples for each class of defect.
+//!
+//! Memory never grows with the defects: every finding is counted, the first few of a class are kept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The classes of defects, in the order in which the first that fits becomes an event's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// A row of this run that no ledger entry explains, or any row that nobody sent in a tenant of the run's own.
+    Phantom,
+    /// Outcome rejected or unsent, yet visible in some read.
+    RejectedButVisible,
+    /// Expected absent, yet visible in some read.
+    ShouldBeAbsent,
+    /// Visible under a tenant that is not its own.
+    Misrouted,
+    /// Seen in a read, missing from every read after it.
+    Vanished,
+    /// Acked, expected present, old enough, and seen in no read that should have seen it.
+    Lost,
+    /// More rows than may legally stay.
+    Duplicated,
+    /// A judged column differs.
+    Corrupted,
+    /// The person differs from every legal one.
+    WrongPerson,
+    /// The group differs from every legal one.
+    WrongGroup,
+    /// Seen, missing from a later read, and seen again.
+    Flicker,
+}
+
+impl Class {
+    /// All of them, in their order.
+    pub const ALL: [Self; 11] = [
+        Self::Phantom,
+        Self::RejectedButVisible,
+        Self::ShouldBeAbsent,
+        Self::Misrouted,
+        Self::Vanished,
+        Self::Lost,
+        Self::Duplicated,
+        Self::Corrupted,
+        Self::WrongPerson,
+        Self::WrongGroup,
+        Self::Flicker,
+    ];
+
+    /// Its name in files and output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Phantom => "phantom",
+            Self::RejectedButVisible => "rejected_but_visible",
+            Self::ShouldBeAbsent => "should_be_absent",
+            Self::Misrouted => "misrouted",
+            Self::Vanished => "vanished",
+            Self::Lost => "lost",
+            Self::Duplicated => "duplicated",
+            Self::Corrupted => "corrupted",
+            Self::WrongPerson => "wrong_person",
+            Self::WrongGroup => "wrong_group",
+            Self::Flicker => "flicker",
+        }
+    }
+}
+
+/// One example of a defect. Times are seconds from the run's start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What it is.
+    pub class: Class,
+    /// The event's UUID, or what is known of a phantom.
+    pub event: String,
+    /// The column that differs; a property is `properties.KEY`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// What must have been there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// The last stage that had it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// The request that carried it: stream/index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The intended moment of its first sending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<f64>,
+    /// When it was first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<f64>,
+}
+
+/// So many examples are kept for each class.
+pub const EXAMPLES: usize = 20;
+
+/// How many events, unless a name says rows or requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the words of the verdict's design, one for one")]
+pub struct Counts {
+    pub planned: u64,
+    pub acked: u64,
+    pub rejected: u64,
+    pub indeterminate: u64,
+    pub unsent: u64,
+    pub expected: u64,
+    pub visible: u64,
+    pub raw_rows: u64,
+    pub lost: u64,
+    pub vanished: u64,
+    pub misrouted: u64,
+    pub duplicated: u64,
+    pub corrupted: u64,
+    pub wrong_person: u64,
+    pub wrong_group: u64,
+    pub flicker: u64,
+    pub rejected_but_visible: u64,
+    pub should_be_absent: u64,
+    pub phantom: u64,
+    pub recovered: u64,
+    pub pending: u64,
+    pub late: u64,
+    pub either: u64,
+    pub pending_merge_rows: u64,
+    pub torn_requests: u64,
+}
+
+/// What reconciliation hands to the checks.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// The counts; classes count events by their primary class.
+    pub counts: Counts,
+    /// How many findings of each class there are, of any rank.
+    pub findings: BTreeMap<Class, u64>,
+    /// The first few of each class.
+    pub examples: BTreeMap<Class, Vec<Finding>>,
+    /// Among how many events `loss` is counted: those that must be visible.
+    pub must_be_visible: u64,
+    /// Among how many events `correctness` is counted: those visible in the final read that may be there.
+    pub judged: u64,
+    /// Of those, how many have at least one finding that makes them incorrect.
+    pub incorrect: u64,
+    /// Which columns differed, and in how many events.
+    pub columns: BTreeMap<String, u64>,
+    /// How many final reads there were.
+    pub final_reads: usize,
+    /// How many reads of any kind there were.
+    pub reads: usize,
+    /// The spans of time-to-visible.
+    pub times: Vec<TimeToVisible>,
+}
+
+/// The span in which the time-to-visible of one event lies, from its intended sending.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimeToVisible {
+    /// It was not visible so soon; in seconds.
+    pub after: f64,
+    /// It was visible by then; `None` if it was never seen.
+    pub by: Option<f64>,
+}
+
+impl Evidence {
+    /// Counts a finding, and keeps it if there is room.
+    pub fn find(&mut self, finding: impl FnOnce() -> Finding, class: Class) {
+        *self.findings.entry(class).or_default() += 1;
+        let examples = self.examples.entry(class).or_default();
+        if examples.len() < EXAMPLES {
+            examples.push(finding());
+        }
+    }
+
+    /// How many findings of `class` there are.
+    pub fn found(&self, class: Class) -> u64 {
+        self.findings.get(&class).copied().unwrap_or_default()
+    }
+}

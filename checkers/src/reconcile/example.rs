@@ -1,0 +1,56 @@
+//! A workload of a few orderly events, and ledger records for it: what the tests of the rules are written with.
+
+use std::{ops::Range, time::Duration};
+
+use generators::{
+    identity::{RunId, StreamId},
+    ledger::{Answer, Intent, Outcome, Record},
+    persona::PersonaTable,
+    random::{Distribution, Share},
+    schedule::{Arrival, Rate},
+    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+};
+
+pub(crate) const STREAM: StreamId = StreamId(0);
+
+/// `events` events at one a second, in order, every one of which may be sent again.
+pub(crate) fn workload(events: u64) -> Workload {
+    let constant = Distribution::Constant { value: Duration::ZERO };
+    let traffic = Traffic {
+        name: "example".into(),
+        events,
+        arrival: Arrival::Constant { rate: Rate::new(1, Duration::from_secs(1)).unwrap() },
+        batch: (2, 2),
+        endpoint: Endpoint::Batch,
+        compression: Compression::None,
+        token: "phc_example".into(),
+        team: 1,
+        persons: Persons { count: 10, identify: Share::default() },
+        disorder: Disorder {
+            backdated: Share::default(),
+            backdated_by: constant,
+            shuffle: Duration::ZERO,
+            resend: Share::new(1.0).unwrap(),
+            clock_skew: constant,
+        },
+        clients: 1,
+    };
+    let plan = Plan { workload_version: WORKLOAD_VERSION, run: RunId::new(1), seed: 1, traffic: vec![traffic] };
+    Workload::new(plan, PersonaTable::make(1, 2))
+}
+
+pub(crate) fn intent(index: u64, positions: Range<u64>, resends: Range<u64>) -> Record {
+    Record::Intent(Intent { stream: STREAM, index, attempt: 1, positions, resends, released: Duration::ZERO })
+}
+
+/// The outcome of request `index`, sent and answered at these milliseconds.
+pub(crate) fn outcome(index: u64, sent: u64, answered: u64, answer: Answer) -> Record {
+    Record::Outcome(Outcome {
+        stream: STREAM,
+        index,
+        attempt: 1,
+        sent: Duration::from_millis(sent),
+        answered: Duration::from_millis(answered),
+        answer,
+    })
+}

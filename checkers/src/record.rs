@@ -1,0 +1,86 @@
+//! `RunRecord`: everything that a report reads, and the form of verdict.json.
+//!
+//! It names what is true, never its opposite. Times are seconds; rates are defect rates as fractions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    checks::{CheckResult, Times},
+    reconcile::evidence::{Counts, Finding},
+    verdict::Verdict,
+};
+
+/// The version of verdict.json.
+pub const SCHEMA: u32 = 1;
+
+/// A judged run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The version of this form.
+    pub schema: u32,
+    /// What the run comes to.
+    pub verdict: Verdict,
+    /// Why it is not simply what its checks say, and what they say where they do not pass.
+    pub reasons: Vec<String>,
+    /// The exit code that goes with the verdict.
+    pub exit_code: u8,
+    /// Which run this is.
+    pub run: RunFacts,
+    /// How honestly the traffic was sent.
+    pub generator: GeneratorFacts,
+    /// What was counted.
+    pub counts: Counts,
+    /// The checks' answers.
+    pub checks: Vec<CheckResult>,
+    /// When events became visible.
+    pub time_to_visible: Times,
+    /// In how many events each column differed.
+    pub differing_columns: BTreeMap<String, u64>,
+    /// The first few defects of each class.
+    pub findings: Vec<Finding>,
+}
+
+/// Which run, of what, in what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// The run's id.
+    pub id: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// When sending started, RFC 3339.
+    pub started_at: String,
+    /// How long it took from the start of sending to the last final read, in seconds.
+    pub duration: f64,
+    /// The seed of all random values.
+    pub seed: u64,
+    /// The kind of environment.
+    pub environment: String,
+    /// The generation of the pipeline's rules.
+    pub dialect: String,
+    /// The confidence of every bound.
+    pub confidence: f64,
+    /// Defects that were planted on purpose: name and number of events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub planted_defects: Vec<String>,
+}
+
+/// How honestly the traffic was sent. Requests, unless a name says events; seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GeneratorFacts {
+    /// Events that were planned.
+    pub planned: u64,
+    /// Events that were handed to a connection at least once.
+    pub sent: u64,
+    /// Requests that were handed to a connection.
+    pub requests: u64,
+    /// The share of requests that left within the tolerance of their intended moment.
+    pub on_schedule_share: f64,
+    /// What counts as on schedule.
+    pub tolerance: f64,
+    /// The lateness that 99 % of requests did not exceed.
+    pub lateness_p99: f64,
+    /// The greatest lateness.
+    pub lateness_max: f64,
+}
