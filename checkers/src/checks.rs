@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{reconcile::evidence::Evidence, verdict::Verdict};
 
-pub use time_to_visible::{Quantile, Times};
+pub use time_to_visible::{NotReached, Quantile, Times};
 
 /// What the scenario promises, as rates of defects.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,1 +1,8 @@
-//! placeholder
+//! What is shown: live progress, the final table, JUnit, and verdict.json as text.
+//!
+//! Everything here reads a [`checkers::record::RunRecord`] or a snapshot that the runner fills in; nothing judges.
+
+pub mod figures;
+pub mod junit;
+pub mod progress;
+pub mod terminal;

@@ -1,0 +1,108 @@
+//! Live progress: one line on a terminal, nothing when piped.
+
+use std::{fmt::Write, io::IsTerminal, time::Duration};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::figures::{count, seconds};
+
+/// What the runner knows at a moment; all counts are events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// How many are planned.
+    pub planned: u64,
+    /// How many were handed to a connection.
+    pub sent: u64,
+    /// How many are in requests answered with 200.
+    pub acked: u64,
+    /// How many are in requests that ended otherwise.
+    pub failed: u64,
+    /// How many were seen in the store.
+    pub visible: u64,
+    /// How late the latest request left.
+    pub late: Duration,
+}
+
+impl Snapshot {
+    /// The snapshot in one line.
+    pub fn line(&self, phase: &str) -> String {
+        let mut line = format!(
+            "{phase}  sent {} of {} · acked {} · visible {} · {} behind",
+            count(self.sent),
+            count(self.planned),
+            count(self.acked),
+            count(self.visible),
+            count(self.acked.saturating_sub(self.visible)),
+        );
+        if self.failed > 0 {
+            // Writing into a String does not fail.
+            let _ = write!(line, " · not acked {}", count(self.failed));
+        }
+        if self.late > Duration::from_millis(100) {
+            let _ = write!(line, " · sending {} late", seconds(self.late.as_secs_f64()));
+        }
+        line
+    }
+}
+
+/// The line on the terminal, and the steps above it.
+#[derive(Debug)]
+pub struct Progress {
+    line: ProgressBar,
+    quiet: bool,
+}
+
+impl Progress {
+    /// Progress on stderr. When that is no terminal only steps are written; when `quiet`, nothing is.
+    pub fn on_stderr(quiet: bool) -> Self {
+        let shown = !quiet && std::io::stderr().is_terminal();
+        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let line = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            line.set_style(style);
+        }
+        if shown {
+            line.enable_steady_tick(Duration::from_millis(120));
+        }
+        Self { line, quiet }
+    }
+
+    /// Something that took a while is done, or begins: stays on the screen.
+    pub fn step(&self, what: &str) {
+        if self.quiet {
+            return;
+        }
+        if self.line.is_hidden() {
+            // Nobody reads it if stderr is closed.
+            let _ = std::io::Write::write_fmt(&mut std::io::stderr().lock(), format_args!("{what}\n"));
+        } else {
+            self.line.println(what);
+        }
+    }
+
+    /// What goes on right now: replaces the line before.
+    pub fn now(&self, what: String) {
+        self.line.set_message(what);
+    }
+
+    /// Takes the line away.
+    pub fn clear(&self) {
+        self.line.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_tells_what_is_behind_and_what_is_wrong() {
+        let snapshot = Snapshot { planned: 60_000, sent: 12_000, acked: 11_500, visible: 9_000, ..Snapshot::default() };
+        assert_eq!(
+            snapshot.line("sending"),
+            "sending  sent 12 000 of 60 000 · acked 11 500 · visible 9 000 · 2 500 behind"
+        );
+        let troubled = Snapshot { failed: 5, late: Duration::from_millis(1500), ..snapshot };
+        assert!(troubled.line("sending").ends_with("2 500 behind · not acked 5 · sending 1.50 s late"));
+    }
+}

@@ -1,0 +1,166 @@
+//! The final table and the line that says what the run proves, for a stranger at a terminal.
+
+use std::fmt::Write;
+
+use checkers::{checks::CheckResult, reconcile::evidence::Finding, record::RunRecord, verdict::Verdict};
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::figures::{count, percent, quantile, seconds};
+
+/// How many examples of each class are shown; verdict.json has more.
+const EXAMPLES: usize = 3;
+
+/// Everything that is printed at the end of a run. `color` marks the verdict.
+pub fn render(record: &RunRecord, color: bool) -> String {
+    let mut text = String::new();
+    // Writing into a String does not fail.
+    let _ = writeln!(text, "{}", headline(record, color));
+    let _ = writeln!(text);
+    let _ = writeln!(text, "{}", table(record).trim_fmt());
+    let _ = writeln!(text);
+    let _ = writeln!(text, "{}", proves(record));
+    let _ = write!(text, "{}", reasons(record));
+    let _ = write!(text, "{}", findings(record));
+    text
+}
+
+fn headline(record: &RunRecord, color: bool) -> String {
+    let word = record.verdict.word().to_uppercase();
+    let word = match (color, record.verdict) {
+        (false, _) => word,
+        (true, Verdict::Pass) => format!("\x1b[1;32m{word}\x1b[0m"),
+        (true, Verdict::Fail) => format!("\x1b[1;31m{word}\x1b[0m"),
+        (true, _) => format!("\x1b[1;33m{word}\x1b[0m"),
+    };
+    let counts = &record.counts;
+    format!(
+        "{word}  {} · {} events planned, {} acked, {} visible · {} late sends of {} requests",
+        record.run.scenario,
+        count(counts.planned),
+        count(counts.acked),
+        count(counts.visible),
+        percent(1.0 - record.generator.on_schedule_share),
+        count(record.generator.requests),
+    )
+}
+
+fn table(record: &RunRecord) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let bound = format!("bound at {}", percent(record.run.confidence));
+    table.set_header(["check", "verdict", "measured in this run", &bound, "target"]);
+    for check in &record.checks {
+        table.add_row(row(check, record));
+    }
+    for column in [2, 3, 4] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn row(check: &CheckResult, record: &RunRecord) -> [String; 5] {
+    let name = check.name.replace('_', " ");
+    let verdict = check.verdict.word().to_owned();
+    if check.verdict == Verdict::NotApplicable {
+        return [name, verdict, check.reason.clone(), String::new(), String::new()];
+    }
+    let Some(upper) = check.upper else {
+        return [name, verdict, count(check.k), String::new(), "none".into()];
+    };
+    // A pass and a doubt are about how bad it may be; a fail is about how good it can be at best.
+    let bound = match (check.verdict, check.lower) {
+        (Verdict::Fail, Some(lower)) => format!("≥ {}", percent(lower)),
+        _ => format!("≤ {}", percent(upper)),
+    };
+    let target = check.target.map(|target| format!("≤ {}", percent(target))).unwrap_or_default();
+    if check.name == "time_to_visible" {
+        let measured =
+            format!("p99 {}; {} of {} too late", quantile(record.time_to_visible.p99), count(check.k), count(check.n));
+        return [name, verdict, measured, format!("{bound} too late"), format!("{target} too late")];
+    }
+    [name, verdict, format!("{} of {}", count(check.k), count(check.n)), bound, target]
+}
+
+/// The line that says what the run proves.
+fn proves(record: &RunRecord) -> String {
+    let bound = |name: &str| {
+        record.checks.iter().find(|check| check.name == name && check.n > 0).and_then(|check| check.upper).map(percent)
+    };
+    let conditions = format!(
+        "({} environment, dialect {}, {} events in {})",
+        record.run.environment,
+        record.run.dialect,
+        count(record.generator.sent),
+        seconds(record.run.duration)
+    );
+    match (record.verdict, bound("loss"), bound("correctness")) {
+        (Verdict::Pass, Some(loss), Some(correctness)) => format!(
+            "This run proves, at {} confidence each, if defects come independently: under this load at most {loss} of \
+             events are lost and at most {correctness} of the visible ones are wrong; half of them were visible within \
+             {}, 99 % within {} {conditions}.",
+            percent(record.run.confidence),
+            quantile(record.time_to_visible.p50),
+            quantile(record.time_to_visible.p99),
+        ),
+        (Verdict::Fail, ..) => {
+            format!("This run proves that the pipeline broke a promise under this load {conditions}.")
+        }
+        _ => format!("This run proves nothing either way {conditions}."),
+    }
+}
+
+fn reasons(record: &RunRecord) -> String {
+    let mut text = String::new();
+    for reason in &record.reasons {
+        let _ = writeln!(text, "  • {reason}");
+    }
+    if record.reasons.is_empty() { text } else { format!("\nWhy {}:\n{text}", record.verdict.word()) }
+}
+
+fn findings(record: &RunRecord) -> String {
+    let mut text = String::new();
+    let mut shown: Option<(&str, usize)> = None;
+    for finding in &record.findings {
+        let class = finding.class.name();
+        shown = match shown {
+            Some((before, number)) if before == class => Some((before, number + 1)),
+            _ => Some((class, 1)),
+        };
+        if shown.is_some_and(|(_, number)| number <= EXAMPLES) {
+            let _ = writeln!(text, "  {}", example(finding));
+        }
+    }
+    if text.is_empty() { text } else { format!("\nExamples (more in verdict.json):\n{text}") }
+}
+
+fn example(finding: &Finding) -> String {
+    let mut text = format!("{}  {}", finding.class.name(), finding.event);
+    if let Some(column) = &finding.column {
+        let _ = write!(text, "  {column}");
+    }
+    if let (Some(expected), Some(found)) = (&finding.expected, &finding.found) {
+        let _ = write!(text, ": expected {}, found {}", cut(expected), cut(found));
+    }
+    if let Some(request) = &finding.request {
+        let _ = write!(text, "  (request {request}");
+        if let Some(sent_at) = finding.sent_at {
+            let _ = write!(text, ", sent at {sent_at:.3} s");
+        }
+        text.push(')');
+    }
+    text
+}
+
+fn cut(text: &str) -> String {
+    const LIMIT: usize = 80;
+    if text.chars().count() <= LIMIT {
+        text.to_owned()
+    } else {
+        format!("{}…", text.chars().take(LIMIT).collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests;

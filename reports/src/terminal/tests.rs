@@ -1,0 +1,157 @@
+//! What a stranger reads, as snapshots.
+
+use checkers::{
+    checks::{Quantile, Times},
+    reconcile::evidence::{Class, Counts, Finding},
+    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA},
+};
+
+use super::*;
+use crate::junit;
+
+fn check(name: &str, verdict: Verdict, k: u64, upper: f64, lower: f64, reason: &str) -> CheckResult {
+    CheckResult {
+        name: name.into(),
+        verdict,
+        measured: Some(k as f64 / 60_000.0),
+        lower: Some(lower),
+        upper: Some(upper),
+        target: Some(if name == "time_to_visible" { 0.01 } else { 1e-4 }),
+        k,
+        n: 60_000,
+        n_effective: Some(60_000.0),
+        deff: Some(1.0),
+        reason: reason.into(),
+    }
+}
+
+fn zero(name: &str, verdict: Verdict, reason: &str) -> CheckResult {
+    CheckResult {
+        lower: None,
+        upper: None,
+        target: Some(0.0),
+        n_effective: None,
+        deff: None,
+        ..check(name, verdict, 0, 0.0, 0.0, reason)
+    }
+}
+
+fn passed() -> RunRecord {
+    let seconds = |seconds| Some(Quantile::Seconds(seconds));
+    RunRecord {
+        schema: SCHEMA,
+        verdict: Verdict::Pass,
+        reasons: vec![],
+        exit_code: 0,
+        run: RunFacts {
+            id: "00000000ff".into(),
+            scenario: "smoke".into(),
+            started_at: "2026-11-23T01:02:03Z".into(),
+            duration: 18.4,
+            seed: 1,
+            environment: "embedded".into(),
+            dialect: "2026".into(),
+            confidence: 0.95,
+            planted_defects: vec![],
+        },
+        generator: GeneratorFacts {
+            planned: 60_000,
+            sent: 60_000,
+            requests: 1_200,
+            on_schedule_share: 1.0,
+            tolerance: 0.1,
+            lateness_p99: 0.003,
+            lateness_max: 0.011,
+        },
+        counts: Counts { planned: 60_000, acked: 60_000, visible: 60_000, ..Counts::default() },
+        checks: vec![
+            check("loss", Verdict::Pass, 0, 4.993e-5, 0.0, "0 of 60000 events that must be visible are lost"),
+            check(
+                "correctness",
+                Verdict::Pass,
+                0,
+                4.993e-5,
+                0.0,
+                "0 of 60000 visible events are not stored as expected",
+            ),
+            zero("phantom", Verdict::Pass, "0 rows that nobody sent"),
+            zero("rejected_but_visible", Verdict::NotApplicable, "nothing was rejected or left unsent"),
+            check(
+                "time_to_visible",
+                Verdict::Pass,
+                0,
+                4.993e-5,
+                0.0,
+                "0 of 60000 acked events were not visible within 5 s",
+            ),
+        ],
+        time_to_visible: Times {
+            from: "intended".into(),
+            n: 60_000,
+            unseen: 0,
+            p50: seconds(0.51),
+            p90: seconds(0.8),
+            p99: seconds(1.02),
+            p99_lower: seconds(1.0),
+            p99_upper: seconds(1.05),
+            p999: seconds(1.2),
+            max: seconds(1.3),
+        },
+        differing_columns: [].into(),
+        findings: vec![],
+    }
+}
+
+fn failed() -> RunRecord {
+    let lost = |number: u32| Finding {
+        class: Class::Lost,
+        event: format!("00000000-ff00-8000-8000-00000000000{number}"),
+        column: None,
+        expected: None,
+        found: None,
+        stage: None,
+        request: Some(format!("0/{number}")),
+        sent_at: Some(f64::from(number)),
+        first_seen: None,
+    };
+    let mut record = passed();
+    record.verdict = Verdict::Fail;
+    record.exit_code = 1;
+    record.counts.lost = 60;
+    record.reasons = vec!["loss: 60 of 60000 events that must be visible are lost: more than the target allows".into()];
+    record.checks[0] =
+        check("loss", Verdict::Fail, 60, 0.00124, 0.0008, "60 of 60000 events that must be visible are lost");
+    record.findings = (1..=5).map(lost).collect();
+    record.findings.push(Finding {
+        class: Class::Corrupted,
+        column: Some("properties.price".into()),
+        expected: Some("1.5".into()),
+        found: Some("nothing".into()),
+        ..lost(7)
+    });
+    record
+}
+
+#[test]
+fn a_pass() {
+    insta::assert_snapshot!(render(&passed(), false));
+}
+
+#[test]
+fn a_fail() {
+    insta::assert_snapshot!(render(&failed(), false));
+}
+
+#[test]
+fn color_is_only_where_it_is_asked_for() {
+    assert!(render(&passed(), true).contains("\x1b[1;32mPASS"));
+    assert!(!render(&passed(), false).contains('\x1b'));
+}
+
+#[test]
+fn every_check_is_a_case_in_junit() {
+    insta::assert_snapshot!(junit::render(&passed()).unwrap());
+    let text = junit::render(&failed()).unwrap();
+    assert!(text.contains(r#"<testsuites name="assay" tests="6" skipped="1" failures="2" errors="0">"#), "{text}");
+    assert!(text.contains("00000000-ff00-8000-8000-000000000003"), "examples are in the failure");
+}
