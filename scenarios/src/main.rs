@@ -1,14 +1,23 @@
 //! The `assay` command line.
+//!
+//! One binary plays every role: what a person types is in [`command`], what child processes run (`assay serve ROLE`) is in
+//! the test environment. Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 what the user wrote is wrong, 69 something could
+//! not be had, 70 internal error.
+
+mod command;
+mod failure;
+mod final_read;
+mod interrupt;
+mod library;
+mod manifest;
+mod plan;
+mod run_directory;
+mod runner;
+mod scenario;
+mod stored;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().collect();
-    match arguments.get(1).and_then(|word| word.to_str()) {
-        Some("serve") => {
-            let role = arguments.get(2).map(|role| role.to_string_lossy().into_owned()).unwrap_or_default();
-            testenv::role::serve(&role, arguments.get(3..).unwrap_or_default())
-        }
-        _ => ExitCode::from(64),
-    }
+    command::main()
 }

@@ -1,3 +1,13 @@
 //! The embedded environment: real Kafka, the real ClickHouse engine and the reference pipeline as child processes.
+//!
+//! [`artefacts`] fetches the parts, [`guard`] owns the processes and [`children`] talks to it, [`substrate`] starts Kafka
+//! and ClickHouse, and [`pipeline`] the run's own capture and ingester, topics and tables.
 
+pub mod artefacts;
+pub mod children;
 pub mod guard;
+pub mod kafka;
+pub mod pipeline;
+pub mod port;
+pub mod substrate;
+pub mod tables;

@@ -1,1 +1,144 @@
-//! What every environment yields: endpoints to send to and to read from.
+//! What every environment yields: endpoints to send to and to read from, and components that can fail.
+
+use std::{fmt, path::PathBuf};
+
+/// Where a run sends to and reads from.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// Where the capture listens.
+    pub capture: std::net::SocketAddr,
+    /// Where the rows appear.
+    pub clickhouse: ClickhouseEndpoint,
+    /// Where Kafka is, if it can be read.
+    pub kafka: Option<KafkaEndpoint>,
+}
+
+/// A ClickHouse and the run's table in it.
+#[derive(Clone)]
+pub struct ClickhouseEndpoint {
+    /// `http://HOST:PORT`.
+    pub url: String,
+    /// The user.
+    pub user: String,
+    /// Its password, empty for none; never shown.
+    pub password: String,
+    /// The database.
+    pub database: String,
+    /// The table of events.
+    pub events_table: String,
+}
+
+impl fmt::Debug for ClickhouseEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{} {}.{}", self.user, self.url, self.database, self.events_table)
+    }
+}
+
+/// Kafka, and whose lag says that the pipeline is quiet.
+#[derive(Debug, Clone)]
+pub struct KafkaEndpoint {
+    /// `HOST:PORT`, several separated by commas.
+    pub brokers: String,
+    /// Consumer groups of the pipeline and the topics that they read.
+    pub subscriptions: Vec<(String, String)>,
+}
+
+/// A component that ended although nobody had asked it to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentEnded {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub how: String,
+    /// Its log.
+    pub log: PathBuf,
+    /// The log's last lines.
+    pub last_lines: String,
+}
+
+impl fmt::Display for ComponentEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} ended by itself ({}); the last lines of {}:\n{}",
+            self.name,
+            self.how,
+            self.log.display(),
+            self.last_lines
+        )
+    }
+}
+
+/// An environment could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// A part could not be fetched or found.
+    #[error(transparent)]
+    Prepare(#[from] crate::embedded::artefacts::PrepareError),
+    /// A component ended before it was ready.
+    #[error("{0}")]
+    Ended(ComponentEnded),
+    /// A component did not become ready.
+    #[error("{name} was not ready within {seconds} s; the last lines of {log}:\n{last_lines}")]
+    NotReady {
+        /// Its name.
+        name: String,
+        /// How long it was waited for.
+        seconds: u64,
+        /// Its log.
+        log: PathBuf,
+        /// The log's last lines.
+        last_lines: String,
+    },
+    /// A port is in use.
+    #[error("port {port} is used by another program, and {name} was to listen there")]
+    PortUsed {
+        /// The port.
+        port: u16,
+        /// Who wanted it.
+        name: &'static str,
+    },
+    /// The system refused something: processes, files, sockets.
+    #[error("{what}")]
+    System {
+        /// What could not be done.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Kafka refused something.
+    #[error("Kafka refused: {what}")]
+    Kafka {
+        /// What could not be done.
+        what: String,
+        /// What the client library said.
+        source: rdkafka::error::KafkaError,
+    },
+    /// ClickHouse refused something.
+    #[error("ClickHouse refused: {what}")]
+    Clickhouse {
+        /// What could not be done.
+        what: String,
+        /// What the client library said.
+        source: Box<clickhouse::error::Error>,
+    },
+}
+
+impl EnvironmentError {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Prepare(error) => error.help(),
+            Self::Ended(_) | Self::NotReady { .. } => {
+                "the lines above are from its log; free memory and disk are the first things to look at".into()
+            }
+            Self::PortUsed { port, .. } => {
+                format!("leave the port out and a free one is chosen, or end the program that holds {port}")
+            }
+            Self::System { .. } => "free memory, disk and file handles are the first things to look at".into(),
+            Self::Kafka { .. } | Self::Clickhouse { .. } => {
+                "the component's log in the run's directory tells more".into()
+            }
+        }
+    }
+}

@@ -1,8 +1,232 @@
-//! The reference capture.
+//! The reference capture: HTTP in, Kafka out (PostHog's rust/capture, v0 endpoints, dialect 2026).
+//!
+//! It answers 200 only after Kafka has every event of the request (acks=all). [`request`] holds the rules, [`planted`] the
+//! planted defects; this file is the process.
 
-use std::process::ExitCode;
+pub mod planted;
+pub mod request;
+
+use std::{convert::Infallible, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use rdkafka::{
+    ClientConfig,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord, Producer},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use self::{
+    planted::Planted,
+    request::{Received, Refusal, events},
+};
+use super::{
+    captured::CapturedEvent,
+    settings::{end, json, log, or, required, say_ready},
+};
+
+const BATCH_LIMIT: usize = 20 << 20;
+const OTHER_LIMIT: usize = 2 << 20;
+/// How long requests in hand may take once the role is told to end.
+const GRACE: Duration = Duration::from_secs(1);
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Plays the role `capture`.
 pub fn serve() -> ExitCode {
-    ExitCode::from(70)
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end("capture", Err(error.into())),
+    };
+    end("capture", runtime.block_on(run()))
+}
+
+async fn run() -> Result<(), Error> {
+    let topic = required("KAFKA_TOPIC")?;
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", required("KAFKA_HOSTS")?)
+        .set("acks", "all")
+        .set("partitioner", "murmur2_random")
+        .set("compression.codec", or("KAFKA_COMPRESSION_CODEC", "lz4".to_owned())?)
+        .set("linger.ms", or("KAFKA_PRODUCER_LINGER_MS", 20u32)?.to_string())
+        .set("message.timeout.ms", or("KAFKA_MESSAGE_TIMEOUT_MS", 20_000u32)?.to_string())
+        .set("message.max.bytes", or("KAFKA_MESSAGE_MAX_BYTES", 1_000_000u32)?.to_string())
+        .create()?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let listener = TcpListener::bind(or("ADDRESS", "127.0.0.1:0".to_owned())?).await?;
+    let port = listener.local_addr()?.port();
+    // The first request shall not pay for the metadata.
+    let (asking, name) = (producer.clone(), topic.clone());
+    tokio::task::spawn_blocking(move || asking.client().fetch_metadata(Some(&name), Duration::from_secs(20)).map(drop))
+        .await??;
+    let capture =
+        Arc::new(Capture { producer: producer.clone(), topic, planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?) });
+    let (stopping, stop) = watch::channel(false);
+    say_ready(port)?;
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    log(&format!("a connection could not be accepted: {error}"));
+                    continue;
+                }
+            },
+            _ = terminate.recv() => break,
+        };
+        stream.set_nodelay(true)?;
+        let (capture, mut stop) = (Arc::clone(&capture), stop.clone());
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let capture = Arc::clone(&capture);
+                async move { Ok::<_, Infallible>(capture.answer(request, peer).await) }
+            });
+            let mut connection = std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            tokio::select! {
+                // A client that goes away in mid-request is its own affair.
+                _ = connection.as_mut() => return,
+                _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+            }
+            let _ = connection.await;
+        });
+    }
+    drop(listener);
+    drop(stop);
+    stopping.send_replace(true);
+    // Connections hold receivers until their request in hand is answered.
+    let _ = tokio::time::timeout(GRACE, stopping.closed()).await;
+    Ok(producer.flush(GRACE)?)
+}
+
+struct Capture {
+    producer: FutureProducer,
+    topic: String,
+    planted: Planted,
+}
+
+/// Why events of a request were not all produced; those before the first failure may have been.
+enum NotProduced {
+    /// One is larger than Kafka takes.
+    TooLarge,
+    /// Kafka did not answer in time, or refused.
+    Kafka(KafkaError),
+}
+
+impl Capture {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        let limit = match request.uri().path().trim_end_matches('/') {
+            "/batch" => BATCH_LIMIT,
+            "/e" | "/capture" | "/track" | "/engage" | "/i/v0/e" => OTHER_LIMIT,
+            "" | "/_readiness" => return text(StatusCode::OK, "capture"),
+            "/_liveness" => return text(StatusCode::OK, "ok"),
+            _ => return text(StatusCode::NOT_FOUND, ""),
+        };
+        match *request.method() {
+            Method::POST | Method::GET => (),
+            Method::OPTIONS => return text(StatusCode::OK, ""),
+            _ => return text(StatusCode::METHOD_NOT_ALLOWED, ""),
+        }
+        let captured = match self.capture(request, peer, limit).await {
+            Ok(captured) => captured,
+            Err(refusal) => {
+                let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                return text(status, &refusal.to_string());
+            }
+        };
+        match self.produce(&self.planted.apply(captured)).await {
+            Ok(()) => text(StatusCode::OK, r#"{"status":"Ok"}"#),
+            Err(NotProduced::TooLarge) => text(StatusCode::BAD_REQUEST, "maximum event size exceeded"),
+            Err(NotProduced::Kafka(error)) => {
+                log(&format!("events could not be produced: {error}"));
+                text(StatusCode::SERVICE_UNAVAILABLE, "transient error, please retry")
+            }
+        }
+    }
+
+    async fn capture(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        limit: usize,
+    ) -> Result<Vec<CapturedEvent<'static>>, Refusal> {
+        let now = Timestamp::now();
+        let query = request.uri().query().unwrap_or_default();
+        let sent_at_ms = query.split('&').find_map(|pair| pair.strip_prefix("_=")).and_then(|ms| ms.parse().ok());
+        let forwarded = request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok());
+        let first = forwarded.and_then(|value| value.split(',').next()).map(str::trim).filter(|ip| !ip.is_empty());
+        let ip = first.map_or_else(|| peer.ip().to_string(), str::to_owned);
+        let body = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                Refusal::TooLarge(limit)
+            } else {
+                Refusal::Body(error.to_string())
+            }
+        })?;
+        events(&body.to_bytes(), &Received { now, ip, sent_at_ms, limit })
+    }
+
+    /// Produces in order, stops at the first that cannot be, and waits for all that were.
+    async fn produce(&self, events: &[CapturedEvent<'_>]) -> Result<(), NotProduced> {
+        let mut deliveries = Vec::with_capacity(events.len());
+        let mut result = Ok(());
+        for event in events {
+            match self.enqueue(event) {
+                Ok(delivery) => deliveries.push(delivery),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        for delivery in deliveries {
+            let delivered = match delivery.await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err((error, _))) => Err(not_produced(error)),
+                Err(_) => Err(NotProduced::Kafka(KafkaError::Canceled)),
+            };
+            result = result.and(delivered);
+        }
+        result
+    }
+
+    fn enqueue(&self, event: &CapturedEvent<'_>) -> Result<rdkafka::producer::DeliveryFuture, NotProduced> {
+        let key = format!("{}:{}", event.token, event.distinct_id);
+        // These are strings and a flag: they always become JSON.
+        let value = serde_json::to_vec(event).unwrap_or_default();
+        let headers = [
+            ("token", &event.token),
+            ("distinct_id", &event.distinct_id),
+            ("event", &event.event),
+            ("uuid", &event.uuid),
+            ("timestamp", &event.timestamp),
+            ("now", &event.now),
+        ];
+        let headers = headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
+            all.insert(Header { key, value: Some(value.as_bytes()) })
+        });
+        let record = FutureRecord::to(&self.topic).key(&key).payload(&value).headers(headers);
+        self.producer.send_result(record).map_err(|(error, _)| not_produced(error))
+    }
+}
+
+fn not_produced(error: KafkaError) -> NotProduced {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => NotProduced::TooLarge,
+        _ => NotProduced::Kafka(error),
+    }
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
+    *response.status_mut() = status;
+    response
 }

@@ -1,0 +1,97 @@
+//! manifest.json: what a run was, and conditions.json: how it ended.
+//!
+//! The manifest is written before the first event leaves, so that a run that is killed can be judged.
+
+use std::time::Duration;
+
+use checkers::{checks::Targets, judge::Allowances, oracle::dialect::Dialect, verdict::Obstacle};
+use generators::{clock::RunStart, persona::PersonaTable, workload::Plan};
+use serde::{Deserialize, Serialize};
+use testenv::pipeline::defect::PlantedDefect;
+
+/// The version of both forms.
+pub const SCHEMA: u32 = 1;
+
+/// Everything that a run was made from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this form.
+    pub schema: u32,
+    /// The version of Assay.
+    pub assay: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The start of sending, RFC 3339.
+    pub started_at: String,
+    /// The same, in microseconds since 1970: what all offsets count from.
+    pub start: RunStart,
+    /// What was planned.
+    pub plan: Plan,
+    /// The personas.
+    pub personas: PersonaTable,
+    /// The environment.
+    pub environment: EnvironmentFacts,
+    /// What was broken on purpose.
+    pub planted_defects: Vec<PlantedDefect>,
+    /// What was expected.
+    pub targets: Targets,
+    /// What the run might fall short of.
+    pub allowances: Allowances,
+    /// How old an event must be to be lost.
+    pub loss_after: Duration,
+    /// The quiet time of settling.
+    pub quiet: Duration,
+    /// How long settling might take.
+    pub settle_limit: Duration,
+    /// The machine.
+    pub machine: Machine,
+}
+
+/// What the run was tested against.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnvironmentFacts {
+    /// embedded, containers or external.
+    pub kind: String,
+    /// Kafka's version.
+    pub kafka: String,
+    /// ClickHouse's version.
+    pub clickhouse: String,
+    /// After how long ClickHouse's Kafka engine flushes.
+    pub flush_interval: Duration,
+    /// How many partitions each topic had.
+    pub partitions: u32,
+    /// Which generation of PostHog's rules the pipeline followed.
+    pub dialect: Dialect,
+}
+
+/// Where it ran.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Machine {
+    /// Operating system and architecture.
+    pub platform: String,
+    /// How many processors could be used.
+    pub processors: usize,
+}
+
+impl Machine {
+    /// This one.
+    pub fn this() -> Self {
+        Self {
+            platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// How a run ended. A run without it was killed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Conditions {
+    /// The version of this form.
+    pub schema: u32,
+    /// What stood in the way of a verdict.
+    pub obstacles: Vec<Obstacle>,
+    /// How far the wall clock moved against the monotonic one, in microseconds.
+    pub clock_drift_micros: i64,
+    /// How many final reads were completed.
+    pub final_reads: usize,
+}

@@ -1,0 +1,159 @@
+//! A run's directory: everything that is needed to judge it again without the pipeline.
+//!
+//! `runs/<scenario>/<UTC time>-<run id>/`, and `runs/<scenario>/latest` points at the newest.
+
+use std::path::{Path, PathBuf};
+
+use generators::identity::RunId;
+use jiff::{Timestamp, tz::TimeZone};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::failure::{Failure, Kind};
+
+/// A run's directory.
+#[derive(Debug, Clone)]
+pub struct RunDirectory {
+    path: PathBuf,
+}
+
+impl RunDirectory {
+    /// Makes the directory of a run that begins at `now`, below `out`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(out: &Path, scenario: &str, run: RunId, now: Timestamp) -> Result<Self, Failure> {
+        let time = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string();
+        let path = out.join(scenario).join(format!("{time}-{run}"));
+        let directory = Self { path };
+        std::fs::create_dir_all(directory.logs()).map_err(|error| {
+            Failure::caused(
+                Kind::Usage,
+                format!("the run's directory {} cannot be made", directory.path.display()),
+                "name a folder that you may write to with --out DIR",
+                error,
+            )
+        })?;
+        // Absolute, since children get paths into it.
+        let path = std::path::absolute(&directory.path).unwrap_or(directory.path);
+        Ok(Self { path })
+    }
+
+    /// A directory that is there already.
+    pub fn open(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The resolved scenario, seeds, versions, environment.
+    pub fn manifest(&self) -> PathBuf {
+        self.path.join("manifest.json")
+    }
+
+    /// What was sent and answered.
+    pub fn ledger(&self) -> PathBuf {
+        self.path.join("ledger")
+    }
+
+    /// When events were first seen.
+    pub fn reads(&self) -> PathBuf {
+        self.path.join("reads")
+    }
+
+    /// What final read number `number` found, from 1.
+    pub fn final_read(&self, number: usize) -> PathBuf {
+        self.path.join(format!("final-read-{number}"))
+    }
+
+    /// How the run ended, as far as the other files do not tell.
+    pub fn conditions(&self) -> PathBuf {
+        self.path.join("conditions.json")
+    }
+
+    /// The verdict.
+    pub fn verdict(&self) -> PathBuf {
+        self.path.join("verdict.json")
+    }
+
+    /// The verdict for CI.
+    pub fn junit(&self) -> PathBuf {
+        self.path.join("junit.xml")
+    }
+
+    /// The folder of the components' logs.
+    pub fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
+    /// Points `latest` at this run.
+    ///
+    /// # Errors
+    /// When the link cannot be made.
+    pub fn point_latest(&self) -> Result<(), Failure> {
+        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else { return Ok(()) };
+        // Made beside and renamed, so that two runs that end at once leave one of the two.
+        let beside = folder.join(format!(".latest-{}", name.to_string_lossy()));
+        let link = folder.join("latest");
+        std::os::unix::fs::symlink(name, &beside)
+            .and_then(|()| std::fs::rename(&beside, &link))
+            .map_err(|error| not_written(&link, error))
+    }
+}
+
+/// Writes `text` whole or not at all.
+///
+/// # Errors
+/// When the system refuses, as on a full disk.
+pub fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).map_err(|error| not_written(path, error))
+}
+
+/// Writes `value` as JSON, whole or not at all.
+///
+/// # Errors
+/// When the system refuses, as on a full disk.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| {
+        Failure::caused(Kind::Internal, format!("{} could not be made", path.display()), "please report this", error)
+    })?;
+    write_text(path, &(text + "\n"))
+}
+
+/// Reads JSON; `None` if there is no such file.
+///
+/// # Errors
+/// When it cannot be read, or is not what it should be.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(Failure::caused(Kind::Usage, format!("{} cannot be read", path.display()), "", error));
+        }
+    };
+    serde_json::from_str(&text).map(Some).map_err(|error| {
+        Failure::caused(
+            Kind::Usage,
+            format!("{} is not what this version of Assay writes", path.display()),
+            "judge the run with the version that made it",
+            error,
+        )
+    })
+}
+
+/// The failure to write a file of a run.
+pub fn not_written(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::caused(
+        Kind::Unavailable,
+        format!("{} could not be written", path.display()),
+        "make room on the disk, or name another folder with --out DIR; what is in the run's directory can be judged with \
+         `assay check`",
+        error,
+    )
+}

@@ -1,0 +1,306 @@
+//! The scenario file: what is run, in people's notation.
+//!
+//! Every key is listed here, once; [`reader`] refuses all others and collects every problem with its line and key, and
+//! [`notation`] reads rates, durations, shares and distributions. A scenario says what is sent, in what pipeline, and what
+//! is expected; it becomes a [plan](crate::plan) when a run starts.
+
+pub mod notation;
+pub mod problem;
+pub mod reader;
+
+use std::time::Duration;
+
+use checkers::{checks::Targets, judge::Allowances, oracle::dialect::Dialect};
+use generators::{
+    random::{Distribution, Share},
+    schedule::{Arrival, Rate},
+    workload::{Compression, Disorder, Endpoint, Persons},
+};
+use testenv::pipeline::defect::DefectName;
+
+use self::{
+    notation::{Expectable, parse_share},
+    problem::Problems,
+    reader::{Section, choice, text, whole},
+};
+
+/// A scenario, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Its name; names the folder of its runs.
+    pub name: String,
+    /// What it is for, in a line.
+    pub description: String,
+    /// The seed, where it is fixed.
+    pub seed: Option<u64>,
+    /// What is sent.
+    pub traffic: Vec<Traffic>,
+    /// The pipeline that it is sent through.
+    pub pipeline: PipelineSettings,
+    /// What is broken in it on purpose.
+    pub planted_defects: Vec<PlantedDefect>,
+    /// What is expected.
+    pub expect: Expect,
+}
+
+/// One kind of traffic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traffic {
+    /// Its name.
+    pub name: String,
+    /// How many events.
+    pub events: u64,
+    /// When they arrive.
+    pub arrival: Arrival,
+    /// How many events a request holds, at least and at most.
+    pub batch: (u64, u64),
+    /// Where requests go.
+    pub endpoint: Endpoint,
+    /// Whether bodies are compressed.
+    pub compression: Compression,
+    /// How many clients share the requests.
+    pub clients: u64,
+    /// Whom the events are about.
+    pub persons: Persons,
+    /// How order and clocks are disturbed.
+    pub disorder: Disorder,
+}
+
+/// Settings of the reference pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PipelineSettings {
+    /// After how long ClickHouse's Kafka engine flushes what it has read.
+    pub flush_interval: Duration,
+    /// How many partitions each topic has.
+    pub partitions: u32,
+    /// Which generation of PostHog's rules it follows.
+    pub dialect: Dialect,
+}
+
+/// A defect to be planted in the reference pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlantedDefect {
+    /// Which.
+    pub name: DefectName,
+    /// In how many events.
+    pub events: u64,
+    /// The property that it concerns.
+    pub property: Option<String>,
+}
+
+/// What is expected, and when it is looked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Expect {
+    /// The promises.
+    pub targets: Targets,
+    /// What a run may fall short of.
+    pub allowances: Allowances,
+    /// How old an event must be to be lost.
+    pub loss_after: Duration,
+    /// The quiet time of settling.
+    pub quiet: Duration,
+    /// How long settling may take.
+    pub settle_limit: Duration,
+}
+
+/// A change from the command line: `KEY=VALUE`, where the key is a path such as `expect.loss_after` or
+/// `traffic.app.events`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The path.
+    pub key: String,
+    /// The value, as TOML or as a bare word.
+    pub value: String,
+}
+
+impl Scenario {
+    /// Reads the scenario in `source`, a file that is called `file` in errors, with `overrides` from the command line.
+    ///
+    /// # Errors
+    /// Every problem that there is, each with line, key and what to do.
+    pub fn read(file: &str, source: &str, overrides: &[Override]) -> Result<Self, Problems> {
+        reader::read(file, source, overrides, scenario)
+    }
+}
+
+fn scenario(mut root: Section<'_>) -> Scenario {
+    let mut head = root.section("scenario");
+    let name = head.required("name", |value| {
+        let name = text(value)?;
+        // It becomes a folder.
+        let safe = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if name.is_empty() || !name.chars().all(safe) {
+            return Err("a name is made of letters, digits, `-` and `_`, since a folder is named after it".into());
+        }
+        Ok(name)
+    });
+    let description = head.required("description", text);
+    let seed = head.optional("seed", whole(0..=i64::MAX as u64));
+    head.end();
+
+    let traffic: Vec<Traffic> = root.sections("traffic").into_iter().map(traffic).collect();
+    if traffic.is_empty() {
+        root.problem("traffic", "there is no traffic: add a [[traffic]] table");
+    }
+    let mut pipeline = root.section("pipeline");
+    let settings = PipelineSettings {
+        flush_interval: pipeline.optional("flush_interval", Duration::parse).unwrap_or(Duration::from_millis(500)),
+        partitions: pipeline.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
+        dialect: pipeline.optional("dialect", choice(&[("2026", Dialect::V2026)])).unwrap_or_default(),
+    };
+    if settings.flush_interval.is_zero() {
+        pipeline.problem("flush_interval", "must be longer than nothing");
+    }
+    pipeline.end();
+    let planned: u64 = traffic.iter().map(|traffic| traffic.events).sum();
+    let planted_defects =
+        root.sections("planted_defect").into_iter().map(|section| planted_defect(section, planned)).collect();
+    let expect = expect(root.section("expect"), settings.flush_interval);
+    root.end();
+    Scenario {
+        name: name.unwrap_or_default(),
+        description: description.unwrap_or_default(),
+        seed,
+        traffic,
+        pipeline: settings,
+        planted_defects,
+        expect,
+    }
+}
+
+fn traffic(mut section: Section<'_>) -> Traffic {
+    let name = section.required("name", text).unwrap_or_default();
+    let mut arrival = section.required_section("arrival");
+    arrival.required("shape", choice(&[("constant", ())]));
+    let rate = arrival.required("rate", Rate::parse);
+    arrival.end();
+    // A stand-in lets the rest be checked; with a problem noted, the scenario is refused anyway.
+    let rate = rate.or_else(|| Rate::new(1, Duration::from_secs(1))).unwrap_or(Rate { events: 1, per: Duration::MAX });
+    let arrival = Arrival::Constant { rate };
+
+    let events = section.optional("events", whole(1..=1 << 44));
+    let duration = section.optional("duration", Duration::parse);
+    let events = match (events, duration) {
+        (Some(_), Some(_)) => {
+            section.problem("duration", "give either `events` or `duration`, not both");
+            1
+        }
+        (Some(events), None) => events,
+        (None, Some(duration)) => arrival.events_in(duration),
+        (None, None) => {
+            if !section.mentions("events") && !section.mentions("duration") {
+                section.problem("events", "is missing: say how many `events`, or for how long with `duration`");
+            }
+            1
+        }
+    };
+
+    let endpoints =
+        [("batch", Endpoint::Batch), ("e", Endpoint::E), ("capture", Endpoint::Capture), ("i/v0/e", Endpoint::IV0E)];
+    let endpoint = section.optional("endpoint", choice(&endpoints)).unwrap_or(Endpoint::Batch);
+    let compressions = [("none", Compression::None), ("gzip", Compression::Gzip)];
+    let compression = section.optional("compression", choice(&compressions)).unwrap_or_default();
+    let clients = section.optional("clients", whole(1..=10_000)).unwrap_or(16);
+    let mut batch = section.section("batch");
+    let size = batch.optional("size", notation::parse_range).unwrap_or((1, 1));
+    batch.end();
+
+    let mut persons = section.section("persons");
+    let count = persons.optional("count", whole(1..=1 << 40)).unwrap_or(1_000);
+    let identify = persons.optional("identify", Share::parse).unwrap_or_default();
+    persons.end();
+
+    let disorder = disorder(section.section("disorder"));
+    if endpoint == Endpoint::Capture && (size != (1, 1) || disorder.resend > Share::default()) {
+        section.problem(
+            "endpoint",
+            "`capture` takes one event a request: leave out `batch` and `disorder.resend`, or send to `e`",
+        );
+    }
+    section.end();
+    Traffic {
+        name,
+        events,
+        arrival,
+        batch: size,
+        endpoint,
+        compression,
+        clients,
+        persons: Persons { count, identify },
+        disorder,
+    }
+}
+
+fn disorder(mut section: Section<'_>) -> Disorder {
+    let none = Distribution::Constant { value: Duration::ZERO };
+    let backdated = section.optional("backdated", Share::parse).unwrap_or_default();
+    let backdated_by = section.optional("backdated_by", Distribution::parse);
+    if backdated > Share::default() && !section.mentions("backdated_by") {
+        section.problem("backdated_by", "is missing: say by how much, such as \"exponential(30s)\"");
+    }
+    let disorder = Disorder {
+        backdated,
+        backdated_by: backdated_by.unwrap_or(none),
+        shuffle: section.optional("shuffle", Duration::parse).unwrap_or_default(),
+        resend: section.optional("resend", Share::parse).unwrap_or_default(),
+        clock_skew: section.optional("clock_skew", Distribution::parse).unwrap_or(none),
+    };
+    section.end();
+    disorder
+}
+
+fn planted_defect(mut section: Section<'_>, planned: u64) -> PlantedDefect {
+    let names = [
+        ("ack_then_drop", DefectName::AckThenDrop),
+        ("double_produce", DefectName::DoubleProduce),
+        ("drop_property", DefectName::DropProperty),
+    ];
+    let name = section.required("name", choice(&names)).unwrap_or(DefectName::AckThenDrop);
+    let events = section.required("events", whole(1..=planned.max(1))).unwrap_or(1);
+    let property = section.optional("property", text);
+    if (name == DefectName::DropProperty) != property.is_some() && !section.has_problem() {
+        section.problem("property", "names the property to drop: needed for `drop_property`, and for nothing else");
+    }
+    section.end();
+    PlantedDefect { name, events, property }
+}
+
+fn expect(mut section: Section<'_>, flush_interval: Duration) -> Expect {
+    // People say what must hold; inside, rates are those of defects.
+    let promise = |value: &toml::de::DeValue<'_>| parse_share(value).map(|share| 1.0 - share);
+    let allowed = Allowances::default();
+    let targets = Targets {
+        loss: section.optional("complete", promise).unwrap_or(1e-4),
+        correctness: section.optional("correct", promise).unwrap_or(1e-4),
+        confidence: section.optional("confidence", parse_share).unwrap_or(0.95),
+        p99_time_to_visible: {
+            let mut times = section.section("time_to_visible");
+            let p99 = times.optional("p99", Duration::parse);
+            times.end();
+            p99
+        },
+    };
+    if !(0.5..1.0).contains(&targets.confidence) {
+        section.problem("confidence", "must lie from 50% to below 100%");
+    }
+    let allowances = Allowances {
+        tolerance: section.optional("late_after", Duration::parse).unwrap_or(allowed.tolerance),
+        late: section.optional("late", parse_share).unwrap_or(allowed.late),
+        rejected: section.optional("rejected", parse_share).unwrap_or(allowed.rejected),
+        indeterminate: section.optional("indeterminate", parse_share).unwrap_or(allowed.indeterminate),
+    };
+    let loss_after = section.optional("loss_after", Duration::parse).unwrap_or(Duration::from_mins(1));
+    let quiet = section.optional("quiet", Duration::parse).unwrap_or(Duration::from_secs(10));
+    if quiet < flush_interval * 4 {
+        section.problem(
+            "quiet",
+            "must be at least four times `pipeline.flush_interval`, or settling would end between two flushes",
+        );
+    }
+    let settle_limit = section.optional("settle_limit", Duration::parse).unwrap_or(loss_after + quiet * 3);
+    section.end();
+    Expect { targets, allowances, loss_after, quiet, settle_limit }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Scenario files and what is said about wrong ones.
+
+use super::*;
+
+const GOOD: &str = include_str!("../../library/smoke.toml");
+
+fn problems(source: &str) -> Vec<String> {
+    problems_with(source, &[])
+}
+
+fn problems_with(source: &str, overrides: &[(&str, &str)]) -> Vec<String> {
+    let overrides: Vec<Override> =
+        overrides.iter().map(|(key, value)| Override { key: (*key).to_owned(), value: (*value).to_owned() }).collect();
+    match Scenario::read("x.toml", source, &overrides) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.lines().collect(),
+    }
+}
+
+#[test]
+fn smoke_says_what_it_says() {
+    let smoke = Scenario::read("smoke.toml", GOOD, &[]).unwrap();
+    assert_eq!(smoke.name, "smoke");
+    assert_eq!(smoke.traffic[0].events, 60_000);
+    assert_eq!(smoke.traffic[0].batch, (1, 100));
+    assert_eq!(smoke.traffic[0].persons.count, 5_000);
+    assert!((smoke.expect.targets.loss - 1e-4).abs() < 1e-12);
+    assert_eq!(smoke.expect.loss_after, Duration::from_secs(10));
+    assert_eq!(smoke.expect.settle_limit, Duration::from_secs(16), "loss_after and three quiet times");
+    assert_eq!(smoke.expect.targets.p99_time_to_visible, Some(Duration::from_secs(5)));
+    assert_eq!(smoke.seed, None);
+}
+
+#[test]
+fn each_problem_has_its_line_and_key() {
+    for (from, to, expected) in [
+        (
+            "events   = 60_000",
+            "evnts = 60_000",
+            "x.toml:11: traffic.app.evnts: there is no such key; did you mean `events`?",
+        ),
+        ("events   = 60_000", "events = 0", "x.toml:11: traffic.app.events: must be a whole number from 1 to"),
+        ("\"5000/s\"", "\"5000\"", "x.toml:12: traffic.app.arrival.rate: `5000` is no rate"),
+        ("\"constant\"", "\"square\"", "x.toml:12: traffic.app.arrival.shape: must be \"constant\""),
+        ("\"20%\"", "0.2", "x.toml:15: traffic.app.persons.identify: `a number alone` is no share"),
+        ("backdated_by = \"exponential(30s)\", ", "", "x.toml:16: traffic.app.disorder.backdated_by: is missing"),
+        ("\"batch\"", "\"bach\"", "x.toml:14: traffic.app.endpoint: must be \"batch\" or \"e\""),
+        ("[[traffic]]", "[traffic]", "x.toml:9: traffic: is a list: write [[traffic]]"),
+        ("\"10s\"", "10", "x.toml:25: expect.loss_after: a number alone has no unit"),
+        ("\"2s\"           #", "\"1s\"           #", "x.toml:26: expect.quiet: must be at least four times"),
+        ("name = \"smoke\"", "name = \"../smoke\"", "x.toml:6: scenario.name: a name is made of"),
+        ("name = \"smoke\"", "", "x.toml:5: scenario.name: is missing"),
+        ("p99 = \"5s\"", "p98 = \"5s\"", "x.toml:27: expect.time_to_visible.p98: there is no such key"),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let problems = problems(&GOOD.replacen(from, to, 1));
+        assert!(problems.iter().any(|line| line.starts_with(expected)), "{expected}\n{problems:#?}");
+    }
+}
+
+#[test]
+fn no_problem_hides_another() {
+    let source = GOOD.replace("5000/s", "5000").replace("99.99%", "yes").replace("[pipeline]", "[pipelin]");
+    assert_eq!(problems(&source).len(), 4, "{:#?}", problems(&source));
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_told_where() {
+    let problems = problems("[scenario\nname = 1");
+    assert!(problems[0].starts_with("x.toml:1: "), "{problems:?}");
+}
+
+#[test]
+fn planted_defects() {
+    let plant = |table: &str| problems(&format!("{GOOD}\n[[planted_defect]]\n{table}"));
+    assert_eq!(plant("name = \"ack_then_drop\"\nevents = 60"), Vec::<String>::new());
+    assert_eq!(plant("name = \"drop_property\"\nevents = 60\nproperty = \"price\""), Vec::<String>::new());
+    for wrong in ["name = \"drop_property\"\nevents = 60", "name = \"ack_then_drop\"\nevents = 60\nproperty = \"x\""] {
+        assert!(plant(wrong)[0].contains("names the property to drop"), "{:?}", plant(wrong));
+    }
+    assert!(plant("name = \"x\"\nevents = 60")[0].contains("ack_then_drop"));
+    assert!(plant("name = \"ack_then_drop\"\nevents = 60001")[0].contains("from 1 to 60000"));
+}
+
+#[test]
+fn the_command_line_may_change_a_value_and_is_named_when_wrong() {
+    let change = |key: &str, value: &str| Override { key: key.into(), value: value.into() };
+    let read = |changes: &[Override]| Scenario::read("x.toml", GOOD, changes).unwrap();
+    assert_eq!(read(&[change("traffic.app.events", "1000")]).traffic[0].events, 1_000);
+    assert_eq!(read(&[change("traffic.0.arrival.rate", "100/s")]).traffic[0].arrival.due(100), Duration::from_secs(1));
+    assert_eq!(read(&[change("expect.loss_after", "\"20s\"")]).expect.loss_after, Duration::from_secs(20));
+    assert_eq!(read(&[change("scenario.seed", "7")]).seed, Some(7));
+    for (key, value, expected) in [
+        ("traffic.web.events", "1", "--set: traffic.web.events: has no `web`"),
+        ("expect.loss_afer", "1s", "--set: expect.loss_afer: there is no such key; did you mean `loss_after`?"),
+        ("expect.loss_after", "soon", "--set: expect.loss_after: `soon` is no duration"),
+        ("", "1", "--set: is no key"),
+    ] {
+        let problems = problems_with(GOOD, &[(key, value)]);
+        assert!(problems.iter().any(|line| line.starts_with(expected)), "{expected}\n{problems:#?}");
+    }
+}

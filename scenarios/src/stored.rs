@@ -1,0 +1,122 @@
+//! A run as its directory tells it, and its judgement: the same for a run that has just ended and for an old one.
+
+use std::time::Duration;
+
+use checkers::{
+    judge::judge,
+    oracle::dialect::Dialect,
+    reconcile::{classify::Case, reads::Reads, rows::FinalRead, sent::Sent},
+    record::{RunFacts, RunRecord},
+    verdict::Obstacle,
+};
+use generators::{
+    journal::ReadError,
+    ledger::{LedgerReader, Record},
+    workload::{WORKLOAD_VERSION, Workload},
+};
+
+use crate::{
+    failure::{Failure, Kind},
+    manifest::{Conditions, Manifest, SCHEMA},
+    run_directory::{RunDirectory, read_json},
+};
+
+/// Reads the run in `directory` and judges it.
+///
+/// # Errors
+/// When the directory is none of a run, or holds something that cannot be trusted.
+pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
+    let manifest: Manifest = read_json(&directory.manifest())?.ok_or_else(|| {
+        Failure::told(
+            Kind::Usage,
+            format!("{} is no run's directory: it holds no manifest.json", directory.path().display()),
+            "name a directory such as runs/smoke/latest",
+        )
+    })?;
+    if manifest.schema != SCHEMA || manifest.plan.workload_version != WORKLOAD_VERSION {
+        return Err(Failure::told(
+            Kind::Usage,
+            format!("the run was made by Assay {}, whose workload this version cannot make again", manifest.assay),
+            "judge it with the version that made it",
+        ));
+    }
+    let workload = Workload::new(manifest.plan.clone(), manifest.personas.clone());
+    let sent = fold_ledger(directory, manifest.environment.dialect, &workload)?;
+    let reads = if directory.reads().exists() { Reads::open(&directory.reads()).map_err(damaged)? } else { Reads::default() };
+    let mut final_reads = Vec::new();
+    while directory.final_read(final_reads.len() + 1).exists() {
+        // One that was not written to its end is none.
+        match FinalRead::open(&directory.final_read(final_reads.len() + 1)).map_err(damaged)? {
+            Some(read) => final_reads.push(read),
+            None => break,
+        }
+    }
+    let conditions: Option<Conditions> = read_json(&directory.conditions())?;
+    let (obstacles, drift) = match conditions {
+        Some(conditions) => (conditions.obstacles, conditions.clock_drift_micros),
+        None => (vec![Obstacle::Insufficient("the run was killed before it had settled".into())], 0),
+    };
+    let last = final_reads.last().map(|read| read.end).or_else(|| reads.last().map(|(_, end)| end));
+    let case = Case {
+        dialect: manifest.environment.dialect,
+        workload: &workload,
+        start: manifest.start,
+        sent: &sent,
+        reads: &reads,
+        final_reads: &final_reads,
+        loss_after: manifest.loss_after,
+        clock_tolerance_micros: clock_tolerance_micros(drift),
+    };
+    let facts = facts(&manifest, last.unwrap_or_default());
+    Ok(judge(&case, &manifest.targets, &manifest.allowances, obstacles, facts))
+}
+
+/// Folds the run's ledger; an empty one if sending never began.
+///
+/// # Errors
+/// When it is damaged.
+pub fn fold_ledger(directory: &RunDirectory, dialect: Dialect, workload: &Workload) -> Result<Sent, Failure> {
+    let records = if directory.ledger().exists() {
+        let ledger = LedgerReader::open(&directory.ledger()).map_err(damaged)?;
+        ledger.collect::<Result<Vec<Record>, ReadError>>().map_err(damaged)?
+    } else {
+        Vec::new()
+    };
+    Ok(Sent::fold(dialect, workload, records))
+}
+
+/// On one host the clocks are one; what is left is how far the wall clock was moved during the run.
+pub const fn clock_tolerance_micros(drift_micros: i64) -> i64 {
+    drift_micros.abs()
+}
+
+fn damaged(error: ReadError) -> Failure {
+    let kind = match &error {
+        ReadError::Io { .. } => Kind::Unavailable,
+        ReadError::Damaged { .. } => Kind::Usage,
+    };
+    Failure::caused(kind, "the run cannot be judged", "", error)
+}
+
+fn facts(manifest: &Manifest, duration: Duration) -> RunFacts {
+    RunFacts {
+        id: manifest.plan.run.to_string(),
+        scenario: manifest.scenario.clone(),
+        started_at: manifest.started_at.clone(),
+        duration: duration.as_secs_f64(),
+        seed: manifest.plan.seed,
+        environment: manifest.environment.kind.clone(),
+        dialect: match manifest.environment.dialect {
+            Dialect::V2026 => "2026".into(),
+        },
+        confidence: manifest.targets.confidence,
+        planted_defects: manifest
+            .planted_defects
+            .iter()
+            .map(|defect| {
+                let name = serde_json::to_value(defect.name).ok();
+                format!("{} in {} events", name.as_ref().and_then(|name| name.as_str()).unwrap_or("?"), defect.count)
+            })
+            .collect(),
+    }
+}

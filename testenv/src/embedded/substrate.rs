@@ -1,0 +1,137 @@
+//! The substrate: Kafka and ClickHouse, which may outlive a run and be shared by many.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    artefacts::Artefacts,
+    children::{Child, ChildSpec, Guard},
+    kafka,
+};
+use crate::environment::{ComponentEnded, EnvironmentError};
+
+const CLICKHOUSE: &str = "clickhouse";
+/// Loading the engine takes half a second; a cold disk takes longer.
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+/// How to start a substrate.
+#[derive(Debug, Clone)]
+pub struct SubstrateOptions {
+    /// The executable that plays the roles, normally the running one.
+    pub executable: PathBuf,
+    /// The parts.
+    pub artefacts: Artefacts,
+    /// Where data goes; made here, deleted at the end.
+    pub folder: PathBuf,
+    /// Where logs go.
+    pub logs: PathBuf,
+    /// Kafka's port; `None` for any free one.
+    pub kafka_port: Option<u16>,
+    /// ClickHouse's port; `None` for any free one.
+    pub clickhouse_port: Option<u16>,
+}
+
+/// A running Kafka and a running ClickHouse.
+#[derive(Debug)]
+pub struct Substrate {
+    guard: Guard,
+    components: Vec<Child>,
+    brokers: String,
+    clickhouse_url: String,
+    folder: PathBuf,
+}
+
+impl Substrate {
+    /// Starts both, and waits until they answer.
+    ///
+    /// # Errors
+    /// When something of it cannot be had; nothing is left running then.
+    pub async fn up(options: &SubstrateOptions) -> Result<Self, EnvironmentError> {
+        let system = |what: &str, source| EnvironmentError::System { what: what.to_owned(), source };
+        std::fs::create_dir_all(&options.folder).map_err(|error| system("the data folder cannot be made", error))?;
+        let guard = Guard::start(&options.executable)?;
+        guard.delete_at_end(&options.folder)?;
+        let (kafka, clickhouse) = tokio::try_join!(
+            kafka::start(&guard, &options.artefacts, &options.folder, &options.logs, options.kafka_port),
+            start_clickhouse(&guard, options),
+        )?;
+        let (clickhouse, port) = clickhouse;
+        Ok(Self {
+            guard,
+            components: vec![kafka.child, clickhouse],
+            brokers: kafka.brokers,
+            clickhouse_url: format!("http://127.0.0.1:{port}"),
+            folder: options.folder.clone(),
+        })
+    }
+
+    /// Kafka's address.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// ClickHouse's address.
+    pub fn clickhouse_url(&self) -> &str {
+        &self.clickhouse_url
+    }
+
+    /// The components.
+    pub fn components(&self) -> &[Child] {
+        &self.components
+    }
+
+    /// Resolves when a component ends, which none does by itself.
+    pub async fn failed(&self) -> ComponentEnded {
+        first_end(&self.components).await
+    }
+
+    pub(super) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Ends everything and deletes the data.
+    pub async fn down(self) {
+        self.guard.end().await;
+    }
+}
+
+/// Waits for the first end among `children`.
+pub(super) async fn first_end(children: &[Child]) -> ComponentEnded {
+    let mut ends: Vec<_> = children.iter().map(|child| Box::pin(child.ended())).collect();
+    std::future::poll_fn(|context| {
+        for end in &mut ends {
+            if let std::task::Poll::Ready(ended) = end.as_mut().poll(context) {
+                return std::task::Poll::Ready(ended);
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+async fn start_clickhouse(guard: &Guard, options: &SubstrateOptions) -> Result<(Child, u16), EnvironmentError> {
+    if let Some(port) = options.clickhouse_port {
+        std::net::TcpListener::bind(("127.0.0.1", port))
+            .map_err(|_| EnvironmentError::PortUsed { port, name: CLICKHOUSE })?;
+    }
+    let folder = options.folder.join(CLICKHOUSE);
+    std::fs::create_dir_all(&folder).map_err(|source| EnvironmentError::System {
+        what: "ClickHouse's data folder cannot be made".into(),
+        source,
+    })?;
+    let environment = BTreeMap::from([
+        ("CLICKHOUSE_LIBRARY".to_owned(), options.artefacts.clickhouse_library.display().to_string()),
+        ("CLICKHOUSE_PATH".to_owned(), folder.display().to_string()),
+        ("CLICKHOUSE_HTTP_ADDRESS".to_owned(), format!("127.0.0.1:{}", options.clickhouse_port.unwrap_or(0))),
+    ]);
+    let child = guard.spawn(&ChildSpec::role(CLICKHOUSE, &options.folder, &options.logs, environment))?;
+    let port = child.ready(READY_WITHIN).await?;
+    Ok((child, port))
+}

@@ -1,0 +1,178 @@
+//! A run's tables in ClickHouse, and its topics in Kafka.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+};
+
+use crate::environment::EnvironmentError;
+
+/// The names of a run's topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    /// What capture writes and the ingester reads.
+    pub capture: String,
+    /// What the ingester could not process.
+    pub dead_letters: String,
+    /// What the ingester writes for the events table.
+    pub events: String,
+    /// What it writes for the person table.
+    pub persons: String,
+    /// What it writes for the tables of distinct ids.
+    pub distinct_ids: String,
+}
+
+impl Topics {
+    /// The topics of `run`: the contract's names, with the run before them.
+    pub fn of(run: &str) -> Self {
+        let name = |name: &str| format!("{run}_{name}");
+        Self {
+            capture: name("events_plugin_ingestion"),
+            dead_letters: name("events_plugin_ingestion_dlq"),
+            events: name("clickhouse_events_json"),
+            persons: name("clickhouse_person"),
+            distinct_ids: name("clickhouse_person_distinct_id"),
+        }
+    }
+
+    fn all(&self) -> [&str; 5] {
+        [&self.capture, &self.dead_letters, &self.events, &self.persons, &self.distinct_ids]
+    }
+}
+
+fn admin(brokers: &str) -> Result<AdminClient<DefaultClientContext>, EnvironmentError> {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()
+        .map_err(|source| EnvironmentError::Kafka { what: "an admin client".into(), source })
+}
+
+/// Creates the topics.
+///
+/// # Errors
+/// When Kafka refuses.
+pub async fn create_topics(brokers: &str, topics: &Topics, partitions: u32) -> Result<(), EnvironmentError> {
+    let new: Vec<NewTopic<'_>> = topics
+        .all()
+        .into_iter()
+        .map(|name| NewTopic::new(name, i32::try_from(partitions).unwrap_or(i32::MAX), TopicReplication::Fixed(1)))
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+    let refused = |source| EnvironmentError::Kafka { what: "creating the run's topics".into(), source };
+    let results = admin(brokers)?.create_topics(&new, &options).await.map_err(refused)?;
+    for result in results {
+        result.map_err(|(topic, code)| EnvironmentError::Kafka {
+            what: format!("creating the topic {topic}"),
+            source: rdkafka::error::KafkaError::AdminOp(code),
+        })?;
+    }
+    Ok(())
+}
+
+/// Deletes the topics; what is gone already stays gone.
+///
+/// # Errors
+/// When Kafka cannot be asked.
+pub async fn delete_topics(brokers: &str, topics: &Topics) -> Result<(), EnvironmentError> {
+    let options = AdminOptions::new();
+    let refused = |source| EnvironmentError::Kafka { what: "deleting the run's topics".into(), source };
+    admin(brokers)?.delete_topics(&topics.all(), &options).await.map(|_| ()).map_err(refused)
+}
+
+/// The tables, a family a file.
+const SCHEMA: [&str; 2] = [include_str!("../../schema/events.sql"), include_str!("../../schema/persons.sql")];
+
+/// What the schema's placeholders stand for.
+#[derive(Debug)]
+pub struct Tables<'a> {
+    /// The database.
+    pub database: &'a str,
+    /// Kafka's address.
+    pub brokers: &'a str,
+    /// The topics.
+    pub topics: &'a Topics,
+    /// The run, which the consumer groups are named after.
+    pub run: &'a str,
+    /// After how long the Kafka engine flushes.
+    pub flush_interval: Duration,
+}
+
+impl Tables<'_> {
+    /// The consumer group that feeds the events table.
+    pub fn events_group(&self) -> String {
+        format!("{}_clickhouse_events_json", self.run)
+    }
+
+    /// Creates the database and everything in it.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses.
+    pub async fn create(&self, client: &clickhouse::Client) -> Result<(), EnvironmentError> {
+        execute(client, &format!("CREATE DATABASE `{}`", self.database)).await?;
+        for statement in SCHEMA.iter().flat_map(|file| statements(file)) {
+            execute(client, &self.fill(&statement)).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops the database and everything in it.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses.
+    pub async fn drop(client: &clickhouse::Client, database: &str) -> Result<(), EnvironmentError> {
+        execute(client, &format!("DROP DATABASE IF EXISTS `{database}` SYNC")).await
+    }
+
+    fn fill(&self, statement: &str) -> String {
+        statement
+            .replace("{database}", self.database)
+            .replace("{brokers}", self.brokers)
+            .replace("{run}", self.run)
+            .replace("{flush_interval_ms}", &self.flush_interval.as_millis().to_string())
+            .replace("{events_topic}", &self.topics.events)
+            .replace("{events_group}", &self.events_group())
+            .replace("{persons_topic}", &self.topics.persons)
+            .replace("{distinct_ids_topic}", &self.topics.distinct_ids)
+    }
+}
+
+async fn execute(client: &clickhouse::Client, statement: &str) -> Result<(), EnvironmentError> {
+    let first_line = statement.lines().next().unwrap_or_default().to_owned();
+    client
+        .query(statement)
+        .execute()
+        .await
+        .map_err(|source| EnvironmentError::Clickhouse { what: first_line, source: Box::new(source) })
+}
+
+/// The statements of a file, without its comments.
+fn statements(file: &str) -> Vec<String> {
+    let code: Vec<&str> = file.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let statements = code.join("\n");
+    statements.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_placeholder_is_filled() {
+        let topics = Topics::of("r1");
+        let tables = Tables {
+            database: "d",
+            brokers: "127.0.0.1:1",
+            topics: &topics,
+            run: "r1",
+            flush_interval: Duration::from_millis(500),
+        };
+        for statement in SCHEMA.iter().flat_map(|file| statements(file)) {
+            let filled = tables.fill(&statement);
+            assert!(filled.starts_with("CREATE "), "{filled}");
+            assert!(!filled.contains('{') && !filled.contains('}'), "{filled}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! A request's body → captured events: the rules of capture's v0 endpoints, dialect 2026 (v0_request.rs).
+//!
+//! All or nothing: whatever is wrong here refuses the whole request before anything of it is stored.
+
+use std::{borrow::Cow, collections::BTreeSet, io::Read};
+
+use flate2::read::MultiGzDecoder;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::pipeline::{
+    captured::CapturedEvent,
+    json_text::repair_surrogates,
+    timestamp::{Said, normalise, parse, rfc3339},
+};
+
+/// Longer ids are cut.
+const DISTINCT_ID_LIMIT: usize = 200;
+const TOKEN_LIMIT: usize = 64;
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// 400: the body cannot be read.
+    #[error("failed to decode request: {0}")]
+    Body(String),
+    /// 400: there is no event in it.
+    #[error("request holds no event")]
+    Empty,
+    /// 400: an event without a name.
+    #[error("event submitted with an empty event name")]
+    NoName,
+    /// 400: an event without a distinct id.
+    #[error("event submitted with an empty distinct_id")]
+    NoDistinctId,
+    /// 401: no token.
+    #[error("event submitted without an api_key")]
+    NoToken,
+    /// 401: more than one token.
+    #[error("batch submitted with inconsistent api_key values")]
+    SeveralTokens,
+    /// 401: a token that cannot be one.
+    #[error("API key is not valid: {0}")]
+    BadToken(&'static str),
+    /// 413: more bytes than are taken.
+    #[error("request body over the limit of {0} bytes")]
+    TooLarge(usize),
+}
+
+impl Refusal {
+    /// The HTTP status.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Body(_) | Self::Empty | Self::NoName | Self::NoDistinctId => 400,
+            Self::NoToken | Self::SeveralTokens | Self::BadToken(_) => 401,
+            Self::TooLarge(_) => 413,
+        }
+    }
+}
+
+/// What else of a request is needed.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// The server's clock.
+    pub now: Timestamp,
+    /// The client's address.
+    pub ip: String,
+    /// The query parameter `_`, in milliseconds since 1970.
+    pub sent_at_ms: Option<i64>,
+    /// The greatest size of the body once it is unpacked.
+    pub limit: usize,
+}
+
+/// An event as clients send it. Fields that are not named here are dropped.
+#[derive(Debug, Deserialize, Serialize)]
+struct RawEvent<'a> {
+    #[serde(borrow, default, alias = "$token", alias = "api_key", skip_serializing)]
+    token: Option<Cow<'a, str>>,
+    #[serde(borrow, default, alias = "$distinct_id", skip_serializing)]
+    distinct_id: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing)]
+    uuid: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    event: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    properties: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    timestamp: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    offset: Option<i64>,
+    #[serde(borrow, default, rename = "$set", skip_serializing_if = "Option::is_none")]
+    set: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "$set_once", skip_serializing_if = "Option::is_none")]
+    set_once: Option<&'a RawValue>,
+}
+
+/// The properties that capture itself looks at.
+#[derive(Debug, Default, Deserialize)]
+struct KnownProperties<'a> {
+    #[serde(borrow, default)]
+    token: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    distinct_id: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "$ignore_sent_at")]
+    ignore_sent_at: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow, default, alias = "api_key")]
+    token: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    batch: Vec<RawEvent<'a>>,
+    #[serde(default)]
+    historical_migration: bool,
+    #[serde(borrow, default)]
+    sent_at: Option<Cow<'a, str>>,
+}
+
+/// Unpacks a body: gzip is told by its first bytes, whatever the headers say.
+///
+/// # Errors
+/// [`Refusal::Body`] and [`Refusal::TooLarge`].
+pub fn unpack(body: &[u8], limit: usize) -> Result<String, Refusal> {
+    let bytes = if body.starts_with(&[0x1f, 0x8b, 0x08]) {
+        let mut unpacked = Vec::new();
+        // One byte more than is allowed tells that there is more.
+        let mut reader = MultiGzDecoder::new(body).take(limit as u64 + 1);
+        reader.read_to_end(&mut unpacked).map_err(|error| Refusal::Body(format!("invalid gzip data: {error}")))?;
+        unpacked
+    } else {
+        body.to_vec()
+    };
+    if bytes.len() > limit {
+        return Err(Refusal::TooLarge(limit));
+    }
+    String::from_utf8(bytes).map_err(|_| Refusal::Body("invalid UTF-8 in request body".into()))
+}
+
+/// The captured events of a body.
+///
+/// # Errors
+/// When the request is refused.
+pub fn events(body: &[u8], received: &Received) -> Result<Vec<CapturedEvent<'static>>, Refusal> {
+    let text = unpack(body, received.limit)?;
+    let text = repair_surrogates(&text);
+    let bad_json = |error: serde_json::Error| Refusal::Body(format!("invalid JSON: {error}"));
+    let (raw, shared_token, historical, sent_at) = match text.trim_start().as_bytes().first() {
+        Some(b'[') => (serde_json::from_str::<Vec<RawEvent<'_>>>(&text).map_err(bad_json)?, None, false, None),
+        Some(b'{') if has_batch(&text) => {
+            let batch: Batch<'_> = serde_json::from_str(&text).map_err(bad_json)?;
+            (batch.batch, batch.token, batch.historical_migration, batch.sent_at)
+        }
+        _ => (vec![serde_json::from_str::<RawEvent<'_>>(&text).map_err(bad_json)?], None, false, None),
+    };
+    if raw.is_empty() {
+        return Err(Refusal::Empty);
+    }
+    let properties: Vec<KnownProperties<'_>> = raw.iter().map(known).collect::<Result<_, _>>()?;
+    let token = match shared_token {
+        Some(token) => token.into_owned(),
+        None => only_token(&raw, &properties)?,
+    };
+    check_token(&token)?;
+    let sent_at = sent_at.as_deref().and_then(parse).or_else(|| query_sent_at(received.sent_at_ms));
+    let request = Shared { token, historical, sent_at, received };
+    raw.iter().zip(&properties).map(|(event, properties)| request.captured(event, properties)).collect()
+}
+
+/// Seconds where milliseconds belong would be in 1970: they are not believed.
+fn query_sent_at(ms: Option<i64>) -> Option<Timestamp> {
+    const START_OF_2021: i64 = 1_609_459_200_000;
+    ms.filter(|ms| *ms >= START_OF_2021).and_then(|ms| Timestamp::from_millisecond(ms).ok())
+}
+
+fn has_batch(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Probe<'a> {
+        #[serde(borrow)]
+        batch: Option<&'a RawValue>,
+    }
+    serde_json::from_str::<Probe<'_>>(text).is_ok_and(|probe| probe.batch.is_some())
+}
+
+fn known<'a>(event: &RawEvent<'a>) -> Result<KnownProperties<'a>, Refusal> {
+    match event.properties {
+        None => Ok(KnownProperties::default()),
+        Some(properties) => serde_json::from_str(properties.get())
+            .map_err(|error| Refusal::Body(format!("invalid properties: {error}"))),
+    }
+}
+
+fn only_token(raw: &[RawEvent<'_>], properties: &[KnownProperties<'_>]) -> Result<String, Refusal> {
+    let tokens: BTreeSet<String> = raw
+        .iter()
+        .zip(properties)
+        .filter_map(|(event, properties)| {
+            let own = event.token.as_deref().map(str::to_owned);
+            own.or_else(|| serde_json::from_str(properties.token?.get()).ok())
+        })
+        .collect();
+    let mut tokens = tokens.into_iter();
+    match (tokens.next(), tokens.next()) {
+        (Some(token), None) => Ok(token),
+        (Some(_), Some(_)) => Err(Refusal::SeveralTokens),
+        (None, _) => Err(Refusal::NoToken),
+    }
+}
+
+fn check_token(token: &str) -> Result<(), Refusal> {
+    let why = if token.is_empty() {
+        "it is empty"
+    } else if token.len() > TOKEN_LIMIT {
+        "it is too long"
+    } else if !token.is_ascii() {
+        "it is not ASCII"
+    } else if token.starts_with("phx_") {
+        "it is a personal key"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::BadToken(why))
+}
+
+/// What all events of a request have in common.
+struct Shared<'r> {
+    token: String,
+    historical: bool,
+    sent_at: Option<Timestamp>,
+    received: &'r Received,
+}
+
+impl Shared<'_> {
+    fn captured(
+        &self,
+        event: &RawEvent<'_>,
+        properties: &KnownProperties<'_>,
+    ) -> Result<CapturedEvent<'static>, Refusal> {
+        let name = event.event.as_deref().filter(|name| !name.is_empty()).ok_or(Refusal::NoName)?;
+        let distinct_id = event.distinct_id.or(properties.distinct_id).and_then(id_text);
+        let distinct_id = distinct_id.filter(|id| !id.is_empty()).ok_or(Refusal::NoDistinctId)?;
+        let uuid = match event.uuid.as_deref().filter(|text| !text.is_empty()) {
+            Some(text) => Uuid::parse_str(text).map_err(|_| Refusal::Body(format!("invalid uuid `{text}`")))?,
+            None => Uuid::now_v7(),
+        };
+        let said = Said {
+            timestamp: event.timestamp.as_deref(),
+            offset_ms: event.offset,
+            sent_at: self.sent_at,
+            ignore_sent_at: properties.ignore_sent_at.is_some_and(|value| value.get() == "true"),
+        };
+        let data = serde_json::to_string(event).map_err(|error| Refusal::Body(error.to_string()))?;
+        Ok(CapturedEvent {
+            uuid: uuid.to_string().into(),
+            distinct_id: distinct_id.chars().take(DISTINCT_ID_LIMIT).collect::<String>().into(),
+            ip: self.received.ip.clone().into(),
+            data: data.into(),
+            now: rfc3339(self.received.now).into(),
+            sent_at: self.sent_at.map(|moment| rfc3339(moment).into()),
+            token: self.token.clone().into(),
+            event: name.to_owned().into(),
+            timestamp: rfc3339(normalise(said, self.received.now)).into(),
+            historical_migration: self.historical,
+        })
+    }
+}
+
+/// A string as it is; null and false as none; anything else as its JSON text.
+fn id_text(value: &RawValue) -> Option<String> {
+    match value.get() {
+        "null" => None,
+        text if text.starts_with('"') => serde_json::from_str(text).ok(),
+        text => Some(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! The contract's cases, a line each.
+
+use std::io::Write;
+
+use super::*;
+
+fn received() -> Received {
+    Received { now: "2026-06-01T12:00:00Z".parse().unwrap(), ip: "127.0.0.1".into(), sent_at_ms: None, limit: 10_000 }
+}
+
+fn captured(body: &str) -> Result<Vec<CapturedEvent<'static>>, Refusal> {
+    events(body.as_bytes(), &received())
+}
+
+fn one(body: &str) -> CapturedEvent<'static> {
+    captured(body).unwrap_or_else(|refusal| panic!("{refusal}: {body}")).remove(0)
+}
+
+#[test]
+fn what_is_refused_and_how() {
+    let long_token = format!(r#"{{"token":"{}","event":"e","distinct_id":"d"}}"#, "x".repeat(65));
+    for (body, status) in [
+        ("", 400),
+        ("{", 400),
+        ("null", 400),
+        ("[]", 400),
+        (r#"{"api_key":"t","batch":[]}"#, 400),
+        (r#"{"api_key":"t","distinct_id":"d"}"#, 400),
+        (r#"{"api_key":"t","event":"","distinct_id":"d"}"#, 400),
+        (r#"{"api_key":"t","event":"e"}"#, 400),
+        (r#"{"api_key":"t","event":"e","distinct_id":null}"#, 400),
+        (r#"{"api_key":"t","event":"e","distinct_id":""}"#, 400),
+        (r#"{"api_key":"t","event":"e","distinct_id":"d","timestamp":5}"#, 400),
+        (r#"{"api_key":"t","event":"e","distinct_id":"d","uuid":"nonsense"}"#, 400),
+        (r#"{"api_key":"t","event":"e","distinct_id":"d","properties":[1]}"#, 400),
+        (r#"{"api_key":"t","token":"t","event":"e","distinct_id":"d"}"#, 400),
+        (r#"{"event":"e","distinct_id":"d"}"#, 401),
+        (r#"{"api_key":"","event":"e","distinct_id":"d"}"#, 401),
+        (r#"{"api_key":"phx_1","event":"e","distinct_id":"d"}"#, 401),
+        (r#"{"api_key":"é","event":"e","distinct_id":"d"}"#, 401),
+        (r#"[{"token":"a","event":"e","distinct_id":"d"},{"token":"b","event":"e","distinct_id":"d"}]"#, 401),
+        (&long_token, 401),
+    ] {
+        assert_eq!(captured(body).map_err(|refusal| refusal.status()), Err(status), "{body}");
+    }
+    assert_eq!(events(&[0xff, 0xfe], &received()).unwrap_err().status(), 400);
+    assert_eq!(events(&[0x1f, 0x8b, 0x08, 1, 2], &received()).unwrap_err().status(), 400);
+    assert_eq!(captured(&" ".repeat(10_001)).unwrap_err().status(), 413);
+}
+
+#[test]
+fn one_bad_event_refuses_all() {
+    let body = r#"{"api_key":"t","batch":[{"event":"e","distinct_id":"d"},{"event":"e"}]}"#;
+    assert_eq!(captured(body), Err(Refusal::NoDistinctId));
+}
+
+#[test]
+fn every_form_is_taken() {
+    let single = r#"{"api_key":"t","event":"e","distinct_id":"d"}"#;
+    for (body, count) in [
+        (single.to_owned(), 1),
+        (format!("[{single},{single}]"), 2),
+        (r#"{"api_key":"t","batch":[{"event":"e","distinct_id":"d"}]}"#.to_owned(), 1),
+        (r#"{"$token":"t","event":"e","$distinct_id":"d"}"#.to_owned(), 1),
+        (r#"{"event":"e","properties":{"token":"t","distinct_id":"d"}}"#.to_owned(), 1),
+    ] {
+        let events = captured(&body).unwrap_or_else(|refusal| panic!("{refusal}: {body}"));
+        assert_eq!(events.len(), count, "{body}");
+        assert!(events.iter().all(|event| event.token == "t" && event.distinct_id == "d" && event.event == "e"));
+    }
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(single.as_bytes()).unwrap();
+    assert_eq!(events(&gzip.finish().unwrap(), &received()).unwrap().len(), 1);
+}
+
+#[test]
+fn distinct_ids_become_texts_of_200_characters() {
+    let id = |id: &str| one(&format!(r#"{{"api_key":"t","event":"e","distinct_id":{id}}}"#)).distinct_id.into_owned();
+    assert_eq!(id("5"), "5");
+    assert_eq!(id("1.50"), "1.50");
+    assert_eq!(id(r#"{"a":1}"#), r#"{"a":1}"#);
+    assert_eq!(id(&format!("\"{}\"", "é".repeat(300))), "é".repeat(200));
+}
+
+#[test]
+fn uuids_are_kept_or_minted() {
+    let uuid =
+        |field: &str| one(&format!(r#"{{"api_key":"t","event":"e","distinct_id":"d"{field}}}"#)).uuid.into_owned();
+    let own = "12345678-9a00-80c0-8000-0f4240a632ad";
+    assert_eq!(uuid(&format!(r#","uuid":"{own}""#)), own);
+    for minted in ["", r#","uuid":"""#, r#","uuid":null"#] {
+        assert_eq!(Uuid::parse_str(&uuid(minted)).unwrap().get_version_num(), 7, "{minted}");
+    }
+}
+
+#[test]
+fn data_holds_what_was_sent_with_its_numbers_and_drops_what_is_unknown() {
+    let body = r#"{"api_key":"t","event":"e","distinct_id":"d","foo":1,"$unset":["a"],
+        "$set":{"n":1.50},"properties":{"big":9007199254740993, "lone":"\ud83d","nul":"\u0000"}}"#;
+    assert_eq!(
+        one(body).data,
+        r#"{"event":"e","properties":{"big":9007199254740993, "lone":"\ufffd","nul":"\u0000"},"$set":{"n":1.50}}"#
+    );
+}
+
+#[test]
+fn sent_at_comes_from_the_batch_or_the_query() {
+    let event = r#"{"event":"e","distinct_id":"d","timestamp":"2026-06-01T09:59:58Z"}"#;
+    let batch = format!(r#"{{"api_key":"t","sent_at":"2026-06-01T10:00:00Z","batch":[{event}]}}"#);
+    assert_eq!(one(&batch).timestamp, "2026-06-01T11:59:58.000Z");
+    assert_eq!(one(&batch).sent_at.as_deref(), Some("2026-06-01T10:00:00.000Z"));
+    let single = event.replace("{\"event", "{\"api_key\":\"t\",\"event");
+    let with =
+        |sent_at_ms| events(single.as_bytes(), &Received { sent_at_ms, ..received() }).unwrap()[0].timestamp.clone();
+    assert_eq!(with(Some(1_780_308_000_000)), "2026-06-01T11:59:58.000Z");
+    assert_eq!(with(Some(1_780_308_000)), "2026-06-01T09:59:58.000Z", "seconds are not believed");
+    assert_eq!(with(None), "2026-06-01T09:59:58.000Z");
+}

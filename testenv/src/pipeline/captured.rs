@@ -1,0 +1,33 @@
+//! What capture writes to Kafka and the ingester reads (rust/common/types/src/event.rs, `CapturedEvent`).
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// A message of the capture topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedEvent<'a> {
+    /// The event's uuid, the client's own or minted.
+    #[serde(borrow)]
+    pub uuid: Cow<'a, str>,
+    /// At most 200 characters.
+    pub distinct_id: Cow<'a, str>,
+    /// The client's address.
+    pub ip: Cow<'a, str>,
+    /// The event as it was sent, known fields only, as JSON text.
+    pub data: Cow<'a, str>,
+    /// When the request was received, RFC 3339.
+    pub now: Cow<'a, str>,
+    /// When the client says that it was sent, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Cow<'a, str>>,
+    /// The project's token.
+    pub token: Cow<'a, str>,
+    /// The event's name.
+    pub event: Cow<'a, str>,
+    /// Its moment, normalised, RFC 3339.
+    pub timestamp: Cow<'a, str>,
+    /// Whether it belongs to an import.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical_migration: bool,
+}

@@ -1,0 +1,111 @@
+//! Repairs of JSON text: what a parser would refuse or a store could not hold is replaced by U+FFFD.
+
+use std::borrow::Cow;
+
+const REPLACEMENT: &str = "\\ufffd";
+
+/// Replaces escapes of surrogates that have no partner (capture, passes/invalid_surrogates.rs).
+pub fn repair_surrogates(text: &str) -> Cow<'_, str> {
+    if !text.contains("\\u") {
+        return Cow::Borrowed(text);
+    }
+    rewrite(text, |unit, next| match unit {
+        0xd800..=0xdbff => match next {
+            Some(0xdc00..=0xdfff) => Escape::KeepBoth,
+            _ => Escape::Replace,
+        },
+        0xdc00..=0xdfff => Escape::Replace,
+        _ => Escape::Keep,
+    })
+}
+
+/// Replaces escaped NULs, which PostgreSQL cannot hold (plugin server, since pull request 18282).
+pub fn replace_nul(text: &str) -> Cow<'_, str> {
+    if !text.contains("\\u0000") {
+        return Cow::Borrowed(text);
+    }
+    rewrite(text, |unit, _| if unit == 0 { Escape::Replace } else { Escape::Keep })
+}
+
+enum Escape {
+    Keep,
+    /// This one and the next, which is its partner.
+    KeepBoth,
+    Replace,
+}
+
+/// Walks over the escapes of `text`; `decide` gets each `\uXXXX` and the one right behind it.
+fn rewrite(text: &str, decide: impl Fn(u16, Option<u16>) -> Escape) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let unit = |at: usize| {
+        let escape = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(escape, 16).ok()
+    };
+    let (mut repaired, mut copied, mut at) = (String::new(), 0, 0);
+    while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'\\') {
+        at += found;
+        match unit(at) {
+            // Any other escape: the character behind the backslash belongs to it.
+            None => at += 2,
+            Some(this) => match decide(this, unit(at + 6)) {
+                Escape::Keep => at += 6,
+                Escape::KeepBoth => at += 12,
+                Escape::Replace => {
+                    repaired.push_str(&text[copied..at]);
+                    repaired.push_str(REPLACEMENT);
+                    at += 6;
+                    copied = at;
+                }
+            },
+        }
+        if at >= bytes.len() {
+            break;
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    repaired.push_str(&text[copied..]);
+    Cow::Owned(repaired)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lone_surrogates_and_nuls_are_replaced_and_nothing_else() {
+        for (text, surrogates, nul) in [
+            (r#""plain""#, r#""plain""#, r#""plain""#),
+            (r#""\ud83d""#, r#""\ufffd""#, r#""\ud83d""#),
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""\ude00\ud83d""#, r#""\ufffd\ufffd""#, r#""\ude00\ud83d""#),
+            (r#""\ud83dx\ude00""#, r#""\ufffdx\ufffd""#, r#""\ud83dx\ude00""#),
+            (r#""\\ud83d""#, r#""\\ud83d""#, r#""\\ud83d""#),
+            (r#""a\u0000b""#, r#""a\u0000b""#, r#""a\ufffdb""#),
+            (r#""a\\u0000b""#, r#""a\\u0000b""#, r#""a\\u0000b""#),
+            (r#""\\\u0000""#, r#""\\\u0000""#, r#""\\\ufffd""#),
+            (r#""é\ud83d日""#, r#""é\ufffd日""#, r#""é\ud83d日""#),
+        ] {
+            assert_eq!(repair_surrogates(text), surrogates, "{text}");
+            assert_eq!(replace_nul(text), nul, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_right_stays(text in ".*") {
+            let json = serde_json::to_string(&text.replace('\0', "")).unwrap();
+            prop_assert_eq!(repair_surrogates(&json), json.as_str());
+            prop_assert_eq!(replace_nul(&json), json.as_str());
+        }
+
+        #[test]
+        fn broken_text_is_survived(text in r"[\\u0d8c\u{e9}]{0,30}") {
+            let _ = repair_surrogates(&text);
+            let _ = replace_nul(&text);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Settings of the roles: environment variables, with PostHog's names where they exist.
+
+use std::{io::Write, process::ExitCode, str::FromStr};
+
+/// A variable is missing or wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// It must be set.
+    #[error("the environment variable {0} is missing")]
+    Missing(&'static str),
+    /// It cannot be read.
+    #[error("the environment variable {name} cannot be read: {what}")]
+    Wrong {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        what: String,
+    },
+}
+
+/// The value of `name`.
+///
+/// # Errors
+/// When it is not set.
+pub fn required(name: &'static str) -> Result<String, SettingError> {
+    std::env::var(name).map_err(|_| SettingError::Missing(name))
+}
+
+/// The value of `name`, or `default`.
+///
+/// # Errors
+/// When it is set and cannot be read.
+pub fn or<T: FromStr>(name: &'static str, default: T) -> Result<T, SettingError>
+where
+    T::Err: std::fmt::Display,
+{
+    match std::env::var(name) {
+        Ok(text) => text.parse().map_err(|error: T::Err| SettingError::Wrong { name, what: error.to_string() }),
+        Err(_) => Ok(default),
+    }
+}
+
+/// The JSON value of `name`, or the default where it is not set.
+///
+/// # Errors
+/// When it is no such JSON.
+pub fn json<T: serde::de::DeserializeOwned + Default>(name: &'static str) -> Result<T, SettingError> {
+    match std::env::var(name) {
+        Ok(text) => serde_json::from_str(&text).map_err(|error| SettingError::Wrong { name, what: error.to_string() }),
+        Err(_) => Ok(T::default()),
+    }
+}
+
+/// Says that the role can serve now.
+///
+/// # Errors
+/// When nobody listens.
+pub fn say_ready(port: u16) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "ready {port}")?;
+    stdout.flush()
+}
+
+/// Writes a line to the role's log.
+pub fn log(line: &str) {
+    // Without a log there is nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Ends the role `name` with `result`.
+pub fn end(name: &str, result: Result<(), Box<dyn std::error::Error + Send + Sync>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log(&format!("assay serve {name}: {error}"));
+            ExitCode::from(69)
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! An event's moment, from what the client wrote and what the server's clock shows
+//! (rust/common/types/src/timestamp.rs, `parse_event_timestamp`).
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+/// Further ahead than this of the server's clock, a moment is not believed.
+const AHEAD_MS: i64 = 23 * 3_600_000;
+
+/// What a client says about an event's time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Said<'a> {
+    /// `timestamp`.
+    pub timestamp: Option<&'a str>,
+    /// `offset`, in milliseconds before it was received.
+    pub offset_ms: Option<i64>,
+    /// The request's `sent_at`.
+    pub sent_at: Option<Timestamp>,
+    /// `properties.$ignore_sent_at`.
+    pub ignore_sent_at: bool,
+}
+
+/// The event's moment, when the server's clock shows `now`.
+pub fn normalise(said: Said<'_>, now: Timestamp) -> Timestamp {
+    let now_ms = now.as_millisecond();
+    let moment_ms = match (said.offset_ms, said.timestamp.and_then(parse)) {
+        (Some(offset), _) => now_ms.saturating_sub(offset),
+        (None, None) => return now,
+        (None, Some(moment)) => match said.sent_at.filter(|_| !said.ignore_sent_at) {
+            // The client's clock is off by what it shows on sending, against ours on receiving.
+            Some(sent_at) => moment.as_millisecond().saturating_sub(sent_at.as_millisecond()).saturating_add(now_ms),
+            None => moment.as_millisecond(),
+        },
+    };
+    if moment_ms.saturating_sub(now_ms) > AHEAD_MS {
+        return now;
+    }
+    match Timestamp::from_millisecond(moment_ms) {
+        Ok(moment) if (0..=9999).contains(&moment.to_zoned(TimeZone::UTC).year()) => moment,
+        _ => Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// RFC 3339, a civil date and time (taken as UTC), or milliseconds since 1970 in digits.
+pub fn parse(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Some(moment);
+    }
+    if let Ok(civil) = text.parse::<DateTime>() {
+        return civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+    }
+    text.parse::<i64>().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok())
+}
+
+/// `2026-11-23T01:02:03.456Z`.
+pub fn rfc3339(moment: Timestamp) -> String {
+    format!("{moment:.3}")
+}
+
+/// `2026-11-23 01:02:03.456000`, as ClickHouse reads it.
+pub fn clickhouse_micros(moment: Timestamp) -> String {
+    moment.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S.%6f").to_string()
+}
+
+/// `2026-11-23 01:02:03`.
+pub fn clickhouse_seconds(moment: Timestamp) -> String {
+    moment.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_believed() {
+        let now: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().ok();
+        let said = |timestamp: Option<&'static str>, sent_at: Option<&str>| Said {
+            timestamp,
+            sent_at: sent_at.and_then(at),
+            ..Said::default()
+        };
+        for (name, said, expected) in [
+            ("neither", said(None, None), "2026-06-01T12:00:00Z"),
+            ("no sent_at", said(Some("2026-06-01T11:00:00Z"), None), "2026-06-01T11:00:00Z"),
+            ("skewed", said(Some("2026-06-01T09:59:58Z"), Some("2026-06-01T10:00:00Z")), "2026-06-01T11:59:58Z"),
+            (
+                "skew ignored",
+                Said { ignore_sent_at: true, ..said(Some("2026-06-01T09:59:58Z"), Some("2026-06-01T10:00:00Z")) },
+                "2026-06-01T09:59:58Z",
+            ),
+            (
+                "an offset beats all",
+                Said { offset_ms: Some(1_500), ..said(Some("2026-06-01T09:59:58Z"), None) },
+                "2026-06-01T11:59:58.5Z",
+            ),
+            ("unreadable", said(Some("yesterday"), None), "2026-06-01T12:00:00Z"),
+            ("other zone", said(Some("2026-06-01T13:00:00+02:00"), None), "2026-06-01T11:00:00Z"),
+            ("civil", said(Some("2026-06-01 11:00:00"), None), "2026-06-01T11:00:00Z"),
+            ("digits", said(Some("1780311600000"), None), "2026-06-01T11:00:00Z"),
+            ("23 hours ahead", said(Some("2026-06-02T11:00:00Z"), None), "2026-06-02T11:00:00Z"),
+            ("more", said(Some("2026-06-02T11:00:01Z"), None), "2026-06-01T12:00:00Z"),
+            ("before our era", said(Some("-000005-06-02T11:00:01Z"), None), "1970-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(Some(normalise(said, now)), at(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn forms() {
+        let moment: Timestamp = "2026-06-01T12:00:00.1234567Z".parse().unwrap();
+        assert_eq!(clickhouse_micros(moment), "2026-06-01 12:00:00.123456");
+        assert_eq!(clickhouse_seconds(moment), "2026-06-01 12:00:00");
+        assert_eq!(rfc3339(moment), "2026-06-01T12:00:00.123Z");
+    }
+}
