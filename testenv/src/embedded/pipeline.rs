@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    children::{Child, ChildSpec},
-    substrate::{Substrate, first_end},
+    children::{Child, ChildSpec, Guard},
+    substrate::{Addresses, first_end},
     tables::{Tables, Topics, create_topics, delete_topics},
 };
 use crate::{
@@ -36,6 +36,8 @@ pub struct PipelineOptions {
     pub partitions: u32,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
+    /// Where data goes; it must exist, and whoever made it deletes it.
+    pub folder: PathBuf,
     /// Where logs go.
     pub logs: PathBuf,
 }
@@ -54,32 +56,32 @@ impl Pipeline {
     ///
     /// # Errors
     /// When something of it cannot be had.
-    pub async fn up(substrate: &Substrate, options: &PipelineOptions) -> Result<Self, EnvironmentError> {
+    pub async fn up(guard: &Guard, substrate: &Addresses, options: &PipelineOptions) -> Result<Self, EnvironmentError> {
         let run = &options.run;
         let topics = Topics::of(run);
         let database = format!("assay_{run}");
         let client = clickhouse::Client::default()
-            .with_url(substrate.clickhouse_url())
+            .with_url(&substrate.clickhouse_url)
             .with_compression(clickhouse::Compression::None);
         let tables = Tables {
             database: &database,
-            brokers: substrate.brokers(),
+            brokers: &substrate.brokers,
             topics: &topics,
             run,
             flush_interval: options.flush_interval,
         };
-        create_topics(substrate.brokers(), &topics, options.partitions).await?;
+        create_topics(&substrate.brokers, &topics, options.partitions).await?;
         let ingester_group = format!("{run}_ingester");
         let planted = serde_json::to_string(&options.planted_defects).unwrap_or_default();
         let variables = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-            let common = [("KAFKA_HOSTS", substrate.brokers()), ("ASSAY_PLANTED_DEFECTS", &planted)];
+            let common = [("KAFKA_HOSTS", substrate.brokers.as_str()), ("ASSAY_PLANTED_DEFECTS", planted.as_str())];
             common.iter().chain(pairs).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
-        let folder = substrate.folder();
+        let folder = &options.folder;
         let persons = folder.join(format!("persons-{run}.sqlite")).display().to_string();
         let teams = serde_json::to_string(&options.teams).unwrap_or_default();
         let capture = variables(&[("ADDRESS", "127.0.0.1:0"), ("KAFKA_TOPIC", &topics.capture)]);
-        let capture = substrate.guard().spawn(&ChildSpec::role("capture", folder, &options.logs, capture))?;
+        let capture = guard.spawn(&ChildSpec::role("capture", folder, &options.logs, capture))?;
         let ingester = variables(&[
             ("INGESTION_CONSUMER_CONSUME_TOPIC", &topics.capture),
             ("INGESTION_CONSUMER_GROUP_ID", &ingester_group),
@@ -90,7 +92,7 @@ impl Pipeline {
             ("ASSAY_TEAMS", &teams),
             ("ASSAY_PERSON_STORE", &persons),
         ]);
-        let ingester = substrate.guard().spawn(&ChildSpec::role("ingester", folder, &options.logs, ingester))?;
+        let ingester = guard.spawn(&ChildSpec::role("ingester", folder, &options.logs, ingester))?;
         let (capture_port, _, ()) =
             tokio::try_join!(capture.ready(READY_WITHIN), ingester.ready(READY_WITHIN), tables.create(&client),)?;
         let subscriptions =
@@ -98,13 +100,13 @@ impl Pipeline {
         let endpoints = Endpoints {
             capture: SocketAddr::from((Ipv4Addr::LOCALHOST, capture_port)),
             clickhouse: ClickhouseEndpoint {
-                url: substrate.clickhouse_url().to_owned(),
+                url: substrate.clickhouse_url.clone(),
                 user: "default".into(),
                 password: String::new(),
                 database,
                 events_table: EVENTS_TABLE.into(),
             },
-            kafka: Some(KafkaEndpoint { brokers: substrate.brokers().to_owned(), subscriptions }),
+            kafka: Some(KafkaEndpoint { brokers: substrate.brokers.clone(), subscriptions }),
         };
         Ok(Self { components: vec![capture, ingester], endpoints, topics, client })
     }
