@@ -1,14 +1,20 @@
 //! A run's tables in ClickHouse, and its topics in Kafka.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    metadata::MetadataTopic,
+    types::RDKafkaErrorCode,
 };
 
 use crate::environment::EnvironmentError;
+
+/// A statement that takes longer has gone astray.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// The names of a run's topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +75,28 @@ pub async fn create_topics(brokers: &str, topics: &Topics, partitions: u32) -> R
             source: rdkafka::error::KafkaError::AdminOp(code),
         })?;
     }
+    let (brokers, topics) = (brokers.to_owned(), topics.clone());
+    let known = tokio::task::spawn_blocking(move || wait_until_known(&brokers, &topics, partitions as usize)).await;
+    known.unwrap_or(Err(rdkafka::error::KafkaError::Canceled)).map_err(refused)
+}
+
+/// Waits until the broker knows of every partition and its leader, which comes a little after it has agreed to make them.
+fn wait_until_known(brokers: &str, topics: &Topics, partitions: usize) -> Result<(), rdkafka::error::KafkaError> {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create()?;
+    let deadline = Instant::now() + ANSWER_WITHIN;
+    for topic in topics.all() {
+        loop {
+            let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN)?;
+            let known = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+            if known.filter(|partition| partition.leader() >= 0).count() == partitions {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(rdkafka::error::KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
     Ok(())
 }
 
@@ -120,10 +148,23 @@ impl Tables<'_> {
 
     /// Drops the database and everything in it.
     ///
+    /// Views first and Kafka tables after them: dropped as one, the database waits for ever for consumers that still feed
+    /// its views.
+    ///
     /// # Errors
     /// When ClickHouse refuses.
     pub async fn drop(client: &clickhouse::Client, database: &str) -> Result<(), EnvironmentError> {
-        execute(client, &format!("DROP DATABASE IF EXISTS `{database}` SYNC")).await
+        for engine in ["MaterializedView", "Kafka"] {
+            let tables = client
+                .query("SELECT name FROM system.tables WHERE database = ? AND engine = ?")
+                .bind(database)
+                .bind(engine)
+                .fetch_all::<String>();
+            for table in answered("listing the run's tables", tables).await? {
+                execute(client, &format!("DROP TABLE `{database}`.`{table}`")).await?;
+            }
+        }
+        execute(client, &format!("DROP DATABASE IF EXISTS `{database}`")).await
     }
 
     fn fill(&self, statement: &str) -> String {
@@ -140,12 +181,18 @@ impl Tables<'_> {
 }
 
 async fn execute(client: &clickhouse::Client, statement: &str) -> Result<(), EnvironmentError> {
-    let first_line = statement.lines().next().unwrap_or_default().to_owned();
-    client
-        .query(statement)
-        .execute()
-        .await
-        .map_err(|source| EnvironmentError::Clickhouse { what: first_line, source: Box::new(source) })
+    answered(statement.lines().next().unwrap_or_default(), client.query(statement).execute()).await
+}
+
+/// Waits for an answer, but not for ever.
+async fn answered<T>(
+    what: &str,
+    answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
+) -> Result<T, EnvironmentError> {
+    let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await;
+    answer
+        .unwrap_or(Err(clickhouse::error::Error::TimedOut))
+        .map_err(|source| EnvironmentError::Clickhouse { what: what.to_owned(), source: Box::new(source) })
 }
 
 /// The statements of a file, without its comments.
