@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, path::Path, process::Output};
 
-use super::harness::{Bench, assay};
+use super::harness::{Bench, alone, assay};
 
 /// The exit code, and everything on stderr in one line.
 fn told(output: &Output) -> (Option<i32>, String) {
@@ -85,6 +85,7 @@ fn missing_tools_are_69() {
 
 #[test]
 fn a_used_port_is_69_and_named() {
+    let _room = alone();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     for option in ["--kafka-port", "--clickhouse-port"] {

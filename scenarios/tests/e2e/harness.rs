@@ -5,7 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::OnceLock,
+    sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
 
@@ -13,13 +13,27 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The very first run fetches Kafka and ClickHouse.
-const UP_WITHIN: Duration = Duration::from_secs(600);
+const UP_WITHIN: Duration = Duration::from_mins(10);
 
 /// `assay` with these arguments.
 pub fn assay<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
     command.args(arguments).stdin(Stdio::null());
     command
+}
+
+/// Runs that are judged by their schedule may run beside each other, but not beside the start of a further Kafka and
+/// ClickHouse, which takes all of two cores for a while.
+static ROOM: RwLock<()> = RwLock::new(());
+
+/// Room beside other runs on the shared substrate.
+pub fn beside_others() -> RwLockReadGuard<'static, ()> {
+    ROOM.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The machine alone, for a substrate of one's own.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    ROOM.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The environment file of the substrate that all tests share.
@@ -108,7 +122,14 @@ impl Bench {
 
     /// Runs the scenario on the shared substrate.
     pub fn run_shared(&self) -> Finished {
-        let output = self.run_command().arg("--env").arg(shared_environment()).output().expect("assay run");
+        self.run_shared_with(&[])
+    }
+
+    /// The same, with further arguments.
+    pub fn run_shared_with(&self, arguments: &[&str]) -> Finished {
+        let environment = shared_environment();
+        let _room = beside_others();
+        let output = self.run_command().arg("--env").arg(environment).args(arguments).output().expect("assay run");
         Finished::new(output, self.latest())
     }
 

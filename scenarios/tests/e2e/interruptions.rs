@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::harness::{Bench, Finished, assay, descendants, is_alive, wait_until};
+use super::harness::{Bench, Finished, alone, assay, descendants, is_alive, wait_until};
 
 fn signal(process: u32, name: &str) {
     let killed = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().unwrap();
@@ -32,6 +32,7 @@ fn nothing_is_left(children: &std::collections::HashSet<u32>, bench: &Bench) {
 
 #[test]
 fn ctrl_c_stops_sending_and_judges_what_was_sent() {
+    let _room = alone();
     let bench = Bench::new("");
     let child = bench.start_sending();
     let children = descendants(child.id());
@@ -47,6 +48,7 @@ fn ctrl_c_stops_sending_and_judges_what_was_sent() {
 
 #[test]
 fn kill_9_leaves_nothing_running_and_a_directory_that_can_be_judged() {
+    let _room = alone();
     let bench = Bench::new("");
     let child = bench.start_sending();
     let children = descendants(child.id());
@@ -62,6 +64,7 @@ fn kill_9_leaves_nothing_running_and_a_directory_that_can_be_judged() {
 
 #[test]
 fn a_component_that_dies_makes_the_run_inconclusive() {
+    let _room = alone();
     let bench = Bench::new("");
     let child = bench.start_sending();
     let children = descendants(child.id());

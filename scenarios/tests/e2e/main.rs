@@ -2,6 +2,7 @@
 //!
 //! One substrate for all tests of this binary; each run brings a pipeline of its own, and several run beside each other.
 //! The tests that kill things have a substrate of their own.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod errors;
 mod harness;
