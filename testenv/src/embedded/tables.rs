@@ -118,12 +118,30 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// Drops the database and everything in it.
+    /// Drops the database and everything in it; one that is not there is fine.
+    ///
+    /// The embedded engine never runs the background task that removes a dropped table's files: `DROP … SYNC` would wait
+    /// for it for ever, and a plain `DROP` leaves the files. `TRUNCATE` removes them at once, so it goes first, after the
+    /// Kafka tables are gone that would fill the others again.
     ///
     /// # Errors
     /// When ClickHouse refuses.
     pub async fn drop(client: &clickhouse::Client, database: &str) -> Result<(), EnvironmentError> {
-        execute(client, &format!("DROP DATABASE IF EXISTS `{database}` SYNC")).await
+        let what = format!("listing the tables of {database}");
+        let tables: Vec<(String, String)> = client
+            .query("SELECT name, engine FROM system.tables WHERE database = ? ORDER BY name")
+            .bind(database)
+            .fetch_all()
+            .await
+            .map_err(|source| EnvironmentError::Clickhouse { what, source: Box::new(source) })?;
+        let with = |suffix: &'static str| tables.iter().filter(move |(_, engine)| engine.ends_with(suffix));
+        for (table, _) in with("Kafka") {
+            execute(client, &format!("DROP TABLE IF EXISTS `{database}`.`{table}`")).await?;
+        }
+        for (table, _) in with("MergeTree") {
+            execute(client, &format!("TRUNCATE TABLE IF EXISTS `{database}`.`{table}`")).await?;
+        }
+        execute(client, &format!("DROP DATABASE IF EXISTS `{database}`")).await
     }
 
     fn fill(&self, statement: &str) -> String {
