@@ -9,7 +9,7 @@ use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
     path::{Path, PathBuf},
     ptr::NonNull,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use libloading::Library;
@@ -83,6 +83,8 @@ pub struct Engine {
     arguments: Vec<CString>,
     path: PathBuf,
     version: String,
+    /// With its last connection the engine would shut down, background work included.
+    held: Option<Mutex<Connection>>,
 }
 
 impl Engine {
@@ -117,9 +119,16 @@ impl Engine {
             argument(format!("--path={}", path.display()))?,
             argument(format!("--config-file={}", config.display()))?,
         ];
-        let mut engine =
-            Self { functions: Arc::new(functions), arguments, path: path.to_owned(), version: String::new() };
-        let version = engine.connect()?.query("SELECT version()", "TSV")?.bytes;
+        let mut engine = Self {
+            functions: Arc::new(functions),
+            arguments,
+            path: path.to_owned(),
+            version: String::new(),
+            held: None,
+        };
+        let mut first = engine.connect()?;
+        let version = first.query("SELECT version()", "TSV")?.bytes;
+        engine.held = Some(Mutex::new(first));
         String::from_utf8_lossy(&version).trim().clone_into(&mut engine.version);
         Ok(engine)
     }

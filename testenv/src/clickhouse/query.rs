@@ -30,11 +30,17 @@ fn try_run(engine: &Engine, asked: &Asked, tell: &mpsc::Sender<Told>) -> Result<
     let mut connection = engine.connect()?;
     set_up(&mut connection, asked)?;
     let format = asked.format.as_deref().unwrap_or("TabSeparated");
-    if gives_rows(&asked.query) {
+    if let Some(streamed) = streamed(&asked.query, format) {
         match connection.stream(&asked.query, format) {
             Ok(mut stream) => {
+                let mut first = true;
                 while let Some(answer) = stream.next_chunk()? {
-                    if tell.blocking_send(Told::Chunk(answer.bytes)).is_err() {
+                    // The engine begins every chunk as if it were a result of its own.
+                    let skipped = if first { 0 } else { streamed.header_length(&answer.bytes)? };
+                    first = false;
+                    let mut bytes = answer.bytes;
+                    bytes.drain(..skipped);
+                    if tell.blocking_send(Told::Chunk(bytes)).is_err() {
                         return Ok(());
                     }
                 }
@@ -73,10 +79,88 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// Whether the query is one that the engine gives in chunks.
-fn gives_rows(query: &[u8]) -> bool {
-    let word: Vec<u8> = first_word(query).to_ascii_uppercase();
-    matches!(word.as_slice(), b"SELECT" | b"WITH") || query.trim_ascii_start().first() == Some(&b'(')
+/// A format whose chunks, one behind the other, are the whole result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Streamed {
+    /// Rows and nothing else.
+    Rows,
+    /// The number of columns, their names and types before the rows.
+    RowBinaryWithNamesAndTypes,
+}
+
+/// Formats that consist of rows alone. All others have something before, between or behind the rows, which the engine would
+/// repeat in every chunk: their results are made whole before they are sent.
+const ROWS_ALONE: [&str; 9] = [
+    "TabSeparated",
+    "TSV",
+    "TabSeparatedRaw",
+    "TSVRaw",
+    "CSV",
+    "JSONEachRow",
+    "JSONCompactEachRow",
+    "RowBinary",
+    "Native",
+];
+
+/// How the result of `query` can be streamed, if it can be.
+fn streamed(query: &[u8], default_format: &str) -> Option<Streamed> {
+    let word = first_word(query).to_ascii_uppercase();
+    let selects = matches!(word.as_slice(), b"SELECT" | b"WITH") || query.trim_ascii_start().first() == Some(&b'(');
+    if !selects {
+        return None;
+    }
+    let text = String::from_utf8_lossy(query);
+    let format = if text.to_ascii_lowercase().contains("format") { format_clause(&text)? } else { default_format };
+    match format {
+        "RowBinaryWithNamesAndTypes" => Some(Streamed::RowBinaryWithNamesAndTypes),
+        format => ROWS_ALONE.contains(&format).then_some(Streamed::Rows),
+    }
+}
+
+/// The format that a query names at its very end. A query that names one elsewhere, or speaks of formats in other ways, is
+/// not guessed at.
+fn format_clause(query: &str) -> Option<&str> {
+    let mut words = query.trim_end().trim_end_matches(';').split_ascii_whitespace().rev();
+    let (format, keyword) = (words.next()?, words.next()?);
+    let rest_is_silent = !words.any(|word| word.to_ascii_lowercase().contains("format"));
+    (keyword.eq_ignore_ascii_case("FORMAT") && rest_is_silent).then_some(format)
+}
+
+impl Streamed {
+    /// How many bytes of a chunk come before its rows.
+    fn header_length(self, chunk: &[u8]) -> Result<usize, EngineError> {
+        match self {
+            Self::Rows => Ok(0),
+            Self::RowBinaryWithNamesAndTypes => names_and_types_length(chunk).ok_or_else(|| {
+                EngineError::Query("Code: 1002. DB::Exception: a chunk of the engine has no header".into())
+            }),
+        }
+    }
+}
+
+/// The length of a header of `RowBinaryWithNamesAndTypes`: the number of columns, then so many names, then so many types.
+fn names_and_types_length(chunk: &[u8]) -> Option<usize> {
+    let mut rest = chunk;
+    let columns = take_varint(&mut rest)?;
+    for _ in 0..columns.checked_mul(2)? {
+        let length = usize::try_from(take_varint(&mut rest)?).ok()?;
+        rest = rest.get(length..)?;
+    }
+    Some(chunk.len() - rest.len())
+}
+
+/// Takes a LEB128 number from the front of `bytes`.
+fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for place in 0..10 {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
 }
 
 /// The first word that is no comment.
@@ -101,21 +185,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_gives_rows() {
-        for (query, expected) in [
-            ("SELECT 1", true),
-            ("  select 1", true),
-            ("WITH 1 AS x SELECT x", true),
-            ("(SELECT 1) UNION ALL (SELECT 2)", true),
-            ("-- first\n/* second */ SELECT 1", true),
-            ("INSERT INTO t SELECT 1", false),
-            ("CREATE TABLE t", false),
-            ("SHOW TABLES", false),
-            ("/* never ends", false),
-            ("", false),
+    fn what_can_be_streamed() {
+        let rows = Some(Streamed::Rows);
+        for (query, format, expected) in [
+            ("SELECT 1", "TabSeparated", rows),
+            ("  select 1", "RowBinaryWithNamesAndTypes", Some(Streamed::RowBinaryWithNamesAndTypes)),
+            ("WITH 1 AS x SELECT x", "Native", rows),
+            ("(SELECT 1) UNION ALL (SELECT 2)", "CSV", rows),
+            ("-- first\n/* second */ SELECT 1", "CSV", rows),
+            ("SELECT 1", "JSON", None),
+            ("SELECT 1", "CSVWithNames", None),
+            ("SELECT 1 FORMAT JSON", "CSV", None),
+            ("SELECT 1 format CSV;", "JSON", rows),
+            ("SELECT 'FORMAT CSV'", "JSON", None),
+            ("SELECT 1 FORMAT CSV SETTINGS max_threads = 1", "CSV", None),
+            ("SELECT formatDateTime(now(), '%F') FORMAT CSV", "CSV", None),
+            ("INSERT INTO t SELECT 1", "CSV", None),
+            ("CREATE TABLE t", "CSV", None),
+            ("SHOW TABLES", "CSV", None),
+            ("/* never ends", "CSV", None),
+            ("", "CSV", None),
         ] {
-            assert_eq!(gives_rows(query.as_bytes()), expected, "{query}");
+            assert_eq!(streamed(query.as_bytes(), format), expected, "{query} {format}");
         }
+    }
+
+    #[test]
+    fn a_header_is_as_long_as_it_says() {
+        let header = b"\x02\x01a\x02bc\x06UInt64\x06String";
+        let chunk = [&header[..], b"rows"].concat();
+        assert_eq!(names_and_types_length(&chunk), Some(header.len()));
+        assert_eq!(names_and_types_length(&header[..9]), None);
     }
 
     #[test]

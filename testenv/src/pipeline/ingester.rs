@@ -14,10 +14,10 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, DeliveryResult, Header, OwnedHeaders},
-    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+    producer::{BaseRecord, ProducerContext, ThreadedProducer},
 };
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,10 +42,10 @@ use super::{
     timestamp::{clickhouse_micros, clickhouse_seconds},
 };
 
-/// A batch is closed with so many messages …
+/// A batch is what has come meanwhile, but not more messages than this.
 const BATCH: usize = 1_000;
-/// … or this long after its first one.
-const BATCH_TIME: Duration = Duration::from_millis(25);
+/// How long the first message of a batch is waited for before it is asked whether to end.
+const IDLE: Duration = Duration::from_millis(100);
 const PRODUCE_TIME_OUT: Duration = Duration::from_secs(30);
 /// Before a failed dependency is tried again.
 const BACK_OFF: Duration = Duration::from_millis(200);
@@ -164,11 +164,9 @@ impl Ingester {
     fn work(mut self, stop: &AtomicBool) -> Result<(), Error> {
         while !stop.load(Ordering::Relaxed) {
             let (mut outputs, mut next) = (Vec::new(), BTreeMap::new());
-            let mut deadline: Option<Instant> = None;
             let mut messages = 0;
-            while messages < BATCH && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-                let wait =
-                    deadline.map_or(Duration::from_millis(100), |at| at.saturating_duration_since(Instant::now()));
+            while messages < BATCH {
+                let wait = if messages == 0 { IDLE } else { Duration::ZERO };
                 let Some(message) = self.consumer.poll(wait) else { break };
                 let message = match message {
                     Ok(message) => message,
@@ -178,7 +176,6 @@ impl Ingester {
                         break;
                     }
                 };
-                deadline.get_or_insert_with(|| Instant::now() + BATCH_TIME);
                 messages += 1;
                 next.insert(message.partition(), message.offset() + 1);
                 let processed = process(&mut self.persons, &mut self.store, &self.teams, &self.outputs, &message)?;
@@ -207,10 +204,9 @@ impl Ingester {
     /// Produces everything and waits until Kafka has it, as often as it takes; false if told to end before.
     fn produce(&self, outputs: &[Output<'_>], stop: &AtomicBool) -> bool {
         loop {
-            self.deliveries.reset();
             let enqueued = outputs.iter().try_for_each(|output| self.enqueue(output));
-            let flushed = self.producer.flush(PRODUCE_TIME_OUT);
-            match enqueued.and(flushed).and_then(|()| self.deliveries.result()) {
+            // Deliveries of this attempt are all waited for, also when one failed: none may be taken for the next one's.
+            match enqueued.and(self.deliveries.wait()) {
                 Ok(()) => return true,
                 Err(error) => log(&format!("a batch could not be produced and is tried again: {error}")),
             }
@@ -231,7 +227,10 @@ impl Ingester {
         };
         loop {
             match self.producer.send(record()) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.deliveries.expect_one();
+                    return Ok(());
+                }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
@@ -369,17 +368,33 @@ fn person_rows<'o>(outputs: &'o Outputs, changes: &Changes) -> Result<Vec<Output
     Ok(rows)
 }
 
-/// Remembers the first failed delivery since the last reset.
+/// Counts the deliveries that are still to come, and remembers the first that failed.
 #[derive(Clone, Default)]
-struct Deliveries(Arc<Mutex<Option<KafkaError>>>);
+struct Deliveries(Arc<(Mutex<Awaited>, Condvar)>);
+
+#[derive(Default)]
+struct Awaited {
+    /// Enqueued minus delivered; a delivery may come before its enqueuing is counted.
+    open: i64,
+    failed: Option<KafkaError>,
+}
 
 impl Deliveries {
-    fn reset(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    fn expect_one(&self) {
+        self.lock().open += 1;
     }
 
-    fn result(&self) -> Result<(), KafkaError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+    /// Waits for all deliveries, which the client library ends within the message time-out; tells the first failure.
+    fn wait(&self) -> Result<(), KafkaError> {
+        let mut awaited = self.lock();
+        while awaited.open > 0 {
+            awaited = self.0.1.wait(awaited).unwrap_or_else(PoisonError::into_inner);
+        }
+        awaited.failed.take().map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Awaited> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -389,8 +404,13 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let mut awaited = self.lock();
+        awaited.open -= 1;
         if let Err((error, _)) = result {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+            awaited.failed.get_or_insert_with(|| error.clone());
+        }
+        if awaited.open <= 0 {
+            self.0.1.notify_all();
         }
     }
 }
