@@ -8,7 +8,7 @@ mod validate;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     failure::{Failure, Kind},
@@ -66,9 +66,9 @@ enum Command {
 struct RunArguments {
     /// A name of the library (`assay list`), or a file
     scenario: String,
-    /// Where the pipeline runs
-    #[arg(long, value_enum, default_value_t = EnvironmentKind::Auto)]
-    env: EnvironmentKind,
+    /// Where the pipeline runs: auto, embedded, or the environment.json of `assay env up`
+    #[arg(long, value_name = "KIND|FILE", default_value = "auto")]
+    env: String,
     /// The seed of all random values, so that a run can be repeated
     #[arg(long)]
     seed: Option<u64>,
@@ -92,19 +92,31 @@ struct RunArguments {
     clickhouse_port: Option<u16>,
 }
 
-/// Where the pipeline runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum EnvironmentKind {
-    /// The best that can be had here: at present always embedded
-    Auto,
-    /// Kafka, ClickHouse and the reference pipeline as child processes on loopback
-    Embedded,
-}
-
 #[derive(Debug, Subcommand)]
 enum EnvCommand {
     /// Fetch Kafka and the ClickHouse engine, so that runs work offline afterwards
     Prepare,
+    /// Start Kafka and ClickHouse and keep them up until Ctrl-C, so that runs start at once with `run --env FILE`
+    Up {
+        /// The file that says where they are
+        #[arg(long, default_value = "environment.json")]
+        file: PathBuf,
+        /// Go down when the parent process ends
+        #[arg(long, hide = true)]
+        with_parent: bool,
+    },
+    /// Say whether an environment is up
+    Status {
+        /// The file that `up` has written
+        #[arg(long, default_value = "environment.json")]
+        file: PathBuf,
+    },
+    /// Take an environment down
+    Down {
+        /// The file that `up` has written
+        #[arg(long, default_value = "environment.json")]
+        file: PathBuf,
+    },
 }
 
 fn parse_override(text: &str) -> Result<Override, String> {
@@ -132,7 +144,12 @@ pub fn main() -> ExitCode {
         Command::List => list::list(),
         Command::Validate { file } => validate::validate(&file),
         Command::Check { directory, json } => check::check(&directory, json),
-        Command::Env { command: EnvCommand::Prepare } => env::prepare(),
+        Command::Env { command } => match command {
+            EnvCommand::Prepare => env::prepare(),
+            EnvCommand::Up { file, with_parent } => env::up(&file, with_parent),
+            EnvCommand::Status { file } => env::status(&file),
+            EnvCommand::Down { file } => env::down(&file),
+        },
     };
     result.unwrap_or_else(|failure| failure.report())
 }

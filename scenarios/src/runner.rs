@@ -1,8 +1,9 @@
 //! A run and its phases: up, send, settle, judge, report, down.
 //!
-//! Whatever happens, what was started is ended: by [`Substrate::down`] in good order, by the guard otherwise. What stands
-//! in the way of a verdict is collected as obstacles; only what leaves nothing to judge is a failure.
+//! Whatever happens, what was started is ended: by [`Environment::down`] in good order, by the guard otherwise. What
+//! stands in the way of a verdict is collected as obstacles; only what leaves nothing to judge is a failure.
 
+mod environment;
 mod settle;
 
 use std::{
@@ -34,14 +35,12 @@ use generators::{
 use jiff::Timestamp;
 use reports::progress::{Progress, Snapshot};
 use testenv::{
-    embedded::{
-        artefacts::{KAFKA_VERSION, Places, prepare},
-        pipeline::{Pipeline, PipelineOptions},
-        substrate::{Substrate, SubstrateOptions},
-    },
-    environment::{ComponentEnded, Endpoints, EnvironmentError},
+    embedded::artefacts::KAFKA_VERSION,
+    environment::{Endpoints, EnvironmentError},
 };
 use tokio::sync::watch;
+
+pub use self::environment::{Environment, Wanted, substrate_options};
 
 use crate::{
     failure::{Failure, Kind},
@@ -68,10 +67,8 @@ pub struct Request {
     pub out: PathBuf,
     /// Where else the JUnit report goes.
     pub junit: Option<PathBuf>,
-    /// Kafka's port, if it is the user's wish.
-    pub kafka_port: Option<u16>,
-    /// ClickHouse's port, if it is the user's wish.
-    pub clickhouse_port: Option<u16>,
+    /// Where the pipeline runs.
+    pub environment: Wanted,
 }
 
 /// Runs `request`; `stop` becomes true when the user wants it to end.
@@ -85,19 +82,9 @@ pub async fn run(
 ) -> Result<(RunRecord, RunDirectory), Failure> {
     let run = RunId::new(random_bits());
     let directory = RunDirectory::create(&request.out, &request.scenario.name, run, Timestamp::now())?;
-    let up = async {
-        let substrate = substrate_up(request, &directory, run, progress).await?;
-        match pipeline_up(request, &directory, run, &substrate).await {
-            Ok(pipeline) => Ok((substrate, pipeline)),
-            Err(failure) => {
-                substrate.down().await;
-                Err(failure)
-            }
-        }
-    };
     let began = Instant::now();
-    let (substrate, pipeline) = tokio::select! {
-        up = up => up?,
+    let environment = tokio::select! {
+        up = Environment::up(request, &directory, run, progress) => up?,
         _ = stop.wait_for(|stop| *stop) => return Err(Failure::told(
             Kind::Stopped,
             "stopped before anything was sent",
@@ -105,10 +92,13 @@ pub async fn run(
         )),
     };
     progress.step(&format!("ready after {:.1} s", began.elapsed().as_secs_f64()));
-    let active = Active { request, directory: &directory, progress, substrate: &substrate, pipeline: &pipeline };
+    let active = Active { request, directory: &directory, progress, environment: &environment };
     let result = active.run(run, stop).await;
     progress.now("taking everything down".into());
-    substrate.down().await;
+    if let Err(error) = environment.down().await {
+        // The run is over and can be judged all the same.
+        progress.step(&format!("the run left something behind on the shared substrate: {error}"));
+    }
     result?;
     let record = judge_directory(&directory)?;
     report(&record, &directory, request.junit.as_deref())?;
@@ -133,59 +123,19 @@ pub fn unavailable(error: EnvironmentError) -> Failure {
     Failure::caused(Kind::Unavailable, "the environment could not be started", help, error)
 }
 
-async fn substrate_up(
-    request: &Request,
-    directory: &RunDirectory,
-    run: RunId,
-    progress: &Progress,
-) -> Result<Substrate, Failure> {
-    let artefacts = tokio::task::block_in_place(|| prepare(&Places::of_user(), &|line| progress.step(line)))
-        .map_err(|error| unavailable(error.into()))?;
-    let executable = std::env::current_exe()
-        .map_err(|error| Failure::caused(Kind::Internal, "Assay's own executable cannot be found", "", error))?;
-    progress.now("starting Kafka, ClickHouse and the reference pipeline".into());
-    let options = SubstrateOptions {
-        executable,
-        artefacts,
-        folder: std::env::temp_dir().join(format!("assay-{run}")),
-        logs: directory.logs(),
-        kafka_port: request.kafka_port,
-        clickhouse_port: request.clickhouse_port,
-    };
-    Substrate::up(&options).await.map_err(unavailable)
-}
-
-async fn pipeline_up(
-    request: &Request,
-    directory: &RunDirectory,
-    run: RunId,
-    substrate: &Substrate,
-) -> Result<Pipeline, Failure> {
-    let options = PipelineOptions {
-        run: format!("r{run}"),
-        teams: [(plan::token(run), plan::TEAM)].into(),
-        flush_interval: request.scenario.pipeline.flush_interval,
-        partitions: request.scenario.pipeline.partitions,
-        planted_defects: plan::planted_defects(&request.scenario),
-        logs: directory.logs(),
-    };
-    Pipeline::up(substrate, &options).await.map_err(unavailable)
-}
-
 /// A run whose environment is up.
 struct Active<'a> {
     request: &'a Request,
     directory: &'a RunDirectory,
     progress: &'a Progress,
-    substrate: &'a Substrate,
-    pipeline: &'a Pipeline,
+    environment: &'a Environment,
 }
 
 impl Active<'_> {
     /// Sends, settles and writes down how it ended. What was found is in the run's directory afterwards.
     async fn run(&self, run: RunId, stop: watch::Receiver<bool>) -> Result<(), Failure> {
         let scenario = &self.request.scenario;
-        let endpoints = self.pipeline.endpoints();
+        let endpoints = self.environment.pipeline().endpoints();
         let seed = scenario.seed.unwrap_or_else(|| random_bits() >> 1);
         let personas = PersonaTable::make(seed, PERSONAS);
         let workload = Arc::new(Workload::new(plan::workload(scenario, run, seed), personas.clone()));
@@ -240,7 +190,7 @@ impl Active<'_> {
                     obstacles.push(Obstacle::Insufficient("the run was stopped before everything was sent".into()));
                     stopping = true;
                 }
-                ended = self.failed(), if !stopping => {
+                ended = self.environment.failed(), if !stopping => {
                     self.progress.step(&format!("{ended}"));
                     obstacles.push(Obstacle::Invalid(format!("the environment failed: {ended}")));
                     stopping = true;
@@ -266,14 +216,6 @@ impl Active<'_> {
             )
         })?;
         Ok(obstacles)
-    }
-
-    /// Resolves when a component ends, which none does by itself.
-    async fn failed(&self) -> ComponentEnded {
-        tokio::select! {
-            ended = self.substrate.failed() => ended,
-            ended = self.pipeline.failed() => ended,
-        }
     }
 
     fn manifest(&self, workload: &Workload, personas: PersonaTable, clock: RunClock, clickhouse: String) -> Manifest {

@@ -100,7 +100,7 @@ pub(super) async fn settle(
             return Ok(Settled { final_reads, obstacle: None });
         }
         tokio::select! {
-            ended = active.failed() => {
+            ended = active.environment.failed() => {
                 let what = format!("the environment failed: {ended}");
                 return Ok(Settled { final_reads, obstacle: Some(Obstacle::Invalid(what)) });
             }

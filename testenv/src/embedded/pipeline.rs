@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    children::{Child, ChildSpec},
-    substrate::{Substrate, first_end},
+    children::{Child, ChildSpec, Guard},
+    substrate::{Addresses, first_end},
     tables::{Groups, Tables, Topics, create_topics, delete_topics},
 };
 use crate::{
@@ -36,6 +36,8 @@ pub struct PipelineOptions {
     pub partitions: u32,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
+    /// Where the run's own folder of data is made, which goes when the pipeline does.
+    pub folder: PathBuf,
     /// Where logs go.
     pub logs: PathBuf,
 }
@@ -66,11 +68,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// When something of it cannot be had; nothing of it is left on the substrate then.
-    pub async fn up(substrate: &Substrate, options: &PipelineOptions) -> Result<Self, EnvironmentError> {
+    pub async fn up(guard: &Guard, substrate: &Addresses, options: &PipelineOptions) -> Result<Self, EnvironmentError> {
         options.check()?;
         let run = &options.run;
         let (topics, groups) = (Topics::of(run), Groups::of(run));
-        let brokers = substrate.brokers().to_owned();
+        let brokers = substrate.brokers.clone();
         let subscriptions =
             vec![(groups.ingester.clone(), topics.capture.clone()), (groups.events.clone(), topics.events.clone())];
         let mut pipeline = Self {
@@ -78,7 +80,7 @@ impl Pipeline {
             endpoints: Endpoints {
                 capture: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
                 clickhouse: ClickhouseEndpoint {
-                    url: substrate.clickhouse_url().to_owned(),
+                    url: substrate.clickhouse_url.clone(),
                     user: "default".into(),
                     password: String::new(),
                     database: format!("assay_{run}"),
@@ -89,12 +91,12 @@ impl Pipeline {
             brokers,
             topics,
             groups,
-            folder: substrate.folder().join(format!("run-{run}")),
+            folder: options.folder.join(format!("run-{run}")),
             client: clickhouse::Client::default()
-                .with_url(substrate.clickhouse_url())
+                .with_url(&substrate.clickhouse_url)
                 .with_compression(clickhouse::Compression::None),
         };
-        match pipeline.start(substrate, options).await {
+        match pipeline.start(guard, options).await {
             Ok(()) => Ok(pipeline),
             Err(error) => {
                 // What made it fail is what matters; taking down may well fail for the same reason.
@@ -104,7 +106,7 @@ impl Pipeline {
         }
     }
 
-    async fn start(&mut self, substrate: &Substrate, options: &PipelineOptions) -> Result<(), EnvironmentError> {
+    async fn start(&mut self, guard: &Guard, options: &PipelineOptions) -> Result<(), EnvironmentError> {
         for folder in [&self.folder, &options.logs] {
             std::fs::create_dir_all(folder).map_err(|source| EnvironmentError::System {
                 what: format!("the folder {} cannot be made", folder.display()),
@@ -114,7 +116,7 @@ impl Pipeline {
         create_topics(&self.brokers, &self.topics, options.partitions).await?;
         for (role, environment) in [("capture", self.capture(options)), ("ingester", self.ingester(options))] {
             let spec = ChildSpec::role(role, &self.folder, &options.logs, environment);
-            self.components.push(substrate.guard().spawn(&spec)?);
+            self.components.push(guard.spawn(&spec)?);
         }
         let tables = Tables {
             database: &self.endpoints.clickhouse.database,

@@ -1,10 +1,8 @@
 //! The substrate: Kafka and ClickHouse, which may outlive a run and be shared by many.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
     artefacts::Artefacts,
@@ -34,14 +32,22 @@ pub struct SubstrateOptions {
     pub clickhouse_port: Option<u16>,
 }
 
+/// Where a substrate is: all that a pipeline needs of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Addresses {
+    /// Kafka's brokers.
+    pub brokers: String,
+    /// ClickHouse's HTTP interface, `http://HOST:PORT`.
+    pub clickhouse_url: String,
+}
+
 /// A running Kafka and a running ClickHouse.
 #[derive(Debug)]
 pub struct Substrate {
     guard: Guard,
     components: Vec<Child>,
-    brokers: String,
-    clickhouse_url: String,
-    folder: PathBuf,
+    addresses: Addresses,
 }
 
 impl Substrate {
@@ -72,20 +78,13 @@ impl Substrate {
         Ok(Self {
             guard,
             components: vec![kafka.child, clickhouse],
-            brokers: kafka.brokers,
-            clickhouse_url: format!("http://127.0.0.1:{port}"),
-            folder: options.folder.clone(),
+            addresses: Addresses { brokers: kafka.brokers, clickhouse_url: format!("http://127.0.0.1:{port}") },
         })
     }
 
-    /// Kafka's address.
-    pub fn brokers(&self) -> &str {
-        &self.brokers
-    }
-
-    /// ClickHouse's address.
-    pub fn clickhouse_url(&self) -> &str {
-        &self.clickhouse_url
+    /// Where it is.
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// The components.
@@ -98,12 +97,9 @@ impl Substrate {
         first_end(&self.components).await
     }
 
-    pub(super) fn guard(&self) -> &Guard {
+    /// The guard, which may own a run's pipeline as well.
+    pub const fn guard(&self) -> &Guard {
         &self.guard
-    }
-
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Ends everything and deletes the data.

@@ -73,9 +73,14 @@ impl Bench {
             flush_interval: Duration::from_millis(200),
             partitions: 2,
             planted_defects: Vec::new(),
+            folder: self.data(),
             logs: self.folder.path().join("logs").join(run),
         }
     }
+}
+
+async fn pipeline_up(substrate: &Substrate, options: &PipelineOptions) -> Result<Pipeline, EnvironmentError> {
+    Pipeline::up(substrate.guard(), substrate.addresses(), options).await
 }
 
 fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
@@ -133,11 +138,11 @@ fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind() {
         let substrate = Substrate::up(&bench.options()).await.unwrap();
         let (first, second) = (bench.pipeline("first"), bench.pipeline("second"));
         let (first, second) =
-            tokio::try_join!(Pipeline::up(&substrate, &first), Pipeline::up(&substrate, &second)).unwrap();
+            tokio::try_join!(pipeline_up(&substrate, &first), pipeline_up(&substrate, &second)).unwrap();
         assert_ne!(first.endpoints().capture, second.endpoints().capture);
         assert!(std::net::TcpStream::connect(first.endpoints().capture).is_ok());
 
-        produce(substrate.brokers(), &Topics::of("first")).await;
+        produce(&substrate.addresses().brokers, &Topics::of("first")).await;
         for (table, count) in [("events", 1), ("person", 1), ("person_distinct_id2", 2)] {
             until(count, async || rows(&first, table).await).await;
             assert_eq!(rows(&second, table).await, 0, "{table}");
@@ -145,16 +150,16 @@ fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind() {
         until(1, async || rows(&first, "person_distinct_id_overrides").await).await;
         assert_eq!(session(&first).await, ("s1".to_owned(), "7".to_owned()));
         assert!(files_with_rows(&bench.data().join("clickhouse")) > 0);
-        assert_eq!(topics_of(substrate.brokers(), "first_").len(), 5);
+        assert_eq!(topics_of(&substrate.addresses().brokers, "first_").len(), 5);
 
         let pids: Vec<i32> = first.components().iter().map(|component| component.pid().unwrap()).collect();
         first.down().await.unwrap();
         assert!(!pids.into_iter().any(runs));
         assert_eq!(files_with_rows(&bench.data().join("clickhouse")), 0);
-        until(Vec::new(), async || topics_of(substrate.brokers(), "first_")).await;
+        until(Vec::new(), async || topics_of(&substrate.addresses().brokers, "first_")).await;
 
         // The other one goes on.
-        produce(substrate.brokers(), &Topics::of("second")).await;
+        produce(&substrate.addresses().brokers, &Topics::of("second")).await;
         until(1, async || rows(&second, "events").await).await;
 
         let components = substrate.components().iter().chain(second.components());
@@ -204,7 +209,7 @@ fn a_component_that_dies_is_named() {
     on_a_runtime(async {
         let bench = Bench::new();
         let substrate = Substrate::up(&bench.options()).await.unwrap();
-        let pipeline = Pipeline::up(&substrate, &bench.pipeline("r")).await.unwrap();
+        let pipeline = pipeline_up(&substrate, &bench.pipeline("r")).await.unwrap();
         let named = |components: &[testenv::embedded::children::Child], name: &str| {
             components.iter().find(|component| component.name() == name).unwrap().clone()
         };
@@ -252,7 +257,7 @@ fn a_run_whose_name_means_something_elsewhere_is_refused() {
         let bench = Bench::new();
         let substrate = Substrate::up(&bench.options()).await.unwrap();
         for name in ["", "a`b", "../up", "a b"] {
-            let error = Pipeline::up(&substrate, &bench.pipeline(name)).await.unwrap_err();
+            let error = pipeline_up(&substrate, &bench.pipeline(name)).await.unwrap_err();
             assert!(matches!(&error, EnvironmentError::RunName(refused) if refused == name), "{error}");
         }
         substrate.down().await;
