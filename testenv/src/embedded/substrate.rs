@@ -56,15 +56,25 @@ impl Substrate {
     /// # Errors
     /// When something of it cannot be had; nothing is left running then.
     pub async fn up(options: &SubstrateOptions) -> Result<Self, EnvironmentError> {
-        let system = |what: &str, source| EnvironmentError::System { what: what.to_owned(), source };
-        std::fs::create_dir_all(&options.folder).map_err(|error| system("the data folder cannot be made", error))?;
+        for folder in [&options.folder, &options.logs] {
+            std::fs::create_dir_all(folder).map_err(|source| EnvironmentError::System {
+                what: format!("the folder {} cannot be made", folder.display()),
+                source,
+            })?;
+        }
         let guard = Guard::start(&options.executable)?;
         guard.delete_at_end(&options.folder)?;
-        let (kafka, clickhouse) = tokio::try_join!(
+        let started = tokio::try_join!(
             kafka::start(&guard, &options.artefacts, &options.folder, &options.logs, options.kafka_port),
             start_clickhouse(&guard, options),
-        )?;
-        let (clickhouse, port) = clickhouse;
+        );
+        let (kafka, (clickhouse, port)) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                guard.end().await;
+                return Err(error);
+            }
+        };
         Ok(Self {
             guard,
             components: vec![kafka.child, clickhouse],

@@ -1,4 +1,6 @@
-//! A run's tables in ClickHouse, and its topics in Kafka.
+//! A run's tables in ClickHouse, and its topics and consumer groups in Kafka.
+//!
+//! Their names begin with the run's, so that several runs on one substrate do not meet.
 
 use std::time::{Duration, Instant};
 
@@ -46,6 +48,35 @@ impl Topics {
 
     fn all(&self) -> [&str; 5] {
         [&self.capture, &self.dead_letters, &self.events, &self.persons, &self.distinct_ids]
+    }
+}
+
+/// The names of a run's consumer groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Groups {
+    /// The ingester.
+    pub ingester: String,
+    /// What feeds the events table.
+    pub events: String,
+    /// What feeds the person table.
+    pub persons: String,
+    /// What feeds the table of distinct ids.
+    pub distinct_ids: String,
+    /// What feeds the table of distinct ids that were moved.
+    pub overrides: String,
+}
+
+impl Groups {
+    /// The groups of `run`: PostHog's names, with the run before them.
+    pub fn of(run: &str) -> Self {
+        let name = |name: &str| format!("{run}_{name}");
+        Self {
+            ingester: name("ingester"),
+            events: name("clickhouse_events_json"),
+            persons: name("clickhouse_person"),
+            distinct_ids: name("clickhouse_person_distinct_id"),
+            overrides: name("clickhouse-person-distinct-id-overrides"),
+        }
     }
 }
 
@@ -102,6 +133,9 @@ fn wait_until_known(brokers: &str, topics: &Topics, partitions: usize) -> Result
 
 /// Deletes the topics; what is gone already stays gone.
 ///
+/// The consumer groups go by themselves: ClickHouse's consumers do not say goodbye, so a group cannot be deleted before
+/// their session has timed out, and an empty group whose topics are gone is forgotten by Kafka.
+///
 /// # Errors
 /// When Kafka cannot be asked.
 pub async fn delete_topics(brokers: &str, topics: &Topics) -> Result<(), EnvironmentError> {
@@ -122,18 +156,13 @@ pub struct Tables<'a> {
     pub brokers: &'a str,
     /// The topics.
     pub topics: &'a Topics,
-    /// The run, which the consumer groups are named after.
-    pub run: &'a str,
+    /// The consumer groups.
+    pub groups: &'a Groups,
     /// After how long the Kafka engine flushes.
     pub flush_interval: Duration,
 }
 
 impl Tables<'_> {
-    /// The consumer group that feeds the events table.
-    pub fn events_group(&self) -> String {
-        format!("{}_clickhouse_events_json", self.run)
-    }
-
     /// Creates the database and everything in it.
     ///
     /// # Errors
@@ -146,23 +175,26 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// Drops the database and everything in it.
+    /// Drops the database and everything in it; one that is not there is fine.
     ///
-    /// Views first and Kafka tables after them: dropped as one, the database waits for ever for consumers that still feed
-    /// its views.
+    /// The embedded engine never runs the background task that removes a dropped table's files: `DROP … SYNC` would wait
+    /// for it for ever, and a plain `DROP` leaves the files. `TRUNCATE` removes them at once, so it goes first, after the
+    /// Kafka tables are gone that would fill the others again.
     ///
     /// # Errors
     /// When ClickHouse refuses.
     pub async fn drop(client: &clickhouse::Client, database: &str) -> Result<(), EnvironmentError> {
-        for engine in ["MaterializedView", "Kafka"] {
-            let tables = client
-                .query("SELECT name FROM system.tables WHERE database = ? AND engine = ?")
-                .bind(database)
-                .bind(engine)
-                .fetch_all::<String>();
-            for table in answered("listing the run's tables", tables).await? {
-                execute(client, &format!("DROP TABLE `{database}`.`{table}`")).await?;
-            }
+        let tables = client
+            .query("SELECT name, engine FROM system.tables WHERE database = ? ORDER BY name")
+            .bind(database)
+            .fetch_all::<(String, String)>();
+        let tables = answered("listing the run's tables", tables).await?;
+        let with = |suffix: &'static str| tables.iter().filter(move |(_, engine)| engine.ends_with(suffix));
+        for (table, _) in with("Kafka") {
+            execute(client, &format!("DROP TABLE IF EXISTS `{database}`.`{table}`")).await?;
+        }
+        for (table, _) in with("MergeTree") {
+            execute(client, &format!("TRUNCATE TABLE IF EXISTS `{database}`.`{table}`")).await?;
         }
         execute(client, &format!("DROP DATABASE IF EXISTS `{database}`")).await
     }
@@ -171,17 +203,21 @@ impl Tables<'_> {
         statement
             .replace("{database}", self.database)
             .replace("{brokers}", self.brokers)
-            .replace("{run}", self.run)
             .replace("{flush_interval_ms}", &self.flush_interval.as_millis().to_string())
             .replace("{events_topic}", &self.topics.events)
-            .replace("{events_group}", &self.events_group())
+            .replace("{events_group}", &self.groups.events)
             .replace("{persons_topic}", &self.topics.persons)
+            .replace("{persons_group}", &self.groups.persons)
             .replace("{distinct_ids_topic}", &self.topics.distinct_ids)
+            .replace("{distinct_ids_group}", &self.groups.distinct_ids)
+            .replace("{overrides_group}", &self.groups.overrides)
     }
 }
 
 async fn execute(client: &clickhouse::Client, statement: &str) -> Result<(), EnvironmentError> {
-    answered(statement.lines().next().unwrap_or_default(), client.query(statement).execute()).await
+    // To the client a single question mark is a place for a value.
+    let statement = statement.replace('?', "??");
+    answered(statement.lines().next().unwrap_or_default(), client.query(&statement).execute()).await
 }
 
 /// Waits for an answer, but not for ever.
@@ -195,11 +231,16 @@ async fn answered<T>(
         .map_err(|source| EnvironmentError::Clickhouse { what: what.to_owned(), source: Box::new(source) })
 }
 
-/// The statements of a file, without its comments.
+/// The statements of a file, without its comments; each ends with a semicolon at a line's end.
 fn statements(file: &str) -> Vec<String> {
     let code: Vec<&str> = file.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let statements = code.join("\n");
-    statements.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+    statements
+        .split(";\n")
+        .map(|statement| statement.trim().trim_end_matches(';'))
+        .filter(|statement| !statement.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -208,12 +249,12 @@ mod tests {
 
     #[test]
     fn every_placeholder_is_filled() {
-        let topics = Topics::of("r1");
+        let (topics, groups) = (Topics::of("r1"), Groups::of("r1"));
         let tables = Tables {
             database: "d",
             brokers: "127.0.0.1:1",
             topics: &topics,
-            run: "r1",
+            groups: &groups,
             flush_interval: Duration::from_millis(500),
         };
         for statement in SCHEMA.iter().flat_map(|file| statements(file)) {
