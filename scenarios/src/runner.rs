@@ -4,6 +4,7 @@
 //! stands in the way of a verdict is collected as obstacles; only what leaves nothing to judge is a failure.
 
 mod environment;
+mod preflight;
 mod settle;
 
 use std::{
@@ -140,9 +141,7 @@ impl Active<'_> {
         let personas = PersonaTable::make(seed, PERSONAS);
         let workload = Arc::new(Workload::new(plan::workload(scenario, run, seed), personas.clone()));
         let store = store_at(endpoints);
-        let clickhouse = store.version().await.map_err(|error| {
-            Failure::caused(Kind::Unavailable, "ClickHouse does not answer", "its log is in the run's directory", error)
-        })?;
+        let clickhouse = preflight::check(endpoints, &store).await?;
         let clock = RunClock::starting_in(LEAD);
         let manifest = self.manifest(&workload, personas, clock, clickhouse);
         write_json(&self.directory.manifest(), &manifest)?;
