@@ -8,6 +8,8 @@
 //! Orders come as JSON lines on stdin, news go out as JSON lines on stdout. A child is started through the role `launch`,
 //! which asks for the parent-death signal before it becomes the program: no `unsafe` hook between fork and exec is needed.
 
+mod protocol;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -15,10 +17,10 @@ use std::{
     io::{self, Read, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::process::{CommandExt, ExitStatusExt},
+        unix::process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -27,116 +29,13 @@ use rustix::{
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, set_parent_process_death_signal},
 };
-use serde::{Deserialize, Serialize};
+
+pub use protocol::{End, News, Order, SpawnOrder};
 
 /// How long children may take to end by themselves when all is taken down.
 const GRACE: Duration = Duration::from_millis(1500);
 /// This executable, also after another was built in its place.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
-
-/// What the guard is told.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// Start a child.
-    Spawn(SpawnOrder),
-    /// Send a signal to a child's process group.
-    Signal {
-        /// The child.
-        id: u64,
-        /// The signal's number.
-        signal: i32,
-    },
-    /// Delete this folder when everything is over.
-    DeleteAtEnd(PathBuf),
-    /// End all children, gently first.
-    End,
-}
-
-/// A child to be started.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SpawnOrder {
-    /// The number that news will call it by.
-    pub id: u64,
-    /// The program; `None` for this executable.
-    pub program: Option<PathBuf>,
-    /// Its arguments.
-    pub arguments: Vec<OsString>,
-    /// Its whole environment, but for a few variables of the user's that every program needs.
-    pub environment: BTreeMap<String, String>,
-    /// Where it runs.
-    pub folder: PathBuf,
-    /// Where its stderr goes, and its stdout unless that is told.
-    pub log: PathBuf,
-    /// Whether the lines of its stdout are news.
-    pub tell_lines: bool,
-}
-
-/// What the guard tells.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum News {
-    /// A child runs.
-    Spawned {
-        /// The child.
-        id: u64,
-        /// Its process id.
-        pid: i32,
-    },
-    /// A child could not be started.
-    NotSpawned {
-        /// The child.
-        id: u64,
-        /// Why.
-        error: String,
-    },
-    /// A child said something.
-    Line {
-        /// The child.
-        id: u64,
-        /// What.
-        text: String,
-    },
-    /// A child ended.
-    Exited {
-        /// The child.
-        id: u64,
-        /// How.
-        how: End,
-    },
-}
-
-/// How a child ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// By itself, with an exit code; 0 is success.
-    Code(i32),
-    /// By a signal.
-    Signal(i32),
-    /// It never ran, or nobody knows.
-    Unknown(String),
-}
-
-impl End {
-    fn of(status: ExitStatus) -> Self {
-        match (status.code(), status.signal()) {
-            (Some(code), _) => Self::Code(code),
-            (None, Some(signal)) => Self::Signal(signal),
-            (None, None) => Self::Unknown(status.to_string()),
-        }
-    }
-}
-
-impl std::fmt::Display for End {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
-            Self::Signal(signal) => write!(f, "signal {signal}"),
-            Self::Unknown(what) => f.write_str(what),
-        }
-    }
-}
 
 /// Variables of the user's that children get.
 const INHERITED: [&str; 8] = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "RUST_BACKTRACE"];
