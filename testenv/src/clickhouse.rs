@@ -135,6 +135,10 @@ pub fn open(library: &Path, path: &Path, account: Credentials) -> Result<Server,
     let path = path.canonicalize().map_err(folder)?;
     let configuration = path.join("assay-config.xml");
     std::fs::write(&configuration, CONFIGURATION).map_err(folder)?;
-    let engine = Engine::open(library, &path.join("data"), &configuration)?;
+    let data = path.join("data");
+    // Where this folder is missing, the engine takes the path for one without tables and never starts the threads that
+    // remove dropped ones: DROP … SYNC would wait for ever.
+    std::fs::create_dir_all(data.join("metadata")).map_err(folder)?;
+    let engine = Engine::open(library, &data, &configuration)?;
     Ok(Server::new(Arc::new(engine), account, &path.join("uploads"))?)
 }

@@ -24,7 +24,8 @@ const HELD_BACK: usize = 1 << 20;
 /// The format of an answer that nobody named (ClickHouse documentation, "HTTP interface").
 const DEFAULT_FORMAT: &str = "TabSeparated";
 /// What the library turns on for itself and a server does not.
-const LIKE_A_SERVER: &str = "implicit_select = 0, allow_introspection_functions = 0";
+const LIKE_A_SERVER: &str =
+    "implicit_select = 0, allow_introspection_functions = 0, storage_file_read_method = 'pread'";
 
 /// What a running query tells: `Begins`, any number of `Piece`, and `Ends` or `Failed`; or `Failed` alone.
 #[derive(Debug)]
