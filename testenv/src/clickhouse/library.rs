@@ -1,315 +1,407 @@
-//! The binding to the engine: the only place with `unsafe`.
+//! The ClickHouse engine, loaded from a shared library (`libchdb`): the one place with `unsafe`.
 //!
-//! Its C interface is that of chdb (`programs/local/chdb.h`): connections that work side by side, each with one query at a
-//! time. A query on a connection with an open stream would return nothing and no error; so a [`Connection`] hands out its
-//! stream by `&mut`, and the type system keeps the two apart.
-#![expect(unsafe_code, reason = "a C library is called here, and nowhere else")]
+//! The library's C interface (`programs/local/chdb.h` of chdb-core) has traps, and this binding closes them with types:
+//! a connection runs one query at a time (`&mut`), an open stream borrows its connection, what a result points at lives
+//! as long as the result, and a stream's end is told apart from a stream that broke. Nothing outside may call the C
+//! functions; what is answered to whom is decided elsewhere.
+
+#![expect(unsafe_code, reason = "a C library is called; every block says why it may")]
 
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
+    mem::ManuallyDrop,
     path::{Path, PathBuf},
     ptr::NonNull,
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use libloading::Library;
+use thiserror::Error;
 
-/// The engine, or a query, failed.
-#[derive(Debug, thiserror::Error)]
+use super::exception::Exception;
+
+/// Why the engine could not be had.
+#[derive(Debug, Error)]
 pub enum EngineError {
-    /// The library is not there, or not what it should be.
-    #[error("the ClickHouse library {path} cannot be loaded")]
+    /// The shared library could not be loaded.
+    #[error("cannot load the ClickHouse library {path}: {source}; is it complete, and built for this machine?")]
     Load {
-        /// The file.
+        /// The library's path.
         path: PathBuf,
         /// What the loader said.
         source: libloading::Error,
     },
-    /// The data folder cannot be used.
-    #[error("ClickHouse's data folder {path} cannot be used")]
-    Folder {
-        /// The folder.
+    /// A function that this binding needs is not in the library.
+    #[error("{path} has no function `{function}`: it is not libchdb 26.5 or one like it ({source})")]
+    Function {
+        /// The library's path.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// The C name.
+        function: &'static str,
+        /// What the loader said.
+        source: libloading::Error,
     },
-    /// The engine gives no connection.
-    #[error("ClickHouse gives no connection to the data folder {0}; another process may hold it")]
-    Connect(PathBuf),
-    /// A text that is passed to the engine holds a NUL.
-    #[error("`{0}` holds a NUL byte")]
-    Nul(String),
-    /// A query failed; the text is ClickHouse's own.
-    #[error("{0}")]
-    Query(String),
+    /// A path has a NUL byte in it.
+    #[error("the path {0} has a NUL byte in it, which the engine cannot be given")]
+    Path(PathBuf),
+    /// The engine refused to start or to open one more connection. It gives no reason; its log does.
+    #[error("the engine opened no connection on {data}: see its log (another process on the same folder, perhaps?)")]
+    Connect {
+        /// The data folder.
+        data: PathBuf,
+    },
 }
 
-type Connect = unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut *mut c_void;
-type Close = unsafe extern "C" fn(*mut *mut c_void);
-type Query = unsafe extern "C" fn(*mut c_void, *const c_char, usize, *const c_char, usize) -> *mut c_void;
-type Fetch = unsafe extern "C" fn(*mut c_void, *mut c_void) -> *mut c_void;
-type Cancel = unsafe extern "C" fn(*mut c_void, *mut c_void);
-type Destroy = unsafe extern "C" fn(*mut c_void);
-type Buffer = unsafe extern "C" fn(*mut c_void) -> *const u8;
-type Length = unsafe extern "C" fn(*mut c_void) -> usize;
-type Rows = unsafe extern "C" fn(*mut c_void) -> u64;
-type ErrorText = unsafe extern "C" fn(*mut c_void) -> *const c_char;
+type Handle = *mut c_void;
+type Destroy = unsafe extern "C" fn(Handle);
+type Query = unsafe extern "C" fn(
+    Handle,
+    *const c_char,
+    usize,
+    *const c_char,
+    usize,
+    *const *const c_char,
+    *const usize,
+    *const *const c_char,
+    *const usize,
+    usize,
+) -> Handle;
 
-/// The functions that are used. The library is never unloaded: its threads would go on in code that is gone.
-struct Functions {
-    connect: Connect,
-    close: Close,
+/// The functions of the library, found once. The library itself is never unloaded: its threads outlive any caller.
+struct Api {
+    connect: unsafe extern "C" fn(c_int, *const *const c_char) -> *mut Handle,
+    close: unsafe extern "C" fn(*mut Handle),
     query: Query,
     stream: Query,
-    fetch: Fetch,
-    cancel: Cancel,
+    fetch: unsafe extern "C" fn(Handle, Handle) -> Handle,
+    cancel: unsafe extern "C" fn(Handle, Handle),
     destroy: Destroy,
-    buffer: Buffer,
-    length: Length,
-    rows: Rows,
-    error: ErrorText,
+    buffer: unsafe extern "C" fn(Handle) -> *const u8,
+    length: unsafe extern "C" fn(Handle) -> usize,
+    error: unsafe extern "C" fn(Handle) -> *const c_char,
+    counters: [unsafe extern "C" fn(Handle) -> u64; 5],
+    _library: ManuallyDrop<Library>,
 }
 
-impl std::fmt::Debug for Functions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Functions")
+impl Api {
+    fn load(path: &Path) -> Result<Self, EngineError> {
+        // SAFETY: loading runs the library's initialisers. The caller names libchdb, whose initialisers only prepare
+        // its allocator and its tables.
+        let library =
+            unsafe { Library::new(path) }.map_err(|source| EngineError::Load { path: path.to_owned(), source })?;
+        macro_rules! function {
+            ($name:literal) => {
+                // SAFETY: the type that the field asks for is the C declaration of this function in chdb.h, and the
+                // library stays loaded as long as the process lives (ManuallyDrop).
+                *unsafe { library.get($name.as_bytes()) }.map_err(|source| EngineError::Function {
+                    path: path.to_owned(),
+                    function: $name,
+                    source,
+                })?
+            };
+        }
+        Ok(Self {
+            connect: function!("chdb_connect"),
+            close: function!("chdb_close_conn"),
+            query: function!("chdb_query_with_params_n"),
+            stream: function!("chdb_stream_query_with_params_n"),
+            fetch: function!("chdb_stream_fetch_result"),
+            cancel: function!("chdb_stream_cancel_query"),
+            destroy: function!("chdb_destroy_query_result"),
+            buffer: function!("chdb_result_buffer"),
+            length: function!("chdb_result_length"),
+            error: function!("chdb_result_error"),
+            counters: [
+                function!("chdb_result_rows_read"),
+                function!("chdb_result_storage_rows_read"),
+                function!("chdb_result_storage_bytes_read"),
+                function!("chdb_result_rows_written"),
+                function!("chdb_result_bytes_written"),
+            ],
+            _library: ManuallyDrop::new(library),
+        })
     }
 }
 
-/// The engine on a data folder. A process can have one.
-#[derive(Debug)]
+/// The engine on one data folder. One per process: the library keeps its state in globals.
 pub struct Engine {
-    functions: Arc<Functions>,
+    api: Arc<Api>,
     arguments: Vec<CString>,
-    path: PathBuf,
-    version: String,
-    /// With its last connection the engine would shut down, background work included.
-    held: Option<Mutex<Connection>>,
+    data: PathBuf,
+    /// The engine shuts itself down with its last connection, so one is kept.
+    _keeper: std::sync::Mutex<Connection>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Engine").field("data", &self.data).finish_non_exhaustive()
+    }
 }
 
 impl Engine {
-    /// Loads `library`, opens the data folder `path` with the settings in the file `config`, and proves that it answers.
+    /// Loads `library` and starts the engine on the folder `data` with the configuration file `configuration`.
+    ///
+    /// The file must be given: without one the engine reads whatever `config.xml` lies in the working directory.
     ///
     /// # Errors
-    /// When any of the three cannot be used.
-    pub fn open(library: &Path, path: &Path, config: &Path) -> Result<Self, EngineError> {
-        let load = |source| EngineError::Load { path: library.to_owned(), source };
-        // SAFETY: the file is the pinned library, whose initialisers are those of ClickHouse.
-        let loaded = unsafe { Library::new(library) }.map_err(load)?;
-        // SAFETY: each name has the type that chdb.h declares for it.
-        let functions = unsafe {
-            Functions {
-                connect: *loaded.get::<Connect>(b"chdb_connect\0").map_err(load)?,
-                close: *loaded.get::<Close>(b"chdb_close_conn\0").map_err(load)?,
-                query: *loaded.get::<Query>(b"chdb_query_n\0").map_err(load)?,
-                stream: *loaded.get::<Query>(b"chdb_stream_query_n\0").map_err(load)?,
-                fetch: *loaded.get::<Fetch>(b"chdb_stream_fetch_result\0").map_err(load)?,
-                cancel: *loaded.get::<Cancel>(b"chdb_stream_cancel_query\0").map_err(load)?,
-                destroy: *loaded.get::<Destroy>(b"chdb_destroy_query_result\0").map_err(load)?,
-                buffer: *loaded.get::<Buffer>(b"chdb_result_buffer\0").map_err(load)?,
-                length: *loaded.get::<Length>(b"chdb_result_length\0").map_err(load)?,
-                rows: *loaded.get::<Rows>(b"chdb_result_rows_read\0").map_err(load)?,
-                error: *loaded.get::<ErrorText>(b"chdb_result_error\0").map_err(load)?,
-            }
+    /// [`EngineError`] when the library is not there or not libchdb, or when the engine does not start.
+    pub fn open(library: &Path, data: &Path, configuration: &Path) -> Result<Self, EngineError> {
+        let argument = |name: &str, path: &Path| {
+            let mut bytes = name.as_bytes().to_vec();
+            bytes.extend_from_slice(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
+            CString::new(bytes).map_err(|_| EngineError::Path(path.to_owned()))
         };
-        std::mem::forget(loaded);
-        let argument = |text: String| CString::new(text.clone()).map_err(|_| EngineError::Nul(text));
-        let arguments = vec![
-            argument("clickhouse".into())?,
-            argument(format!("--path={}", path.display()))?,
-            argument(format!("--config-file={}", config.display()))?,
-        ];
-        let mut engine = Self {
-            functions: Arc::new(functions),
-            arguments,
-            path: path.to_owned(),
-            version: String::new(),
-            held: None,
-        };
-        let mut first = engine.connect()?;
-        let version = first.query("SELECT version()", "TSV")?.bytes;
-        engine.held = Some(Mutex::new(first));
-        String::from_utf8_lossy(&version).trim().clone_into(&mut engine.version);
-        Ok(engine)
+        let arguments =
+            vec![CString::from(c"clickhouse"), argument("--path=", data)?, argument("--config-file=", configuration)?];
+        let api = Arc::new(Api::load(library)?);
+        let keeper = std::sync::Mutex::new(Connection::open(&api, &arguments, data)?);
+        Ok(Self { api, arguments, data: data.to_owned(), _keeper: keeper })
     }
 
-    /// ClickHouse's version.
-    pub fn version(&self) -> &str {
-        &self.version
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
-    /// A connection with default settings and the database `default`. Costs some 0.2 ms.
+    /// A new connection, with a session (settings, current database) of its own; costs about 0.3 ms.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// [`EngineError::Connect`].
     pub fn connect(&self) -> Result<Connection, EngineError> {
-        let mut arguments: Vec<*mut c_char> =
-            self.arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
-        let count = c_int::try_from(arguments.len()).unwrap_or(0);
-        // SAFETY: the arguments are NUL-terminated and live until the call returns; the engine copies them.
-        let connection = unsafe { (self.functions.connect)(count, arguments.as_mut_ptr()) };
-        let connection = NonNull::new(connection).ok_or_else(|| EngineError::Connect(self.path.clone()))?;
-        Ok(Connection { functions: Arc::clone(&self.functions), connection })
+        Connection::open(&self.api, &self.arguments, &self.data)
     }
 }
 
-/// A connection: one query at a time.
-#[derive(Debug)]
+/// A connection to the engine: one session, one query at a time. Its calls block.
 pub struct Connection {
-    functions: Arc<Functions>,
-    connection: NonNull<*mut c_void>,
+    api: Arc<Api>,
+    handle: NonNull<Handle>,
 }
 
-// SAFETY: a connection may be used from any thread, one at a time, which `&mut self` ensures.
+// SAFETY: the library ties a connection to no thread (each call attaches the calling thread to the query's group and
+// takes the connection's mutex); `&mut self` keeps calls apart.
 unsafe impl Send for Connection {}
 
-/// What a query returned.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Answer {
-    /// The rows, in the format that was asked for.
-    pub bytes: Vec<u8>,
-    /// How many rows.
-    pub rows: u64,
-}
-
 impl Connection {
-    /// Runs a query and returns its whole result.
-    ///
-    /// # Errors
-    /// ClickHouse's own text when it fails.
-    pub fn query(&mut self, query: impl AsRef<[u8]>, format: &str) -> Result<Answer, EngineError> {
-        self.call(self.functions.query, query.as_ref(), format)?.answer()
+    fn open(api: &Arc<Api>, arguments: &[CString], data: &Path) -> Result<Self, EngineError> {
+        let pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
+        // SAFETY: argc and argv describe NUL-terminated strings that outlive the call; the library copies them.
+        let handle = unsafe { (api.connect)(pointers.len() as c_int, pointers.as_ptr()) };
+        let handle = NonNull::new(handle).ok_or_else(|| EngineError::Connect { data: data.to_owned() })?;
+        Ok(Self { api: Arc::clone(api), handle })
     }
 
-    /// Runs a query whose result comes in chunks; it must be a SELECT.
-    ///
-    /// # Errors
-    /// ClickHouse's own text when it fails before the first chunk.
-    pub fn stream(&mut self, query: impl AsRef<[u8]>, format: &str) -> Result<Stream<'_>, EngineError> {
-        let result = self.call(self.functions.stream, query.as_ref(), format)?;
-        result.error()?;
-        Ok(Stream { connection: self, result, headers_only: false, done: false })
+    fn raw(&self) -> Handle {
+        // SAFETY: `chdb_connect` returned this pointer to a connection, and only `drop` gives it back.
+        unsafe { *self.handle.as_ptr() }
     }
 
-    fn call(&self, function: Query, query: &[u8], format: &str) -> Result<QueryResult, EngineError> {
-        // SAFETY: the handle is open; both texts are passed with their lengths and are not kept by the engine.
-        let result = unsafe {
-            function(self.handle(), query.as_ptr().cast(), query.len(), format.as_ptr().cast(), format.len())
+    fn call(&self, function: Query, sql: &str, format: &str, parameters: &[(String, String)]) -> Outcome {
+        let names: Vec<_> = parameters.iter().map(|(name, _)| name.as_ptr().cast::<c_char>()).collect();
+        let name_lengths: Vec<_> = parameters.iter().map(|(name, _)| name.len()).collect();
+        let values: Vec<_> = parameters.iter().map(|(_, value)| value.as_ptr().cast::<c_char>()).collect();
+        let value_lengths: Vec<_> = parameters.iter().map(|(_, value)| value.len()).collect();
+        // SAFETY: every pointer comes with its length and outlives the call, which copies what it keeps; the
+        // connection is open.
+        let handle = unsafe {
+            function(
+                self.raw(),
+                sql.as_ptr().cast(),
+                sql.len(),
+                format.as_ptr().cast(),
+                format.len(),
+                names.as_ptr(),
+                name_lengths.as_ptr(),
+                values.as_ptr(),
+                value_lengths.as_ptr(),
+                parameters.len(),
+            )
         };
-        self.result(result)
-            .ok_or_else(|| EngineError::Query("Code: 1002. DB::Exception: the engine gave no result".into()))
+        Outcome { api: Arc::clone(&self.api), handle }
     }
 
-    fn handle(&self) -> *mut c_void {
-        // SAFETY: the pointer came from `connect` and is valid until `close`.
-        unsafe { *self.connection.as_ptr() }
+    /// Runs one statement to its end and returns the whole answer.
+    ///
+    /// `parameters` are the values of `{name:Type}` in the statement, as text; they never become SQL.
+    ///
+    /// # Errors
+    /// The engine's [`Exception`].
+    pub fn query(&mut self, sql: &str, format: &str, parameters: &[(String, String)]) -> Result<Chunk, Exception> {
+        self.call(self.api.query, sql, format, parameters).into_chunk()
     }
 
-    fn result(&self, result: *mut c_void) -> Option<QueryResult> {
-        Some(QueryResult { functions: Arc::clone(&self.functions), result: NonNull::new(result)? })
+    /// Starts one SELECT whose answer comes in pieces. Each piece is a *document of its own* in `format`: a header
+    /// comes again with every piece, and a footer too, so only formats without either can simply be joined.
+    ///
+    /// # Errors
+    /// The engine's [`Exception`]; for a statement that is no SELECT, one that [`Exception::is_not_streamable`].
+    pub fn stream(
+        &mut self,
+        sql: &str,
+        format: &str,
+        parameters: &[(String, String)],
+    ) -> Result<Stream<'_>, Exception> {
+        let outcome = self.call(self.api.stream, sql, format, parameters);
+        match outcome.exception() {
+            Some(exception) => Err(exception),
+            None => Ok(Stream { connection: self, outcome, state: StreamState::Open }),
+        }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // SAFETY: closed once, and no stream borrows it any more.
-        unsafe { (self.functions.close)(self.connection.as_ptr()) }
+        // SAFETY: the pointer is the one that `chdb_connect` returned, and this is the only call that gives it back.
+        unsafe { (self.api.close)(self.handle.as_ptr()) }
     }
 }
 
-/// A result in chunks. Dropped before its end, the query is cancelled.
-#[derive(Debug)]
-pub struct Stream<'a> {
-    connection: &'a mut Connection,
-    result: QueryResult,
-    headers_only: bool,
-    done: bool,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StreamState {
+    Open,
+    /// The last piece held no rows: the engine has closed the stream, and a further fetch would be an error.
+    Closed,
 }
 
-/// What the engine says when a stream that had no rows is asked for more.
-const NO_STREAM: &str = "No active streaming query";
+/// A running SELECT. Dropping it cancels what is left of the query.
+pub struct Stream<'connection> {
+    connection: &'connection mut Connection,
+    outcome: Outcome,
+    state: StreamState,
+}
 
 impl Stream<'_> {
-    /// The next chunk; `None` at the end.
+    /// The next piece of the answer, or `None` at its end. Blocks until there is one.
     ///
     /// # Errors
-    /// ClickHouse's own text when the query fails; then the chunks before are not the whole result.
-    pub fn next_chunk(&mut self) -> Result<Option<Answer>, EngineError> {
-        if self.done {
+    /// The engine's [`Exception`], at any point of the answer: what came before is then incomplete.
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk>, Exception> {
+        if self.state == StreamState::Closed {
             return Ok(None);
         }
-        // SAFETY: both handles are open; the engine keeps the stream under the connection.
-        let fetched =
-            unsafe { (self.connection.functions.fetch)(self.connection.handle(), self.result.result.as_ptr()) };
-        let fetched = self.connection.result(fetched);
-        let answer = match fetched.map(QueryResult::answer).transpose() {
-            Ok(answer) => answer.unwrap_or_default(),
-            // The engine ends a stream without rows after it has given its header.
-            Err(EngineError::Query(text)) if self.headers_only && text.contains(NO_STREAM) => Answer::default(),
-            Err(error) => {
-                self.done = true;
-                return Err(error);
-            }
-        };
-        if answer.bytes.is_empty() {
-            self.done = true;
-            return Ok(None);
+        // SAFETY: connection and stream are alive, and `&mut` makes this the only call on them.
+        let handle = unsafe { (self.connection.api.fetch)(self.connection.raw(), self.outcome.handle) };
+        let fetched = Outcome { api: Arc::clone(&self.connection.api), handle }.into_chunk();
+        // The engine ends a stream with a piece that holds no rows. It may still hold bytes (a header of an answer
+        // without rows). After it, and after an exception, it knows the stream no more.
+        if fetched.as_ref().map_or(true, |chunk| chunk.counters.result_rows == 0) {
+            self.state = StreamState::Closed;
         }
-        self.headers_only = answer.rows == 0;
-        Ok(Some(answer))
+        let chunk = fetched?;
+        Ok((self.state == StreamState::Open || !chunk.as_ref().is_empty()).then_some(chunk))
     }
 }
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
-        if !self.done {
-            // SAFETY: as in `next_chunk`; a stream that has ended is not cancelled.
-            unsafe { (self.connection.functions.cancel)(self.connection.handle(), self.result.result.as_ptr()) }
+        if self.state == StreamState::Open {
+            // SAFETY: connection and stream are alive. Cancelling before the handle goes takes the engine out of its
+            // streaming state.
+            unsafe { (self.connection.api.cancel)(self.connection.raw(), self.outcome.handle) }
         }
     }
 }
 
-#[derive(Debug)]
-struct QueryResult {
-    functions: Arc<Functions>,
-    result: NonNull<c_void>,
+/// What a query did, as far as the engine tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Rows in the answer.
+    pub result_rows: u64,
+    /// Rows read from tables.
+    pub read_rows: u64,
+    /// Bytes read from tables.
+    pub read_bytes: u64,
+    /// Rows written, those of materialized views too.
+    pub written_rows: u64,
+    /// Bytes written, those of materialized views too.
+    pub written_bytes: u64,
 }
 
-// SAFETY: a result is plain memory that its owner alone uses.
-unsafe impl Send for QueryResult {}
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.result_rows += other.result_rows;
+        self.read_rows += other.read_rows;
+        self.read_bytes += other.read_bytes;
+        self.written_rows += other.written_rows;
+        self.written_bytes += other.written_bytes;
+    }
+}
 
-impl QueryResult {
-    fn error(&self) -> Result<(), EngineError> {
-        // SAFETY: the result is alive; the text, if any, is NUL-terminated and lives as long as it.
+/// A result that the library owns, given back when dropped.
+struct Outcome {
+    api: Arc<Api>,
+    handle: Handle,
+}
+
+// SAFETY: a result is a heap object that nothing else refers to; the library frees it from any thread.
+unsafe impl Send for Outcome {}
+// SAFETY: reading a result changes nothing in it.
+unsafe impl Sync for Outcome {}
+
+impl Outcome {
+    fn exception(&self) -> Option<Exception> {
+        if self.handle.is_null() {
+            return Some(Exception::new(1001, "STD_EXCEPTION", "the engine returned no result."));
+        }
+        // SAFETY: the result is alive; the text, when there is one, is NUL-terminated and lives as long as it.
         let text = unsafe {
-            let text = (self.functions.error)(self.result.as_ptr());
-            if text.is_null() {
-                return Ok(());
-            }
-            CStr::from_ptr(text).to_string_lossy().into_owned()
+            let pointer = (self.api.error)(self.handle);
+            (!pointer.is_null()).then(|| CStr::from_ptr(pointer).to_string_lossy().into_owned())
         };
-        if text.is_empty() { Ok(()) } else { Err(EngineError::Query(text)) }
+        text.map(|text| Exception::parse(&text))
     }
 
-    fn answer(self) -> Result<Answer, EngineError> {
-        self.error()?;
-        // SAFETY: the result is alive, and its buffer holds as many bytes as it says.
-        unsafe {
-            let (buffer, length) =
-                ((self.functions.buffer)(self.result.as_ptr()), (self.functions.length)(self.result.as_ptr()));
-            let bytes = if buffer.is_null() || length == 0 {
-                Vec::new()
-            } else {
-                std::slice::from_raw_parts(buffer, length).to_vec()
-            };
-            Ok(Answer { bytes, rows: (self.functions.rows)(self.result.as_ptr()) })
+    fn into_chunk(self) -> Result<Chunk, Exception> {
+        if let Some(exception) = self.exception() {
+            return Err(exception);
+        }
+        // SAFETY: the result is alive and no error (the counters of an error are not initialised), as just checked.
+        let [result_rows, read_rows, read_bytes, written_rows, written_bytes] =
+            self.api.counters.map(|counter| unsafe { counter(self.handle) });
+        let counters = Counters { result_rows, read_rows, read_bytes, written_rows, written_bytes };
+        Ok(Chunk { outcome: self, counters })
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        if !self.handle.is_null() {
+            // SAFETY: the handle came from the library and is given back once.
+            unsafe { (self.api.destroy)(self.handle) }
         }
     }
 }
 
-impl Drop for QueryResult {
-    fn drop(&mut self) {
-        // SAFETY: destroyed once, by its only owner.
-        unsafe { (self.functions.destroy)(self.result.as_ptr()) }
+/// A whole answer, or a piece of one: bytes that the library keeps until this is dropped.
+pub struct Chunk {
+    outcome: Outcome,
+    /// What the query did (for a piece: since the piece before).
+    pub counters: Counters,
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the result is alive and no error; buffer and length describe memory that it owns and leaves alone.
+        unsafe {
+            let (pointer, length) =
+                ((self.outcome.api.buffer)(self.outcome.handle), (self.outcome.api.length)(self.outcome.handle));
+            if pointer.is_null() || length == 0 { &[] } else { std::slice::from_raw_parts(pointer, length) }
+        }
     }
+}
+
+/// Ends the process at once: no `atexit` handler runs, for those of the engine take its threads apart under their feet.
+/// What the engine has acknowledged is in files by then.
+pub fn leave(code: u8) -> ! {
+    #[cfg(unix)]
+    {
+        let this: Library = libloading::os::unix::Library::this().into();
+        // SAFETY: `_exit` is the C library's, is declared so and never returns.
+        unsafe {
+            if let Ok(exit) = this.get::<unsafe extern "C" fn(c_int) -> !>(b"_exit") {
+                exit(c_int::from(code))
+            }
+        }
+    }
+    std::process::exit(i32::from(code))
 }

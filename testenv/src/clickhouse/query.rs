@@ -1,181 +1,207 @@
-//! Running what was asked: on a connection of its own, in chunks where the engine gives chunks.
+//! Running what was asked: on a connection of its own, in pieces where the engine gives pieces.
+//!
+//! An answer is told to its end or to its exception; when neither comes, it broke. So nothing that goes wrong here, not
+//! even a panic, can make half an answer look like a whole one.
 
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    library::{Connection, Engine, EngineError},
+    body::Payload,
+    exception::Exception,
+    format::Pieces,
+    library::{Chunk, Connection, Counters, Engine, Stream},
     request::Asked,
 };
 
-/// What a running query tells.
+/// So much of an answer is waited for before anything is sent, as a server does: what fails before gets a status.
+const HELD_BACK: usize = 1 << 20;
+/// The format of an answer that nobody named (ClickHouse documentation, "HTTP interface").
+const DEFAULT_FORMAT: &str = "TabSeparated";
+/// What the library turns on for itself and a server does not.
+const LIKE_A_SERVER: &str =
+    "implicit_select = 0, allow_introspection_functions = 0, storage_file_read_method = 'pread'";
+
+/// What a running query tells: `Begins`, any number of `Piece`, and `Ends` or `Failed`; or `Failed` alone.
 #[derive(Debug)]
 pub enum Told {
-    /// A part of the result.
-    Chunk(Vec<u8>),
-    /// It failed; what came before is not the whole result.
-    Failed(String),
+    /// It goes well so far.
+    Begins(Beginning),
+    /// A part of the answer.
+    Piece(Bytes),
+    /// It failed; what came before is not the whole answer.
+    Failed(Exception),
+    /// What came before is the whole answer.
+    Ends,
 }
 
-/// Runs `asked`, telling chunks as they come; blocks. The channel closes at the end of a whole result. When nobody listens
-/// any more, the query is cancelled.
-pub fn run(engine: &Engine, asked: &Asked, tell: &mpsc::Sender<Told>) {
-    if let Err(error) = try_run(engine, asked, tell) {
-        // Whoever has stopped listening has no use for the error.
-        let _ = tell.blocking_send(Told::Failed(error.to_string()));
+/// What is known when an answer begins.
+#[derive(Debug)]
+pub struct Beginning {
+    /// The answer's format; none for a statement that gives no rows.
+    pub format: String,
+    /// What the query did until now: all of it for a small answer, part of it for a large one.
+    pub counters: Counters,
+    /// The length of the answer until now, before any packing.
+    pub length: usize,
+    /// How long it took until now.
+    pub elapsed: Duration,
+}
+
+/// A query to run.
+#[derive(Debug)]
+pub struct Query {
+    /// What the request says.
+    pub asked: Asked,
+    /// What is to be run.
+    pub payload: Payload,
+    /// What the query is known by in `system.processes`, as the setting `log_comment`.
+    pub comment: String,
+}
+
+/// Runs `query`, telling pieces as they come; blocks. When nobody listens any more, the query is cancelled.
+pub fn run(engine: &Engine, query: &Query, tell: &mpsc::Sender<Told>) {
+    let last = match try_run(engine, query, tell) {
+        Ok(()) => Told::Ends,
+        Err(exception) => Told::Failed(exception),
+    };
+    // Whoever has stopped listening has no use for the end.
+    let _ = tell.blocking_send(last);
+}
+
+/// Cancels the query known by `comment`, wherever it runs.
+///
+/// # Errors
+/// The engine's exception; none when there is no such query any more.
+pub fn cancel(engine: &Engine, comment: &str) -> Result<(), Exception> {
+    let mut connection = connect(engine)?;
+    // Not SYNC, which would wait for a query that has ended and whose connection is still open.
+    let parameters = [("comment".to_owned(), comment.to_owned())];
+    connection.query("KILL QUERY WHERE Settings['log_comment'] = {comment:String}", "Null", &parameters).map(drop)
+}
+
+fn connect(engine: &Engine) -> Result<Connection, Exception> {
+    engine.connect().map_err(|error| Exception::new(210, "NETWORK_ERROR", &format!("{error}.")))
+}
+
+fn try_run(engine: &Engine, query: &Query, tell: &mpsc::Sender<Told>) -> Result<(), Exception> {
+    let started = Instant::now();
+    // A connection for this request alone: neither settings nor streams can leak into another's.
+    let mut connection = connect(engine)?;
+    set_up(&mut connection, query)?;
+    let parameters = &query.asked.parameters;
+    let (text, streamed, named) = match &query.payload {
+        Payload::Statement { text, rows, format } => {
+            (text.clone(), *rows && !wants_whole(&query.asked), format.as_ref())
+        }
+        Payload::Insert { insert, format, upload } => (insert.from_file(&upload.path(), format), false, None),
+    };
+    let format = named.or(query.asked.format.as_ref()).map_or(DEFAULT_FORMAT, String::as_str);
+    let begins = |counters, length| {
+        Told::Begins(Beginning { format: format.to_owned(), counters, length, elapsed: started.elapsed() })
+    };
+    if let Some(pieces) = Pieces::of(format).filter(|_| streamed) {
+        match connection.stream(&text, format, parameters) {
+            Ok(stream) => return Joined::new(stream, pieces).tell_all(tell, begins),
+            // Among what begins like a SELECT the engine streams not everything, and says so before it does anything.
+            Err(exception) if exception.is_not_streamable() => (),
+            Err(exception) => return Err(exception),
+        }
     }
+    let answer = connection.query(&text, format, parameters)?;
+    let length = answer.as_ref().len();
+    if tell.blocking_send(begins(answer.counters, length)).is_ok() && length > 0 {
+        let _ = tell.blocking_send(Told::Piece(Bytes::from_owner(answer)));
+    }
+    Ok(())
 }
 
-fn try_run(engine: &Engine, asked: &Asked, tell: &mpsc::Sender<Told>) -> Result<(), EngineError> {
-    // A connection for this request alone: settings and streams cannot leak into another's.
-    let mut connection = engine.connect()?;
-    set_up(&mut connection, asked)?;
-    let format = asked.format.as_deref().unwrap_or("TabSeparated");
-    if let Some(streamed) = streamed(&asked.query, format) {
-        match connection.stream(&asked.query, format) {
-            Ok(mut stream) => {
-                let mut first = true;
-                while let Some(answer) = stream.next_chunk()? {
-                    // The engine begins every chunk as if it were a result of its own.
-                    let skipped = if first { 0 } else { streamed.header_length(&answer.bytes)? };
-                    first = false;
-                    let mut bytes = answer.bytes;
-                    bytes.drain(..skipped);
-                    if tell.blocking_send(Told::Chunk(bytes)).is_err() {
-                        return Ok(());
-                    }
-                }
+fn wants_whole(asked: &Asked) -> bool {
+    // Extremes come in a piece of their own, which the engine takes for the stream's end.
+    asked.whole || asked.settings.iter().any(|(name, _)| name == "extremes")
+}
+
+fn set_up(connection: &mut Connection, query: &Query) -> Result<(), Exception> {
+    let asked = &query.asked;
+    if let Some(database) = &asked.database {
+        connection.query(&format!("USE `{}`", escaped(database, '`')), "Null", &[])?;
+    }
+    let comment = ("log_comment".to_owned(), query.comment.clone());
+    let settings = std::iter::once(&comment).chain(&asked.settings);
+    let settings: Vec<_> = settings.map(|(name, value)| format!(", {name} = '{}'", escaped(value, '\''))).collect();
+    connection.query(&format!("SET {LIKE_A_SERVER}{}", settings.concat()), "Null", &[])?;
+    if asked.read_only {
+        // As a server does for GET: settings may still be changed.
+        connection.query("SET readonly = 2", "Null", &[])?;
+    }
+    Ok(())
+}
+
+/// Text as it stands between `quote`s (ClickHouse documentation, "Syntax: String").
+fn escaped(text: &str, quote: char) -> String {
+    text.replace('\\', "\\\\").replace(quote, &format!("\\{quote}"))
+}
+
+/// A stream whose pieces have become one answer.
+struct Joined<'connection> {
+    stream: Stream<'connection>,
+    pieces: Pieces,
+    begun: bool,
+}
+
+impl<'connection> Joined<'connection> {
+    fn new(stream: Stream<'connection>, pieces: Pieces) -> Self {
+        Self { stream, pieces, begun: false }
+    }
+
+    fn next(&mut self) -> Result<Option<(Bytes, Counters)>, Exception> {
+        let Some(chunk) = self.stream.next_chunk()? else { return Ok(None) };
+        let counters = chunk.counters;
+        let header = self.header(&chunk)?;
+        self.begun = true;
+        Ok(Some((Bytes::from_owner(chunk).slice(header..), counters)))
+    }
+
+    /// How many bytes of the piece have been told before.
+    fn header(&self, chunk: &Chunk) -> Result<usize, Exception> {
+        if !self.begun {
+            return Ok(0);
+        }
+        let what = "a piece of the answer does not begin with the header of its format.";
+        self.pieces.header(chunk.as_ref()).ok_or_else(|| Exception::new(49, "LOGICAL_ERROR", what))
+    }
+
+    fn tell_all(
+        mut self,
+        tell: &mpsc::Sender<Told>,
+        begins: impl Fn(Counters, usize) -> Told,
+    ) -> Result<(), Exception> {
+        let (mut held, mut length, mut counters) = (VecDeque::new(), 0, Counters::default());
+        while length < HELD_BACK {
+            let Some((bytes, more)) = self.next()? else { break };
+            counters += more;
+            length += bytes.len();
+            held.push_back(bytes);
+        }
+        if tell.blocking_send(begins(counters, length)).is_err() {
+            return Ok(());
+        }
+        loop {
+            let bytes = match held.pop_front() {
+                Some(bytes) => bytes,
+                None => match self.next()? {
+                    Some((bytes, _)) => bytes,
+                    None => return Ok(()),
+                },
+            };
+            if tell.blocking_send(Told::Piece(bytes)).is_err() {
                 return Ok(());
             }
-            // Among what begins like a SELECT the engine streams not everything, and says so before it does anything.
-            Err(EngineError::Query(text)) if text.contains("Streaming query is not supported") => (),
-            Err(error) => return Err(error),
-        }
-    }
-    let answer = connection.query(&asked.query, format)?;
-    if !answer.bytes.is_empty() {
-        let _ = tell.blocking_send(Told::Chunk(answer.bytes));
-    }
-    Ok(())
-}
-
-fn set_up(connection: &mut Connection, asked: &Asked) -> Result<(), EngineError> {
-    if let Some(database) = &asked.database {
-        connection.query(format!("USE `{}`", database.replace('\\', "\\\\").replace('`', "\\`")), "Null")?;
-    }
-    for (name, value) in &asked.settings {
-        connection.query(format!("SET {name} = {}", quoted(value)), "Null")?;
-    }
-    for (name, value) in &asked.parameters {
-        connection.query(format!("SET param_{name} = {}", quoted(value)), "Null")?;
-    }
-    if asked.read_only {
-        connection.query("SET readonly = 1", "Null")?;
-    }
-    Ok(())
-}
-
-/// A string literal (ClickHouse documentation, "Syntax: String").
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-/// A format whose chunks, one behind the other, are the whole result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Streamed {
-    /// Rows and nothing else.
-    Rows,
-    /// The number of columns, their names and types before the rows.
-    RowBinaryWithNamesAndTypes,
-}
-
-/// Formats that consist of rows alone. All others have something before, between or behind the rows, which the engine would
-/// repeat in every chunk: their results are made whole before they are sent.
-const ROWS_ALONE: [&str; 9] = [
-    "TabSeparated",
-    "TSV",
-    "TabSeparatedRaw",
-    "TSVRaw",
-    "CSV",
-    "JSONEachRow",
-    "JSONCompactEachRow",
-    "RowBinary",
-    "Native",
-];
-
-/// How the result of `query` can be streamed, if it can be.
-fn streamed(query: &[u8], default_format: &str) -> Option<Streamed> {
-    let word = first_word(query).to_ascii_uppercase();
-    let selects = matches!(word.as_slice(), b"SELECT" | b"WITH") || query.trim_ascii_start().first() == Some(&b'(');
-    if !selects {
-        return None;
-    }
-    let text = String::from_utf8_lossy(query);
-    let format = if text.to_ascii_lowercase().contains("format") { format_clause(&text)? } else { default_format };
-    match format {
-        "RowBinaryWithNamesAndTypes" => Some(Streamed::RowBinaryWithNamesAndTypes),
-        format => ROWS_ALONE.contains(&format).then_some(Streamed::Rows),
-    }
-}
-
-/// The format that a query names at its very end. A query that names one elsewhere, or speaks of formats in other ways, is
-/// not guessed at.
-fn format_clause(query: &str) -> Option<&str> {
-    let mut words = query.trim_end().trim_end_matches(';').split_ascii_whitespace().rev();
-    let (format, keyword) = (words.next()?, words.next()?);
-    let rest_is_silent = !words.any(|word| word.to_ascii_lowercase().contains("format"));
-    (keyword.eq_ignore_ascii_case("FORMAT") && rest_is_silent).then_some(format)
-}
-
-impl Streamed {
-    /// How many bytes of a chunk come before its rows.
-    fn header_length(self, chunk: &[u8]) -> Result<usize, EngineError> {
-        match self {
-            Self::Rows => Ok(0),
-            Self::RowBinaryWithNamesAndTypes => names_and_types_length(chunk).ok_or_else(|| {
-                EngineError::Query("Code: 1002. DB::Exception: a chunk of the engine has no header".into())
-            }),
-        }
-    }
-}
-
-/// The length of a header of `RowBinaryWithNamesAndTypes`: the number of columns, then so many names, then so many types.
-fn names_and_types_length(chunk: &[u8]) -> Option<usize> {
-    let mut rest = chunk;
-    let columns = take_varint(&mut rest)?;
-    for _ in 0..columns.checked_mul(2)? {
-        let length = usize::try_from(take_varint(&mut rest)?).ok()?;
-        rest = rest.get(length..)?;
-    }
-    Some(chunk.len() - rest.len())
-}
-
-/// Takes a LEB128 number from the front of `bytes`.
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for place in 0..10 {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
-}
-
-/// The first word that is no comment.
-fn first_word(mut query: &[u8]) -> &[u8] {
-    loop {
-        query = query.trim_ascii_start();
-        if query.starts_with(b"--") {
-            let end = query.iter().position(|byte| *byte == b'\n').unwrap_or(query.len());
-            query = &query[end..];
-        } else if query.starts_with(b"/*") {
-            let end = query.windows(2).position(|pair| pair == b"*/").map_or(query.len(), |end| end + 2);
-            query = &query[end..];
-        } else {
-            let end = query.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(query.len());
-            return &query[..end];
         }
     }
 }
@@ -185,41 +211,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_streamed() {
-        let rows = Some(Streamed::Rows);
-        for (query, format, expected) in [
-            ("SELECT 1", "TabSeparated", rows),
-            ("  select 1", "RowBinaryWithNamesAndTypes", Some(Streamed::RowBinaryWithNamesAndTypes)),
-            ("WITH 1 AS x SELECT x", "Native", rows),
-            ("(SELECT 1) UNION ALL (SELECT 2)", "CSV", rows),
-            ("-- first\n/* second */ SELECT 1", "CSV", rows),
-            ("SELECT 1", "JSON", None),
-            ("SELECT 1", "CSVWithNames", None),
-            ("SELECT 1 FORMAT JSON", "CSV", None),
-            ("SELECT 1 format CSV;", "JSON", rows),
-            ("SELECT 'FORMAT CSV'", "JSON", None),
-            ("SELECT 1 FORMAT CSV SETTINGS max_threads = 1", "CSV", None),
-            ("SELECT formatDateTime(now(), '%F') FORMAT CSV", "CSV", None),
-            ("INSERT INTO t SELECT 1", "CSV", None),
-            ("CREATE TABLE t", "CSV", None),
-            ("SHOW TABLES", "CSV", None),
-            ("/* never ends", "CSV", None),
-            ("", "CSV", None),
-        ] {
-            assert_eq!(streamed(query.as_bytes(), format), expected, "{query} {format}");
-        }
-    }
-
-    #[test]
-    fn a_header_is_as_long_as_it_says() {
-        let header = b"\x02\x01a\x02bc\x06UInt64\x06String";
-        let chunk = [&header[..], b"rows"].concat();
-        assert_eq!(names_and_types_length(&chunk), Some(header.len()));
-        assert_eq!(names_and_types_length(&header[..9]), None);
-    }
-
-    #[test]
-    fn literals_keep_what_they_hold() {
-        assert_eq!(quoted(r"a'b\c"), r"'a\'b\\c'");
+    fn literals_and_names_keep_what_they_hold() {
+        assert_eq!(escaped(r"a'b\c`d", '\''), r"a\'b\\c`d");
+        assert_eq!(escaped("a`b\\", '`'), r"a\`b\\");
     }
 }

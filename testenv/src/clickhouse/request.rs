@@ -4,11 +4,13 @@
 
 use hyper::{HeaderMap, Method};
 
-/// A request, understood.
+use super::exception::Exception;
+
+/// What a request says before its body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Asked {
-    /// The query, with the body's data behind it for an INSERT.
-    pub query: Vec<u8>,
+    /// The statement, or its beginning: the body goes on where it ends.
+    pub query: Option<String>,
     /// The format of the result, unless the query names one.
     pub format: Option<String>,
     /// The database.
@@ -19,229 +21,275 @@ pub struct Asked {
     pub parameters: Vec<(String, String)>,
     /// Whether nothing may be changed, as with GET.
     pub read_only: bool,
-    /// Whether the result is wanted in native frames.
-    pub compress: bool,
+    /// How the result is to be packed.
+    pub packing: Packing,
+    /// Whether the body comes in native frames.
+    pub decompress: bool,
+    /// Whether the result is wanted only when it is whole.
+    pub whole: bool,
+    /// The boundary of a multipart body.
+    pub boundary: Option<String>,
     /// The request's id.
     pub query_id: Option<String>,
+    /// Who asks.
+    pub credentials: Credentials,
+}
+
+/// How a result is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Packing {
+    /// Not at all.
+    #[default]
+    Plain,
+    /// In an LZ4 frame, as `Accept-Encoding: lz4` asks.
+    Lz4,
+    /// In ClickHouse's native frames, as `compress=1` asks.
+    Native,
 }
 
 /// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user, if one is named.
-    pub user: Option<String>,
+    /// The user; `default` where none is named.
+    pub user: String,
     /// The password.
     pub password: String,
 }
 
-/// Why a request was not understood.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotAsked {
-    /// Something that this interface does not do.
-    #[error("{0} is not supported here: this is the embedded engine, which supports queries, parameters and settings")]
-    Unsupported(String),
-    /// Something wrong.
-    #[error("{0}")]
-    Wrong(String),
+impl Default for Credentials {
+    fn default() -> Self {
+        Self { user: "default".into(), password: String::new() }
+    }
 }
 
-/// The part of a request before its body.
-#[derive(Debug, Clone, Default)]
-pub struct Head {
-    /// What was asked so far.
-    pub asked: Asked,
-    /// Who asks.
-    pub credentials: Credentials,
-    /// Whether the body comes in native frames.
-    pub decompress: bool,
-    /// The boundary of a multipart body.
-    pub boundary: Option<String>,
-    query_in_url: Option<String>,
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Credentials({})", self.user)
+    }
 }
 
 /// Understands the head of a request.
 ///
 /// # Errors
-/// When something in it is not supported.
-pub fn head(method: &Method, url_query: &str, headers: &HeaderMap) -> Result<Head, NotAsked> {
+/// ClickHouse's own kind of exception for what is wrong or not supported.
+pub fn head(method: &Method, url_query: &str, headers: &HeaderMap) -> Result<Asked, Exception> {
     if method != Method::GET && method != Method::POST {
-        return Err(NotAsked::Unsupported(format!("the method {method}")));
+        return Err(Exception::unsupported(&format!("The method {method}")));
     }
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut head = Head { credentials: credentials(&header)?, ..Head::default() };
-    head.asked.read_only = method == Method::GET;
-    head.asked.database = header("x-clickhouse-database");
-    head.asked.format = header("x-clickhouse-format");
+    let mut asked = Asked {
+        credentials: credentials(&header)?,
+        read_only: method == Method::GET,
+        database: header("x-clickhouse-database"),
+        format: header("x-clickhouse-format"),
+        ..Asked::default()
+    };
+    if header("accept-encoding").is_some_and(|accepted| accepts(&accepted, "lz4")) {
+        asked.packing = Packing::Lz4;
+    }
     if let Some(kind) = header("content-type").filter(|kind| kind.starts_with("multipart/")) {
-        let boundary = multer::parse_boundary(kind).map_err(|error| NotAsked::Wrong(error.to_string()))?;
-        head.boundary = Some(boundary);
+        let boundary = multer::parse_boundary(kind).map_err(|error| Exception::wrong(&format!("{error}.")))?;
+        asked.boundary = Some(boundary);
     }
-    if let Some(encoding) = header("content-encoding") {
-        return Err(NotAsked::Unsupported(format!("the content encoding {encoding}")));
+    if let Some(encoding) = header("content-encoding").filter(|encoding| encoding != "identity") {
+        return Err(Exception::unsupported(&format!("The content encoding {encoding}")));
     }
-    for (name, value) in pairs(url_query) {
-        let flag = value == "1" || value == "true";
+    for (name, value) in form_urlencoded::parse(url_query.as_bytes()).into_owned() {
+        asked.take(name, value)?;
+    }
+    Ok(asked)
+}
+
+impl Asked {
+    /// Takes one parameter of the URL. Later ones win, as with a server.
+    fn take(&mut self, name: String, value: String) -> Result<(), Exception> {
+        let flag = |value: &str| matches!(value, "1" | "true");
         match name.as_str() {
-            "query" => head.query_in_url = Some(value),
-            "database" => head.asked.database = Some(value),
-            "default_format" => head.asked.format = Some(value),
-            "user" => head.credentials.user = Some(value),
-            "password" => head.credentials.password = value,
-            "query_id" => head.asked.query_id = Some(value),
-            "compress" => head.asked.compress = flag,
-            "decompress" => head.decompress = flag,
-            // Hints that change nothing of the result: no encoding is ever chosen, no progress is ever sent.
-            "enable_http_compression" | "send_progress_in_http_headers" | "add_http_cors_header" | "quota_key" => (),
-            "session_id" | "session_timeout" | "session_check" | "role" | "stacktrace" => {
-                return Err(NotAsked::Unsupported(format!("the parameter `{name}`")));
+            "query" => self.query = Some(value),
+            "database" => self.database = Some(value),
+            "default_format" => self.format = Some(value),
+            "user" => self.credentials.user = value,
+            "password" => self.credentials.password = value,
+            "query_id" => self.query_id = Some(value),
+            "compress" if flag(&value) => self.packing = Packing::Native,
+            "decompress" => self.decompress = flag(&value),
+            "wait_end_of_query" => self.whole = flag(&value),
+            "enable_http_compression" if !flag(&value) && self.packing == Packing::Lz4 => {
+                self.packing = Packing::Plain;
+            }
+            // Hints that change nothing of the result: no progress is ever sent.
+            "compress" | "enable_http_compression" | "send_progress_in_http_headers" | "add_http_cors_header" => (),
+            "session_id"
+            | "session_timeout"
+            | "session_check"
+            | "close_session"
+            | "role"
+            | "quota_key"
+            | "stacktrace"
+            | "buffer_size"
+            | "client_protocol_version" => {
+                return Err(Exception::unsupported(&format!("The parameter `{name}`")));
             }
             _ => match name.strip_prefix("param_") {
-                Some(parameter) => head.asked.parameters.push((parameter.to_owned(), value)),
-                None => head.asked.settings.push((name, value)),
+                Some(parameter) if is_name(parameter) => self.parameters.push((parameter.to_owned(), value)),
+                None if is_name(&name) => self.settings.push((name, value)),
+                _ => return Err(Exception::new(115, "UNKNOWN_SETTING", &format!("Unknown setting '{name}'."))),
             },
         }
-    }
-    for (name, _) in head.asked.settings.iter().chain(&head.asked.parameters) {
-        if !is_name(name) {
-            return Err(NotAsked::Wrong(format!("`{name}` is no name of a setting or parameter")));
-        }
-    }
-    Ok(head)
-}
-
-/// Settings and parameters are put into statements by name.
-fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-fn credentials(header: &impl Fn(&str) -> Option<String>) -> Result<Credentials, NotAsked> {
-    use base64::{Engine, prelude::BASE64_STANDARD};
-    if let Some(authorization) = header("authorization") {
-        let wrong = || NotAsked::Unsupported("an authorization other than basic".to_owned());
-        let encoded = authorization.strip_prefix("Basic ").ok_or_else(wrong)?;
-        let decoded = BASE64_STANDARD.decode(encoded.trim()).map_err(|_| wrong())?;
-        let text = String::from_utf8(decoded).map_err(|_| wrong())?;
-        let (user, password) = text.split_once(':').ok_or_else(wrong)?;
-        return Ok(Credentials { user: Some(user.to_owned()), password: password.to_owned() });
-    }
-    Ok(Credentials { user: header("x-clickhouse-user"), password: header("x-clickhouse-key").unwrap_or_default() })
-}
-
-impl Head {
-    /// Puts query and body together: a body is the query where the URL has none, and the data behind it where it has one.
-    pub fn with_body(mut self, body: &[u8]) -> Asked {
-        self.asked.query = match self.query_in_url {
-            None => body.to_vec(),
-            Some(query) if body.is_empty() => query.into_bytes(),
-            Some(query) => {
-                let mut whole = query.into_bytes();
-                // The parser skips one newline between the format's name and its data.
-                whole.push(b'\n');
-                whole.extend_from_slice(body);
-                whole
-            }
-        };
-        self.asked
+        Ok(())
     }
 
     /// Takes a field of a multipart body.
     ///
     /// # Errors
     /// When the field means nothing here.
-    pub fn with_field(&mut self, name: &str, value: String) -> Result<(), NotAsked> {
+    pub fn take_field(&mut self, name: &str, value: String) -> Result<(), Exception> {
         match (name, name.strip_prefix("param_")) {
-            ("query", _) => self.query_in_url = Some(value),
-            (_, Some(parameter)) if is_name(parameter) => self.asked.parameters.push((parameter.to_owned(), value)),
-            _ => return Err(NotAsked::Unsupported(format!("the form field `{name}`"))),
+            ("query", _) => self.query = Some(self.query.take().map_or(value.clone(), |first| first + "\n" + &value)),
+            (_, Some(parameter)) if is_name(parameter) => self.parameters.push((parameter.to_owned(), value)),
+            _ => return Err(Exception::unsupported(&format!("The form field `{name}`"))),
         }
         Ok(())
     }
+
+    /// Whether `account` may ask this.
+    ///
+    /// # Errors
+    /// ClickHouse's refusal, which does not say what was wrong.
+    pub fn authenticate(&self, account: &Credentials) -> Result<(), Exception> {
+        if self.credentials == *account {
+            return Ok(());
+        }
+        let what = "Authentication failed: password is incorrect, or there is no user with such name.";
+        Err(Exception::new(516, "AUTHENTICATION_FAILED", &format!("{}: {what}", self.credentials.user)))
+    }
 }
 
-/// The pairs of a URL's query (URL standard, application/x-www-form-urlencoded).
-fn pairs(query: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| {
-        let mut bytes = Vec::with_capacity(text.len());
-        let mut rest = text.bytes();
-        while let Some(byte) = rest.next() {
-            match byte {
-                b'+' => bytes.push(b' '),
-                b'%' => {
-                    let mut ahead = rest.clone();
-                    let digits: Option<Vec<u8>> = (0..2)
-                        .map(|_| ahead.next().and_then(|digit| char::from(digit).to_digit(16)).map(|d| d as u8))
-                        .collect();
-                    match digits.as_deref() {
-                        Some([high, low]) => {
-                            bytes.push(high << 4 | low);
-                            rest = ahead;
-                        }
-                        _ => bytes.push(b'%'),
-                    }
-                }
-                byte => bytes.push(byte),
-            }
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
+/// Whether a list of encodings names `encoding` and does not forbid it.
+fn accepts(accepted: &str, encoding: &str) -> bool {
+    accepted.split(',').any(|entry| {
+        let (name, weight) = entry.split_once(';').unwrap_or((entry, ""));
+        name.trim().eq_ignore_ascii_case(encoding) && !matches!(weight.trim(), "q=0" | "q=0.0")
+    })
+}
+
+/// Settings and parameters are put into statements by name.
+fn is_name(name: &str) -> bool {
+    !name.starts_with(|first: char| first.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn credentials(header: &impl Fn(&str) -> Option<String>) -> Result<Credentials, Exception> {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let (user, password) = (header("x-clickhouse-user"), header("x-clickhouse-key"));
+    let Some(authorization) = header("authorization") else {
+        let user = user.unwrap_or_else(|| Credentials::default().user);
+        return Ok(Credentials { user, password: password.unwrap_or_default() });
     };
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(value))
-        })
-        .collect()
+    if user.is_some() || password.is_some() {
+        let what = "Invalid authentication: it is not allowed to use X-ClickHouse HTTP headers and Authorization HTTP \
+                    header simultaneously.";
+        return Err(Exception::new(516, "AUTHENTICATION_FAILED", what));
+    }
+    let wrong = || Exception::unsupported("An authorization other than basic");
+    let (scheme, encoded) = authorization.split_once(' ').ok_or_else(wrong)?;
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"));
+    let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
+    let (user, password) = text.split_once(':').ok_or_else(wrong)?;
+    Ok(Credentials { user: user.to_owned(), password: password.to_owned() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn asked(method: &Method, query: &str, body: &str) -> Asked {
-        head(method, query, &HeaderMap::new()).unwrap().with_body(body.as_bytes())
+    fn with(method: &Method, query: &str, headers: &[(&'static str, &str)]) -> Result<Asked, u32> {
+        let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap())).collect();
+        head(method, query, &headers).map_err(|exception| exception.code())
+    }
+
+    fn asked(query: &str) -> Asked {
+        with(&Method::POST, query, &[]).unwrap()
     }
 
     #[test]
-    fn the_query_comes_from_url_or_body_and_data_from_the_body() {
-        assert_eq!(asked(&Method::GET, "query=SELECT+1%2B1", "").query, b"SELECT 1+1");
-        assert_eq!(asked(&Method::POST, "", "SELECT 1").query, b"SELECT 1");
-        assert_eq!(
-            asked(&Method::POST, "query=INSERT%20INTO%20t%20FORMAT%20CSV", "1,2").query,
-            b"INSERT INTO t FORMAT CSV\n1,2"
-        );
-        assert!(asked(&Method::GET, "query=SELECT+1", "").read_only);
-        assert!(!asked(&Method::POST, "query=SELECT+1", "").read_only);
-    }
-
-    #[test]
-    fn the_rest_is_settings_and_parameters() {
+    fn the_url_says_query_format_database_settings_and_parameters() {
         let asked =
-            asked(&Method::POST, "database=d&default_format=JSON&param_x=a%26b&max_threads=2&compress=1", "SELECT 1");
+            asked("database=d&default_format=JSON&param_x=a%26b%2B&max_threads=2&compress=1&query=SELECT+1%2B1");
+        assert_eq!(asked.query.as_deref(), Some("SELECT 1+1"));
         assert_eq!((asked.database.as_deref(), asked.format.as_deref()), (Some("d"), Some("JSON")));
-        assert_eq!(asked.parameters, [("x".into(), "a&b".into())]);
+        assert_eq!(asked.parameters, [("x".into(), "a&b+".into())]);
         assert_eq!(asked.settings, [("max_threads".into(), "2".into())]);
-        assert!(asked.compress);
+        assert_eq!(asked.packing, Packing::Native);
+    }
+
+    #[test]
+    fn get_changes_nothing() {
+        assert!(with(&Method::GET, "query=SELECT+1", &[]).unwrap().read_only);
+        assert!(!with(&Method::POST, "query=SELECT+1", &[]).unwrap().read_only);
+    }
+
+    #[test]
+    fn packing_is_negotiated() {
+        for (query, accepted, expected) in [
+            ("", "lz4", Packing::Lz4),
+            ("", "gzip, LZ4;q=0.5", Packing::Lz4),
+            ("", "gzip, lz4;q=0", Packing::Plain),
+            ("", "gzip, br", Packing::Plain),
+            ("enable_http_compression=0", "lz4", Packing::Plain),
+            ("enable_http_compression=1", "lz4", Packing::Lz4),
+            ("compress=1", "lz4", Packing::Native),
+            ("compress=0", "lz4", Packing::Lz4),
+        ] {
+            let asked = with(&Method::POST, query, &[("accept-encoding", accepted)]).unwrap();
+            assert_eq!(asked.packing, expected, "{query} {accepted}");
+        }
     }
 
     #[test]
     fn what_is_not_supported_is_said() {
-        let refused = |method: &Method, query: &str| head(method, query, &HeaderMap::new()).unwrap_err();
-        assert!(matches!(refused(&Method::PUT, ""), NotAsked::Unsupported(_)));
-        assert!(matches!(refused(&Method::POST, "session_id=1"), NotAsked::Unsupported(_)));
-        assert!(matches!(refused(&Method::POST, "a%20b=1"), NotAsked::Wrong(_)));
+        for (method, query, headers, code) in [
+            (Method::PUT, "", &[][..], 48),
+            (Method::POST, "session_id=1", &[], 48),
+            (Method::POST, "role=x", &[], 48),
+            (Method::POST, "a%20b=1", &[], 115),
+            (Method::POST, "param_=1", &[], 115),
+            (Method::POST, "1=1", &[], 115),
+            (Method::POST, "", &[("content-encoding", "gzip")], 48),
+            (Method::POST, "", &[("content-type", "multipart/form-data")], 36),
+            (Method::POST, "", &[("authorization", "Bearer x")], 48),
+            (Method::POST, "", &[("authorization", "Basic bWU6cw=="), ("x-clickhouse-user", "me")], 516),
+        ] {
+            assert_eq!(with(&method, query, headers), Err(code), "{method} {query} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn form_fields_are_query_and_parameters() {
+        let mut asked = Asked::default();
+        asked.take_field("query", "SELECT {x:String}".into()).unwrap();
+        asked.take_field("param_x", "a\nb".into()).unwrap();
+        assert_eq!(asked.query.as_deref(), Some("SELECT {x:String}"));
+        assert_eq!(asked.parameters, [("x".into(), "a\nb".into())]);
+        assert!(asked.take_field("external_format", "CSV".into()).is_err());
     }
 
     #[test]
     fn who_asks() {
-        let with = |name: &'static str, value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, value.parse().unwrap());
-            head(&Method::POST, "", &headers).map(|head| head.credentials)
-        };
-        let expected = Credentials { user: Some("me".into()), password: "secret".into() };
-        assert_eq!(with("authorization", "Basic bWU6c2VjcmV0"), Ok(expected));
-        assert_eq!(with("x-clickhouse-user", "me").unwrap().user.as_deref(), Some("me"));
-        assert!(with("authorization", "Bearer x").is_err());
+        let account = Credentials { user: "me".into(), password: "secret".into() };
+        for (query, headers, let_in) in [
+            ("", &[("authorization", "Basic bWU6c2VjcmV0")][..], true),
+            ("", &[("x-clickhouse-user", "me"), ("x-clickhouse-key", "secret")], true),
+            ("user=me&password=secret", &[], true),
+            ("user=me", &[], false),
+            ("password=secret", &[], false),
+            ("", &[("x-clickhouse-user", "me"), ("x-clickhouse-key", "wrong")], false),
+            ("", &[], false),
+        ] {
+            let asked = with(&Method::POST, query, headers).unwrap();
+            assert_eq!(asked.authenticate(&account).is_ok(), let_in, "{query} {headers:?}");
+        }
+        assert_eq!(asked("").authenticate(&Credentials::default()), Ok(()));
     }
 }
