@@ -50,7 +50,7 @@ pub struct CheckResult {
     pub n: u64,
     /// How many independent events those are worth.
     pub n_effective: Option<f64>,
-    /// The design effect: how much the observed clustering inflates the variance.
+    /// The design effect: how much the observed clustering inflates the variance; `None` where it was not looked at.
     pub deff: Option<f64>,
     /// The answer in words.
     pub reason: String,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use checkers::oracle::dialect::Dialect;
 use checkers::{
     observe::{ObserveError, clickhouse::Store},
     oracle::row::expect,
@@ -10,7 +11,6 @@ use checkers::{
         sent::Sent,
     },
 };
-use checkers::oracle::dialect::Dialect;
 use generators::{clock::RunClock, event::EventSource, workload::Workload};
 
 /// Reads `store` whole and judges each row.

@@ -42,7 +42,8 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     }
     let workload = Workload::new(manifest.plan.clone(), manifest.personas.clone());
     let sent = fold_ledger(directory, manifest.environment.dialect, &workload)?;
-    let reads = if directory.reads().exists() { Reads::open(&directory.reads()).map_err(damaged)? } else { Reads::default() };
+    let reads =
+        if directory.reads().exists() { Reads::open(&directory.reads()).map_err(damaged)? } else { Reads::default() };
     let mut final_reads = Vec::new();
     while directory.final_read(final_reads.len() + 1).exists() {
         // One that was not written to its end is none.

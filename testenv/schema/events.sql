@@ -1,5 +1,6 @@
 -- The events: Kafka engine → materialized view → table (posthog/models/event/sql.py). On a single node the view writes
--- into the table itself; there is no Distributed table before it.
+-- into the table itself; there is no Distributed table before it. The columns read out of properties are part of what an
+-- insert costs there, so they are here too; those read out of elements_chain are not, since nothing here fills it.
 
 CREATE TABLE `{database}`.events (
     uuid UUID,
@@ -15,7 +16,25 @@ CREATE TABLE `{database}`.events (
     person_id UUID,
     person_created_at DateTime64(3, 'UTC'),
     person_properties String CODEC(ZSTD(3)),
+    group0_properties String CODEC(ZSTD(3)),
+    group0_created_at DateTime64(3, 'UTC'),
+    group1_properties String CODEC(ZSTD(3)),
+    group1_created_at DateTime64(3, 'UTC'),
+    group2_properties String CODEC(ZSTD(3)),
+    group2_created_at DateTime64(3, 'UTC'),
+    group3_properties String CODEC(ZSTD(3)),
+    group3_created_at DateTime64(3, 'UTC'),
+    group4_properties String CODEC(ZSTD(3)),
+    group4_created_at DateTime64(3, 'UTC'),
     person_mode Enum8('full' = 0, 'propertyless' = 1, 'force_upgrade' = 2),
+    historical_migration Bool,
+    `$group_0` String MATERIALIZED trim(BOTH '"' FROM JSONExtractRaw(properties, '$group_0')),
+    `$group_1` String MATERIALIZED trim(BOTH '"' FROM JSONExtractRaw(properties, '$group_1')),
+    `$group_2` String MATERIALIZED trim(BOTH '"' FROM JSONExtractRaw(properties, '$group_2')),
+    `$group_3` String MATERIALIZED trim(BOTH '"' FROM JSONExtractRaw(properties, '$group_3')),
+    `$group_4` String MATERIALIZED trim(BOTH '"' FROM JSONExtractRaw(properties, '$group_4')),
+    `$window_id` String MATERIALIZED trim(BOTH '"' FROM JSONExtractRaw(properties, '$window_id')),
+    `$session_id` String MATERIALIZED trim(BOTH '"' FROM JSONExtractRaw(properties, '$session_id')),
     _timestamp DateTime,
     _offset UInt64,
     inserted_at Nullable(DateTime64(6, 'UTC')) DEFAULT now64()
@@ -39,7 +58,18 @@ CREATE TABLE `{database}`.kafka_events_json (
     person_id UUID,
     person_created_at DateTime64(3, 'UTC'),
     person_properties String,
-    person_mode Enum8('full' = 0, 'propertyless' = 1, 'force_upgrade' = 2)
+    group0_properties String,
+    group0_created_at DateTime64(3, 'UTC'),
+    group1_properties String,
+    group1_created_at DateTime64(3, 'UTC'),
+    group2_properties String,
+    group2_created_at DateTime64(3, 'UTC'),
+    group3_properties String,
+    group3_created_at DateTime64(3, 'UTC'),
+    group4_properties String,
+    group4_created_at DateTime64(3, 'UTC'),
+    person_mode Enum8('full' = 0, 'propertyless' = 1, 'force_upgrade' = 2),
+    historical_migration Bool
 )
 ENGINE = Kafka
 SETTINGS kafka_broker_list = '{brokers}',
@@ -53,6 +83,9 @@ SETTINGS kafka_broker_list = '{brokers}',
 CREATE MATERIALIZED VIEW `{database}`.events_json_mv TO `{database}`.events AS
 SELECT
     uuid, event, properties, timestamp, team_id, distinct_id, elements_chain, created_at, captured_at, project_id,
-    person_id, person_created_at, person_properties, person_mode,
+    person_id, person_created_at, person_properties,
+    group0_properties, group0_created_at, group1_properties, group1_created_at, group2_properties, group2_created_at,
+    group3_properties, group3_created_at, group4_properties, group4_created_at,
+    person_mode, historical_migration,
     _timestamp, _offset
 FROM `{database}`.kafka_events_json;

@@ -26,7 +26,7 @@ CREATE TABLE `{database}`.kafka_person (
 ENGINE = Kafka
 SETTINGS kafka_broker_list = '{brokers}',
          kafka_topic_list = '{persons_topic}',
-         kafka_group_name = '{run}_clickhouse_person',
+         kafka_group_name = '{persons_group}',
          kafka_format = 'JSONEachRow',
          kafka_flush_interval_ms = {flush_interval_ms},
          kafka_poll_timeout_ms = 100;
@@ -62,7 +62,7 @@ CREATE TABLE `{database}`.kafka_person_distinct_id2 (
 ENGINE = Kafka
 SETTINGS kafka_broker_list = '{brokers}',
          kafka_topic_list = '{distinct_ids_topic}',
-         kafka_group_name = '{run}_clickhouse_person_distinct_id',
+         kafka_group_name = '{distinct_ids_group}',
          kafka_format = 'JSONEachRow',
          kafka_flush_interval_ms = {flush_interval_ms},
          kafka_poll_timeout_ms = 100;
@@ -76,7 +76,7 @@ CREATE TABLE `{database}`.kafka_person_distinct_id_overrides AS `{database}`.kaf
 ENGINE = Kafka
 SETTINGS kafka_broker_list = '{brokers}',
          kafka_topic_list = '{distinct_ids_topic}',
-         kafka_group_name = '{run}_clickhouse-person-distinct-id-overrides',
+         kafka_group_name = '{overrides_group}',
          kafka_format = 'JSONEachRow',
          kafka_flush_interval_ms = {flush_interval_ms},
          kafka_poll_timeout_ms = 100;

@@ -98,6 +98,9 @@ pub enum EnvironmentError {
         /// Who wanted it.
         name: &'static str,
     },
+    /// A run's name that cannot be part of other names.
+    #[error("`{0}` cannot be a run's name: it must be ASCII letters and digits")]
+    RunName(String),
     /// The system refused something: processes, files, sockets.
     #[error("{what}")]
     System {
@@ -135,6 +138,7 @@ impl EnvironmentError {
             Self::PortUsed { port, .. } => {
                 format!("leave the port out and a free one is chosen, or end the program that holds {port}")
             }
+            Self::RunName(_) => "choose another name".into(),
             Self::System { .. } => "free memory, disk and file handles are the first things to look at".into(),
             Self::Kafka { .. } | Self::Clickhouse { .. } => {
                 "the component's log in the run's directory tells more".into()

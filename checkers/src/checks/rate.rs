@@ -48,7 +48,7 @@ pub(super) fn judge(name: &str, counted: &Counted, target: f64, confidence: f64,
         k: counted.worst,
         n: counted.n,
         n_effective: Some(n),
-        deff: Some(1.0),
+        deff: None,
         reason,
     }
 }

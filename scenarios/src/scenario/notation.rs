@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn rates_and_shares_and_ranges() {
         assert_eq!(Rate::parse(&said("5_000/s")).ok(), Rate::new(5_000, Duration::from_secs(1)));
-        assert_eq!(Rate::parse(&said("90/m")).ok(), Rate::new(90, Duration::from_secs(60)));
+        assert_eq!(Rate::parse(&said("90/m")).ok(), Rate::new(90, Duration::from_mins(1)));
         for wrong in ["5000", "0/s", "x/s", "5/parsec", "1.5/s"] {
             assert!(Rate::parse(&said(wrong)).is_err(), "{wrong}");
         }

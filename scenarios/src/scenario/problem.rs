@@ -49,16 +49,6 @@ impl Problems {
         })
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// Whether there is none, which a refused scenario never has.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
     fn line(&self, offset: usize) -> usize {
         let text = self.source.inner();
         text.get(..offset.min(text.len())).unwrap_or(text).matches('\n').count() + 1

@@ -71,7 +71,7 @@ pub fn read<T>(
 /// A span that stands for the command line.
 const FROM_COMMAND_LINE: std::ops::Range<usize> = usize::MAX..usize::MAX;
 
-fn apply<'a>(root: &mut DeTable<'a>, change: &Override) -> Result<(), String> {
+fn apply(root: &mut DeTable<'_>, change: &Override) -> Result<(), String> {
     let parsed = DeValue::parse(&change.value).ok().map(|mut value| {
         value.get_mut().make_owned();
         owned(value.into_inner())

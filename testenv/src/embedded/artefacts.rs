@@ -10,6 +10,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::{self, BufRead, BufReader, Read},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 pub const KAFKA_VERSION: &str = "4.4.0";
 /// The version of the ClickHouse engine's package.
 pub const CLICKHOUSE_PACKAGE_VERSION: &str = "26.5.3";
+const UNFINISHED: &str = ".unfinished";
 const MAVEN_PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 /// The oldest Java that this Kafka runs on.
 const JAVA_VERSION: u32 = 17;
@@ -185,12 +187,20 @@ pub fn prepare(places: &Places, progress: &dyn Fn(&str)) -> Result<Artefacts, Pr
 /// Fills a folder beside `place`, and puts it there once it is whole.
 fn install(place: &Path, fill: impl FnOnce(&Path) -> Result<(), PrepareError>) -> Result<(), PrepareError> {
     let cache = |source| PrepareError::Cache { path: place.to_owned(), source };
-    let mut unfinished = place.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    let unfinished = PathBuf::from(unfinished);
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(cache)?;
+    let beside = |suffix: &str| {
+        let mut path = place.as_os_str().to_owned();
+        path.push(suffix);
+        PathBuf::from(path)
+    };
+    let stale = beside(UNFINISHED);
+    for entry in stale.parent().into_iter().flat_map(fs::read_dir).flatten().flatten() {
+        let same = stale.file_name().is_some_and(|name| entry.file_name().as_bytes().starts_with(name.as_bytes()));
+        if same {
+            fs::remove_dir_all(entry.path()).map_err(cache)?;
+        }
     }
+    // A tool that outlived an `assay` that was killed may still be writing: into a folder of its own, not into ours.
+    let unfinished = beside(&format!("{UNFINISHED}-{}", std::process::id()));
     fs::create_dir_all(&unfinished).map_err(cache)?;
     if let Err(error) = fill(&unfinished) {
         // What is left of it would be removed by the next attempt anyway.
@@ -267,6 +277,9 @@ fn write(path: &Path, text: &str) -> Result<(), PrepareError> {
     fs::write(path, text).map_err(|source| PrepareError::Cache { path: path.to_owned(), source })
 }
 
+/// How Maven and npm say that the disk is full.
+const DISK_FULL: [&str; 2] = ["No space left on device", "ENOSPC"];
+
 /// Runs `command`, telling every few seconds how much of `target` has come.
 fn run(
     mut command: Command,
@@ -303,12 +316,20 @@ fn run(
         std::thread::sleep(Duration::from_millis(100));
         waited += 1;
         if waited % 30 == 0 {
-            progress(&format!("fetching {what}: {} MB so far, {} s", size_of(target) / 1_000_000, waited / 10));
+            // Maven fills its own repository first, so there may be nothing to be seen for a while.
+            let come = match size_of(target) / 1_000_000 {
+                0 => String::new(),
+                megabytes => format!("{megabytes} MB so far, "),
+            };
+            progress(&format!("fetching {what}: {come}{} s", waited / 10));
         }
     };
     let output = output.join().unwrap_or_default();
     if status.success() {
         return Ok(());
+    }
+    if DISK_FULL.iter().any(|text| output.contains(text)) {
+        return Err(PrepareError::Cache { path: target.to_owned(), source: io::ErrorKind::StorageFull.into() });
     }
     let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
     Err(failed(lines[lines.len().saturating_sub(12)..].join("\n")))

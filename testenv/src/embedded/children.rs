@@ -18,18 +18,19 @@ use std::{
 use rustix::process::Signal;
 use tokio::{sync::watch, time::timeout};
 
-use super::guard::{News, Order, SpawnOrder};
+use super::guard::{End, News, Order, SpawnOrder};
 use crate::environment::{ComponentEnded, EnvironmentError};
 
 /// So many of a log's last lines go into an error.
 const LAST_LINES: usize = 15;
+/// So many of a child's first lines are kept: `ready PORT` is among them.
+const FIRST_LINES: usize = 16;
 
 /// The running guard. When it is dropped, everything that it started ends.
 #[derive(Clone)]
 pub struct Guard(Arc<Inner>);
 
 struct Inner {
-    executable: PathBuf,
     orders: Mutex<Option<std::process::ChildStdin>>,
     process: Mutex<std::process::Child>,
     children: Mutex<HashMap<u64, watch::Sender<State>>>,
@@ -38,7 +39,7 @@ struct Inner {
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Guard({})", self.0.executable.display())
+        write!(f, "Guard(process {})", lock(&self.0.process).id())
     }
 }
 
@@ -47,7 +48,7 @@ impl fmt::Debug for Guard {
 struct State {
     pid: Option<i32>,
     lines: Vec<String>,
-    ended: Option<String>,
+    ended: Option<End>,
 }
 
 /// What to start.
@@ -55,7 +56,7 @@ struct State {
 pub struct ChildSpec {
     /// The component's name.
     pub name: &'static str,
-    /// The program; `None` plays a role of this executable.
+    /// The program, whose output goes to the log; `None` plays a role of this executable.
     pub program: Option<PathBuf>,
     /// Its arguments; for a role, its name.
     pub arguments: Vec<OsString>,
@@ -100,7 +101,6 @@ impl Guard {
             .map_err(failed)?;
         let (orders, news) = (process.stdin.take(), process.stdout.take());
         let inner = Arc::new(Inner {
-            executable: executable.to_owned(),
             orders: Mutex::new(orders),
             process: Mutex::new(process),
             children: Mutex::default(),
@@ -110,8 +110,9 @@ impl Guard {
         std::thread::Builder::new()
             .name("guard-news".into())
             .spawn(move || {
-                for line in news.into_iter().flat_map(|news| BufReader::new(news).lines()) {
-                    let (Ok(line), Some(inner)) = (line, listener.upgrade()) else { return };
+                let lines = news.into_iter().flat_map(|news| BufReader::new(news).lines());
+                for line in lines.map_while(Result::ok) {
+                    let Some(inner) = listener.upgrade() else { return };
                     if let Ok(news) = serde_json::from_str(&line) {
                         inner.hear(news);
                     }
@@ -135,7 +136,7 @@ impl Guard {
         lock(&self.0.children).insert(id, sender);
         self.0.order(&Order::Spawn(SpawnOrder {
             id,
-            program: spec.program.clone().unwrap_or_else(|| self.0.executable.clone()),
+            program: spec.program.clone(),
             arguments: spec.arguments.clone(),
             environment: spec.environment.clone(),
             folder: spec.folder.clone(),
@@ -153,7 +154,7 @@ impl Guard {
         self.0.order(&Order::DeleteAtEnd(folder.to_owned()))
     }
 
-    /// Ends all children and the guard, and waits for it: two seconds at most.
+    /// Ends all children and the guard, and waits for it: two seconds at most, and the time to delete the folders.
     pub async fn end(self) {
         // If it is gone there is nothing to end.
         let _ = self.0.order(&Order::End);
@@ -178,26 +179,41 @@ impl Inner {
     }
 
     fn hear(&self, news: News) {
-        let change = |id: u64, change: &dyn Fn(&mut State)| {
-            if let Some(child) = lock(&self.children).get(&id) {
-                child.send_modify(change);
-            }
-        };
+        let mut children = lock(&self.children);
         match news {
-            News::Spawned { id, pid } => change(id, &|state| state.pid = Some(pid)),
-            News::NotSpawned { id, error } => change(id, &|state| state.ended = Some(error.clone())),
-            News::Line { id, text } => change(id, &|state| state.lines.push(text.clone())),
-            News::Exited { id, how } => change(id, &|state| state.ended = Some(how.clone())),
+            News::Spawned { id, pid } => change(&children, id, |state| state.pid = Some(pid)),
+            News::Line { id, text } => change(&children, id, |state| {
+                if state.lines.len() < FIRST_LINES {
+                    state.lines.push(text);
+                }
+            }),
+            // The last news of a child: whoever holds a handle goes on seeing it.
+            News::NotSpawned { id, error } => {
+                change(&children, id, |state| state.ended = Some(End::Unknown(error)));
+                children.remove(&id);
+            }
+            News::Exited { id, how } => {
+                change(&children, id, |state| state.ended = Some(how));
+                children.remove(&id);
+            }
         }
     }
 
     fn all_ended(&self) {
-        for child in lock(&self.children).values() {
-            child.send_modify(|state| {
-                state.ended.get_or_insert_with(|| "its guard ended".to_owned());
-            });
+        for (_, child) in lock(&self.children).drain() {
+            child.send_modify(|state| state.ended = Some(guard_ended()));
         }
     }
+}
+
+fn change(children: &HashMap<u64, watch::Sender<State>>, id: u64, change: impl FnOnce(&mut State)) {
+    if let Some(child) = children.get(&id) {
+        child.send_modify(change);
+    }
+}
+
+fn guard_ended() -> End {
+    End::Unknown("its guard ended".into())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -238,9 +254,9 @@ impl Child {
         match waited {
             Ok(Ok(state)) => match port(&state) {
                 Some(port) => Ok(port),
-                None => Err(EnvironmentError::Ended(self.told(state.ended.as_deref().unwrap_or("in silence")))),
+                None => Err(EnvironmentError::Ended(self.told(state.ended.as_ref().unwrap_or(&guard_ended())))),
             },
-            Ok(Err(_)) => Err(EnvironmentError::Ended(self.told("its guard ended"))),
+            Ok(Err(_)) => Err(EnvironmentError::Ended(self.told(&guard_ended()))),
             Err(_) => Err(self.not_ready(limit)),
         }
     }
@@ -257,32 +273,49 @@ impl Child {
 
     /// Waits for its end, and tells how it came.
     pub async fn ended(&self) -> ComponentEnded {
-        let mut state = self.state.clone();
-        let how = match state.wait_for(|state| state.ended.is_some()).await {
-            Ok(state) => state.ended.clone().unwrap_or_default(),
-            Err(_) => "its guard ended".to_owned(),
-        };
+        let how = self.end().await;
         self.told(&how)
+    }
+
+    /// Waits for the end of a child that has a task to finish.
+    ///
+    /// # Errors
+    /// When it ends without success, or not within `limit`.
+    pub async fn success(&self, limit: Duration) -> Result<(), EnvironmentError> {
+        match timeout(limit, self.end()).await {
+            Ok(End::Code(0)) => Ok(()),
+            Ok(how) => Err(EnvironmentError::Ended(self.told(&how))),
+            Err(_) => Err(self.not_ready(limit)),
+        }
     }
 
     /// Asks it to end, and after `grace` makes it.
     pub async fn stop(&self, grace: Duration) {
         self.signal(Signal::TERM);
-        if timeout(grace, self.ended()).await.is_err() {
+        // A paused one would not hear it.
+        self.signal(Signal::CONT);
+        if timeout(grace, self.end()).await.is_err() {
             self.signal(Signal::KILL);
-            self.ended().await;
+            self.end().await;
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends a signal to it and whatever it has started; nothing happens once it has ended.
+    pub fn signal(&self, signal: Signal) {
         // If the guard is gone, so is the child.
         let _ = self.guard.0.order(&Order::Signal { id: self.id, signal: signal.as_raw() });
     }
 
-    fn told(&self, how: &str) -> ComponentEnded {
+    async fn end(&self) -> End {
+        let mut state = self.state.clone();
+        let ended = state.wait_for(|state| state.ended.is_some()).await;
+        ended.ok().and_then(|state| state.ended.clone()).unwrap_or_else(guard_ended)
+    }
+
+    fn told(&self, how: &End) -> ComponentEnded {
         ComponentEnded {
             name: self.name.to_owned(),
-            how: how.to_owned(),
+            how: how.to_string(),
             log: self.log.clone(),
             last_lines: self.last_lines(),
         }

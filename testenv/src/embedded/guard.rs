@@ -2,108 +2,40 @@
 //!
 //! It lives in a process group of its own, so that Ctrl-C in a terminal does not reach it, and is single-threaded, since
 //! the parent-death signal of a child fires when the *thread* that spawned it ends. When its standard input closes, in
-//! whatever way `assay` died, it kills the children and deletes the data folders. If the guard itself is killed, the
-//! kernel kills the children.
+//! whatever way `assay` died, it kills the children's process groups and deletes the data folders. If the guard itself is
+//! killed, the kernel kills the children.
 //!
 //! Orders come as JSON lines on stdin, news go out as JSON lines on stdout. A child is started through the role `launch`,
 //! which asks for the parent-death signal before it becomes the program: no `unsafe` hook between fork and exec is needed.
 
+mod protocol;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     io::{self, Read, Write},
     os::{
-        fd::{AsFd, OwnedFd},
-        unix::process::{CommandExt, ExitStatusExt},
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::process::CommandExt,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, set_parent_process_death_signal},
 };
-use serde::{Deserialize, Serialize};
+
+pub use protocol::{End, News, Order, SpawnOrder};
 
 /// How long children may take to end by themselves when all is taken down.
 const GRACE: Duration = Duration::from_millis(1500);
-
-/// What the guard is told.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// Start a child.
-    Spawn(SpawnOrder),
-    /// Send a signal to a child's process group.
-    Signal {
-        /// The child.
-        id: u64,
-        /// The signal's number.
-        signal: i32,
-    },
-    /// Delete this folder when everything is over.
-    DeleteAtEnd(PathBuf),
-    /// Delete this folder now.
-    Delete(PathBuf),
-    /// End all children, gently first.
-    End,
-}
-
-/// A child to be started.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SpawnOrder {
-    /// The number that news will call it by.
-    pub id: u64,
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<OsString>,
-    /// Its whole environment, but for a few variables of the user's that every program needs.
-    pub environment: BTreeMap<String, String>,
-    /// Where it runs.
-    pub folder: PathBuf,
-    /// Where its stderr goes, and its stdout unless that is told.
-    pub log: PathBuf,
-    /// Whether the lines of its stdout are news.
-    pub tell_lines: bool,
-}
-
-/// What the guard tells.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum News {
-    /// A child runs.
-    Spawned {
-        /// The child.
-        id: u64,
-        /// Its process id.
-        pid: i32,
-    },
-    /// A child could not be started.
-    NotSpawned {
-        /// The child.
-        id: u64,
-        /// Why.
-        error: String,
-    },
-    /// A child said something.
-    Line {
-        /// The child.
-        id: u64,
-        /// What.
-        text: String,
-    },
-    /// A child ended.
-    Exited {
-        /// The child.
-        id: u64,
-        /// How.
-        how: String,
-    },
-}
+/// This executable, also after another was built in its place.
+const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 /// Variables of the user's that children get.
 const INHERITED: [&str; 8] = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "RUST_BACKTRACE"];
@@ -111,19 +43,29 @@ const INHERITED: [&str; 8] = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", 
 struct Running {
     child: Child,
     pidfd: OwnedFd,
-    lines: Option<(ChildStdout, Vec<u8>)>,
+    lines: Lines,
 }
 
 /// Plays the role `guard`.
 pub fn serve() -> ExitCode {
     let mut guard = Guard { children: BTreeMap::new(), folders: Vec::new() };
     let result = guard.run();
-    guard.end_all();
+    // Who was told to end does it in good order; when there is nobody left to wait for it, there is nothing to be kept.
+    let grace = if matches!(result, Ok(Last::Order)) { GRACE } else { Duration::ZERO };
+    guard.end_all(grace);
     for folder in &guard.folders {
         // What cannot be deleted cannot be told to anybody either.
         let _ = std::fs::remove_dir_all(folder);
     }
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(70) }
+}
+
+/// Why the guard ends.
+enum Last {
+    /// It was told to.
+    Order,
+    /// Its input has closed.
+    Silence,
 }
 
 struct Guard {
@@ -133,41 +75,42 @@ struct Guard {
 
 impl Guard {
     /// Serves until it is told to end or its input closes.
-    fn run(&mut self) -> io::Result<()> {
-        let mut stdin = io::stdin().lock();
+    fn run(&mut self) -> io::Result<Last> {
+        let stdin = io::stdin();
         let mut orders = Vec::new();
         loop {
-            let (input, talking, ended) = self.wait(stdin.as_fd(), None)?;
+            let (input, talking, ended) = self.wait(stdin.as_fd())?;
             for id in talking {
                 self.hear(id);
             }
             for id in ended {
                 self.bury(id);
             }
-            if input {
-                let mut buffer = [0; 1 << 13];
-                let read = stdin.read(&mut buffer)?;
-                if read == 0 {
-                    return Ok(());
-                }
-                orders.extend_from_slice(&buffer[..read]);
-                while let Some(end) = orders.iter().position(|byte| *byte == b'\n') {
-                    let line: Vec<u8> = orders.drain(..=end).collect();
-                    match serde_json::from_slice(&line)? {
-                        Order::End => return Ok(()),
-                        order => self.obey(order),
-                    }
+            if !input {
+                continue;
+            }
+            // Not through `Stdin`'s own buffer, which `poll` would not see.
+            let mut buffer = [0; 1 << 13];
+            let read = match rustix::io::read(stdin.as_fd(), &mut buffer) {
+                Err(rustix::io::Errno::INTR) => continue,
+                read => read?,
+            };
+            if read == 0 {
+                return Ok(Last::Silence);
+            }
+            orders.extend_from_slice(&buffer[..read]);
+            while let Some(end) = orders.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = orders.drain(..=end).collect();
+                match serde_json::from_slice(&line)? {
+                    Order::End => return Ok(Last::Order),
+                    order => self.obey(order),
                 }
             }
         }
     }
 
     /// Waits for input, lines or ends: whether there is input, whose lines, whose ends.
-    fn wait(
-        &self,
-        stdin: std::os::fd::BorrowedFd<'_>,
-        time_out: Option<&Timespec>,
-    ) -> io::Result<(bool, Vec<u64>, Vec<u64>)> {
+    fn wait(&self, stdin: BorrowedFd<'_>) -> io::Result<(bool, Vec<u64>, Vec<u64>)> {
         let mut watched = vec![PollFd::from_borrowed_fd(stdin, PollFlags::IN)];
         let mut who = vec![];
         for (id, child) in &self.children {
@@ -178,7 +121,7 @@ impl Guard {
                 who.push((*id, false));
             }
         }
-        match poll(&mut watched, time_out) {
+        match poll(&mut watched, None) {
             Err(rustix::io::Errno::INTR) => return Ok((false, Vec::new(), Vec::new())),
             result => result?,
         };
@@ -208,83 +151,98 @@ impl Guard {
                 }
             }
             Order::DeleteAtEnd(folder) => self.folders.push(folder),
-            Order::Delete(folder) => {
-                // It stays in the list, so that a failure now is repaired at the end.
-                let _ = std::fs::remove_dir_all(&folder);
-            }
             Order::End => (),
         }
     }
 
-    /// Reads what a child has said, and tells whole lines.
+    /// Reads all that a child has said so far, and tells whole lines.
     fn hear(&mut self, id: u64) {
         let Some(Running { lines, .. }) = self.children.get_mut(&id) else { return };
         let Some((stdout, said)) = lines else { return };
         let mut buffer = [0; 4096];
-        match stdout.read(&mut buffer) {
-            Ok(read) if read > 0 => said.extend_from_slice(&buffer[..read]),
-            _ => {
-                *lines = None;
-                return;
+        let mut open = true;
+        while open {
+            match stdout.read(&mut buffer) {
+                Ok(0) => open = false,
+                Ok(read) => said.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => open = error.kind() == io::ErrorKind::Interrupted,
             }
         }
         while let Some(end) = said.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = said.drain(..=end).collect();
             tell(&News::Line { id, text: String::from_utf8_lossy(&line).trim_end().to_owned() });
         }
+        if !open {
+            *lines = None;
+        }
     }
 
     fn bury(&mut self, id: u64) {
         self.hear(id);
-        if let Some(mut running) = self.children.remove(&id) {
-            let how = match running.child.wait() {
-                Ok(status) => match (status.code(), status.signal()) {
-                    (Some(code), _) => format!("exit code {code}"),
-                    (None, Some(signal)) => format!("signal {signal}"),
-                    (None, None) => status.to_string(),
-                },
-                Err(error) => error.to_string(),
-            };
-            tell(&News::Exited { id, how });
+        if let Some(running) = self.children.remove(&id) {
+            tell(&News::Exited { id, how: reap(running) });
         }
     }
 
-    /// Ends all children: gently, and after a while not.
-    fn end_all(&mut self) {
-        for running in self.children.values() {
-            send(running, Signal::TERM);
+    /// Ends all children: gently, and after `grace` not.
+    fn end_all(&mut self, grace: Duration) {
+        if !grace.is_zero() {
+            for running in self.children.values() {
+                send(running, Signal::TERM);
+                // A paused one would not hear it.
+                send(running, Signal::CONT);
+            }
         }
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + grace;
         while !self.children.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut ended: Vec<u64> = Vec::new();
             if left.is_zero() {
-                for running in self.children.values() {
-                    send(running, Signal::KILL);
-                }
-                ended.extend(self.children.keys());
-            } else {
-                let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-                let mut watched: Vec<PollFd<'_>> =
-                    self.children.values().map(|child| PollFd::new(&child.pidfd, PollFlags::IN)).collect();
-                if poll(&mut watched, Some(&left)).is_ok() {
-                    let happened: Vec<bool> = watched.iter().map(|fd| !fd.revents().is_empty()).collect();
-                    ended = self.children.keys().zip(happened).filter(|(_, ended)| *ended).map(|(id, _)| *id).collect();
-                }
+                break;
             }
+            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            let mut watched: Vec<PollFd<'_>> =
+                self.children.values().map(|child| PollFd::new(&child.pidfd, PollFlags::IN)).collect();
+            if poll(&mut watched, Some(&left)).is_err() {
+                continue;
+            }
+            let happened: Vec<bool> = watched.iter().map(|fd| !fd.revents().is_empty()).collect();
+            let ended: Vec<u64> =
+                self.children.keys().zip(happened).filter(|(_, ended)| *ended).map(|(id, _)| *id).collect();
             for id in ended {
-                if let Some(mut running) = self.children.remove(&id) {
-                    let _ = running.child.wait();
-                }
+                self.children.remove(&id).map(reap);
             }
+        }
+        // All first, then wait: they die side by side.
+        for running in self.children.values() {
+            send(running, Signal::KILL);
+        }
+        for (_, running) in std::mem::take(&mut self.children) {
+            reap(running);
         }
     }
 }
 
+/// Waits for a child that has ended or been killed. What it has started goes with it: as long as the child is not waited
+/// for, nobody else can have got its process group's number.
+fn reap(mut running: Running) -> End {
+    send(&running, Signal::KILL);
+    match running.child.wait() {
+        Ok(status) => End::of(status),
+        Err(error) => End::Unknown(error.to_string()),
+    }
+}
+
 fn spawn(order: &SpawnOrder) -> io::Result<Running> {
-    let log = open_log(order)?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("serve").arg("launch").arg(std::process::id().to_string()).arg(&order.program).args(&order.arguments);
+    let log = OpenOptions::new().create(true).append(true).open(&order.log).map_err(|error| {
+        io::Error::new(error.kind(), format!("its log {} cannot be opened: {error}", order.log.display()))
+    })?;
+    let program = order.program.as_deref().unwrap_or(Path::new(THIS_EXECUTABLE));
+    let mut command = Command::new(THIS_EXECUTABLE);
+    if let Ok(name) = std::env::current_exe() {
+        command.arg0(name);
+    }
+    command.args(["serve", "launch"]).arg(std::process::id().to_string()).arg(program).args(&order.arguments);
     command.env_clear();
     for name in INHERITED {
         if let Some(value) = std::env::var_os(name) {
@@ -295,15 +253,27 @@ fn spawn(order: &SpawnOrder) -> io::Result<Running> {
     command.stderr(log.try_clone()?);
     command.stdout(if order.tell_lines { Stdio::piped() } else { Stdio::from(log) });
     let mut child = command.spawn()?;
-    let lines = child.stdout.take().map(|stdout| (stdout, Vec::new()));
-    let pidfd = Pid::from_raw(child.id() as i32)
-        .ok_or_else(|| io::Error::other("a child without a process id"))
-        .and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?))?;
-    Ok(Running { child, pidfd, lines })
+    match watch(&mut child) {
+        Ok((pidfd, lines)) => Ok(Running { child, pidfd, lines }),
+        Err(error) => {
+            // A child that cannot be watched must not run. That it cannot be killed either is not to be told to anyone.
+            let _ = child.kill().and_then(|()| child.wait());
+            Err(error)
+        }
+    }
 }
 
-fn open_log(order: &SpawnOrder) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(&order.log)
+type Lines = Option<(ChildStdout, Vec<u8>)>;
+
+fn watch(child: &mut Child) -> io::Result<(OwnedFd, Lines)> {
+    let pid = Pid::from_raw(child.id() as i32).ok_or_else(|| io::Error::other("a child without a process id"))?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let stdout = child.stdout.take();
+    if let Some(stdout) = &stdout {
+        // Whoever else holds the pipe open must not make the guard wait.
+        fcntl_setfl(stdout, fcntl_getfl(stdout)? | OFlags::NONBLOCK)?;
+    }
+    Ok((pidfd, stdout.map(|stdout| (stdout, Vec::new()))))
 }
 
 /// Sends a signal to a child and whatever it has started.
@@ -339,6 +309,12 @@ pub fn launch(arguments: &[OsString]) -> ExitCode {
     if parent.as_deref().map(std::ffi::OsStr::new) != Some(guard.as_os_str()) {
         return failed("the guard has died".into());
     }
-    let error = Command::new(program).args(arguments).exec();
+    let mut command = Command::new(program);
+    if program == THIS_EXECUTABLE
+        && let Ok(name) = std::env::current_exe()
+    {
+        command.arg0(name);
+    }
+    let error = command.args(arguments).exec();
     failed(format!("{} cannot be started: {error}", program.to_string_lossy()))
 }

@@ -1,11 +1,22 @@
 //! Apache Kafka as a child process: KRaft, one node.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
 };
+use tokio::time::timeout;
 
 use super::{
     artefacts::Artefacts,
@@ -15,11 +26,20 @@ use super::{
 use crate::environment::EnvironmentError;
 
 const NAME: &str = "kafka";
+const FORMATTING: &str = "kafka (formatting its storage)";
 /// How long it may take until Kafka answers.
 const READY_WITHIN: Duration = Duration::from_mins(1);
+/// How long one question for it may take.
+const ASK_FOR: Duration = Duration::from_millis(250);
 /// Small heap and the quick compiler only: a broker for one run, which must be there soon.
-const JAVA_OPTIONS: [&str; 5] =
-    ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:+ExitOnOutOfMemoryError"];
+const JAVA_OPTIONS: [&str; 6] = [
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+];
 
 /// A running Kafka.
 #[derive(Debug)]
@@ -40,35 +60,32 @@ pub(super) async fn start(
     let data = folder.join("kafka");
     let settings = folder.join("kafka.properties");
     let log = logs.join("kafka.log");
-    let system = |what: &str, source| EnvironmentError::System { what: what.to_owned(), source };
     fs::create_dir_all(&data).map_err(|error| system("Kafka's data folder cannot be made", error))?;
     fs::write(&settings, properties(&data, broker.get(), controller.get()))
         .map_err(|error| system("Kafka's settings cannot be written", error))?;
     let class_path = format!("{}/*", artefacts.kafka_libs.display());
-    format_storage(artefacts, &class_path, &settings, &log).await?;
-
-    let mut arguments: Vec<std::ffi::OsString> = JAVA_OPTIONS.iter().map(Into::into).collect();
-    arguments.extend([
-        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".into(),
-        "-Dorg.slf4j.simpleLogger.showDateTime=true".into(),
-        "-cp".into(),
-        class_path.into(),
-        "kafka.Kafka".into(),
-        settings.into(),
-    ]);
-    let child = guard.spawn(&ChildSpec {
-        name: NAME,
+    let java = |name, arguments: &[&str]| ChildSpec {
+        name,
         program: Some(artefacts.java.clone()),
-        arguments,
+        arguments: JAVA_OPTIONS.iter().chain(&["-cp", &class_path]).chain(arguments).map(OsString::from).collect(),
         environment: BTreeMap::new(),
         folder: folder.to_owned(),
-        log,
-    })?;
+        log: log.clone(),
+    };
+    // A node must have its storage formatted before it starts.
+    let settings = settings.to_string_lossy();
+    let format = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", &settings];
+    guard.spawn(&java(FORMATTING, &format))?.success(READY_WITHIN).await?;
+
+    let child = guard.spawn(&java(NAME, &["kafka.Kafka", &settings]))?;
     let brokers = format!("127.0.0.1:{}", broker.get());
-    let answered = answers(brokers.clone());
     tokio::select! {
         ended = child.ended() => return Err(EnvironmentError::Ended(ended)),
-        answered = answered => if !answered { return Err(child.not_ready(READY_WITHIN)) },
+        answered = timeout(READY_WITHIN, answers(brokers.clone())) => match answered {
+            Ok(Ok(())) => (),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(child.not_ready(READY_WITHIN)),
+        },
     }
     Ok(Kafka { child, brokers })
 }
@@ -76,65 +93,49 @@ pub(super) async fn start(
 fn reserve(wanted: Option<u16>) -> Result<ReservedPort, EnvironmentError> {
     ReservedPort::new(wanted).map_err(|source| match (source.kind(), wanted) {
         (std::io::ErrorKind::AddrInUse, Some(port)) => EnvironmentError::PortUsed { port, name: NAME },
-        _ => EnvironmentError::System { what: "no port for Kafka can be had".into(), source },
+        _ => system("no port for Kafka can be had", source),
     })
 }
 
-/// Waits until a metadata request is answered; false if that takes too long.
-async fn answers(brokers: String) -> bool {
+/// Waits until a metadata request is answered. Dropped before, it stops asking: the thread that asks would otherwise keep
+/// the whole program from ending.
+async fn answers(brokers: String) -> Result<(), EnvironmentError> {
+    struct StopOnDrop(Arc<AtomicBool>);
+    impl Drop for StopOnDrop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = StopOnDrop(Arc::default());
+    let stopped = Arc::clone(&stop.0);
     let asked = tokio::task::spawn_blocking(move || {
-        let consumer: Result<BaseConsumer, _> = ClientConfig::new()
+        let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &brokers)
             .set("reconnect.backoff.ms", "20")
             .set("reconnect.backoff.max.ms", "50")
             .set("log_level", "0")
-            .create();
-        // The library connects again and again by itself until the time is over.
-        consumer.is_ok_and(|consumer| {
-            let metadata = consumer.fetch_metadata(None, READY_WITHIN);
-            metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
-        })
+            .create()?;
+        // The library connects again and again by itself until each request's time is over.
+        while !stopped.load(Ordering::Relaxed) {
+            if consumer.fetch_metadata(None, ASK_FOR).is_ok_and(|metadata| !metadata.brokers().is_empty()) {
+                break;
+            }
+        }
+        Ok(())
     });
-    asked.await.unwrap_or(false)
+    let asked = asked.await.map_err(|error| system("Kafka cannot be asked", std::io::Error::other(error)))?;
+    asked.map_err(|source| EnvironmentError::Kafka { what: "a client".into(), source })
 }
 
-/// Formats the data folder, which a node must have before it starts.
-async fn format_storage(
-    artefacts: &Artefacts,
-    class_path: &str,
-    settings: &Path,
-    log: &Path,
-) -> Result<(), EnvironmentError> {
-    let failed = |source| EnvironmentError::System { what: "Kafka's storage cannot be formatted".into(), source };
-    let output = fs::File::options().create(true).append(true).open(log).map_err(failed)?;
-    let errors = output.try_clone().map_err(failed)?;
-    let mut command = std::process::Command::new(&artefacts.java);
-    command
-        .args(JAVA_OPTIONS)
-        .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", class_path])
-        .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config"])
-        .arg(settings)
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(errors);
-    let status = tokio::task::spawn_blocking(move || command.status());
-    let status = status.await.map_err(|error| failed(std::io::Error::other(error)))?.map_err(failed)?;
-    if status.success() {
-        return Ok(());
-    }
-    let last_lines = fs::read_to_string(log).unwrap_or_default();
-    Err(EnvironmentError::Ended(crate::environment::ComponentEnded {
-        name: "kafka (formatting its storage)".into(),
-        how: status.to_string(),
-        log: log.to_owned(),
-        last_lines,
-    }))
+fn system(what: &str, source: std::io::Error) -> EnvironmentError {
+    EnvironmentError::System { what: what.to_owned(), source }
 }
 
 /// Any id will do: the cluster is one node that nobody else joins.
 const CLUSTER_ID: &str = "YXNzYXktZW1iZWRkZWQtMQ";
 
-/// Replication factors of 1, since there is one node; no topic by accident; segments and caches fit for short runs.
+/// Replication factors of 1, since there is one node; no topic by accident; segments and caches fit for short runs; groups
+/// that a run has left are forgotten within a minute.
 fn properties(data: &Path, broker: u16, controller: u16) -> String {
     format!(
         "process.roles=broker,controller
@@ -156,6 +157,7 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+offsets.retention.check.interval.ms=60000
 log.segment.bytes=134217728
 log.cleaner.dedupe.buffer.size=4194304
 ",

@@ -10,9 +10,9 @@ use std::{
 };
 
 use super::{
-    children::{Child, ChildSpec},
-    substrate::{Substrate, first_end},
-    tables::{Tables, Topics, create_topics, delete_topics},
+    children::{Child, ChildSpec, Guard},
+    substrate::{Addresses, first_end},
+    tables::{Groups, Tables, Topics, create_topics, delete_topics},
 };
 use crate::{
     environment::{ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint},
@@ -36,8 +36,18 @@ pub struct PipelineOptions {
     pub partitions: u32,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
+    /// Where the run's own folder of data is made, which goes when the pipeline does.
+    pub folder: PathBuf,
     /// Where logs go.
     pub logs: PathBuf,
+}
+
+impl PipelineOptions {
+    /// The name goes into SQL, topics and file names, so nothing in it may mean anything there.
+    fn check(&self) -> Result<(), EnvironmentError> {
+        let fine = !self.run.is_empty() && self.run.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if fine { Ok(()) } else { Err(EnvironmentError::RunName(self.run.clone())) }
+    }
 }
 
 /// A running pipeline.
@@ -45,7 +55,11 @@ pub struct PipelineOptions {
 pub struct Pipeline {
     components: Vec<Child>,
     endpoints: Endpoints,
+    brokers: String,
     topics: Topics,
+    groups: Groups,
+    /// The run's own files.
+    folder: PathBuf,
     client: clickhouse::Client,
 }
 
@@ -53,60 +67,94 @@ impl Pipeline {
     /// Makes topics and tables, starts capture and ingester, and waits until they are ready.
     ///
     /// # Errors
-    /// When something of it cannot be had.
-    pub async fn up(substrate: &Substrate, options: &PipelineOptions) -> Result<Self, EnvironmentError> {
+    /// When something of it cannot be had; nothing of it is left on the substrate then.
+    pub async fn up(guard: &Guard, substrate: &Addresses, options: &PipelineOptions) -> Result<Self, EnvironmentError> {
+        options.check()?;
         let run = &options.run;
-        let topics = Topics::of(run);
-        let database = format!("assay_{run}");
-        let client = clickhouse::Client::default()
-            .with_url(substrate.clickhouse_url())
-            .with_compression(clickhouse::Compression::None);
+        let (topics, groups) = (Topics::of(run), Groups::of(run));
+        let brokers = substrate.brokers.clone();
+        let subscriptions =
+            vec![(groups.ingester.clone(), topics.capture.clone()), (groups.events.clone(), topics.events.clone())];
+        let mut pipeline = Self {
+            components: Vec::new(),
+            endpoints: Endpoints {
+                capture: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                clickhouse: ClickhouseEndpoint {
+                    url: substrate.clickhouse_url.clone(),
+                    user: "default".into(),
+                    password: String::new(),
+                    database: format!("assay_{run}"),
+                    events_table: EVENTS_TABLE.into(),
+                },
+                kafka: Some(KafkaEndpoint { brokers: brokers.clone(), subscriptions }),
+            },
+            brokers,
+            topics,
+            groups,
+            folder: options.folder.join(format!("run-{run}")),
+            client: clickhouse::Client::default()
+                .with_url(&substrate.clickhouse_url)
+                .with_compression(clickhouse::Compression::None),
+        };
+        match pipeline.start(guard, options).await {
+            Ok(()) => Ok(pipeline),
+            Err(error) => {
+                // What made it fail is what matters; taking down may well fail for the same reason.
+                let _ = pipeline.down().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start(&mut self, guard: &Guard, options: &PipelineOptions) -> Result<(), EnvironmentError> {
+        for folder in [&self.folder, &options.logs] {
+            std::fs::create_dir_all(folder).map_err(|source| EnvironmentError::System {
+                what: format!("the folder {} cannot be made", folder.display()),
+                source,
+            })?;
+        }
+        create_topics(&self.brokers, &self.topics, options.partitions).await?;
+        for (role, environment) in [("capture", self.capture(options)), ("ingester", self.ingester(options))] {
+            let spec = ChildSpec::role(role, &self.folder, &options.logs, environment);
+            self.components.push(guard.spawn(&spec)?);
+        }
         let tables = Tables {
-            database: &database,
-            brokers: substrate.brokers(),
-            topics: &topics,
-            run,
+            database: &self.endpoints.clickhouse.database,
+            brokers: &self.brokers,
+            topics: &self.topics,
+            groups: &self.groups,
             flush_interval: options.flush_interval,
         };
-        create_topics(substrate.brokers(), &topics, options.partitions).await?;
-        let ingester_group = format!("{run}_ingester");
-        let planted = serde_json::to_string(&options.planted_defects).unwrap_or_default();
-        let variables = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-            let common = [("KAFKA_HOSTS", substrate.brokers()), ("ASSAY_PLANTED_DEFECTS", &planted)];
-            common.iter().chain(pairs).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-        };
-        let folder = substrate.folder();
-        let persons = folder.join(format!("persons-{run}.sqlite")).display().to_string();
-        let teams = serde_json::to_string(&options.teams).unwrap_or_default();
-        let capture = variables(&[("ADDRESS", "127.0.0.1:0"), ("KAFKA_TOPIC", &topics.capture)]);
-        let capture = substrate.guard().spawn(&ChildSpec::role("capture", folder, &options.logs, capture))?;
-        let ingester = variables(&[
-            ("INGESTION_CONSUMER_CONSUME_TOPIC", &topics.capture),
-            ("INGESTION_CONSUMER_GROUP_ID", &ingester_group),
-            ("INGESTION_CONSUMER_DLQ_TOPIC", &topics.dead_letters),
-            ("CLICKHOUSE_JSON_EVENTS_KAFKA_TOPIC", &topics.events),
-            ("CLICKHOUSE_PERSON_KAFKA_TOPIC", &topics.persons),
-            ("CLICKHOUSE_PERSON_DISTINCT_ID_KAFKA_TOPIC", &topics.distinct_ids),
-            ("ASSAY_TEAMS", &teams),
-            ("ASSAY_PERSON_STORE", &persons),
-        ]);
-        let ingester = substrate.guard().spawn(&ChildSpec::role("ingester", folder, &options.logs, ingester))?;
-        let (capture_port, _, ()) =
-            tokio::try_join!(capture.ready(READY_WITHIN), ingester.ready(READY_WITHIN), tables.create(&client),)?;
-        let subscriptions =
-            vec![(ingester_group, topics.capture.clone()), (tables.events_group(), topics.events.clone())];
-        let endpoints = Endpoints {
-            capture: SocketAddr::from((Ipv4Addr::LOCALHOST, capture_port)),
-            clickhouse: ClickhouseEndpoint {
-                url: substrate.clickhouse_url().to_owned(),
-                user: "default".into(),
-                password: String::new(),
-                database,
-                events_table: EVENTS_TABLE.into(),
-            },
-            kafka: Some(KafkaEndpoint { brokers: substrate.brokers().to_owned(), subscriptions }),
-        };
-        Ok(Self { components: vec![capture, ingester], endpoints, topics, client })
+        let [capture, ingester] = self.components.as_slice() else { return Ok(()) };
+        let (port, _, ()) =
+            tokio::try_join!(capture.ready(READY_WITHIN), ingester.ready(READY_WITHIN), tables.create(&self.client))?;
+        self.endpoints.capture.set_port(port);
+        Ok(())
+    }
+
+    /// The role's variables, by PostHog's names where they exist.
+    fn capture(&self, options: &PipelineOptions) -> BTreeMap<String, String> {
+        variables([
+            ("ADDRESS", "127.0.0.1:0".to_owned()),
+            ("KAFKA_HOSTS", self.brokers.clone()),
+            ("KAFKA_TOPIC", self.topics.capture.clone()),
+            ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
+        ])
+    }
+
+    fn ingester(&self, options: &PipelineOptions) -> BTreeMap<String, String> {
+        variables([
+            ("KAFKA_HOSTS", self.brokers.clone()),
+            ("INGESTION_CONSUMER_CONSUME_TOPIC", self.topics.capture.clone()),
+            ("INGESTION_CONSUMER_GROUP_ID", self.groups.ingester.clone()),
+            ("INGESTION_CONSUMER_DLQ_TOPIC", self.topics.dead_letters.clone()),
+            ("CLICKHOUSE_JSON_EVENTS_KAFKA_TOPIC", self.topics.events.clone()),
+            ("CLICKHOUSE_PERSON_KAFKA_TOPIC", self.topics.persons.clone()),
+            ("CLICKHOUSE_PERSON_DISTINCT_ID_KAFKA_TOPIC", self.topics.distinct_ids.clone()),
+            ("ASSAY_TEAMS", json(&options.teams)),
+            ("ASSAY_PERSON_STORE", self.folder.join("persons.sqlite").display().to_string()),
+            ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
+        ])
     }
 
     /// Where to send to and to read from.
@@ -129,13 +177,21 @@ impl Pipeline {
     /// # Errors
     /// When tables or topics cannot be removed.
     pub async fn down(self) -> Result<(), EnvironmentError> {
-        for component in &self.components {
-            component.stop(GRACE).await;
-        }
-        Tables::drop(&self.client, &self.endpoints.clickhouse.database).await?;
-        match &self.endpoints.kafka {
-            Some(kafka) => delete_topics(&kafka.brokers, &self.topics).await,
-            None => Ok(()),
-        }
+        futures_util::future::join_all(self.components.iter().map(|component| component.stop(GRACE))).await;
+        // The tables first: they consume the topics.
+        let dropped = Tables::drop(&self.client, &self.endpoints.clickhouse.database).await;
+        let deleted = delete_topics(&self.brokers, &self.topics).await;
+        // The substrate's end would remove it at the latest.
+        let _ = std::fs::remove_dir_all(&self.folder);
+        dropped.and(deleted)
     }
+}
+
+fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    // Text keys and plain values always have a JSON form.
+    serde_json::to_string(value).unwrap_or_default()
 }

@@ -1,10 +1,8 @@
 //! The substrate: Kafka and ClickHouse, which may outlive a run and be shared by many.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
     artefacts::Artefacts,
@@ -34,14 +32,22 @@ pub struct SubstrateOptions {
     pub clickhouse_port: Option<u16>,
 }
 
+/// Where a substrate is: all that a pipeline needs of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Addresses {
+    /// Kafka's brokers.
+    pub brokers: String,
+    /// ClickHouse's HTTP interface, `http://HOST:PORT`.
+    pub clickhouse_url: String,
+}
+
 /// A running Kafka and a running ClickHouse.
 #[derive(Debug)]
 pub struct Substrate {
     guard: Guard,
     components: Vec<Child>,
-    brokers: String,
-    clickhouse_url: String,
-    folder: PathBuf,
+    addresses: Addresses,
 }
 
 impl Substrate {
@@ -50,32 +56,35 @@ impl Substrate {
     /// # Errors
     /// When something of it cannot be had; nothing is left running then.
     pub async fn up(options: &SubstrateOptions) -> Result<Self, EnvironmentError> {
-        let system = |what: &str, source| EnvironmentError::System { what: what.to_owned(), source };
-        std::fs::create_dir_all(&options.folder).map_err(|error| system("the data folder cannot be made", error))?;
+        for folder in [&options.folder, &options.logs] {
+            std::fs::create_dir_all(folder).map_err(|source| EnvironmentError::System {
+                what: format!("the folder {} cannot be made", folder.display()),
+                source,
+            })?;
+        }
         let guard = Guard::start(&options.executable)?;
         guard.delete_at_end(&options.folder)?;
-        let (kafka, clickhouse) = tokio::try_join!(
+        let started = tokio::try_join!(
             kafka::start(&guard, &options.artefacts, &options.folder, &options.logs, options.kafka_port),
             start_clickhouse(&guard, options),
-        )?;
-        let (clickhouse, port) = clickhouse;
+        );
+        let (kafka, (clickhouse, port)) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                guard.end().await;
+                return Err(error);
+            }
+        };
         Ok(Self {
             guard,
             components: vec![kafka.child, clickhouse],
-            brokers: kafka.brokers,
-            clickhouse_url: format!("http://127.0.0.1:{port}"),
-            folder: options.folder.clone(),
+            addresses: Addresses { brokers: kafka.brokers, clickhouse_url: format!("http://127.0.0.1:{port}") },
         })
     }
 
-    /// Kafka's address.
-    pub fn brokers(&self) -> &str {
-        &self.brokers
-    }
-
-    /// ClickHouse's address.
-    pub fn clickhouse_url(&self) -> &str {
-        &self.clickhouse_url
+    /// Where it is.
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// The components.
@@ -88,12 +97,9 @@ impl Substrate {
         first_end(&self.components).await
     }
 
-    pub(super) fn guard(&self) -> &Guard {
+    /// The guard, which may own a run's pipeline as well.
+    pub const fn guard(&self) -> &Guard {
         &self.guard
-    }
-
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Ends everything and deletes the data.

@@ -1,14 +1,22 @@
-//! A run's tables in ClickHouse, and its topics in Kafka.
+//! A run's tables in ClickHouse, and its topics and consumer groups in Kafka.
+//!
+//! Their names begin with the run's, so that several runs on one substrate do not meet.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    metadata::MetadataTopic,
+    types::RDKafkaErrorCode,
 };
 
 use crate::environment::EnvironmentError;
+
+/// A statement that takes longer has gone astray.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// The names of a run's topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +51,35 @@ impl Topics {
     }
 }
 
+/// The names of a run's consumer groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Groups {
+    /// The ingester.
+    pub ingester: String,
+    /// What feeds the events table.
+    pub events: String,
+    /// What feeds the person table.
+    pub persons: String,
+    /// What feeds the table of distinct ids.
+    pub distinct_ids: String,
+    /// What feeds the table of distinct ids that were moved.
+    pub overrides: String,
+}
+
+impl Groups {
+    /// The groups of `run`: PostHog's names, with the run before them.
+    pub fn of(run: &str) -> Self {
+        let name = |name: &str| format!("{run}_{name}");
+        Self {
+            ingester: name("ingester"),
+            events: name("clickhouse_events_json"),
+            persons: name("clickhouse_person"),
+            distinct_ids: name("clickhouse_person_distinct_id"),
+            overrides: name("clickhouse-person-distinct-id-overrides"),
+        }
+    }
+}
+
 fn admin(brokers: &str) -> Result<AdminClient<DefaultClientContext>, EnvironmentError> {
     ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -69,10 +106,35 @@ pub async fn create_topics(brokers: &str, topics: &Topics, partitions: u32) -> R
             source: rdkafka::error::KafkaError::AdminOp(code),
         })?;
     }
+    let (brokers, topics) = (brokers.to_owned(), topics.clone());
+    let known = tokio::task::spawn_blocking(move || wait_until_known(&brokers, &topics, partitions as usize)).await;
+    known.unwrap_or(Err(rdkafka::error::KafkaError::Canceled)).map_err(refused)
+}
+
+/// Waits until the broker knows of every partition and its leader, which comes a little after it has agreed to make them.
+fn wait_until_known(brokers: &str, topics: &Topics, partitions: usize) -> Result<(), rdkafka::error::KafkaError> {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create()?;
+    let deadline = Instant::now() + ANSWER_WITHIN;
+    for topic in topics.all() {
+        loop {
+            let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN)?;
+            let known = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+            if known.filter(|partition| partition.leader() >= 0).count() == partitions {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(rdkafka::error::KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
     Ok(())
 }
 
 /// Deletes the topics; what is gone already stays gone.
+///
+/// The consumer groups go by themselves: ClickHouse's consumers do not say goodbye, so a group cannot be deleted before
+/// their session has timed out, and an empty group whose topics are gone is forgotten by Kafka.
 ///
 /// # Errors
 /// When Kafka cannot be asked.
@@ -94,18 +156,13 @@ pub struct Tables<'a> {
     pub brokers: &'a str,
     /// The topics.
     pub topics: &'a Topics,
-    /// The run, which the consumer groups are named after.
-    pub run: &'a str,
+    /// The consumer groups.
+    pub groups: &'a Groups,
     /// After how long the Kafka engine flushes.
     pub flush_interval: Duration,
 }
 
 impl Tables<'_> {
-    /// The consumer group that feeds the events table.
-    pub fn events_group(&self) -> String {
-        format!("{}_clickhouse_events_json", self.run)
-    }
-
     /// Creates the database and everything in it.
     ///
     /// # Errors
@@ -118,41 +175,72 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// Drops the database and everything in it.
+    /// Drops the database and everything in it; one that is not there is fine.
+    ///
+    /// The embedded engine never runs the background task that removes a dropped table's files: `DROP … SYNC` would wait
+    /// for it for ever, and a plain `DROP` leaves the files. `TRUNCATE` removes them at once, so it goes first, after the
+    /// Kafka tables are gone that would fill the others again.
     ///
     /// # Errors
     /// When ClickHouse refuses.
     pub async fn drop(client: &clickhouse::Client, database: &str) -> Result<(), EnvironmentError> {
-        execute(client, &format!("DROP DATABASE IF EXISTS `{database}` SYNC")).await
+        let tables = client
+            .query("SELECT name, engine FROM system.tables WHERE database = ? ORDER BY name")
+            .bind(database)
+            .fetch_all::<(String, String)>();
+        let tables = answered("listing the run's tables", tables).await?;
+        let with = |suffix: &'static str| tables.iter().filter(move |(_, engine)| engine.ends_with(suffix));
+        for (table, _) in with("Kafka") {
+            execute(client, &format!("DROP TABLE IF EXISTS `{database}`.`{table}`")).await?;
+        }
+        for (table, _) in with("MergeTree") {
+            execute(client, &format!("TRUNCATE TABLE IF EXISTS `{database}`.`{table}`")).await?;
+        }
+        execute(client, &format!("DROP DATABASE IF EXISTS `{database}`")).await
     }
 
     fn fill(&self, statement: &str) -> String {
         statement
             .replace("{database}", self.database)
             .replace("{brokers}", self.brokers)
-            .replace("{run}", self.run)
             .replace("{flush_interval_ms}", &self.flush_interval.as_millis().to_string())
             .replace("{events_topic}", &self.topics.events)
-            .replace("{events_group}", &self.events_group())
+            .replace("{events_group}", &self.groups.events)
             .replace("{persons_topic}", &self.topics.persons)
+            .replace("{persons_group}", &self.groups.persons)
             .replace("{distinct_ids_topic}", &self.topics.distinct_ids)
+            .replace("{distinct_ids_group}", &self.groups.distinct_ids)
+            .replace("{overrides_group}", &self.groups.overrides)
     }
 }
 
 async fn execute(client: &clickhouse::Client, statement: &str) -> Result<(), EnvironmentError> {
-    let first_line = statement.lines().next().unwrap_or_default().to_owned();
-    client
-        .query(statement)
-        .execute()
-        .await
-        .map_err(|source| EnvironmentError::Clickhouse { what: first_line, source: Box::new(source) })
+    // To the client a single question mark is a place for a value.
+    let statement = statement.replace('?', "??");
+    answered(statement.lines().next().unwrap_or_default(), client.query(&statement).execute()).await
 }
 
-/// The statements of a file, without its comments.
+/// Waits for an answer, but not for ever.
+async fn answered<T>(
+    what: &str,
+    answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
+) -> Result<T, EnvironmentError> {
+    let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await;
+    answer
+        .unwrap_or(Err(clickhouse::error::Error::TimedOut))
+        .map_err(|source| EnvironmentError::Clickhouse { what: what.to_owned(), source: Box::new(source) })
+}
+
+/// The statements of a file, without its comments; each ends with a semicolon at a line's end.
 fn statements(file: &str) -> Vec<String> {
     let code: Vec<&str> = file.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let statements = code.join("\n");
-    statements.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+    statements
+        .split(";\n")
+        .map(|statement| statement.trim().trim_end_matches(';'))
+        .filter(|statement| !statement.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -161,12 +249,12 @@ mod tests {
 
     #[test]
     fn every_placeholder_is_filled() {
-        let topics = Topics::of("r1");
+        let (topics, groups) = (Topics::of("r1"), Groups::of("r1"));
         let tables = Tables {
             database: "d",
             brokers: "127.0.0.1:1",
             topics: &topics,
-            run: "r1",
+            groups: &groups,
             flush_interval: Duration::from_millis(500),
         };
         for statement in SCHEMA.iter().flat_map(|file| statements(file)) {

@@ -1,8 +1,416 @@
-//! The reference ingester.
+//! The reference ingester: captured events in, rows for ClickHouse out (PostHog's nodejs/src/ingestion, dialect 2026).
+//!
+//! Batch by batch: everything is produced and acknowledged, then persons and offsets are written in one transaction, then
+//! offsets are committed to Kafka, so that the lag can be read. If it dies in between, the batch is done again: the rows
+//! are the same to ClickHouse, which removes the repeats. [`event`] and [`person`] hold the rules; this file is the process.
+//! One ingester takes all partitions; sharing them between several comes later.
 
-use std::process::ExitCode;
+pub mod event;
+pub mod person;
+pub mod store;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rdkafka::{
+    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, DeliveryResult, Header, OwnedHeaders},
+    producer::{BaseRecord, ProducerContext, ThreadedProducer},
+};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{
+    event::{EventRow, NotStored, normalise},
+    person::{Changes, Persons},
+    store::Store,
+};
+use super::{
+    captured::CapturedEvent,
+    settings::{end, json, log, or, required, say_ready},
+    timestamp::{clickhouse_micros, clickhouse_seconds},
+};
+
+/// A batch is what has come meanwhile, but not more messages than this.
+const BATCH: usize = 1_000;
+/// How long the first message of a batch is waited for before it is asked whether to end.
+const IDLE: Duration = Duration::from_millis(100);
+const PRODUCE_TIME_OUT: Duration = Duration::from_secs(30);
+/// Before a failed dependency is tried again.
+const BACK_OFF: Duration = Duration::from_millis(200);
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Plays the role `ingester`.
 pub fn serve() -> ExitCode {
-    ExitCode::from(70)
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end("ingester", Err(error.into())),
+    };
+    end("ingester", runtime.block_on(run()))
+}
+
+async fn run() -> Result<(), Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut terminate = signal(SignalKind::terminate())?;
+    let told = Arc::clone(&stop);
+    let mut worker = tokio::task::spawn_blocking(move || Ingester::start()?.work(&told));
+    tokio::select! {
+        result = &mut worker => result?,
+        _ = terminate.recv() => {
+            stop.store(true, Ordering::Relaxed);
+            worker.await?
+        }
+    }
+}
+
+/// Where rows go.
+struct Outputs {
+    events: String,
+    persons: String,
+    distinct_ids: String,
+    dead_letters: String,
+}
+
+struct Ingester {
+    consumer: BaseConsumer,
+    producer: ThreadedProducer<Deliveries>,
+    deliveries: Deliveries,
+    topic: String,
+    outputs: Outputs,
+    teams: BTreeMap<String, i64>,
+    store: Store,
+    persons: Persons,
+}
+
+/// A message to be produced; kept until it is, so that it can be produced again.
+struct Output<'a> {
+    topic: &'a str,
+    key: String,
+    payload: Vec<u8>,
+    headers: Option<OwnedHeaders>,
+}
+
+impl Ingester {
+    fn start() -> Result<Self, Error> {
+        let hosts = required("KAFKA_HOSTS")?;
+        let topic = required("INGESTION_CONSUMER_CONSUME_TOPIC")?;
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &hosts)
+            .set("group.id", required("INGESTION_CONSUMER_GROUP_ID")?)
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", "50")
+            .create()?;
+        let deliveries = Deliveries::default();
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &hosts)
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .set("compression.codec", or("KAFKA_COMPRESSION_CODEC", "lz4".to_owned())?)
+            .set("linger.ms", "5")
+            .set("message.max.bytes", "1048576")
+            .set("message.timeout.ms", PRODUCE_TIME_OUT.as_millis().to_string())
+            .set("queue.buffering.max.messages", "200000")
+            .create_with_context(deliveries.clone())?;
+        let store = Store::open(Path::new(&required("ASSAY_PERSON_STORE")?))?;
+        let ingester = Self {
+            consumer,
+            producer,
+            deliveries,
+            topic,
+            outputs: Outputs {
+                events: required("CLICKHOUSE_JSON_EVENTS_KAFKA_TOPIC")?,
+                persons: required("CLICKHOUSE_PERSON_KAFKA_TOPIC")?,
+                distinct_ids: required("CLICKHOUSE_PERSON_DISTINCT_ID_KAFKA_TOPIC")?,
+                dead_letters: required("INGESTION_CONSUMER_DLQ_TOPIC")?,
+            },
+            teams: json("ASSAY_TEAMS")?,
+            store,
+            persons: Persons::default(),
+        };
+        ingester.assign()?;
+        say_ready(0)?;
+        Ok(ingester)
+    }
+
+    /// Takes all partitions, each from where the store says that it was processed.
+    fn assign(&self) -> Result<(), Error> {
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), Duration::from_secs(20))?;
+        let mut assignment = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
+            let next = self.store.next_offset(&self.topic, partition.id())?;
+            let offset = next.map_or(Offset::Beginning, Offset::Offset);
+            assignment.add_partition_offset(&self.topic, partition.id(), offset)?;
+        }
+        if assignment.count() == 0 {
+            return Err(format!("the topic {} does not exist", self.topic).into());
+        }
+        Ok(self.consumer.assign(&assignment)?)
+    }
+
+    fn work(mut self, stop: &AtomicBool) -> Result<(), Error> {
+        while !stop.load(Ordering::Relaxed) {
+            let (mut outputs, mut next) = (Vec::new(), BTreeMap::new());
+            let mut messages = 0;
+            while messages < BATCH {
+                let wait = if messages == 0 { IDLE } else { Duration::ZERO };
+                let Some(message) = self.consumer.poll(wait) else { break };
+                let message = match message {
+                    Ok(message) => message,
+                    Err(error) => {
+                        // The client library goes on by itself; nothing was skipped.
+                        log(&format!("Kafka: {error}"));
+                        break;
+                    }
+                };
+                messages += 1;
+                next.insert(message.partition(), message.offset() + 1);
+                let processed = process(&mut self.persons, &mut self.store, &self.teams, &self.outputs, &message)?;
+                outputs.extend(processed);
+            }
+            if messages == 0 {
+                continue;
+            }
+            let changes = self.persons.changes();
+            outputs.extend(person_rows(&self.outputs, &changes)?);
+            if !self.produce(&outputs, stop) {
+                // Told to end while Kafka was away: the batch will be done again.
+                return Ok(());
+            }
+            let next: Vec<(i32, i64)> = next.into_iter().collect();
+            drop(outputs);
+            self.store.write(&changes, &self.topic, &next)?;
+            self.persons.written();
+            self.commit(&next)?;
+        }
+        // What is committed asynchronously shall arrive.
+        let _ = self.consumer.commit_consumer_state(CommitMode::Sync);
+        Ok(())
+    }
+
+    /// Produces everything and waits until Kafka has it, as often as it takes; false if told to end before.
+    fn produce(&self, outputs: &[Output<'_>], stop: &AtomicBool) -> bool {
+        loop {
+            let enqueued = outputs.iter().try_for_each(|output| self.enqueue(output));
+            // Deliveries of this attempt are all waited for, also when one failed: none may be taken for the next one's.
+            match enqueued.and(self.deliveries.wait()) {
+                Ok(()) => return true,
+                Err(error) => log(&format!("a batch could not be produced and is tried again: {error}")),
+            }
+            if stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            std::thread::sleep(BACK_OFF);
+        }
+    }
+
+    fn enqueue(&self, output: &Output<'_>) -> Result<(), KafkaError> {
+        let record = || {
+            let record = BaseRecord::to(output.topic).key(&output.key).payload(&output.payload);
+            match &output.headers {
+                Some(headers) => record.headers(headers.clone()),
+                None => record,
+            }
+        };
+        loop {
+            match self.producer.send(record()) {
+                Ok(()) => {
+                    self.deliveries.expect_one();
+                    return Ok(());
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    fn commit(&self, next: &[(i32, i64)]) -> Result<(), Error> {
+        let mut offsets = TopicPartitionList::new();
+        for (partition, next) in next {
+            offsets.add_partition_offset(&self.topic, *partition, Offset::Offset(*next))?;
+        }
+        // The store is the truth; Kafka's copy is there for whoever reads the lag.
+        if let Err(error) = self.consumer.commit(&offsets, CommitMode::Async) {
+            log(&format!("offsets could not be committed: {error}"));
+        }
+        Ok(())
+    }
+}
+
+/// What a message becomes; a message that can never be processed becomes a dead letter.
+fn process<'o>(
+    persons: &mut Persons,
+    store: &mut Store,
+    teams: &BTreeMap<String, i64>,
+    outputs: &'o Outputs,
+    message: &BorrowedMessage<'_>,
+) -> Result<Option<Output<'o>>, Error> {
+    let payload = message.payload().unwrap_or_default();
+    let dead_letter = |reason: &str| {
+        log(&format!("dead letter ({}/{}): {reason}", message.partition(), message.offset()));
+        Ok(Some(dead_letter(outputs, message, reason)))
+    };
+    let captured: CapturedEvent<'_> = match serde_json::from_slice(payload) {
+        Ok(captured) => captured,
+        Err(error) => return dead_letter(&format!("invalid message: {error}")),
+    };
+    let Some(team) = teams.get(captured.token.as_ref()).copied() else {
+        log(&format!("dropped {}: no team has the token", captured.uuid));
+        return Ok(None);
+    };
+    let event = match normalise(&captured) {
+        Ok(event) => event,
+        Err(NotStored::Invalid(reason)) => return dead_letter(&reason),
+        Err(NotStored::Dropped(reason)) => {
+            log(&format!("dropped {}: {reason}", captured.uuid));
+            return Ok(None);
+        }
+    };
+    let belongs = persons.process(store, team, &event)?;
+    let row = EventRow {
+        uuid: event.uuid,
+        event: &event.name,
+        properties: serde_json::to_string(&event.properties)?,
+        timestamp: clickhouse_micros(event.timestamp),
+        team_id: team,
+        project_id: team,
+        distinct_id: &event.distinct_id,
+        elements_chain: "",
+        created_at: clickhouse_micros(Timestamp::now()),
+        captured_at: clickhouse_micros(event.captured_at),
+        person_id: belongs.person,
+        person_properties: serde_json::to_string(&belongs.properties)?,
+        person_created_at: clickhouse_seconds(belongs.created_at),
+        person_mode: if event.person_profile { "full" } else { "propertyless" },
+    };
+    let (key, payload) = (event.uuid.to_string(), serde_json::to_vec(&row)?);
+    Ok(Some(Output { topic: &outputs.events, key, payload, headers: None }))
+}
+
+fn dead_letter<'o>(outputs: &'o Outputs, message: &BorrowedMessage<'_>, reason: &str) -> Output<'o> {
+    let header = |key, value: &str| (key, value.to_owned());
+    let headers = [
+        header("dlq_reason", reason),
+        header("dlq_step", "normalize"),
+        header("dlq_timestamp", &Timestamp::now().to_string()),
+        header("dlq_topic", message.topic()),
+        header("dlq_partition", &message.partition().to_string()),
+        header("dlq_offset", &message.offset().to_string()),
+    ];
+    let headers = headers
+        .iter()
+        .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value.as_bytes()) }));
+    Output {
+        topic: &outputs.dead_letters,
+        key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+        payload: message.payload().unwrap_or_default().to_vec(),
+        headers: Some(headers),
+    }
+}
+
+#[derive(Serialize)]
+struct PersonRow {
+    id: uuid::Uuid,
+    created_at: String,
+    team_id: i64,
+    properties: String,
+    is_identified: u8,
+    is_deleted: u8,
+    version: u64,
+}
+
+#[derive(Serialize)]
+struct DistinctIdRow<'a> {
+    team_id: i64,
+    distinct_id: &'a str,
+    person_id: uuid::Uuid,
+    is_deleted: u8,
+    version: i64,
+}
+
+/// The rows of changed persons and distinct ids.
+fn person_rows<'o>(outputs: &'o Outputs, changes: &Changes) -> Result<Vec<Output<'o>>, serde_json::Error> {
+    let mut rows = Vec::with_capacity(changes.persons.len() + changes.ids.len());
+    for ((team, id), person) in &changes.persons {
+        let row = PersonRow {
+            id: *id,
+            created_at: clickhouse_micros(person.created_at)[..23].to_owned(),
+            team_id: *team,
+            properties: serde_json::to_string(&person.properties)?,
+            is_identified: person.is_identified.into(),
+            is_deleted: person.is_deleted.into(),
+            version: person.version,
+        };
+        let payload = serde_json::to_vec(&row)?;
+        rows.push(Output { topic: &outputs.persons, key: id.to_string(), payload, headers: None });
+    }
+    for ((team, distinct_id), id) in &changes.ids {
+        let Some(person_id) = id.person else { continue };
+        let row = DistinctIdRow { team_id: *team, distinct_id, person_id, is_deleted: 0, version: id.version };
+        let key = format!("{team}:{distinct_id}");
+        rows.push(Output { topic: &outputs.distinct_ids, key, payload: serde_json::to_vec(&row)?, headers: None });
+    }
+    Ok(rows)
+}
+
+/// Counts the deliveries that are still to come, and remembers the first that failed.
+#[derive(Clone, Default)]
+struct Deliveries(Arc<(Mutex<Awaited>, Condvar)>);
+
+#[derive(Default)]
+struct Awaited {
+    /// Enqueued minus delivered; a delivery may come before its enqueuing is counted.
+    open: i64,
+    failed: Option<KafkaError>,
+}
+
+impl Deliveries {
+    fn expect_one(&self) {
+        self.lock().open += 1;
+    }
+
+    /// Waits for all deliveries, which the client library ends within the message time-out; tells the first failure.
+    fn wait(&self) -> Result<(), KafkaError> {
+        let mut awaited = self.lock();
+        while awaited.open > 0 {
+            awaited = self.0.1.wait(awaited).unwrap_or_else(PoisonError::into_inner);
+        }
+        awaited.failed.take().map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Awaited> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let mut awaited = self.lock();
+        awaited.open -= 1;
+        if let Err((error, _)) = result {
+            awaited.failed.get_or_insert_with(|| error.clone());
+        }
+        if awaited.open <= 0 {
+            self.0.1.notify_all();
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 const REPLACEMENT: &str = "\\ufffd";
 
-/// Replaces escapes of surrogates that have no partner (capture, passes/invalid_surrogates.rs).
+/// Replaces escapes of surrogates that have no partner (capture, `passes/invalid_surrogates.rs`).
 pub fn repair_surrogates(text: &str) -> Cow<'_, str> {
     if !text.contains("\\u") {
         return Cow::Borrowed(text);
@@ -19,7 +19,7 @@ pub fn repair_surrogates(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Replaces escaped NULs, which PostgreSQL cannot hold (plugin server, since pull request 18282).
+/// Replaces escaped NULs, which `PostgreSQL` cannot hold (plugin server, since pull request 18282).
 pub fn replace_nul(text: &str) -> Cow<'_, str> {
     if !text.contains("\\u0000") {
         return Cow::Borrowed(text);

@@ -126,11 +126,12 @@ fn an_unfinished_part_starts_again_and_a_finished_one_is_kept() {
     let bench = Bench::new(&[("java", JAVA), ("npm", NPM)]);
     bench.have_kafka();
     let cache = bench.places().cache;
-    let unfinished = cache.join(format!("clickhouse-{CLICKHOUSE_PACKAGE_VERSION}.unfinished"));
+    let unfinished = cache.join(format!("clickhouse-{CLICKHOUSE_PACKAGE_VERSION}.unfinished-1"));
     fs::create_dir_all(unfinished.join("half")).unwrap();
     let artefacts = prepare(&bench.with_system_tools(), &quiet).unwrap();
     assert!(artefacts.clickhouse_library.is_file());
     assert!(!unfinished.exists());
+    assert!(cache.join(format!("kafka-{KAFKA_VERSION}/libs")).is_dir());
     assert!(!cache.join(format!("clickhouse-{CLICKHOUSE_PACKAGE_VERSION}/half")).exists());
 }
 
@@ -160,4 +161,13 @@ fn an_unusable_cache_is_named() {
     fs::write(bench.folder.path().join("cache"), "a file").unwrap();
     let error = prepare(&bench.places(), &quiet).unwrap_err();
     assert!(error.to_string().contains("cache") && error.help().contains("ASSAY_CACHE"), "{error}");
+}
+
+#[test]
+fn a_full_disk_is_no_trouble_of_the_network() {
+    let bench = Bench::new(&[("java", JAVA), ("npm", "echo 'npm error code ENOSPC' >&2; exit 1")]);
+    bench.have_kafka();
+    let error = prepare(&bench.with_system_tools(), &quiet).unwrap_err();
+    assert!(matches!(&error, PrepareError::Cache { source, .. } if source.kind() == io::ErrorKind::StorageFull));
+    assert!(error.help().contains("make room"), "{}", error.help());
 }

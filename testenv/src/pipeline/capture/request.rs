@@ -1,4 +1,5 @@
-//! A request's body → captured events: the rules of capture's v0 endpoints, dialect 2026 (v0_request.rs).
+//! A request's body → captured events: the rules of capture's v0 endpoints, dialect 2026
+//! (`v0_request.rs`).
 //!
 //! All or nothing: whatever is wrong here refuses the whole request before anything of it is stored.
 
@@ -108,6 +109,7 @@ struct KnownProperties<'a> {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the wire calls it so")]
 struct Batch<'a> {
     #[serde(borrow, default, alias = "api_key")]
     token: Option<Cow<'a, str>>,
@@ -187,6 +189,10 @@ fn has_batch(text: &str) -> bool {
 fn known<'a>(event: &RawEvent<'a>) -> Result<KnownProperties<'a>, Refusal> {
     match event.properties {
         None => Ok(KnownProperties::default()),
+        // A derived struct would take a list for its fields in order.
+        Some(properties) if !properties.get().starts_with('{') => {
+            Err(Refusal::Body("invalid properties: they must be an object".into()))
+        }
         Some(properties) => serde_json::from_str(properties.get())
             .map_err(|error| Refusal::Body(format!("invalid properties: {error}"))),
     }

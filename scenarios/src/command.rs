@@ -1,0 +1,164 @@
+//! What a person types.
+
+mod check;
+mod env;
+mod list;
+mod run;
+mod validate;
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+
+use crate::{
+    failure::{Failure, Kind},
+    scenario::Override,
+};
+
+/// Sends known traffic through a real event pipeline, reconciles every event in ClickHouse, and answers pass, fail or
+/// inconclusive.
+#[derive(Debug, Parser)]
+#[command(name = "assay", version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 the command, scenario or input is wrong, \
+                          69 something could not be had (a tool, a port, disk, network), 70 internal error.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a scenario: start the pipeline, send, settle, judge, report
+    Run(RunArguments),
+    /// List the scenario library
+    List,
+    /// Check a scenario file without running it
+    Validate {
+        /// The file
+        file: String,
+    },
+    /// Judge a run's directory again, without the pipeline
+    Check {
+        /// The directory, such as runs/smoke/latest
+        directory: PathBuf,
+        /// Print verdict.json instead of the table
+        #[arg(long)]
+        json: bool,
+    },
+    /// The test environment by itself
+    Env {
+        #[command(subcommand)]
+        command: EnvCommand,
+    },
+    /// Play a role of the test environment
+    #[command(hide = true)]
+    Serve {
+        /// The role
+        role: String,
+        /// What the role takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArguments {
+    /// A name of the library (`assay list`), or a file
+    scenario: String,
+    /// Where the pipeline runs: auto, embedded, or the environment.json of `assay env up`
+    #[arg(long, value_name = "KIND|FILE", default_value = "auto")]
+    env: String,
+    /// The seed of all random values, so that a run can be repeated
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Change a value of the scenario, such as `expect.loss_after=20s`
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    overrides: Vec<Override>,
+    /// The folder that runs are kept in
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: PathBuf,
+    /// Write the JUnit report here as well
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Print verdict.json instead of the table
+    #[arg(long)]
+    json: bool,
+    /// Let Kafka listen on this port instead of a free one
+    #[arg(long, value_name = "PORT")]
+    kafka_port: Option<u16>,
+    /// Let ClickHouse listen on this port instead of a free one
+    #[arg(long, value_name = "PORT")]
+    clickhouse_port: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+enum EnvCommand {
+    /// Fetch Kafka and the ClickHouse engine, so that runs work offline afterwards
+    Prepare,
+    /// Start Kafka and ClickHouse and keep them up until Ctrl-C, so that runs start at once with `run --env FILE`
+    Up {
+        /// The file that says where they are
+        #[arg(long, default_value = "environment.json")]
+        file: PathBuf,
+        /// Go down when the parent process ends
+        #[arg(long, hide = true)]
+        with_parent: bool,
+    },
+    /// Say whether an environment is up
+    Status {
+        /// The file that `up` has written
+        #[arg(long, default_value = "environment.json")]
+        file: PathBuf,
+    },
+    /// Take an environment down
+    Down {
+        /// The file that `up` has written
+        #[arg(long, default_value = "environment.json")]
+        file: PathBuf,
+    },
+}
+
+fn parse_override(text: &str) -> Result<Override, String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as expect.loss_after=20s")?;
+    Ok(Override { key: key.trim().to_owned(), value: value.trim().to_owned() })
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap's own 2 would read as inconclusive.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(64),
+            };
+        }
+    };
+    let result = match arguments.command {
+        // Before any runtime or thread: the guard must stay single-threaded.
+        Command::Serve { role, arguments } => return testenv::role::serve(&role, &arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::List => list::list(),
+        Command::Validate { file } => validate::validate(&file),
+        Command::Check { directory, json } => check::check(&directory, json),
+        Command::Env { command } => match command {
+            EnvCommand::Prepare => env::prepare(),
+            EnvCommand::Up { file, with_parent } => env::up(&file, with_parent),
+            EnvCommand::Status { file } => env::status(&file),
+            EnvCommand::Down { file } => env::down(&file),
+        },
+    };
+    result.unwrap_or_else(|failure| failure.report())
+}
+
+/// Writes a result to stdout.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::caused(Kind::Unavailable, "the result could not be written to stdout", "", error))
+}

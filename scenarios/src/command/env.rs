@@ -1,0 +1,161 @@
+//! `assay env`: the test environment by itself.
+//!
+//! `up` starts a substrate and stays in the foreground; runs attach to it with `run --env FILE` and bring pipelines of
+//! their own, so several may run beside each other. What is in the file is where the substrate is, and who keeps it up.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use checkers::observe::clickhouse::{Store, StoreAddress};
+use reports::progress::Progress;
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal, test_kill_process};
+use serde::{Deserialize, Serialize};
+use testenv::embedded::{
+    artefacts::{Places, prepare as fetch},
+    substrate::{Addresses, Substrate},
+};
+use tokio::runtime::Runtime;
+
+use super::print;
+use crate::{
+    failure::{Failure, Kind},
+    interrupt,
+    run_directory::{read_json, write_json},
+    runner::{substrate_options, unavailable},
+};
+
+/// How long `down` waits until it is down.
+const DOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// What environment.json says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EnvironmentFile {
+    /// Where the substrate is.
+    pub addresses: Addresses,
+    /// The process that keeps it up.
+    pub process: i32,
+    /// Where its logs are.
+    pub logs: PathBuf,
+}
+
+/// Reads environment.json.
+pub(super) fn read(path: &Path) -> Result<EnvironmentFile, Failure> {
+    read_json(path)?.ok_or_else(|| {
+        Failure::told(
+            Kind::Usage,
+            format!("there is no environment file {}", path.display()),
+            "start an environment with `assay env up`, or leave --env out",
+        )
+    })
+}
+
+pub(super) fn prepare() -> Result<ExitCode, Failure> {
+    let progress = Progress::on_stderr(false);
+    let artefacts =
+        fetch(&Places::of_user(), &|line| progress.step(line)).map_err(|error| unavailable(error.into()))?;
+    print(&format!(
+        "prepared\n  java        {}\n  kafka       {}\n  clickhouse  {}\n",
+        artefacts.java.display(),
+        artefacts.kafka_libs.display(),
+        artefacts.clickhouse_library.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn up(path: &Path, with_parent: bool) -> Result<ExitCode, Failure> {
+    if with_parent {
+        set_parent_process_death_signal(Some(Signal::TERM))
+            .map_err(|error| Failure::caused(Kind::Internal, "the parent's end cannot be noticed", "", error))?;
+    }
+    runtime()?.block_on(async {
+        let mut stop = interrupt::listen()?;
+        let progress = Progress::on_stderr(false);
+        let folder = std::env::temp_dir().join(format!("assay-environment-{}", std::process::id()));
+        let logs = std::path::absolute(path.with_extension("logs")).unwrap_or_else(|_| path.with_extension("logs"));
+        std::fs::create_dir_all(&logs).map_err(|error| {
+            let what = format!("the folder for logs {} cannot be made", logs.display());
+            Failure::caused(Kind::Usage, what, "name a file in a folder that you may write to with --file", error)
+        })?;
+        let options = substrate_options(&folder, &logs, &progress)?;
+        let substrate = tokio::select! {
+            up = Substrate::up(&options) => up.map_err(unavailable)?,
+            _ = stop.wait_for(|stop| *stop) => return Ok(ExitCode::SUCCESS),
+        };
+        let process = i32::try_from(std::process::id()).unwrap_or_default();
+        write_json(path, &EnvironmentFile { addresses: substrate.addresses().clone(), process, logs })?;
+        progress.step(&format!("up: `assay run SCENARIO --env {}` attaches to it, Ctrl-C ends it", path.display()));
+        let failed = tokio::select! {
+            ended = substrate.failed() => Some(ended),
+            _ = stop.wait_for(|stop| *stop) => None,
+        };
+        // It says where something is that is no longer there.
+        let _ = std::fs::remove_file(path);
+        substrate.down().await;
+        match failed {
+            None => Ok(ExitCode::SUCCESS),
+            Some(ended) => Err(Failure::told(Kind::Unavailable, ended.to_string(), "start it again")),
+        }
+    })
+}
+
+pub(super) fn status(path: &Path) -> Result<ExitCode, Failure> {
+    let file = read(path)?;
+    let version = runtime()?.block_on(async {
+        let url = &file.addresses.clickhouse_url;
+        let address = StoreAddress { url, user: "default", password: "", database: "default", table: "" };
+        Store::new(address).version().await
+    });
+    let version = version.map_err(|error| {
+        Failure::caused(
+            Kind::Unavailable,
+            "the environment does not answer",
+            "start it again with `assay env up`",
+            error,
+        )
+    })?;
+    print(&format!(
+        "up, kept by process {}\n  kafka       {}\n  clickhouse  {} ({version})\n  logs        {}\n",
+        file.process,
+        file.addresses.brokers,
+        file.addresses.clickhouse_url,
+        file.logs.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn down(path: &Path) -> Result<ExitCode, Failure> {
+    let file = read(path)?;
+    let Some(process) = Pid::from_raw(file.process) else {
+        return Err(Failure::told(Kind::Usage, format!("{} names no process", path.display()), "delete the file"));
+    };
+    if kill_process(process, Signal::TERM).is_err() {
+        let _ = std::fs::remove_file(path);
+        print("it was not up any more\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let deadline = std::time::Instant::now() + DOWN_WITHIN;
+    while test_kill_process(process).is_ok() {
+        if std::time::Instant::now() > deadline {
+            return Err(Failure::told(
+                Kind::Unavailable,
+                format!("process {} did not end within {DOWN_WITHIN:?}", file.process),
+                "end it by hand; what it has started ends with it",
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    print("down\n")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::caused(Kind::Internal, "no runtime could be made", "", error))
+}

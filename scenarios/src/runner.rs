@@ -1,0 +1,304 @@
+//! A run and its phases: up, send, settle, judge, report, down.
+//!
+//! Whatever happens, what was started is ended: by [`Environment::down`] in good order, by the guard otherwise. What
+//! stands in the way of a verdict is collected as obstacles; only what leaves nothing to judge is a failure.
+
+mod environment;
+mod preflight;
+mod settle;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use checkers::{
+    observe::{
+        clickhouse::{Store, StoreAddress},
+        lag::{LagReader, Subscription},
+        watch::Watch,
+    },
+    reconcile::reads::ReadsWriter,
+    record::RunRecord,
+    verdict::Obstacle,
+};
+use generators::{
+    client::{Sender, SenderOptions, SenderProgress},
+    clock::RunClock,
+    event::EventSource,
+    identity::RunId,
+    journal::Header,
+    ledger::LedgerWriter,
+    persona::PersonaTable,
+    workload::Workload,
+};
+use jiff::Timestamp;
+use reports::progress::{Progress, Snapshot};
+use testenv::{
+    embedded::artefacts::KAFKA_VERSION,
+    environment::{Endpoints, EnvironmentError},
+};
+use tokio::sync::watch;
+
+pub use self::environment::{Environment, Wanted, substrate_options};
+
+use crate::{
+    failure::{Failure, Kind},
+    manifest::{Conditions, EnvironmentFacts, Machine, Manifest, SCHEMA},
+    plan,
+    run_directory::{RunDirectory, not_written, write_json, write_text},
+    scenario::Scenario,
+    stored::judge_directory,
+};
+
+/// Between the making of the clock and the first event, for what is written before it.
+const LEAD: Duration = Duration::from_millis(300);
+/// How often progress is shown and the state is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// As many personas are enough for believable variety.
+const PERSONAS: usize = 256;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The folder that runs are kept in.
+    pub out: PathBuf,
+    /// Where else the JUnit report goes.
+    pub junit: Option<PathBuf>,
+    /// Where the pipeline runs.
+    pub environment: Wanted,
+}
+
+/// Runs `request`; `stop` becomes true when the user wants it to end.
+///
+/// # Errors
+/// When there is nothing to judge, or nowhere to write.
+pub async fn run(
+    request: &Request,
+    progress: &Progress,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(RunRecord, RunDirectory), Failure> {
+    let run = RunId::new(random_bits());
+    let directory = RunDirectory::create(&request.out, &request.scenario.name, run, Timestamp::now())?;
+    let began = Instant::now();
+    let environment = tokio::select! {
+        up = Environment::up(request, &directory, run, progress) => up?,
+        _ = stop.wait_for(|stop| *stop) => return Err(Failure::told(
+            Kind::Stopped,
+            "stopped before anything was sent",
+            "nothing was sent, so there is nothing to judge",
+        )),
+    };
+    progress.step(&format!("ready after {:.1} s", began.elapsed().as_secs_f64()));
+    let active = Active { request, directory: &directory, progress, environment: &environment };
+    let result = active.run(run, stop).await;
+    progress.now("taking everything down".into());
+    if let Err(error) = environment.down().await {
+        // The run is over and can be judged all the same.
+        progress.step(&format!("the run left something behind on the shared substrate: {error}"));
+    }
+    result?;
+    let record = judge_directory(&directory)?;
+    report(&record, &directory, request.junit.as_deref())?;
+    Ok((record, directory))
+}
+
+/// Writes the reports of a judged run.
+fn report(record: &RunRecord, directory: &RunDirectory, junit: Option<&std::path::Path>) -> Result<(), Failure> {
+    write_json(&directory.verdict(), record)?;
+    let xml = reports::junit::render(record)
+        .map_err(|error| Failure::caused(Kind::Internal, "the JUnit report could not be made", "", error))?;
+    write_text(&directory.junit(), &xml)?;
+    if let Some(path) = junit {
+        write_text(path, &xml)?;
+    }
+    directory.point_latest()
+}
+
+/// The failure to have an environment.
+pub fn unavailable(error: EnvironmentError) -> Failure {
+    let help = error.help();
+    Failure::caused(Kind::Unavailable, "the environment could not be started", help, error)
+}
+
+/// A run whose environment is up.
+struct Active<'a> {
+    request: &'a Request,
+    directory: &'a RunDirectory,
+    progress: &'a Progress,
+    environment: &'a Environment,
+}
+
+impl Active<'_> {
+    /// Sends, settles and writes down how it ended. What was found is in the run's directory afterwards.
+    async fn run(&self, run: RunId, stop: watch::Receiver<bool>) -> Result<(), Failure> {
+        let scenario = &self.request.scenario;
+        let endpoints = self.environment.pipeline().endpoints();
+        let seed = scenario.seed.unwrap_or_else(|| random_bits() >> 1);
+        let personas = PersonaTable::make(seed, PERSONAS);
+        let workload = Arc::new(Workload::new(plan::workload(scenario, run, seed), personas.clone()));
+        let store = store_at(endpoints);
+        let clickhouse = preflight::check(endpoints, &store).await?;
+        let clock = RunClock::starting_in(LEAD);
+        let manifest = self.manifest(&workload, personas, clock, clickhouse);
+        write_json(&self.directory.manifest(), &manifest)?;
+        let header = Header { run, start: clock.start() };
+        let ledger = LedgerWriter::create(&self.directory.ledger(), header)
+            .map_err(|error| not_written(&self.directory.ledger(), error))?;
+        let reads = ReadsWriter::create(&self.directory.reads(), header)
+            .map_err(|error| not_written(&self.directory.reads(), error))?;
+
+        let watch = Watch::start(store.clone(), run, clock, reads);
+        let (stop_sending, sending_stopped) = watch::channel(false);
+        let sent = Arc::new(SenderProgress::default());
+        let options = SenderOptions { address: endpoints.capture, connections: 512, time_out: Duration::from_secs(15) };
+        let sender = Sender::start(Arc::clone(&workload), clock, ledger, options, Arc::clone(&sent), sending_stopped)
+            .map_err(|error| Failure::caused(Kind::Internal, "nothing could be sent", "", error))?;
+
+        let mut sending = Sending { workload: &workload, watch: &watch, sent: &sent, stop };
+        let mut obstacles = self.send(sender, stop_sending, &mut sending).await?;
+        let mut final_reads = 0;
+        if !obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Invalid(_))) {
+            let settled =
+                settle::settle(self, &workload, &store, &watch, clock, header, lag_reader(endpoints)?).await?;
+            final_reads = settled.final_reads;
+            obstacles.extend(settled.obstacle);
+        }
+        watch.end().await.map_err(|error| not_written(&self.directory.reads(), error))?;
+        let conditions = Conditions { schema: SCHEMA, obstacles, clock_drift_micros: drift_micros(clock), final_reads };
+        write_json(&self.directory.conditions(), &conditions)
+    }
+
+    /// Sends everything, or until something stops it; returns what stands in the way of a verdict.
+    async fn send(
+        &self,
+        mut sender: Sender,
+        stop_sending: watch::Sender<bool>,
+        sending: &mut Sending<'_>,
+    ) -> Result<Vec<Obstacle>, Failure> {
+        let mut obstacles = Vec::new();
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                () = sender.finished() => break,
+                Ok(_) = sending.stop.wait_for(|stop| *stop), if !stopping => {
+                    self.progress.step("stopped: what was sent is settled and judged; once more leaves at once");
+                    obstacles.push(Obstacle::Insufficient("the run was stopped before everything was sent".into()));
+                    stopping = true;
+                }
+                ended = self.environment.failed(), if !stopping => {
+                    self.progress.step(&format!("{ended}"));
+                    obstacles.push(Obstacle::Invalid(format!("the environment failed: {ended}")));
+                    stopping = true;
+                }
+                () = tokio::time::sleep(TICK) => {
+                    // Its journal could not be written; ending the watch tells why.
+                    stopping |= sending.watch.has_ended();
+                }
+            }
+            if stopping {
+                // The sender ends after the requests in hand were answered.
+                let _ = stop_sending.send(true);
+            }
+            self.progress.now(sending.snapshot().line("sending "));
+        }
+        sender.join().map_err(|error| {
+            Failure::caused(
+                Kind::Unavailable,
+                "sending had to be given up",
+                "make room on the disk, or name another folder with --out DIR; what is in the run's directory can be \
+                 judged with `assay check`",
+                error,
+            )
+        })?;
+        Ok(obstacles)
+    }
+
+    fn manifest(&self, workload: &Workload, personas: PersonaTable, clock: RunClock, clickhouse: String) -> Manifest {
+        let scenario = &self.request.scenario;
+        let started_at = Timestamp::from_microsecond(clock.start().unix_micros()).unwrap_or_default();
+        Manifest {
+            schema: SCHEMA,
+            assay: env!("CARGO_PKG_VERSION").into(),
+            scenario: scenario.name.clone(),
+            started_at: format!("{started_at:.6}"),
+            start: clock.start(),
+            plan: workload.plan().clone(),
+            personas,
+            environment: EnvironmentFacts {
+                kind: "embedded".into(),
+                kafka: KAFKA_VERSION.into(),
+                clickhouse,
+                flush_interval: scenario.pipeline.flush_interval,
+                partitions: scenario.pipeline.partitions,
+                dialect: scenario.pipeline.dialect,
+            },
+            planted_defects: plan::planted_defects(scenario),
+            targets: scenario.expect.targets,
+            allowances: scenario.expect.allowances,
+            loss_after: scenario.expect.loss_after,
+            quiet: scenario.expect.quiet,
+            settle_limit: scenario.expect.settle_limit,
+            machine: Machine::this(),
+        }
+    }
+}
+
+/// What is looked at while sending.
+struct Sending<'a> {
+    workload: &'a Workload,
+    watch: &'a Watch,
+    sent: &'a SenderProgress,
+    stop: watch::Receiver<bool>,
+}
+
+impl Sending<'_> {
+    fn snapshot(&self) -> Snapshot {
+        snapshot(self.workload, self.watch, self.sent)
+    }
+}
+
+fn snapshot(workload: &Workload, watch: &Watch, sent: &SenderProgress) -> Snapshot {
+    Snapshot {
+        planned: workload.streams().into_iter().map(|stream| workload.planned(stream)).sum(),
+        sent: sent.sent.load(Ordering::Relaxed),
+        acked: sent.acked.load(Ordering::Relaxed),
+        failed: sent.failed.load(Ordering::Relaxed),
+        visible: watch.watched().reads.seen(),
+        late: Duration::from_micros(sent.late_micros.load(Ordering::Relaxed)),
+    }
+}
+
+fn store_at(endpoints: &Endpoints) -> Store {
+    let clickhouse = &endpoints.clickhouse;
+    Store::new(StoreAddress {
+        url: &clickhouse.url,
+        user: &clickhouse.user,
+        password: &clickhouse.password,
+        database: &clickhouse.database,
+        table: &clickhouse.events_table,
+    })
+}
+
+fn lag_reader(endpoints: &Endpoints) -> Result<Option<LagReader>, Failure> {
+    let Some(kafka) = &endpoints.kafka else { return Ok(None) };
+    let subscriptions = kafka.subscriptions.iter();
+    let subscriptions =
+        subscriptions.map(|(group, topic)| Subscription { group: group.clone(), topic: topic.clone() }).collect();
+    LagReader::new(&kafka.brokers, subscriptions).map(Some).map_err(|error| {
+        Failure::caused(Kind::Unavailable, "Kafka cannot be read", "its log is in the run's directory", error)
+    })
+}
+
+/// How far the wall clock moved against the monotonic one since the start.
+fn drift_micros(clock: RunClock) -> i64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
+    wall - clock.start().unix_micros() - clock.elapsed().as_micros() as i64
+}
+
+fn random_bits() -> u64 {
+    rand::random()
+}

@@ -1,0 +1,149 @@
+//! The environment of a run: a substrate of its own, or a shared one, and its own pipeline on it.
+
+use std::path::Path;
+
+use generators::identity::RunId;
+use reports::progress::Progress;
+use testenv::{
+    embedded::{
+        artefacts::{Places, prepare},
+        children::Guard,
+        pipeline::{Pipeline, PipelineOptions},
+        substrate::{Addresses, Substrate, SubstrateOptions},
+    },
+    environment::{ComponentEnded, EnvironmentError},
+};
+
+use super::{Request, unavailable};
+use crate::{
+    failure::{Failure, Kind},
+    plan,
+    run_directory::RunDirectory,
+};
+
+/// Where the pipeline shall run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// On a substrate of the run's own, on these ports if they are the user's wish.
+    Own {
+        /// Kafka's.
+        kafka_port: Option<u16>,
+        /// ClickHouse's.
+        clickhouse_port: Option<u16>,
+    },
+    /// On a substrate that is up already.
+    Shared(Addresses),
+}
+
+/// A running environment.
+#[derive(Debug)]
+pub struct Environment {
+    substrate: Option<Substrate>,
+    guard: Guard,
+    pipeline: Pipeline,
+}
+
+impl Environment {
+    /// Starts what `request` wants.
+    pub(super) async fn up(
+        request: &Request,
+        directory: &RunDirectory,
+        run: RunId,
+        progress: &Progress,
+    ) -> Result<Self, Failure> {
+        let folder = std::env::temp_dir().join(format!("assay-{run}"));
+        let (substrate, guard, addresses) = match &request.environment {
+            Wanted::Own { kafka_port, clickhouse_port } => {
+                let mut options = substrate_options(&folder, &directory.logs(), progress)?;
+                options.kafka_port = *kafka_port;
+                options.clickhouse_port = *clickhouse_port;
+                progress.now("starting Kafka, ClickHouse and the reference pipeline".into());
+                let substrate = Substrate::up(&options).await.map_err(unavailable)?;
+                let (guard, addresses) = (substrate.guard().clone(), substrate.addresses().clone());
+                (Some(substrate), guard, addresses)
+            }
+            Wanted::Shared(addresses) => {
+                progress.now("starting the reference pipeline".into());
+                (None, own_guard(&folder)?, addresses.clone())
+            }
+        };
+        let options = PipelineOptions {
+            run: format!("r{run}"),
+            teams: [(plan::token(run), plan::TEAM)].into(),
+            flush_interval: request.scenario.pipeline.flush_interval,
+            partitions: request.scenario.pipeline.partitions,
+            planted_defects: plan::planted_defects(&request.scenario),
+            folder,
+            logs: directory.logs(),
+        };
+        match Pipeline::up(&guard, &addresses, &options).await {
+            Ok(pipeline) => Ok(Self { substrate, guard, pipeline }),
+            Err(error) => {
+                guard.end().await;
+                Err(unavailable(error))
+            }
+        }
+    }
+
+    /// The run's pipeline.
+    pub const fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Resolves when a component ends, which none does by itself.
+    pub async fn failed(&self) -> ComponentEnded {
+        match &self.substrate {
+            Some(substrate) => tokio::select! {
+                ended = substrate.failed() => ended,
+                ended = self.pipeline.failed() => ended,
+            },
+            None => self.pipeline.failed().await,
+        }
+    }
+
+    /// Ends everything that the run has started; from a shared substrate its tables and topics are removed.
+    pub(super) async fn down(self) -> Result<(), EnvironmentError> {
+        let result = match &self.substrate {
+            // Its data goes with it.
+            Some(_) => Ok(()),
+            None => self.pipeline.down().await,
+        };
+        self.guard.end().await;
+        result
+    }
+}
+
+/// How to start a substrate with its data in `folder`, after its parts were prepared.
+///
+/// # Errors
+/// When the parts cannot be had.
+pub fn substrate_options(folder: &Path, logs: &Path, progress: &Progress) -> Result<SubstrateOptions, Failure> {
+    let prepared = tokio::task::block_in_place(|| prepare(&Places::of_user(), &|line| progress.step(line)));
+    Ok(SubstrateOptions {
+        executable: executable()?,
+        artefacts: prepared.map_err(|error| unavailable(error.into()))?,
+        folder: folder.to_owned(),
+        logs: logs.to_owned(),
+        kafka_port: None,
+        clickhouse_port: None,
+    })
+}
+
+fn own_guard(folder: &Path) -> Result<Guard, Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Failure::caused(
+            Kind::Unavailable,
+            format!("the data folder {} cannot be made", folder.display()),
+            "make room on the disk, or name another folder in TMPDIR",
+            error,
+        )
+    })?;
+    let guard = Guard::start(&executable()?).map_err(unavailable)?;
+    guard.delete_at_end(folder).map_err(unavailable)?;
+    Ok(guard)
+}
+
+fn executable() -> Result<std::path::PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::caused(Kind::Internal, "Assay's own executable cannot be found", "", error))
+}

@@ -1,0 +1,115 @@
+//! What is wrong is said, with what to do, and with the right exit code.
+
+use std::{fs, net::TcpListener, path::Path, process::Output};
+
+use super::harness::{Bench, alone, assay};
+
+/// The exit code, and everything on stderr in one line.
+fn told(output: &Output) -> (Option<i32>, String) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    // Lines are broken and framed for people.
+    let words: Vec<&str> = text.split_whitespace().filter(|word| !matches!(*word, "│" | "×" | "╰─▶" | "├─▶")).collect();
+    (output.status.code(), words.join(" "))
+}
+
+fn says(output: &Output, code: i32, parts: &[&str]) {
+    let (found, text) = told(output);
+    assert_eq!(found, Some(code), "{text}");
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+}
+
+/// A folder with links to some programs, to be the whole PATH.
+fn path_with(folder: &Path, programs: &[&str]) -> String {
+    for program in programs {
+        let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+            .map(|path| path.join(program))
+            .find(|path| path.exists());
+        std::os::unix::fs::symlink(found.unwrap(), folder.join(program)).unwrap();
+    }
+    folder.display().to_string()
+}
+
+#[test]
+fn a_wrong_command_line_is_64_and_not_2() {
+    says(&assay(["rnu", "smoke"]).output().unwrap(), 64, &["unrecognized subcommand 'rnu'"]);
+    says(&assay(["run"]).output().unwrap(), 64, &["required"]);
+    assert_eq!(assay(["--help"]).output().unwrap().status.code(), Some(0));
+    assert_eq!(assay(["--version"]).output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_scenario_with_a_typo_is_told_with_line_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("typo.toml");
+    let text = include_str!("../../library/smoke.toml").replace("events   =", "evnts    =").replace("99.99%", "99.99");
+    fs::write(&file, text).unwrap();
+    for command in ["run", "validate"] {
+        let parts =
+            ["typo.toml:11: traffic.app.evnts: there is no such key; did you mean `events`?", "expect.complete"];
+        says(&assay([command]).arg(&file).output().unwrap(), 64, &parts);
+    }
+    says(&assay(["run", "smok"]).output().unwrap(), 64, &["the scenario smok cannot be read", "smoke"]);
+    assert_eq!(assay(["validate", "smoke"]).output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn the_library_is_listed() {
+    let output = assay(["list"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("smoke "));
+}
+
+#[test]
+fn an_unwritable_output_folder_is_64() {
+    let bench = Bench::new("");
+    fs::write(bench.out(), "a file, not a folder").unwrap();
+    says(&bench.run_command().output().unwrap(), 64, &["cannot be made", "--out DIR"]);
+}
+
+#[test]
+fn missing_tools_are_69() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let run = |programs: &[&str], name: &str| {
+        let bin = folder.path().join(name);
+        fs::create_dir(&bin).unwrap();
+        let bench = Bench::new("");
+        let path = path_with(&bin, programs);
+        bench.run_command().env("PATH", path).env_remove("JAVA_HOME").env("ASSAY_CACHE", &cache).output().unwrap()
+    };
+    says(&run(&[], "none"), 69, &["`java` is not there", "install Java 17"]);
+    says(&run(&["java"], "java"), 69, &["`mvn` is not there", "install Maven"]);
+}
+
+#[test]
+fn a_used_port_is_69_and_named() {
+    let _room = alone();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    for option in ["--kafka-port", "--clickhouse-port"] {
+        let bench = Bench::new("");
+        let output = bench.run_command().args([option, &port]).output().unwrap();
+        says(&output, 69, &[&format!("port {port} is used by another program"), "leave the port out"]);
+        assert_eq!(fs::read_dir(bench.tmp()).unwrap().count(), 0, "no data is left behind");
+    }
+}
+
+#[test]
+fn what_is_no_run_directory_is_64() {
+    let folder = tempfile::tempdir().unwrap();
+    says(&assay(["check"]).arg(folder.path()).output().unwrap(), 64, &["holds no manifest.json"]);
+    fs::write(folder.path().join("manifest.json"), "{\"schema\": 99}").unwrap();
+    says(&assay(["check"]).arg(folder.path()).output().unwrap(), 64, &["is not what this version of Assay writes"]);
+}
+
+#[test]
+fn a_missing_environment_file_is_64() {
+    says(
+        &assay(["run", "smoke", "--env", "/nowhere/environment.json"]).output().unwrap(),
+        64,
+        &["there is no environment file"],
+    );
+    says(&assay(["env", "status", "--file", "/nowhere/environment.json"]).output().unwrap(), 64, &["assay env up"]);
+}

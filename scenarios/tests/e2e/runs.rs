@@ -1,0 +1,104 @@
+//! Clean runs pass; planted defects are found and named.
+
+use std::{collections::HashSet, fs};
+
+use super::harness::{Bench, assay};
+
+#[test]
+fn a_clean_run_passes_and_can_be_judged_again() {
+    let bench = Bench::new("");
+    let run = bench.run_shared();
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert!(run.stdout.starts_with("PASS  e2e"), "{}", run.told());
+    for name in ["planned", "acked", "expected", "visible"] {
+        assert_eq!(run.count(name), 6_000, "{name}\n{}", run.told());
+    }
+    for name in ["lost", "duplicated", "corrupted", "wrong_person", "phantom", "pending", "flicker"] {
+        assert_eq!(run.count(name), 0, "{name}\n{}", run.told());
+    }
+    assert!(run.count("raw_rows") >= 6_000);
+    for check in ["loss", "correctness", "phantom", "time_to_visible"] {
+        assert_eq!(run.check(check), "pass", "{check}\n{}", run.told());
+    }
+    let directory = run.directory.as_ref().unwrap();
+    assert_eq!(fs::canonicalize(bench.out().join("e2e/latest")).unwrap(), fs::canonicalize(directory).unwrap());
+    for file in ["manifest.json", "ledger", "reads", "final-read-1", "final-read-2", "junit.xml", "logs/capture.log"] {
+        assert!(directory.join(file).exists(), "{file}");
+    }
+    let again = assay(["check", "--json"]).arg(directory).output().unwrap();
+    assert_eq!(again.status.code(), Some(0));
+    let again: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(again, run.verdict, "judged again, the run says the same");
+    assert_eq!(fs::read_dir(bench.tmp()).unwrap().count(), 0, "no data is left behind");
+}
+
+#[test]
+fn acked_and_dropped_events_are_lost() {
+    let bench = Bench::new("[[planted_defect]]\nname = \"ack_then_drop\"\nevents = 60");
+    let run = bench.run_shared();
+    assert_eq!(run.code, Some(1), "{}", run.told());
+    assert_eq!((run.count("lost"), run.count("acked"), run.count("visible")), (60, 6_000, 5_940), "{}", run.told());
+    assert_eq!((run.check("loss"), run.check("correctness")), ("fail", "pass"));
+    // The examples are those events, and no others, that capture says it has dropped.
+    let log = fs::read_to_string(run.directory.as_ref().unwrap().join("logs/capture.log")).unwrap();
+    let lines = log.lines().filter(|line| line.starts_with("planted AckThenDrop in "));
+    let planted: HashSet<&str> = lines.filter_map(|line| line.split(' ').next_back()).collect();
+    assert_eq!(planted.len(), 60);
+    let lost = run.findings("lost");
+    assert!(!lost.is_empty());
+    for finding in &lost {
+        assert!(planted.contains(finding["event"].as_str().unwrap()), "{finding}");
+    }
+    assert!(run.stdout.contains(lost[0]["event"].as_str().unwrap()), "{}", run.told());
+}
+
+#[test]
+fn events_produced_twice_are_duplicated() {
+    let run = Bench::new("[[planted_defect]]\nname = \"double_produce\"\nevents = 60").run_shared();
+    assert_eq!(run.code, Some(1), "{}", run.told());
+    assert_eq!(run.count("duplicated"), 60, "{}", run.told());
+    assert_eq!((run.count("lost"), run.count("visible")), (0, 6_000), "{}", run.told());
+    assert_eq!((run.check("loss"), run.check("correctness")), ("pass", "fail"));
+    assert!(!run.findings("duplicated").is_empty());
+}
+
+#[test]
+fn a_dropped_property_is_corruption_and_is_named() {
+    let run =
+        Bench::new("[[planted_defect]]\nname = \"drop_property\"\nevents = 60\nproperty = \"price\"").run_shared();
+    assert_eq!(run.code, Some(1), "{}", run.told());
+    assert_eq!(run.count("corrupted"), 60, "{}", run.told());
+    assert_eq!((run.check("loss"), run.check("correctness")), ("pass", "fail"));
+    assert_eq!(run.verdict["differing_columns"], serde_json::json!({"properties.price": 60}));
+    let finding = run.findings("corrupted")[0];
+    assert_eq!((&finding["column"], &finding["found"]), (&"properties.price".into(), &"nothing".into()));
+}
+
+#[test]
+fn every_endpoint_and_gzip_arrive() {
+    for (endpoint, compression, batch) in [("capture", "none", "1"), ("e", "gzip", "1..20"), ("i/v0/e", "gzip", "1")] {
+        let run = Bench::new("").run_shared_with(&[
+            "--set",
+            &format!("traffic.app.endpoint={endpoint}"),
+            "--set",
+            &format!("traffic.app.compression={compression}"),
+            "--set",
+            &format!("traffic.app.batch.size={batch}"),
+            "--set=traffic.app.disorder.resend=0%",
+            "--set=traffic.app.events=3500",
+            "--set=traffic.app.arrival.rate=700/s",
+        ]);
+        assert_eq!(run.code, Some(0), "{endpoint} {compression}\n{}", run.told());
+        assert_eq!(run.count("visible"), 3_500, "{endpoint} {compression}");
+    }
+}
+
+#[test]
+fn json_is_alone_on_stdout() {
+    let few = ["--json", "--seed=7", "--set=traffic.app.events=500"];
+    let run = Bench::new("").run_shared_with(&few);
+    assert_eq!(run.code, Some(2), "500 events are too few for any promise\n{}", run.told());
+    let verdict: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&verdict["verdict"], &verdict["run"]["seed"]), (&"inconclusive".into(), &7.into()));
+    assert_eq!(run.stderr, "");
+}

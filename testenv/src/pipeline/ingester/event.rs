@@ -1,0 +1,334 @@
+//! A captured event → what is stored of it: the rules of normalisation (nodejs/src/ingestion, dialect 2026).
+//!
+//! Property values keep their source text: nothing passes through a float.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
+
+use crate::pipeline::{captured::CapturedEvent, json_text::replace_nul, timestamp::parse};
+
+/// Names are cut to so many UTF-16 units.
+const NAME_LIMIT: usize = 200;
+/// What a campaign's link leaves in a URL becomes a property of the person.
+const CAMPAIGN: [&str; 8] =
+    ["utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "gclid", "fbclid", "msclkid"];
+
+/// Properties by key, values as source text.
+pub type Properties = BTreeMap<String, Box<RawValue>>;
+
+/// An event, normalised, before its person is known.
+#[derive(Debug)]
+pub struct Normalised {
+    /// The event's uuid.
+    pub uuid: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Whom it is for.
+    pub distinct_id: String,
+    /// Its moment.
+    pub timestamp: Timestamp,
+    /// When capture received it.
+    pub captured_at: Timestamp,
+    /// What is stored as properties.
+    pub properties: Properties,
+    /// Whether a person is kept for it.
+    pub person_profile: bool,
+    /// What it does to its person.
+    pub person: PersonUpdate,
+}
+
+/// What an event does to its person.
+#[derive(Debug, Default)]
+pub struct PersonUpdate {
+    /// Properties to set.
+    pub set: Properties,
+    /// Properties to set where they are absent.
+    pub set_once: Properties,
+    /// Properties to remove.
+    pub unset: Vec<String>,
+    /// Whether the person becomes identified.
+    pub identifies: bool,
+    /// The other distinct id, if two are to become one person.
+    pub merge_with: Option<String>,
+    /// Whether an identified person may be merged away.
+    pub merge_identified: bool,
+}
+
+/// Why an event is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotStored {
+    /// It can never be processed: a dead letter.
+    #[error("{0}")]
+    Invalid(String),
+    /// It is dropped, as the contract says.
+    #[error("dropped: {0}")]
+    Dropped(&'static str),
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow, default)]
+    properties: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "$set")]
+    set: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "$set_once")]
+    set_once: Option<&'a RawValue>,
+}
+
+/// Normalises a message of the capture topic.
+///
+/// # Errors
+/// When it is no captured event, or one that is not stored.
+pub fn normalise(captured: &CapturedEvent<'_>) -> Result<Normalised, NotStored> {
+    let invalid = |what: String| NotStored::Invalid(what);
+    let uuid = Uuid::parse_str(&captured.uuid).map_err(|_| invalid(format!("not a valid UUID: {}", captured.uuid)))?;
+    let data = replace_nul(&captured.data);
+    let data: Data<'_> = serde_json::from_str(&data).map_err(|error| invalid(format!("invalid data: {error}")))?;
+    let mut properties = object(data.properties).map_err(|error| invalid(format!("invalid properties: {error}")))?;
+    // Top-level fields win over those among the properties.
+    let update = |key: &str, top: Option<&RawValue>| {
+        let mut merged = properties.get(key).and_then(|inner| object(Some(inner)).ok()).unwrap_or_default();
+        merged.extend(object(top).unwrap_or_default());
+        merged
+    };
+    let (mut set, mut set_once) = (update("$set", data.set), update("$set_once", data.set_once));
+    campaign(&properties, &mut set, &mut set_once);
+
+    let name = cut(&without_nul(&captured.event));
+    let person_profile = properties.get("$process_person_profile").is_none_or(|value| value.get() != "false");
+    let mut person = PersonUpdate::default();
+    if person_profile {
+        put(&mut properties, "$set", &set);
+        put(&mut properties, "$set_once", &set_once);
+        person = person_update(&name, &properties, set, set_once);
+    } else {
+        if matches!(name.as_str(), "$identify" | "$create_alias" | "$merge_dangerously" | "$groupidentify") {
+            return Err(NotStored::Dropped("invalid_event_when_process_person_profile_is_false"));
+        }
+        properties
+            .retain(|key, _| !matches!(key.as_str(), "$set" | "$set_once" | "$unset") && !key.starts_with("$group_"));
+    }
+    if !properties.contains_key("$ip") {
+        insert_text(&mut properties, "$ip", &captured.ip);
+    }
+    if let Some(sent_at) = &captured.sent_at {
+        insert_text(&mut properties, "$sent_at", sent_at);
+    }
+    let moment = |text: &str| parse(text).ok_or_else(|| invalid(format!("`{text}` is no moment")));
+    Ok(Normalised {
+        uuid,
+        name,
+        distinct_id: without_nul(&captured.distinct_id).into_owned(),
+        timestamp: moment(&captured.timestamp)?,
+        captured_at: moment(&captured.now)?,
+        properties,
+        person_profile,
+        person,
+    })
+}
+
+fn person_update(name: &str, properties: &Properties, set: Properties, set_once: Properties) -> PersonUpdate {
+    if matches!(name, "$exception" | "$$heatmap") {
+        return PersonUpdate::default();
+    }
+    let text = |key: &str| properties.get(key).and_then(|value| id_text(value));
+    let merge_with = match name {
+        "$identify" => text("$anon_distinct_id"),
+        "$create_alias" | "$merge_dangerously" => text("alias"),
+        _ => None,
+    };
+    PersonUpdate {
+        set,
+        set_once,
+        unset: properties.get("$unset").map(|value| keys(value)).unwrap_or_default(),
+        identifies: name == "$identify",
+        merge_with,
+        merge_identified: name == "$merge_dangerously",
+    }
+}
+
+/// Campaign parameters are set, and kept as the first ones that were seen.
+fn campaign(properties: &Properties, set: &mut Properties, set_once: &mut Properties) {
+    for key in CAMPAIGN {
+        if let Some(value) = properties.get(key) {
+            set.entry(key.to_owned()).or_insert_with(|| value.clone());
+            set_once.entry(format!("$initial_{key}")).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+fn object(value: Option<&RawValue>) -> Result<Properties, serde_json::Error> {
+    match value.map(RawValue::get) {
+        None | Some("null") => Ok(Properties::new()),
+        Some(text) => serde_json::from_str(text),
+    }
+}
+
+/// The keys of `$unset`: a list of them, or an object's.
+fn keys(value: &RawValue) -> Vec<String> {
+    serde_json::from_str::<Vec<String>>(value.get())
+        .or_else(|_| serde_json::from_str::<Properties>(value.get()).map(|object| object.into_keys().collect()))
+        .unwrap_or_default()
+}
+
+/// A string as it is, anything but null as its text.
+fn id_text(value: &RawValue) -> Option<String> {
+    match value.get() {
+        "null" => None,
+        text if text.starts_with('"') => serde_json::from_str(text).ok(),
+        text => Some(text.to_owned()),
+    }
+}
+
+fn put(properties: &mut Properties, key: &str, values: &Properties) {
+    if !values.is_empty()
+        && let Ok(raw) = to_raw_value(values)
+    {
+        properties.insert(key.to_owned(), raw);
+    }
+}
+
+fn insert_text(properties: &mut Properties, key: &str, text: &str) {
+    if let Ok(raw) = to_raw_value(text) {
+        properties.insert(key.to_owned(), raw);
+    }
+}
+
+fn without_nul(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+/// The first 200 UTF-16 units; half a surrogate pair is not kept.
+fn cut(name: &str) -> String {
+    let mut units = 0;
+    name.chars()
+        .take_while(|c| {
+            units += c.len_utf16();
+            units <= NAME_LIMIT
+        })
+        .collect()
+}
+
+/// A row of `clickhouse_events_json` (`RawKafkaEvent`).
+#[derive(Debug, Serialize)]
+pub struct EventRow<'a> {
+    /// The event's uuid.
+    pub uuid: Uuid,
+    /// Its name.
+    pub event: &'a str,
+    /// Its properties, a JSON text.
+    pub properties: String,
+    /// Its moment, microseconds.
+    pub timestamp: String,
+    /// The tenant.
+    pub team_id: i64,
+    /// The tenant's project, which is the tenant.
+    pub project_id: i64,
+    /// Whom it is for.
+    pub distinct_id: &'a str,
+    /// The clicked elements.
+    pub elements_chain: &'a str,
+    /// When this row was made.
+    pub created_at: String,
+    /// When capture received the event.
+    pub captured_at: String,
+    /// The person.
+    pub person_id: Uuid,
+    /// The person's properties after this event, a JSON text.
+    pub person_properties: String,
+    /// Since when there is this person.
+    pub person_created_at: String,
+    /// Whether a person is kept.
+    pub person_mode: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(name: &str, data: &str) -> CapturedEvent<'static> {
+        CapturedEvent {
+            uuid: "12345678-9a00-80c0-8000-0f4240a632ad".into(),
+            distinct_id: "d".into(),
+            ip: "10.0.0.1".into(),
+            data: data.to_owned().into(),
+            now: "2026-06-01T12:00:00.000Z".into(),
+            sent_at: Some("2026-06-01T11:59:59.000Z".into()),
+            token: "t".into(),
+            event: name.to_owned().into(),
+            timestamp: "2026-06-01T11:00:00.000Z".into(),
+            historical_migration: false,
+        }
+    }
+
+    fn stored(name: &str, data: &str) -> String {
+        serde_json::to_string(&normalise(&captured(name, data)).unwrap().properties).unwrap()
+    }
+
+    #[test]
+    fn sent_properties_keep_their_text_and_some_are_added() {
+        assert_eq!(
+            stored("e", r#"{"properties":{"big":9007199254740993,"f":1.50,"nul":"a\u0000b"}}"#),
+            r#"{"$ip":"10.0.0.1","$sent_at":"2026-06-01T11:59:59.000Z","big":9007199254740993,"f":1.50,"nul":"a\ufffdb"}"#
+        );
+        assert!(stored("e", r#"{"properties":{"$ip":"1.1.1.1"}}"#).contains(r#""$ip":"1.1.1.1""#));
+        assert!(stored("e", "{}").contains("$ip"));
+    }
+
+    #[test]
+    fn top_level_sets_win_and_campaigns_are_kept() {
+        let data = r#"{"$set":{"a":1},"properties":{"$set":{"a":2,"b":3},"utm_source":"x"}}"#;
+        let normalised = normalise(&captured("e", data)).unwrap();
+        assert_eq!(serde_json::to_string(&normalised.person.set).unwrap(), r#"{"a":1,"b":3,"utm_source":"x"}"#);
+        assert_eq!(serde_json::to_string(&normalised.person.set_once).unwrap(), r#"{"$initial_utm_source":"x"}"#);
+    }
+
+    #[test]
+    fn names_are_cut_and_nuls_replaced() {
+        let name = |name: &str| normalise(&captured(name, "{}")).unwrap().name;
+        assert_eq!(name(&"é".repeat(300)), "é".repeat(200));
+        assert_eq!(name(&"😀".repeat(300)), "😀".repeat(100));
+        assert_eq!(name("a\0b"), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn without_a_person_profile_nothing_of_a_person_is_kept() {
+        let off =
+            r#"{"properties":{"$process_person_profile":false,"$set":{"a":1},"$unset":["x"],"$group_0":"g","k":1}}"#;
+        let normalised = normalise(&captured("e", off)).unwrap();
+        assert!(!normalised.person_profile && normalised.person.set.is_empty());
+        let keys: Vec<_> = normalised.properties.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["$ip", "$process_person_profile", "$sent_at", "k"]);
+        assert!(matches!(normalise(&captured("$identify", off)), Err(NotStored::Dropped(_))));
+        let odd = off.replace("false", "\"false\"");
+        assert!(normalise(&captured("e", &odd)).unwrap().person_profile, "what is no boolean counts as true");
+    }
+
+    #[test]
+    fn what_can_never_be_processed_is_a_dead_letter() {
+        let broken = |change: fn(&mut CapturedEvent<'static>)| {
+            let mut event = captured("e", "{}");
+            change(&mut event);
+            matches!(normalise(&event), Err(NotStored::Invalid(_)))
+        };
+        assert!(broken(|event| event.uuid = "nonsense".into()));
+        assert!(broken(|event| event.data = "{".into()));
+        assert!(broken(|event| event.data = r#"{"properties":[]}"#.into()));
+        assert!(broken(|event| event.timestamp = "soon".into()));
+    }
+
+    #[test]
+    fn merges_name_the_other_id() {
+        let update = |name: &str, data: &str| normalise(&captured(name, data)).unwrap().person;
+        let identify = update("$identify", r#"{"properties":{"$anon_distinct_id":"a"}}"#);
+        assert_eq!((identify.merge_with.as_deref(), identify.identifies), (Some("a"), true));
+        let alias = update("$create_alias", r#"{"properties":{"alias":"a"}}"#);
+        assert_eq!((alias.merge_with.as_deref(), alias.identifies, alias.merge_identified), (Some("a"), false, false));
+        assert!(update("$merge_dangerously", r#"{"properties":{"alias":"a"}}"#).merge_identified);
+        assert_eq!(update("e", r#"{"properties":{"alias":"a"}}"#).merge_with, None);
+    }
+}

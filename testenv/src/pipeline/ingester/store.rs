@@ -1,0 +1,187 @@
+//! The person store: SQLite, with the consumer's offsets in the same transaction.
+//!
+//! What was processed is thereby processed once, however the ingester ends. `synchronous = NORMAL` with a write-ahead log
+//! survives the death of the process; only that of the machine could lose the latest transactions, and then Kafka's own
+//! unflushed pages are gone with them.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::person::{Changes, Id, Known, Person};
+
+/// The store could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite refused.
+    #[error("the person store failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A stored value cannot be read back.
+    #[error("the person store holds something that cannot be read: {0}")]
+    Damaged(String),
+}
+
+const SCHEMA: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    CREATE TABLE IF NOT EXISTS persons (
+        team INTEGER NOT NULL, id BLOB NOT NULL, created_at_ms INTEGER NOT NULL, properties TEXT NOT NULL,
+        is_identified INTEGER NOT NULL, is_deleted INTEGER NOT NULL, version INTEGER NOT NULL,
+        PRIMARY KEY (team, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS distinct_ids (
+        team INTEGER NOT NULL, distinct_id TEXT NOT NULL, person BLOB, version INTEGER NOT NULL,
+        PRIMARY KEY (team, distinct_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS distinct_ids_of_person ON distinct_ids (team, person);
+    CREATE TABLE IF NOT EXISTS offsets (
+        topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
+        PRIMARY KEY (topic, partition)
+    ) WITHOUT ROWID;
+";
+
+/// An open person store.
+#[derive(Debug)]
+pub struct Store(Connection);
+
+impl Store {
+    /// Opens the store at `path`, and makes it if there is none.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open(path)?;
+        connection.execute_batch(SCHEMA)?;
+        Ok(Self(connection))
+    }
+
+    /// The offset after the last message that was processed.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn next_offset(&self, topic: &str, partition: i32) -> Result<Option<i64>, StoreError> {
+        let mut statement = self.0.prepare_cached("SELECT next FROM offsets WHERE topic = ? AND partition = ?")?;
+        Ok(statement.query_row(params![topic, partition], |row| row.get(0)).optional()?)
+    }
+
+    /// Writes what changed, and the offsets after the messages that changed it, together.
+    ///
+    /// # Errors
+    /// When SQLite refuses; then nothing was written.
+    pub fn write(&mut self, changes: &Changes, topic: &str, next: &[(i32, i64)]) -> Result<(), StoreError> {
+        let transaction = self.0.transaction()?;
+        {
+            let mut person =
+                transaction.prepare_cached("INSERT OR REPLACE INTO persons VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+            for ((team, id), value) in &changes.persons {
+                let properties =
+                    serde_json::to_string(&value.properties).map_err(|error| StoreError::Damaged(error.to_string()))?;
+                person.execute(params![
+                    team,
+                    id.as_bytes(),
+                    value.created_at.as_millisecond(),
+                    properties,
+                    value.is_identified,
+                    value.is_deleted,
+                    i64::try_from(value.version).unwrap_or(i64::MAX),
+                ])?;
+            }
+            let mut id = transaction.prepare_cached("INSERT OR REPLACE INTO distinct_ids VALUES (?, ?, ?, ?)")?;
+            for ((team, distinct_id), value) in &changes.ids {
+                id.execute(params![team, distinct_id, value.person.map(Uuid::into_bytes), value.version])?;
+            }
+            let mut offset = transaction.prepare_cached("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)")?;
+            for (partition, next) in next {
+                offset.execute(params![topic, partition, next])?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
+    Uuid::from_slice(bytes).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+impl Known for Store {
+    type Error = StoreError;
+
+    fn id(&mut self, team: i64, distinct_id: &str) -> Result<Option<Id>, StoreError> {
+        let mut statement =
+            self.0.prepare_cached("SELECT person, version FROM distinct_ids WHERE team = ? AND distinct_id = ?")?;
+        let found: Option<(Option<Vec<u8>>, i64)> =
+            statement.query_row(params![team, distinct_id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        found.map(|(person, version)| Ok(Id { person: person.as_deref().map(uuid).transpose()?, version })).transpose()
+    }
+
+    fn person(&mut self, team: i64, person: Uuid) -> Result<Option<Person>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT created_at_ms, properties, is_identified, is_deleted, version FROM persons WHERE team = ? AND id = ?",
+        )?;
+        let found: Option<(i64, String, bool, bool, i64)> = statement
+            .query_row(params![team, person.as_bytes()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })
+            .optional()?;
+        found
+            .map(|(created_at_ms, properties, is_identified, is_deleted, version)| {
+                let damaged = |error: String| StoreError::Damaged(error);
+                Ok(Person {
+                    created_at: Timestamp::from_millisecond(created_at_ms)
+                        .map_err(|error| damaged(error.to_string()))?,
+                    properties: serde_json::from_str(&properties).map_err(|error| damaged(error.to_string()))?,
+                    is_identified,
+                    is_deleted,
+                    version: version.unsigned_abs(),
+                })
+            })
+            .transpose()
+    }
+
+    fn ids_of(&mut self, team: i64, person: Uuid) -> Result<Vec<String>, StoreError> {
+        let mut statement =
+            self.0.prepare_cached("SELECT distinct_id FROM distinct_ids WHERE team = ? AND person = ?")?;
+        let ids = statement.query_map(params![team, person.as_bytes()], |row| row.get(0))?;
+        Ok(ids.collect::<Result<_, _>>()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::ingester::event::Properties;
+
+    #[test]
+    fn what_is_written_comes_back_with_its_offsets() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("persons.sqlite");
+        let (team, person) = (2, Uuid::from_u128(7));
+        let properties: Properties = serde_json::from_str(r#"{"n":1.50}"#).unwrap();
+        let value = Person {
+            created_at: Timestamp::from_millisecond(1_780_000_000_123).unwrap(),
+            properties,
+            is_identified: true,
+            is_deleted: false,
+            version: 3,
+        };
+        let changes = Changes {
+            persons: vec![((team, person), value)],
+            ids: vec![
+                ((team, "u".into()), Id { person: Some(person), version: 1 }),
+                ((team, "p".into()), Id { person: None, version: 0 }),
+            ],
+        };
+        Store::open(&path).unwrap().write(&changes, "t", &[(0, 10), (3, 7)]).unwrap();
+        let mut store = Store::open(&path).unwrap();
+        assert_eq!(store.id(team, "u").unwrap(), Some(Id { person: Some(person), version: 1 }));
+        assert_eq!(store.id(team, "p").unwrap(), Some(Id { person: None, version: 0 }));
+        assert_eq!(store.id(3, "u").unwrap(), None);
+        let found = store.person(team, person).unwrap().unwrap();
+        assert_eq!(found.properties["n"].get(), "1.50");
+        assert_eq!((found.version, found.created_at.as_millisecond()), (3, 1_780_000_000_123));
+        assert_eq!(store.ids_of(team, person).unwrap(), ["u"]);
+        assert_eq!((store.next_offset("t", 3).unwrap(), store.next_offset("t", 1).unwrap()), (Some(7), None));
+    }
+}

@@ -1,0 +1,313 @@
+//! Kafka, the ClickHouse engine and pipelines on them. The parts are fetched the first time.
+
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
+};
+
+use libtest_mimic::Trial;
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer},
+    producer::{FutureProducer, FutureRecord},
+};
+use rustix::process::{Pid, Signal, test_kill_process};
+use serde_json::json;
+use testenv::{
+    embedded::{
+        artefacts::{Artefacts, Places, prepare},
+        pipeline::{Pipeline, PipelineOptions},
+        substrate::{Substrate, SubstrateOptions},
+        tables::Topics,
+    },
+    environment::EnvironmentError,
+};
+
+pub fn tests() -> Vec<Trial> {
+    crate::trials![
+        pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind,
+        a_component_that_dies_is_named,
+        a_used_port_is_named,
+        a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind,
+        a_run_whose_name_means_something_elsewhere_is_refused,
+        all_goes_when_its_owner_is_killed,
+    ]
+}
+
+fn artefacts() -> Artefacts {
+    prepare(&Places::of_user(), &|_| ()).unwrap()
+}
+
+/// A folder for data and logs, and options to start a substrate in it.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn options(&self) -> SubstrateOptions {
+        SubstrateOptions {
+            executable: std::env::current_exe().unwrap(),
+            artefacts: artefacts(),
+            folder: self.data(),
+            logs: self.folder.path().join("logs"),
+            kafka_port: None,
+            clickhouse_port: None,
+        }
+    }
+
+    fn pipeline(&self, run: &str) -> PipelineOptions {
+        PipelineOptions {
+            run: run.into(),
+            teams: BTreeMap::from([("token".to_owned(), 1)]),
+            flush_interval: Duration::from_millis(200),
+            partitions: 2,
+            planted_defects: Vec::new(),
+            folder: self.data(),
+            logs: self.folder.path().join("logs").join(run),
+        }
+    }
+}
+
+async fn pipeline_up(substrate: &Substrate, options: &PipelineOptions) -> Result<Pipeline, EnvironmentError> {
+    Pipeline::up(substrate.guard(), substrate.addresses(), options).await
+}
+
+fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(future)
+}
+
+fn runs(pid: i32) -> bool {
+    test_kill_process(Pid::from_raw(pid).unwrap()).is_ok()
+}
+
+/// Asks again until the answer is `wanted`, and panics after 20 s.
+async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: impl AsyncFnMut() -> T) {
+    let mut answer = ask().await;
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    for _ in 0..400 {
+        if answer == wanted {
+            return;
+        }
+        tick.tick().await;
+        answer = ask().await;
+    }
+    assert_eq!(answer, wanted, "after 20 s");
+}
+
+/// The rows of `table`, with an own client: what a stranger sees.
+async fn rows(pipeline: &Pipeline, table: &str) -> u64 {
+    let endpoint = &pipeline.endpoints().clickhouse;
+    let client = clickhouse::Client::default().with_url(&endpoint.url).with_database(&endpoint.database);
+    client.query(&format!("SELECT count() FROM {table}")).fetch_one().await.unwrap()
+}
+
+/// Topics that begin with `run`.
+fn topics_of(brokers: &str, run: &str) -> Vec<String> {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let metadata = consumer.fetch_metadata(None, Duration::from_secs(10)).unwrap();
+    let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+    names.filter(|name| name.starts_with(run)).collect()
+}
+
+/// Files that hold rows of `MergeTree` tables.
+fn files_with_rows(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, |entries| {
+        let entries = entries.flatten().map(|entry| entry.path());
+        entries.map(|path| if path.is_dir() { files_with_rows(&path) } else { holds_rows(&path) }).sum()
+    })
+}
+
+fn holds_rows(path: &Path) -> usize {
+    usize::from(path.extension().is_some_and(|extension| extension == "bin"))
+}
+
+fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind() {
+    on_a_runtime(async {
+        let bench = Bench::new();
+        let substrate = Substrate::up(&bench.options()).await.unwrap();
+        let (first, second) = (bench.pipeline("first"), bench.pipeline("second"));
+        let (first, second) =
+            tokio::try_join!(pipeline_up(&substrate, &first), pipeline_up(&substrate, &second)).unwrap();
+        assert_ne!(first.endpoints().capture, second.endpoints().capture);
+        assert!(std::net::TcpStream::connect(first.endpoints().capture).is_ok());
+
+        produce(&substrate.addresses().brokers, &Topics::of("first")).await;
+        for (table, count) in [("events", 1), ("person", 1), ("person_distinct_id2", 2)] {
+            until(count, async || rows(&first, table).await).await;
+            assert_eq!(rows(&second, table).await, 0, "{table}");
+        }
+        until(1, async || rows(&first, "person_distinct_id_overrides").await).await;
+        assert_eq!(session(&first).await, ("s1".to_owned(), "7".to_owned()));
+        assert!(files_with_rows(&bench.data().join("clickhouse")) > 0);
+        assert_eq!(topics_of(&substrate.addresses().brokers, "first_").len(), 5);
+
+        let pids: Vec<i32> = first.components().iter().map(|component| component.pid().unwrap()).collect();
+        first.down().await.unwrap();
+        assert!(!pids.into_iter().any(runs));
+        assert_eq!(files_with_rows(&bench.data().join("clickhouse")), 0);
+        until(Vec::new(), async || topics_of(&substrate.addresses().brokers, "first_")).await;
+
+        // The other one goes on.
+        produce(&substrate.addresses().brokers, &Topics::of("second")).await;
+        until(1, async || rows(&second, "events").await).await;
+
+        let components = substrate.components().iter().chain(second.components());
+        let pids: Vec<i32> = components.map(|component| component.pid().unwrap()).collect();
+        second.down().await.unwrap();
+        substrate.down().await;
+        assert!(!pids.into_iter().any(runs));
+        assert!(!bench.data().exists());
+    });
+}
+
+async fn session(pipeline: &Pipeline) -> (String, String) {
+    let endpoint = &pipeline.endpoints().clickhouse;
+    let client = clickhouse::Client::default().with_url(&endpoint.url).with_database(&endpoint.database);
+    client.query("SELECT `$session_id`, `$group_0` FROM events").fetch_one().await.unwrap()
+}
+
+/// An event, a person and two distinct ids, of which one was moved, as an ingester emits them.
+async fn produce(brokers: &str, topics: &Topics) {
+    let id = "018f1e66-0000-7000-8000-000000000001";
+    let event = json!({
+        "uuid": id, "event": "$pageview", "properties": r#"{"$session_id":"s1","$group_0":7}"#,
+        "timestamp": "2026-09-01 10:00:00.123000", "team_id": 1, "project_id": 1, "distinct_id": "u",
+        "elements_chain": "", "created_at": "2026-09-01 10:00:01.000000", "captured_at": "2026-09-01 10:00:01.000000",
+        "person_id": id, "person_properties": "{}", "person_created_at": "2026-09-01 10:00:00", "person_mode": "full",
+        "historical_migration": false, "unknown": true,
+    });
+    let person = json!({
+        "id": id, "created_at": "2026-09-01 10:00:00.123", "team_id": 1, "properties": "{}", "is_identified": 0,
+        "is_deleted": 0, "version": 0,
+    });
+    let distinct_id = |distinct_id: &str, version: i64| json!({"team_id": 1, "distinct_id": distinct_id, "person_id": id, "is_deleted": 0, "version": version});
+    let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    for (topic, message) in [
+        (&topics.events, event),
+        (&topics.persons, person),
+        (&topics.distinct_ids, distinct_id("stayed", 0)),
+        (&topics.distinct_ids, distinct_id("moved", 1)),
+    ] {
+        let message = message.to_string();
+        let record = FutureRecord::<(), _>::to(topic).payload(&message);
+        producer.send(record, Duration::from_secs(10)).await.unwrap();
+    }
+}
+
+fn a_component_that_dies_is_named() {
+    on_a_runtime(async {
+        let bench = Bench::new();
+        let substrate = Substrate::up(&bench.options()).await.unwrap();
+        let pipeline = pipeline_up(&substrate, &bench.pipeline("r")).await.unwrap();
+        let named = |components: &[testenv::embedded::children::Child], name: &str| {
+            components.iter().find(|component| component.name() == name).unwrap().clone()
+        };
+        named(pipeline.components(), "ingester").signal(Signal::KILL);
+        let ended = pipeline.failed().await;
+        assert_eq!((ended.name.as_str(), ended.how.as_str()), ("ingester", "signal 9"));
+        named(substrate.components(), "kafka").signal(Signal::KILL);
+        let ended = substrate.failed().await;
+        assert_eq!((ended.name.as_str(), ended.how.as_str()), ("kafka", "signal 9"));
+        substrate.down().await;
+        assert!(!bench.data().exists());
+    });
+}
+
+fn a_used_port_is_named() {
+    on_a_runtime(async {
+        let bench = Bench::new();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        for (kafka_port, clickhouse_port, expected) in [(Some(port), None, "kafka"), (None, Some(port), "clickhouse")] {
+            let options = SubstrateOptions { kafka_port, clickhouse_port, ..bench.options() };
+            match Substrate::up(&options).await.unwrap_err() {
+                EnvironmentError::PortUsed { port: named, name } => assert_eq!((named, name), (port, expected)),
+                other => panic!("{other}"),
+            }
+            assert!(!bench.data().exists());
+        }
+    });
+}
+
+fn a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind() {
+    on_a_runtime(async {
+        let bench = Bench::new();
+        let mut options = bench.options();
+        options.artefacts.kafka_libs = bench.folder.path().to_owned();
+        let error = Substrate::up(&options).await.unwrap_err().to_string();
+        assert!(error.contains("kafka") && error.contains("Could not find or load main class"), "{error}");
+        assert!(error.contains("kafka.log"), "{error}");
+        assert!(!bench.data().exists());
+    });
+}
+
+fn a_run_whose_name_means_something_elsewhere_is_refused() {
+    on_a_runtime(async {
+        let bench = Bench::new();
+        let substrate = Substrate::up(&bench.options()).await.unwrap();
+        for name in ["", "a`b", "../up", "a b"] {
+            let error = pipeline_up(&substrate, &bench.pipeline(name)).await.unwrap_err();
+            assert!(matches!(&error, EnvironmentError::RunName(refused) if refused == name), "{error}");
+        }
+        substrate.down().await;
+    });
+}
+
+fn all_goes_when_its_owner_is_killed() {
+    let bench = Bench::new();
+    let (mut owner, stdin, pids) = owner(&bench);
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    on_a_runtime(until(false, async || pids.iter().any(|pid| runs(*pid)) || bench.data().exists()));
+    drop(stdin);
+}
+
+/// Another process of this binary that owns a substrate: it tells its children's process ids.
+fn owner(bench: &Bench) -> (Child, ChildStdin, Vec<i32>) {
+    artefacts();
+    let mut owner = Command::new(std::env::current_exe().unwrap())
+        .arg("own")
+        .arg(bench.folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(owner.stdout.take().unwrap()), &mut line).unwrap();
+    let pids: Vec<i32> = line.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(pids.len(), 2, "{line}");
+    let stdin = owner.stdin.take().unwrap();
+    (owner, stdin, pids)
+}
+
+/// What that process does, until its stdin closes.
+pub fn own(folder: &Path) {
+    on_a_runtime(async {
+        let options = SubstrateOptions {
+            executable: std::env::current_exe().unwrap(),
+            artefacts: artefacts(),
+            folder: folder.join("data"),
+            logs: folder.join("logs"),
+            kafka_port: None,
+            clickhouse_port: None,
+        };
+        let substrate = Substrate::up(&options).await.unwrap();
+        let pids: Vec<String> =
+            substrate.components().iter().map(|component| component.pid().unwrap().to_string()).collect();
+        std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", pids.join(" ")).as_bytes()).unwrap();
+        let mut nothing = String::new();
+        std::io::stdin().read_line(&mut nothing).unwrap();
+        substrate.down().await;
+    });
+}
