@@ -73,25 +73,27 @@ mod tests {
     #[test]
     fn pieces_come_back_each_as_soon_as_it_is_there() {
         let mut packer = Packer::new(Packing::Lz4);
-        let (mut sent, mut expected) = (Vec::new(), Vec::new());
-        for piece in [b"first".to_vec(), vec![7; 700_000], b"last".to_vec()] {
-            sent.extend_from_slice(&packer.pack(piece.clone().into()).unwrap());
-            expected.extend(piece);
-            let mut arrived = vec![0; expected.len()];
-            lz4_flex::frame::FrameDecoder::new(&sent[..]).read_exact(&mut arrived).unwrap();
-            assert!(arrived == expected);
+        let mut sent = Vec::new();
+        let mut expected = Vec::new();
+        let long = vec![7; 700_000];
+        for piece in [&b"first"[..], &long, b"last"] {
+            sent.extend_from_slice(&packer.pack(Bytes::copy_from_slice(piece)).unwrap());
+            expected.extend_from_slice(piece);
+            let mut whole = vec![0; expected.len()];
+            lz4_flex::frame::FrameDecoder::new(&sent[..]).read_exact(&mut whole).unwrap();
+            assert!(whole == expected);
         }
+        let mut whole = Vec::new();
         sent.extend_from_slice(&packer.finish().unwrap());
-        let mut arrived = Vec::new();
-        lz4_flex::frame::FrameDecoder::new(&sent[..]).read_to_end(&mut arrived).unwrap();
-        assert!(arrived == expected);
+        lz4_flex::frame::FrameDecoder::new(&sent[..]).read_to_end(&mut whole).unwrap();
+        assert!(whole == expected);
     }
 
     #[test]
     fn an_empty_answer_is_a_whole_frame() {
         let sent = Packer::new(Packing::Lz4).finish().unwrap();
-        let mut arrived = Vec::new();
-        lz4_flex::frame::FrameDecoder::new(&sent[..]).read_to_end(&mut arrived).unwrap();
-        assert!(arrived.is_empty() && !sent.is_empty());
+        let mut whole = Vec::new();
+        lz4_flex::frame::FrameDecoder::new(&sent[..]).read_to_end(&mut whole).unwrap();
+        assert!(whole.is_empty() && !sent.is_empty());
     }
 }

@@ -1,5 +1,10 @@
 //! The role `clickhouse` through its public door: the official crate and plain HTTP against the real engine.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which clippy does not take for tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and tells what it does"
+)]
 
 mod role;
 

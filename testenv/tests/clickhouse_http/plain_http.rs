@@ -137,9 +137,9 @@ async fn an_answer_is_packed_as_it_is_asked_for() {
     let response = request.header("Accept-Encoding", "gzip, lz4").body(query).send().await.unwrap();
     assert_eq!(response.headers()["Content-Encoding"], "lz4");
     let (_, _, packed) = whole(response).await;
-    let mut arrived = Vec::new();
-    std::io::Read::read_to_end(&mut lz4_flex::frame::FrameDecoder::new(&packed[..]), &mut arrived).unwrap();
-    assert!(arrived == plain && packed.len() < plain.len());
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(&mut lz4_flex::frame::FrameDecoder::new(&packed[..]), &mut content).unwrap();
+    assert!(content == plain && packed.len() < plain.len());
 }
 
 #[tokio::test]

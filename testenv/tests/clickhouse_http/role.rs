@@ -17,7 +17,7 @@ fn library() -> PathBuf {
     if let Some(path) = std::env::var_os("ASSAY_CLICKHOUSE_LIBRARY") {
         return path.into();
     }
-    match prepare(&Places::of_user(), &|_| ()) {
+    match prepare(&Places::of_user(), &|line| eprintln!("{line}")) {
         Ok(artefacts) => artefacts.clickhouse_library,
         Err(error) => panic!(
             "these tests need the ClickHouse engine: {error}; {}. Or name a libchdb.so in ASSAY_CLICKHOUSE_LIBRARY.",
