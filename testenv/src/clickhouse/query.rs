@@ -17,6 +17,7 @@ use super::{
     format::Pieces,
     library::{Chunk, Connection, Counters, Engine, Stream},
     request::Asked,
+    statement::MORE_THAN_ROWS,
 };
 
 /// So much of an answer is waited for before anything is sent, as a server does: what fails before gets a status.
@@ -122,8 +123,7 @@ fn try_run(engine: &Engine, query: &Query, tell: &mpsc::Sender<Told>) -> Result<
 }
 
 fn wants_whole(asked: &Asked) -> bool {
-    // Extremes come in a piece of their own, which the engine takes for the stream's end.
-    asked.whole || asked.settings.iter().any(|(name, _)| name == "extremes")
+    asked.whole || asked.settings.iter().any(|(name, _)| MORE_THAN_ROWS.contains(&name.as_str()))
 }
 
 fn set_up(connection: &mut Connection, query: &Query) -> Result<(), Exception> {

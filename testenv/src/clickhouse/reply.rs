@@ -217,3 +217,90 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::clickhouse::request::Packing;
+
+    struct Fixture {
+        tell: Option<mpsc::Sender<Told>>,
+        answer: Answer,
+        flushes: Flushes,
+        abandoned: Arc<AtomicBool>,
+    }
+
+    fn fixture() -> Fixture {
+        let (tell, told) = mpsc::channel(8);
+        let (flushes, abandoned) = (Flushes::default(), Arc::new(AtomicBool::new(false)));
+        let mark = Arc::clone(&abandoned);
+        let abandon = Box::new(move || mark.store(true, Ordering::Relaxed));
+        let packer = Packer::new(Packing::Plain);
+        let answer = Answer::new(told, packer, "tagtag".into(), "1.2".into(), flushes.clone(), abandon);
+        Fixture { tell: Some(tell), answer, flushes, abandoned }
+    }
+
+    impl Fixture {
+        fn tell(&self, told: Told) {
+            self.tell.as_ref().unwrap().try_send(told).unwrap();
+        }
+
+        fn poll(&mut self) -> Poll<Option<Result<Bytes, Broken>>> {
+            self.answer.poll(&mut Context::from_waker(Waker::noop()))
+        }
+
+        fn text(&mut self) -> String {
+            let Poll::Ready(Some(Ok(bytes))) = self.poll() else { panic!("no bytes") };
+            String::from_utf8(bytes.to_vec()).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_whole_answer_ends() {
+        let mut fixture = fixture();
+        fixture.tell(Told::Piece(Bytes::from_static(b"rows")));
+        assert_eq!(fixture.text(), "rows");
+        assert!(fixture.poll().is_pending());
+        fixture.tell(Told::Ends);
+        assert!(matches!(fixture.poll(), Poll::Ready(None)));
+        assert!(matches!(fixture.poll(), Poll::Ready(None)));
+        drop(fixture.answer);
+        assert!(!fixture.abandoned.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_failed_answer_breaks_once_its_block_is_out() {
+        let mut fixture = fixture();
+        fixture.flushes.note();
+        fixture.tell(Told::Failed(Exception::new(395, "X", "boom")));
+        let block = fixture.text();
+        assert!(
+            block.starts_with("\r\n__exception__\r\ntagtag\r\nCode: 395. ") && block.ends_with("__exception__\r\n")
+        );
+        assert!(fixture.poll().is_pending());
+        fixture.flushes.note();
+        assert!(matches!(fixture.poll(), Poll::Ready(Some(Err(Broken)))));
+    }
+
+    #[test]
+    fn silence_is_no_end() {
+        let mut fixture = fixture();
+        fixture.tell(Told::Piece(Bytes::from_static(b"rows")));
+        fixture.tell = None;
+        assert_eq!(fixture.text(), "rows");
+        assert!(fixture.text().contains("Code: 1001. "));
+        fixture.flushes.note();
+        assert!(matches!(fixture.poll(), Poll::Ready(Some(Err(Broken)))));
+    }
+
+    #[test]
+    fn who_goes_away_abandons_the_query() {
+        let mut fixture = fixture();
+        fixture.tell(Told::Piece(Bytes::from_static(b"rows")));
+        assert_eq!(fixture.text(), "rows");
+        drop(fixture.answer);
+        assert!(fixture.abandoned.load(Ordering::Relaxed));
+    }
+}

@@ -50,6 +50,10 @@ impl Insert {
 /// Words that the engine takes for a wish to leave (ClickHouse: `ClientBase.cpp`, `exit_strings`) and answers with nothing.
 const COMMANDS: [&str; 7] = ["exit", "quit", "logout", "q", "exit;", "quit;", "logout;"];
 
+/// Words with which an answer gets what is no row: totals, extremes, the brackets of an array. The engine writes those for
+/// every piece, or takes the piece that holds them for the last.
+pub const MORE_THAN_ROWS: [&str; 3] = ["totals", "extremes", "output_format_json_array_of_rows"];
+
 /// Classifies `text`: a statement, and for an INSERT its data behind it.
 ///
 /// # Errors
@@ -80,8 +84,7 @@ pub fn classify(text: &str) -> Result<Statement, Exception> {
         let named = at > 0 && pair[0].is(text, "FORMAT") && pair[1].is_word(text) && !words[at - 1].is(text, "AS");
         (ends && named).then(|| pair[1].of(text).to_owned())
     });
-    // Totals and extremes come in pieces of their own, which the engine takes for the stream's end.
-    let besides = all.iter().any(|token| token.is(text, "TOTALS") || token.is(text, "extremes"));
+    let besides = all.iter().any(|token| MORE_THAN_ROWS.iter().any(|word| token.is(text, word)));
     Ok(if rows && !besides { Statement::Rows { format } } else { Statement::Whole { format } })
 }
 
@@ -190,6 +193,7 @@ mod tests {
             ("-- first\n/* second */ SELECT 1", true, None),
             ("SELECT k, count() FROM t GROUP BY k WITH TOTALS", false, None),
             ("SELECT 1 SETTINGS extremes = 1", false, None),
+            ("SELECT 1 SETTINGS output_format_json_array_of_rows = 1", false, None),
             ("SHOW TABLES", false, None),
             ("DESCRIBE TABLE t FORMAT CSV", false, Some("CSV")),
             ("CREATE TABLE t (a UInt8) ENGINE = Memory", false, None),

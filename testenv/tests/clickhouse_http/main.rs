@@ -6,14 +6,9 @@
     reason = "a test that cannot go on fails, and tells what it does"
 )]
 
-#[path = "clickhouse/role.rs"]
 mod role;
 
-#[path = "clickhouse/broken_reads.rs"]
 mod broken_reads;
-#[path = "clickhouse/crate_client.rs"]
 mod crate_client;
-#[path = "clickhouse/plain_http.rs"]
 mod plain_http;
-#[path = "clickhouse/process.rs"]
 mod process;

@@ -38,11 +38,11 @@ const QUERIES: [(&str, u32, When); 7] = [
         When::Late,
     ),
     (
-        "SELECT sleepEachRow(0.000002), number FROM system.numbers SETTINGS max_execution_time = 1, max_block_size = 9000",
+        "SELECT sleepEachRow(0.000002), number FROM system.numbers SETTINGS max_execution_time = 0.3, max_block_size = 9000",
         159,
         When::Either,
     ),
-    ("SELECT count() FROM system.numbers SETTINGS max_execution_time = 1", 159, When::Early),
+    ("SELECT count() FROM system.numbers SETTINGS max_execution_time = 0.3", 159, When::Early),
     ("SELECT * FROM no_such_table", 60, When::Early),
 ];
 
