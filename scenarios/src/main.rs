@@ -10,6 +10,7 @@ mod final_read;
 mod interrupt;
 mod library;
 mod manifest;
+mod open_files;
 mod plan;
 mod run_directory;
 mod runner;
@@ -19,5 +20,6 @@ mod stored;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    open_files::raise();
     command::main()
 }

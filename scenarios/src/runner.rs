@@ -46,7 +46,7 @@ pub use self::environment::{Environment, Wanted, substrate_options};
 use crate::{
     failure::{Failure, Kind},
     manifest::{Conditions, EnvironmentFacts, Machine, Manifest, SCHEMA},
-    plan,
+    open_files, plan,
     run_directory::{RunDirectory, not_written, write_json, write_text},
     scenario::Scenario,
     stored::judge_directory,
@@ -58,6 +58,8 @@ const LEAD: Duration = Duration::from_millis(300);
 const TICK: Duration = Duration::from_millis(100);
 /// As many personas are enough for believable variety.
 const PERSONAS: usize = 256;
+/// A reply that takes longer counts as none.
+const REPLY_TIME_OUT: Duration = Duration::from_secs(15);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -154,7 +156,8 @@ impl Active<'_> {
         let watch = Watch::start(store.clone(), run, clock, reads);
         let (stop_sending, sending_stopped) = watch::channel(false);
         let sent = Arc::new(SenderProgress::default());
-        let options = SenderOptions { address: endpoints.capture, connections: 512, time_out: Duration::from_secs(15) };
+        let connections = open_files::connections();
+        let options = SenderOptions { address: endpoints.capture, connections, time_out: REPLY_TIME_OUT };
         let sender = Sender::start(Arc::clone(&workload), clock, ledger, options, Arc::clone(&sent), sending_stopped)
             .map_err(|error| Failure::caused(Kind::Internal, "nothing could be sent", "", error))?;
 

@@ -293,8 +293,12 @@ fn tell(news: &News) {
     }
 }
 
-/// Plays the role `launch`: asks for death with the guard, then becomes the program. `arguments` are the guard's process
-/// id, the program and its arguments.
+/// So much the children yield to `assay` when the machine is short of processors. A pipeline that then is slow is
+/// measured as slow, which is an answer; a generator that then misses its schedule would make the run inconclusive.
+const NICE: i32 = 5;
+
+/// Plays the role `launch`: asks for death with the guard, lets `assay` go first, then becomes the program. `arguments`
+/// are the guard's process id, the program and its arguments.
 pub fn launch(arguments: &[OsString]) -> ExitCode {
     let [guard, program, arguments @ ..] = arguments else { return ExitCode::from(64) };
     let failed = |what: String| {
@@ -308,6 +312,9 @@ pub fn launch(arguments: &[OsString]) -> ExitCode {
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string());
     if parent.as_deref().map(std::ffi::OsStr::new) != Some(guard.as_os_str()) {
         return failed("the guard has died".into());
+    }
+    if let Err(error) = rustix::process::nice(NICE) {
+        return failed(format!("the priority cannot be lowered: {error}"));
     }
     let mut command = Command::new(program);
     if program == THIS_EXECUTABLE
