@@ -40,7 +40,7 @@ fn each_problem_has_its_line_and_key() {
             "x.toml:11: traffic.app.evnts: there is no such key; did you mean `events`?",
         ),
         ("events   = 60_000", "events = 0", "x.toml:11: traffic.app.events: must be a whole number from 1 to"),
-        ("\"4000/s\"", "\"5000\"", "x.toml:12: traffic.app.arrival.rate: `5000` is no rate"),
+        ("\"5000/s\"", "\"5000\"", "x.toml:12: traffic.app.arrival.rate: `5000` is no rate"),
         ("\"constant\"", "\"square\"", "x.toml:12: traffic.app.arrival.shape: must be \"constant\""),
         ("\"20%\"", "0.2", "x.toml:15: traffic.app.persons.identify: `a number alone` is no share"),
         ("backdated_by = \"exponential(30s)\", ", "", "x.toml:16: traffic.app.disorder.backdated_by: is missing"),
@@ -60,7 +60,7 @@ fn each_problem_has_its_line_and_key() {
 
 #[test]
 fn no_problem_hides_another() {
-    let source = GOOD.replace("4000/s", "5000").replace("99.99%", "yes").replace("[pipeline]", "[pipelin]");
+    let source = GOOD.replace("5000/s", "5000").replace("99.99%", "yes").replace("[pipeline]", "[pipelin]");
     assert_eq!(problems(&source).len(), 4, "{:#?}", problems(&source));
 }
 
