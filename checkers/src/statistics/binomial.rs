@@ -33,7 +33,7 @@ pub fn upper(k: f64, n: f64, confidence: f64) -> f64 {
 }
 
 /// The x with `I_x(a, b)` = p, by bisection: I is increasing in x, so it cannot go astray.
-fn beta_quantile(p: f64, a: f64, b: f64) -> f64 {
+pub(super) fn beta_quantile(p: f64, a: f64, b: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     // 200 halvings end at neighbouring floating-point numbers, also near 0.
     for _ in 0..200 {
