@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{reconcile::evidence::Evidence, verdict::Verdict};
 
+pub use rate::Clustering;
 pub use time_to_visible::{NotReached, Quantile, Times};
 
 /// What the scenario promises, as rates of defects.
@@ -25,8 +26,39 @@ pub struct Targets {
     pub correctness: f64,
     /// The confidence of every bound, between 0.5 and 1.
     pub confidence: f64,
+    /// What counts as one independent observation.
+    #[serde(default)]
+    pub independence: Independence,
     /// The limit for p99 time-to-visible, if there is one.
     pub p99_time_to_visible: Option<Duration>,
+}
+
+/// What counts as one independent observation: how many defects are likely to come together.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Independence {
+    /// Each event by itself.
+    #[default]
+    Event,
+    /// A request with all its events.
+    Request,
+    /// So many events, at least 1.
+    Events(f64),
+}
+
+impl std::str::FromStr for Independence {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "event" => Ok(Self::Event),
+            "request" => Ok(Self::Request),
+            number => match number.parse() {
+                Ok(events) if (1.0..=1e9).contains(&events) => Ok(Self::Events(events)),
+                _ => Err(format!("`{text}` is none of \"event\", \"request\", or a number of events from 1 on")),
+            },
+        }
+    }
 }
 
 /// One check's answer. Rates are defect rates as fractions; times are seconds.
@@ -42,6 +74,9 @@ pub struct CheckResult {
     pub lower: Option<f64>,
     /// The greatest.
     pub upper: Option<f64>,
+    /// The greatest, if defects come by the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper_by_request: Option<f64>,
     /// The rate that must not be exceeded.
     pub target: Option<f64>,
     /// How many defects were counted.
@@ -52,6 +87,9 @@ pub struct CheckResult {
     pub n_effective: Option<f64>,
     /// The design effect: how much the observed clustering inflates the variance; `None` where it was not looked at.
     pub deff: Option<f64>,
+    /// The clusterings that were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clusterings: Vec<Clustering>,
     /// The answer in words.
     pub reason: String,
 }
@@ -71,25 +109,67 @@ pub fn all(evidence: &Evidence, targets: &Targets) -> Vec<CheckResult> {
 fn guarded(name: &str, check: impl FnOnce() -> Vec<CheckResult>) -> Vec<CheckResult> {
     // A check only reads what it is given, so nothing half-changed is left behind.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).unwrap_or_else(|_| {
-        vec![CheckResult {
+        let reason = "the check crashed; please report this".into();
+        vec![CheckResult { verdict: Verdict::Inconclusive, reason, ..CheckResult::without_rate(name) }]
+    })
+}
+
+impl CheckResult {
+    /// A check of this name that does not apply, and has no numbers.
+    fn without_rate(name: &str) -> Self {
+        Self {
             name: name.to_owned(),
-            verdict: Verdict::Inconclusive,
+            verdict: Verdict::NotApplicable,
             measured: None,
             lower: None,
             upper: None,
+            upper_by_request: None,
             target: None,
             k: 0,
             n: 0,
             n_effective: None,
             deff: None,
-            reason: "the check crashed; please report this".into(),
-        }]
-    })
+            clusterings: Vec::new(),
+            reason: String::new(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{reconcile::population::Population, statistics::clusters::Clusters};
+
+    pub(super) const TARGETS: Targets = Targets {
+        loss: 1e-4,
+        correctness: 1e-4,
+        confidence: 0.95,
+        independence: Independence::Event,
+        p99_time_to_visible: None,
+    };
+
+    /// `k` defects among `n` events, each in a request of its own.
+    pub(super) fn population(k: u64, n: u64) -> Population {
+        let mut by_request = Clusters::default();
+        for event in 0..n {
+            by_request.add(u64::from(event < k), 1);
+        }
+        Population { n, k, by_request, by_lane: None }
+    }
+
+    #[test]
+    fn independence_in_words() {
+        for (text, expected) in [
+            ("event", Ok(Independence::Event)),
+            ("request", Ok(Independence::Request)),
+            ("12.5", Ok(Independence::Events(12.5))),
+            ("0.5", Err(())),
+            ("NaN", Err(())),
+            ("batch", Err(())),
+        ] {
+            assert_eq!(text.parse::<Independence>().map_err(|_| ()), expected, "{text}");
+        }
+    }
 
     #[test]
     fn a_check_that_crashes_is_inconclusive() {
@@ -100,8 +180,7 @@ mod tests {
 
     #[test]
     fn an_empty_run_passes_nothing_by_rate() {
-        let targets = Targets { loss: 1e-4, correctness: 1e-4, confidence: 0.95, p99_time_to_visible: None };
-        let results = all(&Evidence::default(), &targets);
+        let results = all(&Evidence::default(), &TARGETS);
         assert!(results.iter().all(|result| result.verdict != Verdict::Pass), "{results:?}");
         assert!(results.iter().any(|result| result.verdict == Verdict::Inconclusive));
     }

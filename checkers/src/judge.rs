@@ -10,10 +10,10 @@ use crate::{
     checks::{self, Targets, Times},
     reconcile::{
         classify::{Case, classify},
-        evidence::{Counts, Finding},
+        evidence::{Counts, Evidence, Finding},
         sent::{EventOutcome, Sent},
     },
-    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA},
+    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts},
     verdict::{Obstacle, Verdict, merge},
 };
 
@@ -41,11 +41,23 @@ pub fn judge(
     case: &Case<'_>,
     targets: &Targets,
     allowances: &Allowances,
-    mut obstacles: Vec<Obstacle>,
+    obstacles: Vec<Obstacle>,
     run: RunFacts,
 ) -> RunRecord {
     let evidence = classify(case);
     let generator = honesty(case.sent, &evidence.counts, allowances);
+    conclude(evidence, generator, targets, allowances, obstacles, run)
+}
+
+/// What `evidence` comes to, wherever it is from.
+pub fn conclude(
+    evidence: Evidence,
+    generator: GeneratorFacts,
+    targets: &Targets,
+    allowances: &Allowances,
+    mut obstacles: Vec<Obstacle>,
+    run: RunFacts,
+) -> RunRecord {
     obstacles.extend(shortfalls(&evidence.counts, &generator, allowances, evidence.reads));
     let checks = checks::all(&evidence, targets);
     let verdict = merge(checks.iter().map(|check| check.verdict), &obstacles);
@@ -71,7 +83,7 @@ pub fn judge(
         generator,
         counts: evidence.counts,
         checks,
-        time_to_visible: Times::of(&evidence.times, targets.confidence),
+        time_to_visible: Times::of(&evidence, targets),
         differing_columns: evidence.columns,
         findings,
     }
@@ -93,10 +105,12 @@ fn honesty(sent: &Sent, counts: &Counts, allowances: &Allowances) -> GeneratorFa
         planned: counts.planned,
         sent: counts.planned - counts.unsent,
         requests: requests as u64,
-        on_schedule_share: if requests == 0 { 0.0 } else { on_schedule as f64 / requests as f64 },
-        tolerance: allowances.tolerance.as_secs_f64(),
-        lateness_p99: at((requests * 99).div_ceil(100).checked_sub(1)),
-        lateness_max: at(requests.checked_sub(1)),
+        schedule: Some(ScheduleFacts {
+            on_schedule_share: if requests == 0 { 0.0 } else { on_schedule as f64 / requests as f64 },
+            tolerance: allowances.tolerance.as_secs_f64(),
+            lateness_p99: at((requests * 99).div_ceil(100).checked_sub(1)),
+            lateness_max: at(requests.checked_sub(1)),
+        }),
     }
 }
 
@@ -113,12 +127,15 @@ fn shortfalls(counts: &Counts, generator: &GeneratorFacts, allowances: &Allowanc
     if reads == 0 {
         what.push("no read of the store completed".to_owned());
     }
-    if generator.requests > 0 && generator.on_schedule_share < 1.0 - allowances.late {
+    if let Some(schedule) = &generator.schedule
+        && generator.requests > 0
+        && schedule.on_schedule_share < 1.0 - allowances.late
+    {
         what.push(format!(
             "the generator missed its schedule: {} of the requests left more than {} ms late, {} are allowed; \
              lower the rate or give the machine more room",
-            percent(1.0 - generator.on_schedule_share),
-            generator.tolerance * 1e3,
+            percent(1.0 - schedule.on_schedule_share),
+            schedule.tolerance * 1e3,
             percent(allowances.late),
         ));
     }
@@ -126,6 +143,7 @@ fn shortfalls(counts: &Counts, generator: &GeneratorFacts, allowances: &Allowanc
         (counts.indeterminate, allowances.indeterminate, "indeterminate"),
         (counts.rejected, allowances.rejected, "rejected"),
         (counts.unsent, 0.01, "unsent"),
+        (counts.either, allowances.indeterminate, "free to be stored or not"),
     ] {
         if generator.sent > 0 && share(part) > allowed {
             let (share, allowed) = (percent(share(part)), percent(allowed));
@@ -151,10 +169,7 @@ mod tests {
             planned: counts.planned,
             sent: counts.planned - counts.unsent,
             requests: 10,
-            on_schedule_share,
-            tolerance: 0.1,
-            lateness_p99: 0.0,
-            lateness_max: 0.0,
+            schedule: Some(ScheduleFacts { on_schedule_share, tolerance: 0.1, lateness_p99: 0.0, lateness_max: 0.0 }),
         }
     }
 

@@ -75,6 +75,14 @@ pub struct GeneratorFacts {
     pub sent: u64,
     /// Requests that were handed to a connection.
     pub requests: u64,
+    /// How punctual they were, where Assay itself has sent them.
+    #[serde(flatten, default)]
+    pub schedule: Option<ScheduleFacts>,
+}
+
+/// How punctual a generator was. Seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleFacts {
     /// The share of requests that left within the tolerance of their intended moment.
     pub on_schedule_share: f64,
     /// What counts as on schedule.

@@ -33,14 +33,17 @@ fn headline(record: &RunRecord, color: bool) -> String {
         (true, _) => format!("\x1b[1;33m{word}\x1b[0m"),
     };
     let counts = &record.counts;
+    let late = record.generator.schedule.map(|schedule| {
+        let share = percent(1.0 - schedule.on_schedule_share);
+        format!(" · {share} late sends of {} requests", count(record.generator.requests))
+    });
     format!(
-        "{word}  {} · {} events planned, {} acked, {} visible · {} late sends of {} requests",
+        "{word}  {} · {} events planned, {} acked, {} visible{}",
         record.run.scenario,
         count(counts.planned),
         count(counts.acked),
         count(counts.visible),
-        percent(1.0 - record.generator.on_schedule_share),
-        count(record.generator.requests),
+        late.unwrap_or_default(),
     )
 }
 
@@ -95,14 +98,19 @@ fn proves(record: &RunRecord) -> String {
         count(record.generator.sent),
         seconds(record.run.duration)
     );
+    let by_request = |name: &str| {
+        let check = record.checks.iter().find(|check| check.name == name && check.n > 0)?;
+        check.upper_by_request.map(percent)
+    };
     match (record.verdict, bound("loss"), bound("correctness")) {
         (Verdict::Pass, Some(loss), Some(correctness)) => format!(
             "This run proves, at {} confidence each, if defects come independently: under this load at most {loss} of \
              events are lost and at most {correctness} of the visible ones are wrong; half of them were visible within \
-             {}, 99 % within {} {conditions}.",
+             {}, 99 % within {} {conditions}. If events are lost by the whole request, it proves at most {}.",
             percent(record.run.confidence),
             quantile(record.time_to_visible.p50),
             quantile(record.time_to_visible.p99),
+            by_request("loss").unwrap_or_default(),
         ),
         (Verdict::Fail, ..) => {
             format!("This run proves that the pipeline broke a promise under this load {conditions}.")

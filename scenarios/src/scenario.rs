@@ -10,7 +10,11 @@ pub mod reader;
 
 use std::time::Duration;
 
-use checkers::{checks::Targets, judge::Allowances, oracle::dialect::Dialect};
+use checkers::{
+    checks::{Independence, Targets},
+    judge::Allowances,
+    oracle::dialect::Dialect,
+};
 use generators::{
     random::{Distribution, Share},
     schedule::{Arrival, Rate},
@@ -273,6 +277,7 @@ fn expect(mut section: Section<'_>, flush_interval: Duration) -> Expect {
         loss: section.optional("complete", promise).unwrap_or(1e-4),
         correctness: section.optional("correct", promise).unwrap_or(1e-4),
         confidence: section.optional("confidence", parse_share).unwrap_or(0.95),
+        independence: section.optional("independence", Independence::parse).unwrap_or_default(),
         p99_time_to_visible: {
             let mut times = section.section("time_to_visible");
             let p99 = times.optional("p99", Duration::parse);

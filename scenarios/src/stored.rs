@@ -66,6 +66,7 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
         reads: &reads,
         final_reads: &final_reads,
         loss_after: manifest.loss_after,
+        visible_within: manifest.targets.p99_time_to_visible,
         clock_tolerance_micros: clock_tolerance_micros(drift),
     };
     let facts = facts(&manifest, last.unwrap_or_default());

@@ -4,9 +4,9 @@ use super::{CheckResult, Targets, rate};
 use crate::{reconcile::evidence::Evidence, verdict::Verdict};
 
 pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
-    let counted = rate::Counted { worst: evidence.incorrect, best: evidence.incorrect, n: evidence.judged };
     let told = ("are not stored as expected", "visible events");
-    let mut result = rate::judge("correctness", &counted, targets.correctness, targets.confidence, told);
+    let counted = rate::Counted::of(&evidence.correctness);
+    let mut result = rate::judge("correctness", &counted, targets.correctness, targets, told);
     if evidence.final_reads == 0 {
         result.verdict = Verdict::Inconclusive;
         result.reason = "there was no final read: reads that carry ids only say nothing about columns".into();
@@ -22,18 +22,18 @@ pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks::tests::{TARGETS, population};
 
     #[test]
     fn the_columns_are_named_and_without_a_final_read_nothing_is_said() {
-        let targets = Targets { loss: 1e-4, correctness: 1e-4, confidence: 0.95, p99_time_to_visible: None };
-        let mut evidence = Evidence { judged: 60_000, final_reads: 1, ..Evidence::default() };
-        assert_eq!(check(&evidence, &targets).verdict, Verdict::Pass);
-        evidence.incorrect = 60;
+        let clean = Evidence { correctness: population(0, 60_000), final_reads: 1, ..Evidence::default() };
+        assert_eq!(check(&clean, &TARGETS).verdict, Verdict::Pass);
+        let mut evidence = Evidence { correctness: population(60, 60_000), ..clean };
         evidence.columns.insert("properties.price".into(), 60);
-        let result = check(&evidence, &targets);
+        let result = check(&evidence, &TARGETS);
         assert_eq!(result.verdict, Verdict::Fail);
         assert!(result.reason.contains("properties.price in 60"), "{}", result.reason);
         evidence.final_reads = 0;
-        assert_eq!(check(&evidence, &targets).verdict, Verdict::Inconclusive);
+        assert_eq!(check(&evidence, &TARGETS).verdict, Verdict::Inconclusive);
     }
 }

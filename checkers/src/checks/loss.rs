@@ -2,27 +2,19 @@
 
 use super::{CheckResult, Targets, rate};
 use crate::{
-    reconcile::evidence::{Class, Evidence},
+    reconcile::{evidence::Evidence, population::Population},
     verdict::Verdict,
 };
 
 pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
-    // An event is lost or vanished, never both; a vanished one that was only indeterminate does not count here, but it
-    // is at most one that counts against the subject.
-    let k = (evidence.found(Class::Lost) + evidence.found(Class::Vanished)).min(evidence.must_be_visible);
+    let told = ("are lost", "events that must be visible");
+    let judged =
+        |population: &Population| rate::judge("loss", &rate::Counted::of(population), targets.loss, targets, told);
+    let mut result = judged(&evidence.loss);
     let pending = evidence.counts.pending;
-    // Pending events count as neither; a fail must stand if they all became visible.
-    let with_pending = rate::Counted { worst: k, best: k, n: evidence.must_be_visible };
-    let mut result = rate::judge(
-        "loss",
-        &with_pending,
-        targets.loss,
-        targets.confidence,
-        ("are lost", "events that must be visible"),
-    );
     if pending > 0 {
-        let all = rate::Counted { worst: k, best: k, n: evidence.must_be_visible + pending };
-        let stands = rate::judge("loss", &all, targets.loss, targets.confidence, ("", "")).verdict == Verdict::Fail;
+        // A fail must stand if all of them became visible.
+        let stands = judged(&with_visible(evidence.loss, pending)).verdict == Verdict::Fail;
         if !stands {
             result.verdict = Verdict::Inconclusive;
             result.reason = format!("{pending} events are pending: missing, but too young to be called lost");
@@ -32,19 +24,31 @@ pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
         result.verdict = Verdict::Inconclusive;
         result.reason = "the store was never read".into();
     }
+    if evidence.read_nothing && evidence.loss.k > 0 {
+        result.reason.push_str("; the final read was empty: does it look at the right table?");
+    }
     result
+}
+
+/// The population with `more` events that became visible, each in a request of its own.
+fn with_visible(mut population: Population, more: u64) -> Population {
+    population.n += more;
+    for clusters in [Some(&mut population.by_request), population.by_lane.as_mut()].into_iter().flatten() {
+        clusters.add_singles(more);
+    }
+    population
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::Verdict::{Fail, Inconclusive, Pass};
-
-    const TARGETS: Targets = Targets { loss: 1e-4, correctness: 1e-4, confidence: 0.95, p99_time_to_visible: None };
+    use crate::{
+        checks::tests::{TARGETS, population},
+        verdict::Verdict::{Fail, Inconclusive, Pass},
+    };
 
     fn evidence(lost: u64, must_be_visible: u64, pending: u64) -> Evidence {
-        let mut evidence = Evidence { must_be_visible, reads: 1, ..Evidence::default() };
-        evidence.findings.insert(Class::Lost, lost);
+        let mut evidence = Evidence { loss: population(lost, must_be_visible), reads: 1, ..Evidence::default() };
         evidence.counts.pending = pending;
         evidence
     }
@@ -60,7 +64,15 @@ mod tests {
             (evidence(0, 0, 0), Inconclusive),
             (Evidence { reads: 0, ..evidence(0, 60_000, 0) }, Inconclusive),
         ] {
-            assert_eq!(check(&evidence, &TARGETS).verdict, expected, "{evidence:?}");
+            assert_eq!(check(&evidence, &TARGETS).verdict, expected, "{:?}", evidence.counts);
         }
+    }
+
+    #[test]
+    fn an_empty_read_is_a_loss_with_a_hint() {
+        let result = check(&Evidence { read_nothing: true, ..evidence(60_000, 60_000, 0) }, &TARGETS);
+        assert_eq!(result.verdict, Fail);
+        assert!(result.reason.contains("right table"), "{}", result.reason);
+        assert!(!check(&evidence(60_000, 60_000, 0), &TARGETS).reason.contains("right table"));
     }
 }

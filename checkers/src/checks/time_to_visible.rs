@@ -4,14 +4,12 @@
 //! known to lie in a span counts by its right end for a pass and by its left end for a fail. An unseen event is later than
 //! everything for a pass, so losing the slowest never improves p99.
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::{CheckResult, Targets, rate};
+use super::{CheckResult, Independence, Targets, rate};
 use crate::{
-    reconcile::evidence::{Evidence, TimeToVisible},
-    statistics::binomial,
-    verdict::Verdict,
+    reconcile::{evidence::Evidence, spans::Spans},
+    statistics::quantiles,
 };
 
 const NAME: &str = "time_to_visible";
@@ -20,28 +18,12 @@ const TAIL: f64 = 0.01;
 
 pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
     let Some(limit) = targets.p99_time_to_visible else {
-        return CheckResult {
-            name: NAME.into(),
-            verdict: Verdict::NotApplicable,
-            measured: None,
-            lower: None,
-            upper: None,
-            target: None,
-            k: 0,
-            n: evidence.times.len() as u64,
-            n_effective: None,
-            deff: None,
-            reason: "the scenario sets no limit".into(),
-        };
+        let reason = "the scenario sets no limit".into();
+        return CheckResult { n: evidence.spans.n(), reason, ..CheckResult::without_rate(NAME) };
     };
-    let limit = limit.as_secs_f64();
-    let counted = rate::Counted {
-        worst: evidence.times.iter().filter(|time| time.by.is_none_or(|by| by > limit)).count() as u64,
-        best: evidence.times.iter().filter(|time| time.after > limit).count() as u64,
-        n: evidence.times.len() as u64,
-    };
-    let what = format!("were not visible within {limit} s");
-    rate::judge(NAME, &counted, TAIL, targets.confidence, (&what, "acked events"))
+    let counted = rate::Counted { worst: &evidence.late.worst, best: &evidence.late.best };
+    let what = format!("were not visible within {} s", limit.as_secs_f64());
+    rate::judge(NAME, &counted, TAIL, targets, (&what, "acked events"))
 }
 
 /// A quantile: seconds, or not reached because more events than that were never seen.
@@ -62,8 +44,10 @@ pub enum NotReached {
     NotReached,
 }
 
-/// The distribution of time-to-visible, in seconds from the intended send, by the right end of each span.
+/// The distribution of time-to-visible, in seconds from the intended send. Quantiles are by the right end of each span;
+/// their upper bounds too, their lower bounds by the left end, all one-sided at the run's confidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "quantiles and their bounds: the names say it")]
 pub struct Times {
     /// Where it counts from.
     pub from: String,
@@ -71,113 +55,80 @@ pub struct Times {
     pub n: u64,
     /// How many of them were never seen.
     pub unseen: u64,
-    /// The median.
     pub p50: Option<Quantile>,
-    /// The 90th percentile.
+    pub p50_lower: Option<Quantile>,
+    pub p50_upper: Option<Quantile>,
     pub p90: Option<Quantile>,
-    /// The 99th percentile.
+    pub p90_lower: Option<Quantile>,
+    pub p90_upper: Option<Quantile>,
     pub p99: Option<Quantile>,
-    /// The least p99 that the run does not exclude.
     pub p99_lower: Option<Quantile>,
-    /// The greatest.
     pub p99_upper: Option<Quantile>,
-    /// The 99.9th percentile.
     pub p999: Option<Quantile>,
+    pub p999_lower: Option<Quantile>,
+    pub p999_upper: Option<Quantile>,
     /// The slowest.
     pub max: Option<Quantile>,
 }
 
+/// A quantile between its bounds.
+struct Bounded {
+    lower: Option<Quantile>,
+    value: Option<Quantile>,
+    upper: Option<Quantile>,
+}
+
 impl Times {
-    /// The distribution of `times`, with distribution-free bounds for p99: order statistics, by the binomial bounds for
-    /// the number of events beyond them (David and Nagaraja, Order Statistics, 3rd edition, section 7.1).
-    pub fn of(times: &[TimeToVisible], confidence: f64) -> Self {
-        let n = times.len() as u64;
-        let ordered = Ordered::new(times);
-        // The bounds leave `beyond` events above them; the greatest and the least number that the tail still allows.
-        let beyond_upper = largest(n, |beyond| binomial::upper(beyond as f64, n as f64, confidence) <= TAIL);
-        let beyond_lower =
-            largest(n, |beyond| binomial::lower(beyond as f64, n as f64, confidence) <= TAIL).map(|beyond| beyond + 1);
+    /// The distribution of the times in `evidence`, with distribution-free bounds.
+    pub fn of(evidence: &Evidence, targets: &Targets) -> Self {
+        let spans = &evidence.spans;
+        let n = spans.n();
+        let together = match targets.independence {
+            Independence::Event => 1.0,
+            Independence::Request => {
+                // The population of the loss check is that of the times, but for events without a time of sending.
+                let requests = evidence.loss.by_request.clusters;
+                if requests == 0 { 1.0 } else { (n as f64 / requests as f64).max(1.0) }
+            }
+            Independence::Events(events) => events.max(1.0),
+        };
+        let of = |quantile| bounded(spans, quantile, together, targets.confidence);
+        let (p50, p90, p99, p999) = (of(0.5), of(0.9), of(0.99), of(0.999));
         Self {
             from: "intended".into(),
             n,
-            unseen: ordered.unseen,
-            p50: ordered.quantile(0.5),
-            p90: ordered.quantile(0.9),
-            p99: ordered.quantile(0.99),
-            p99_lower: if n == 0 {
-                None
-            } else {
-                beyond_lower.map_or(Some(Quantile::Seconds(0.0)), |beyond| ordered.leaving(n, beyond))
-            },
-            p99_upper: if n == 0 {
-                None
-            } else {
-                beyond_upper.map_or(NOT_REACHED, |beyond| ordered.leaving(n, beyond))
-            },
-            p999: ordered.quantile(0.999),
-            max: if n == 0 { None } else { ordered.at_rank(n) },
+            unseen: spans.unseen(),
+            p50: p50.value,
+            p50_lower: p50.lower,
+            p50_upper: p50.upper,
+            p90: p90.value,
+            p90_lower: p90.lower,
+            p90_upper: p90.upper,
+            p99: p99.value,
+            p99_lower: p99.lower,
+            p99_upper: p99.upper,
+            p999: p999.value,
+            p999_lower: p999.lower,
+            p999_upper: p999.upper,
+            max: if n == 0 { None } else { Some(reached(spans.right_at(n))) },
         }
     }
 }
 
-const NOT_REACHED: Option<Quantile> = Some(Quantile::NotReached(NotReached::NotReached));
-
-/// The greatest number up to `n` for which `holds`, which is true up to somewhere and false from there on.
-fn largest(n: u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
-    if !holds(0) {
-        return None;
+fn bounded(spans: &Spans, quantile: f64, together: f64, confidence: f64) -> Bounded {
+    let n = spans.n();
+    let Some(rank) = quantiles::rank(n, quantile) else { return Bounded { lower: None, value: None, upper: None } };
+    let bounds = quantiles::bounds(n, quantile, together, confidence);
+    Bounded {
+        // Times are not negative, whatever was seen.
+        lower: Some(Quantile::Seconds(bounds.lower.and_then(|rank| spans.left_at(rank)).unwrap_or(0.0))),
+        value: Some(reached(spans.right_at(rank))),
+        upper: Some(reached(bounds.upper.and_then(|rank| spans.right_at(rank)))),
     }
-    let (mut good, mut bad) = (0, n + 1);
-    while bad - good > 1 {
-        let middle = good + (bad - good) / 2;
-        if holds(middle) {
-            good = middle;
-        } else {
-            bad = middle;
-        }
-    }
-    Some(good)
 }
 
-/// Times in their order, the unseen last, kept to a tenth of a percent.
-struct Ordered {
-    seen: Option<Histogram<u64>>,
-    unseen: u64,
-}
-
-impl Ordered {
-    fn new(times: &[TimeToVisible]) -> Self {
-        // In microseconds, up to 12 days; the bounds are constants that the constructor accepts.
-        let mut seen = Histogram::<u64>::new_with_bounds(1, 1 << 40, 3).ok();
-        let mut unseen = 0;
-        for time in times {
-            match (time.by, &mut seen) {
-                (Some(by), Some(seen)) => seen.saturating_record((by.max(0.0) * 1e6).round() as u64),
-                _ => unseen += 1,
-            }
-        }
-        Self { seen, unseen }
-    }
-
-    fn quantile(&self, quantile: f64) -> Option<Quantile> {
-        let n = self.seen.as_ref().map_or(0, Histogram::len) + self.unseen;
-        if n == 0 { None } else { self.at_rank(((quantile * n as f64).ceil() as u64).max(1)) }
-    }
-
-    /// The value that leaves `beyond` events above it.
-    fn leaving(&self, n: u64, beyond: u64) -> Option<Quantile> {
-        if beyond >= n { Some(Quantile::Seconds(0.0)) } else { self.at_rank(n - beyond) }
-    }
-
-    /// The value at `rank`, from 1.
-    fn at_rank(&self, rank: u64) -> Option<Quantile> {
-        let seen = self.seen.as_ref()?;
-        if rank > seen.len() {
-            return NOT_REACHED;
-        }
-        let value = seen.value_at_quantile(rank as f64 / seen.len() as f64);
-        Some(Quantile::Seconds(value.min(seen.max()) as f64 / 1e6))
-    }
+fn reached(seconds: Option<f64>) -> Quantile {
+    seconds.map_or(Quantile::NotReached(NotReached::NotReached), Quantile::Seconds)
 }
 
 #[cfg(test)]
@@ -185,67 +136,93 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::{
+        checks::tests::{TARGETS, population},
+        reconcile::{evidence::Late, spans::TimeToVisible},
+        verdict::Verdict,
+    };
 
-    fn targets(limit: u64) -> Targets {
-        Targets {
-            loss: 1e-4,
-            correctness: 1e-4,
-            confidence: 0.95,
-            p99_time_to_visible: Some(Duration::from_secs(limit)),
+    const LIMIT: Targets = Targets { p99_time_to_visible: Some(Duration::from_secs(5)), ..TARGETS };
+
+    /// The evidence of these times: what classification makes of them.
+    fn evidence(times: &[TimeToVisible]) -> Evidence {
+        let n = times.len() as u64;
+        let worst = times.iter().filter(|time| time.by.is_none_or(|by| by > 5.0)).count() as u64;
+        let best = times.iter().filter(|time| time.after > 5.0).count() as u64;
+        let late = Late { worst: population(worst, n), best: population(best, n) };
+        let mut evidence = Evidence { late, ..Evidence::default() };
+        for time in times {
+            evidence.spans.add(*time);
         }
+        evidence
     }
 
-    fn verdict(times: Vec<TimeToVisible>) -> Verdict {
-        check(&Evidence { times, ..Evidence::default() }, &targets(5)).verdict
+    fn verdict(times: &[TimeToVisible]) -> Verdict {
+        check(&evidence(times), &LIMIT).verdict
     }
 
     fn times(fast: usize, late: usize, unseen: usize) -> Vec<TimeToVisible> {
-        let time = |after, by| TimeToVisible { after, by };
+        let time = |after, by: Option<f64>| TimeToVisible { after, by, seen: by.is_some() };
         [vec![time(0.9, Some(1.0)); fast], vec![time(6.0, Some(7.0)); late], vec![time(9.0, None); unseen]].concat()
     }
 
     #[test]
     fn judged_as_the_rate_of_the_late() {
-        assert_eq!(verdict(times(1_000 - 4, 4, 0)), Verdict::Pass);
-        assert_eq!(verdict(times(1_000 - 5, 5, 0)), Verdict::Inconclusive);
-        assert_eq!(verdict(times(1_000 - 16, 16, 0)), Verdict::Fail);
-        assert_eq!(verdict(times(298, 0, 0)), Verdict::Inconclusive, "too few");
-        assert_eq!(verdict(times(0, 0, 0)), Verdict::Inconclusive);
+        assert_eq!(verdict(&times(1_000 - 4, 4, 0)), Verdict::Pass);
+        assert_eq!(verdict(&times(1_000 - 5, 5, 0)), Verdict::Inconclusive);
+        assert_eq!(verdict(&times(1_000 - 16, 16, 0)), Verdict::Fail);
+        assert_eq!(verdict(&times(298, 0, 0)), Verdict::Inconclusive, "too few");
+        assert_eq!(verdict(&times(0, 0, 0)), Verdict::Inconclusive);
+        assert_eq!(check(&evidence(&times(9, 0, 0)), &TARGETS).verdict, Verdict::NotApplicable);
     }
 
     #[test]
     fn losing_the_slowest_never_helps() {
-        assert_eq!(verdict(times(1_000 - 16, 0, 16)), Verdict::Fail);
-        let unseen_but_young = vec![TimeToVisible { after: 1.0, by: None }; 16];
+        assert_eq!(verdict(&times(1_000 - 16, 0, 16)), Verdict::Fail);
+        let unseen_but_young = vec![TimeToVisible { after: 1.0, by: None, seen: false }; 16];
         let all = [times(1_000 - 16, 0, 0), unseen_but_young].concat();
-        assert_eq!(verdict(all), Verdict::Inconclusive, "missing, but not yet for longer than the limit");
-        let spanning = vec![TimeToVisible { after: 4.0, by: Some(6.0) }; 16];
-        assert_eq!(verdict([times(1_000 - 16, 0, 0), spanning].concat()), Verdict::Inconclusive, "around the limit");
+        assert_eq!(verdict(&all), Verdict::Inconclusive, "missing, but not yet for longer than the limit");
+        let spanning = vec![TimeToVisible { after: 4.0, by: Some(6.0), seen: true }; 16];
+        let result = check(&evidence(&[times(1_000 - 16, 0, 0), spanning].concat()), &LIMIT);
+        assert_eq!(result.verdict, Verdict::Inconclusive, "around the limit");
+        assert!(result.reason.contains("0 for certain"), "{}", result.reason);
     }
 
     #[test]
     fn quantiles_have_bounds_and_the_unseen_are_beyond_all() {
-        let ramp: Vec<_> = (1..=1_000).map(|ms| TimeToVisible { after: 0.0, by: Some(f64::from(ms) / 1e3) }).collect();
-        let of = |times: &[TimeToVisible]| Times::of(times, 0.95);
-        let seconds = |quantile| match quantile {
-            Some(Quantile::Seconds(seconds)) => seconds,
-            other => panic!("{other:?}"),
+        let ramp: Vec<_> = (1..=1_000)
+            .map(|ms| TimeToVisible { after: f64::from(ms) / 1e3 - 0.0005, by: Some(f64::from(ms) / 1e3), seen: true })
+            .collect();
+        let of = |times: &[TimeToVisible]| Times::of(&evidence(times), &TARGETS);
+        let close = |quantile, expected: f64| match quantile {
+            Some(Quantile::Seconds(seconds)) => {
+                assert!((seconds - expected).abs() < 0.0015, "{seconds} is not {expected}");
+            }
+            other => panic!("{other:?} is not {expected}"),
         };
-        let close = |quantile, expected: f64| {
-            let seconds = seconds(quantile);
-            assert!((seconds - expected).abs() < 0.002, "{seconds} is not {expected}");
-        };
-        close(of(&ramp).p50, 0.5);
-        close(of(&ramp).p99, 0.99);
-        close(of(&ramp).max, 1.0);
-        // 4 late of 1 000 still pass, 16 fail: the bounds lie at the ranks that leave 4 and 16 above them.
-        close(of(&ramp).p99_upper, 0.996);
-        close(of(&ramp).p99_lower, 0.984);
-        let lossy = [ramp, times(0, 0, 20)].concat();
-        assert_eq!(of(&lossy).p99, NOT_REACHED);
-        close(of(&lossy).p50, 0.51);
-        assert_eq!((of(&lossy).unseen, of(&lossy).max), (20, NOT_REACHED));
-        assert_eq!(of(&[]).p99, None);
-        assert_eq!(of(&times(100, 0, 0)).p99_upper, NOT_REACHED, "100 events do not bound p99");
+        let ramped = of(&ramp);
+        close(ramped.p50, 0.5);
+        close(ramped.p99, 0.99);
+        close(ramped.max, 1.0);
+        // 4 late of 1 000 still pass, 16 fail: rank 996 leaves 4 above it, and below rank 985 there would be 16.
+        close(ramped.p99_upper, 0.996);
+        close(ramped.p99_lower, 0.9845);
+        let lossy = of(&[ramp, times(0, 0, 20)].concat());
+        assert_eq!(lossy.p99, Some(reached(None)));
+        close(lossy.p50, 0.51);
+        assert_eq!((lossy.unseen, lossy.max), (20, Some(reached(None))));
+        let none = of(&[]);
+        assert_eq!((none.p99, none.p99_upper, none.max), (None, None, None));
+        assert_eq!(of(&times(100, 0, 0)).p99_upper, Some(reached(None)), "100 events do not bound p99");
+        let unseen = of(&times(0, 0, 500));
+        assert_eq!((unseen.p50, unseen.p50_upper), (Some(reached(None)), Some(reached(None))));
+        assert!(matches!(unseen.p50_lower, Some(Quantile::Seconds(s)) if (s - 9.0).abs() < 0.01), "{unseen:?}");
+    }
+
+    #[test]
+    fn ties_are_no_trouble() {
+        let tied = Times::of(&evidence(&times(1_000, 0, 0)), &TARGETS);
+        let same = |quantile: Option<Quantile>, expected: f64| matches!(quantile, Some(Quantile::Seconds(s)) if (s / expected - 1.0).abs() < 1e-3);
+        assert!(same(tied.p50, 1.0) && same(tied.p99_upper, 1.0) && same(tied.p99_lower, 0.9), "{tied:?}");
     }
 }

@@ -9,17 +9,27 @@ use crate::{
 pub(super) fn checks(evidence: &Evidence) -> Vec<CheckResult> {
     let counts = &evidence.counts;
     let rejected = counts.rejected + counts.unsent;
-    let read_whole = evidence.final_reads > 0;
+    let read_whole = evidence.read_whole;
     [
-        (Class::Phantom, read_whole, "rows that nobody sent", "there was no final read"),
-        (Class::Misrouted, read_whole, "events under another tenant", "there was no final read"),
+        (Class::Phantom, read_whole, "rows that nobody sent", "no read has listed everything"),
+        (
+            Class::Misrouted,
+            read_whole && evidence.tenants,
+            "events under another tenant",
+            if read_whole { "no tenants are known" } else { "no read has listed everything" },
+        ),
         (
             Class::RejectedButVisible,
             rejected > 0 && evidence.reads > 0,
             "events visible though rejected or never sent",
             "nothing was rejected or left unsent",
         ),
-        (Class::ShouldBeAbsent, false, "events visible though they must be absent", "no event is expected absent"),
+        (
+            Class::ShouldBeAbsent,
+            evidence.expected_absent > 0 && evidence.reads > 0,
+            "events visible though they must be absent",
+            "no event is expected absent",
+        ),
         (Class::Flicker, evidence.reads > 1, "events seen, missing and seen again", "there was one read at most"),
     ]
     .into_iter()
@@ -31,17 +41,13 @@ pub(super) fn checks(evidence: &Evidence) -> Vec<CheckResult> {
             (true, _) => Verdict::Fail,
         };
         CheckResult {
-            name: class.name().to_owned(),
             verdict,
             measured: (verdict != Verdict::NotApplicable).then_some(found as f64),
-            lower: None,
-            upper: None,
             target: Some(0.0),
             k: found,
             n: counts.planned,
-            n_effective: None,
-            deff: None,
             reason: if verdict == Verdict::NotApplicable { why_not.to_owned() } else { format!("{found} {what}") },
+            ..CheckResult::without_rate(class.name())
         }
     })
     .collect()
@@ -58,9 +64,12 @@ mod tests {
         };
         let nothing = Evidence::default();
         assert!(verdicts(&nothing).iter().all(|(_, verdict)| *verdict == Verdict::NotApplicable));
-        let mut evidence = Evidence { final_reads: 2, reads: 2, ..Evidence::default() };
+        let mut evidence =
+            Evidence { read_whole: true, reads: 2, tenants: true, expected_absent: 1, ..Evidence::default() };
         evidence.counts.rejected = 1;
-        for class in [Class::Phantom, Class::Misrouted, Class::RejectedButVisible, Class::Flicker] {
+        for class in
+            [Class::Phantom, Class::Misrouted, Class::RejectedButVisible, Class::ShouldBeAbsent, Class::Flicker]
+        {
             let of = |evidence: &Evidence| {
                 verdicts(evidence).into_iter().find(|(name, _)| name == class.name()).map(|(_, verdict)| verdict)
             };

@@ -10,10 +10,13 @@ use generators::{
 };
 
 use super::{
-    evidence::{Class, Counts, Evidence, Finding, TimeToVisible},
+    evidence::{Class, Counts, Evidence, Finding, Late},
+    population::{Count, Lane},
     reads::Reads,
     rows::{FinalRead, FoundRow},
     sent::{EventOutcome, Sent, SentEvent},
+    spans::TimeToVisible,
+    story::{Look, Micros, Presence, RowFacts, Sight, Story},
 };
 use crate::oracle::{dialect::Dialect, row::expect};
 
@@ -34,34 +37,30 @@ pub struct Case<'a> {
     pub final_reads: &'a [FinalRead],
     /// How old an event must be to be lost rather than pending.
     pub loss_after: Duration,
+    /// The limit for time-to-visible, if there is one.
+    pub visible_within: Option<Duration>,
     /// How far the sender's clock and the servers' may be apart.
     pub clock_tolerance_micros: i64,
-}
-
-/// What the reads say about one event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sight {
-    /// Some read saw it.
-    ever: bool,
-    /// The last final read, or without one any read, saw it.
-    at_last: bool,
-    /// It was seen, then missing, then seen again.
-    flickered: bool,
 }
 
 /// Puts the case's evidence together.
 pub fn classify(case: &Case<'_>) -> Evidence {
     let mut evidence = Evidence {
         final_reads: case.final_reads.len(),
+        read_whole: !case.final_reads.is_empty(),
         reads: case.final_reads.len() + case.reads.len(),
+        tenants: true,
         ..Evidence::default()
     };
+    let mut totals = Totals::new(case.sent.exchanges().len());
     for stream in case.sent.streams() {
         for (seq, event) in case.sent.events(stream).iter().enumerate() {
-            case.classify_event(stream, seq as u64, event, &mut evidence);
+            case.classify_event(stream, seq as u64, event, &mut totals, &mut evidence);
         }
     }
+    totals.finish(&mut evidence);
     if let Some(last) = case.final_reads.last() {
+        evidence.read_nothing = last.raw_rows == 0;
         evidence.counts.raw_rows = last.raw_rows;
         evidence.counts.pending_merge_rows = last.pending_merge_rows;
         evidence.counts.phantom = last.unknown_rows;
@@ -77,90 +76,104 @@ pub fn classify(case: &Case<'_>) -> Evidence {
     evidence
 }
 
+/// The populations while they are counted, and a buffer for the looks at one event.
+struct Totals {
+    loss: Count,
+    correctness: Count,
+    late_worst: Count,
+    late_best: Count,
+    looks: Vec<Look>,
+}
+
+impl Totals {
+    fn new(requests: usize) -> Self {
+        let count = || Count::new(requests, false);
+        Self { loss: count(), correctness: count(), late_worst: count(), late_best: count(), looks: Vec::new() }
+    }
+
+    fn finish(&self, evidence: &mut Evidence) {
+        evidence.loss = self.loss.finish();
+        evidence.correctness = self.correctness.finish();
+        evidence.late = Late { worst: self.late_worst.finish(), best: self.late_best.finish() };
+    }
+}
+
+/// A moment of the run, as stories count them.
+fn micros(moment: Duration) -> Micros {
+    moment.as_micros() as Micros
+}
+
 impl Case<'_> {
-    fn classify_event(&self, stream: StreamId, seq: u64, event: &SentEvent, evidence: &mut Evidence) {
-        let sight = self.sight(stream, seq);
-        evidence.counts.planned += 1;
-        evidence.counts.visible += u64::from(sight.at_last);
-        *match event.outcome {
-            EventOutcome::Acked => &mut evidence.counts.acked,
-            EventOutcome::Indeterminate => &mut evidence.counts.indeterminate,
-            EventOutcome::Rejected => &mut evidence.counts.rejected,
-            EventOutcome::Unsent => &mut evidence.counts.unsent,
-        } += 1;
-
-        let mut classes = Vec::new();
-        if event.outcome <= EventOutcome::Rejected && sight.ever {
-            classes.push(Class::RejectedButVisible);
-        }
+    fn classify_event(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        event: &SentEvent,
+        totals: &mut Totals,
+        evidence: &mut Evidence,
+    ) {
+        let sight = self.sight(stream, seq, event.answered_at, &mut totals.looks);
         let rows = self.final_reads.last().map_or(&[][..], |read| read.odd_rows(stream, seq));
-        if rows.iter().any(|row| row.misrouted) {
-            classes.push(Class::Misrouted);
-        }
-        if sight.ever && !sight.at_last {
-            classes.push(Class::Vanished);
-        }
-        if event.outcome == EventOutcome::Acked {
-            evidence.counts.expected += 1;
-            let pending = !sight.ever && !self.below_watermark(event);
-            evidence.counts.pending += u64::from(pending);
-            evidence.must_be_visible += u64::from(!pending);
-            if !sight.ever && !pending {
-                classes.push(Class::Lost);
-            }
-            if let Some(time) = self.time_to_visible(stream, seq, event) {
-                evidence.times.push(time);
-            }
-            evidence.counts.late += u64::from(self.is_late(stream, seq, event));
-        }
-        evidence.counts.recovered += u64::from(event.outcome == EventOutcome::Indeterminate && sight.at_last);
-        if rows.len() > 1 && rows.len() > self.most_rows(stream, seq) {
-            classes.push(Class::Duplicated);
-        }
-        let differs = |person: bool| {
-            rows.iter()
-                .filter(|row| !row.misrouted)
-                .flat_map(|row| &row.differences)
-                .any(|difference| (difference.column == PERSON) == person)
+        let story = Story {
+            outcome: event.outcome,
+            // Only several rows make it worth asking how many may stay.
+            presence: Presence::Present { most_rows: if rows.len() > 1 { self.most_rows(stream, seq) } else { 1 } },
+            sight,
+            old_enough: self.is_old_enough(event),
+            rows: row_facts(rows),
         };
-        if differs(false) {
-            classes.push(Class::Corrupted);
-        }
-        if differs(true) {
-            classes.push(Class::WrongPerson);
-        }
-        if sight.flickered {
-            classes.push(Class::Flicker);
+        let judged = story.judge();
+        let counts = &mut evidence.counts;
+        counts.planned += 1;
+        counts.visible += u64::from(sight.at_last);
+        *match event.outcome {
+            EventOutcome::Acked => &mut counts.acked,
+            EventOutcome::Indeterminate => &mut counts.indeterminate,
+            EventOutcome::Rejected => &mut counts.rejected,
+            EventOutcome::Unsent => &mut counts.unsent,
+        } += 1;
+        counts.expected += u64::from(judged.expected);
+        counts.pending += u64::from(judged.pending);
+        counts.late += u64::from(judged.expected && self.is_late(stream, seq, event));
+        counts.recovered += u64::from(event.outcome == EventOutcome::Indeterminate && sight.at_last);
+        if let Some(primary) = judged.classes.primary() {
+            *count_of(counts, primary) += 1;
         }
 
-        if event.outcome >= EventOutcome::Indeterminate && sight.at_last && !self.final_reads.is_empty() {
-            evidence.judged += 1;
-            evidence.incorrect += u64::from(classes.iter().any(|class| {
-                matches!(class, Class::Misrouted | Class::Duplicated | Class::Corrupted | Class::WrongPerson)
-            }));
+        let request = (event.outcome == EventOutcome::Acked).then_some(event.exchange);
+        let lane = Lane { partition: -1, second: event.sent_at.map_or(0, |sent_at| sent_at.as_secs() as i64) };
+        if judged.must_be_visible() {
+            totals.loss.add(judged.missing(), request, lane);
         }
-        if let Some(primary) = classes.first() {
-            *count_of(&mut evidence.counts, *primary) += 1;
+        if judged.may_be_judged && !self.final_reads.is_empty() {
+            totals.correctness.add(judged.incorrect(), request, lane);
         }
-        for class in classes {
+        if judged.expected
+            && let Some(time) = self.time_to_visible(stream, seq, event)
+        {
+            if let Some(limit) = self.visible_within {
+                let limit = limit.as_secs_f64();
+                totals.late_worst.add(time.by.is_none_or(|by| by > limit), request, lane);
+                totals.late_best.add(time.after > limit, request, lane);
+            }
+            evidence.spans.add(time);
+        }
+        for class in judged.classes.iter() {
             self.report(class, stream, seq, event, rows, evidence);
         }
     }
 
-    /// What the reads say, final ones after the others.
-    fn sight(&self, stream: StreamId, seq: u64) -> Sight {
-        let watched = self.reads.has_seen(stream, seq);
-        if self.final_reads.is_empty() {
-            return Sight { ever: watched, at_last: watched, flickered: false };
+    /// What the reads say, final ones after the others. A read while the run went on tells what it saw first, and is a miss
+    /// of everything that none has seen up to then.
+    fn sight(&self, stream: StreamId, seq: u64, answered_at: Option<Duration>, looks: &mut Vec<Look>) -> Sight {
+        looks.clear();
+        let look = |(start, end): (Duration, Duration), seen| Look { start: micros(start), end: micros(end), seen };
+        match self.reads.first_read(stream, seq) {
+            Some(first) => looks.push(look(first, true)),
+            None => looks.extend(self.reads.last().map(|last| look(last, false))),
         }
-        let (mut ever, mut at_last, mut gone, mut flickered) = (watched, watched, false, false);
-        for read in self.final_reads {
-            at_last = read.is_visible(stream, seq);
-            flickered |= gone && at_last;
-            gone = ever && !at_last;
-            ever |= at_last;
-        }
-        Sight { ever, at_last, flickered }
+        looks.extend(self.final_reads.iter().map(|read| look((read.start, read.end), read.is_visible(stream, seq))));
+        Sight::of(looks, answered_at.map(micros))
     }
 
     /// When the read began that says what is missing.
@@ -168,8 +181,8 @@ impl Case<'_> {
         self.final_reads.last().map(|read| read.start).or_else(|| self.reads.last().map(|(start, _)| start))
     }
 
-    /// Old enough to be missed, and covered by a read that began after its answer.
-    fn below_watermark(&self, event: &SentEvent) -> bool {
+    /// Old enough to be missed.
+    fn is_old_enough(&self, event: &SentEvent) -> bool {
         let Some(read) = self.judged_at() else { return false };
         let Some(from) = event.answered_at.or(event.sent_at) else { return true };
         read.checked_sub(from).is_some_and(|age| age >= self.loss_after)
@@ -186,9 +199,11 @@ impl Case<'_> {
         let sent_at = event.sent_at?;
         let since = |moment: Duration| moment.as_secs_f64() - sent_at.as_secs_f64();
         Some(match self.reads.first_seen(stream, seq) {
-            Some(first) => {
-                TimeToVisible { after: first.missed.map_or(0.0, since).max(0.0), by: Some(since(first.seen)) }
-            }
+            Some(first) => TimeToVisible {
+                after: first.missed.map_or(0.0, since).max(0.0),
+                by: Some(since(first.seen)),
+                seen: true,
+            },
             // A final read may be the first to see it.
             None => {
                 let last_miss = self.reads.last().map(|(start, _)| start);
@@ -200,6 +215,7 @@ impl Case<'_> {
                 TimeToVisible {
                     after: missed.map_or(0.0, since).max(0.0),
                     by: seen.map(|place| since(self.final_reads[place].end)),
+                    seen: seen.is_some(),
                 }
             }
         })
@@ -214,12 +230,16 @@ impl Case<'_> {
         expect(self.dialect, &event, traffic.team, &times, self.clock_tolerance_micros).most_rows
     }
 
+    fn is_ever_seen(&self, stream: StreamId, seq: u64) -> bool {
+        self.reads.has_seen(stream, seq) || self.final_reads.iter().any(|read| read.is_visible(stream, seq))
+    }
+
     /// Requests of unknown outcome of which a part, and only a part, is visible.
     fn torn_requests(&self) -> u64 {
         let torn = |exchange: &&super::sent::Exchange| {
             let stream = exchange.request.stream;
             let visible: Vec<bool> =
-                exchange.request.seqs(self.workload).map(|(seq, _)| self.sight(stream, seq).ever).collect();
+                exchange.request.seqs(self.workload).map(|(seq, _)| self.is_ever_seen(stream, seq)).collect();
             visible.contains(&true) && visible.contains(&false)
         };
         let exchanges = self.sent.exchanges().iter();
@@ -279,6 +299,23 @@ impl Case<'_> {
             },
             class,
         );
+    }
+}
+
+/// What the rows of an event that is not simply as expected say.
+fn row_facts(rows: &[FoundRow]) -> RowFacts {
+    let differs = |person: bool| {
+        rows.iter()
+            .filter(|row| !row.misrouted)
+            .flat_map(|row| &row.differences)
+            .any(|difference| (difference.column == PERSON) == person)
+    };
+    RowFacts {
+        left: rows.len(),
+        misrouted: rows.iter().any(|row| row.misrouted),
+        corrupted: differs(false),
+        wrong_person: differs(true),
+        wrong_group: false,
     }
 }
 

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{population::Population, spans::Spans};
+
 /// The classes of defects, in the order in which the first that fits becomes an event's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -141,29 +143,37 @@ pub struct Evidence {
     pub findings: BTreeMap<Class, u64>,
     /// The first few of each class.
     pub examples: BTreeMap<Class, Vec<Finding>>,
-    /// Among how many events `loss` is counted: those that must be visible.
-    pub must_be_visible: u64,
-    /// Among how many events `correctness` is counted: those visible in the final read that may be there.
-    pub judged: u64,
-    /// Of those, how many have at least one finding that makes them incorrect.
-    pub incorrect: u64,
+    /// Events that must be visible; lost and vanished ones are the defects.
+    pub loss: Population,
+    /// Events visible in the final read that may be there; those with a finding that makes them incorrect are the defects.
+    pub correctness: Population,
+    /// Events with a time-to-visible; those later than the limit are the defects.
+    pub late: Late,
+    /// The times to visible.
+    pub spans: Spans,
     /// Which columns differed, and in how many events.
     pub columns: BTreeMap<String, u64>,
-    /// How many final reads there were.
+    /// How many final reads there were that hold rows, and not ids only.
     pub final_reads: usize,
+    /// Whether some read has listed everything there was, so that strangers are known.
+    pub read_whole: bool,
     /// How many reads of any kind there were.
     pub reads: usize,
-    /// The spans of time-to-visible.
-    pub times: Vec<TimeToVisible>,
+    /// How many events are expected absent.
+    pub expected_absent: u64,
+    /// Whether any event has a tenant of its own, so that being misrouted can be told.
+    pub tenants: bool,
+    /// The final read was whole and empty although events were acked.
+    pub read_nothing: bool,
 }
 
-/// The span in which the time-to-visible of one event lies, from its intended sending.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TimeToVisible {
-    /// It was not visible so soon; in seconds.
-    pub after: f64,
-    /// It was visible by then; `None` if it was never seen.
-    pub by: Option<f64>,
+/// Events later than the limit. Where a time is only known to lie in a span, the two ends count differently.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Late {
+    /// By the right ends: every doubt counts against the subject.
+    pub worst: Population,
+    /// By the left ends: every doubt counts for the subject.
+    pub best: Population,
 }
 
 impl Evidence {

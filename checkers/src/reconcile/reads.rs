@@ -79,6 +79,11 @@ impl Reads {
         Some(FirstSeen { missed, seen: self.spans.get(number)?.1 })
     }
 
+    /// The read that first saw the event: its beginning and its end.
+    pub fn first_read(&self, stream: StreamId, seq: u64) -> Option<(Duration, Duration)> {
+        self.spans.get(self.number(stream, seq)?).copied()
+    }
+
     /// How many events were seen.
     pub const fn seen(&self) -> u64 {
         self.seen

@@ -44,6 +44,14 @@ impl Clusters {
         self.sum_nn += wide_n * wide_n;
     }
 
+    /// Adds so many clusters of one clean event each.
+    pub fn add_singles(&mut self, singles: u64) {
+        self.clusters += singles;
+        self.n += singles;
+        self.largest_n = self.largest_n.max(u64::from(singles > 0));
+        self.sum_nn += u128::from(singles);
+    }
+
     /// Whether the clustering says anything: two clusters at least, and two events in one of them.
     pub const fn tells(&self) -> bool {
         self.clusters >= 2 && self.largest_n >= 2
@@ -69,8 +77,14 @@ impl Clusters {
 }
 
 /// Events and defects of clusters that come in no order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Tally<K>(HashMap<K, (u32, u32)>);
+
+impl<K> Default for Tally<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
 
 impl<K: Hash + Eq> Tally<K> {
     /// Counts an event of the cluster `key`.
@@ -135,6 +149,9 @@ mod tests {
         assert!(!clusters(&[(3, 100)]).tells() && !clusters(&[(0, 1), (1, 1)]).tells());
         assert!(clusters(&[(0, 1), (1, 2)]).tells());
         assert_eq!(clusters(&[(0, 0), (1, 2)]).clusters, 1, "an empty cluster is none");
+        let mut singles = clusters(&[(1, 2)]);
+        singles.add_singles(3);
+        assert_eq!(singles, clusters(&[(1, 2), (0, 1), (0, 1), (0, 1)]));
     }
 
     #[test]

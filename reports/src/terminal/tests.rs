@@ -3,7 +3,7 @@
 use checkers::{
     checks::{Quantile, Times},
     reconcile::evidence::{Class, Counts, Finding},
-    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA},
+    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts},
 };
 
 use super::*;
@@ -16,11 +16,13 @@ fn check(name: &str, verdict: Verdict, k: u64, upper: f64, lower: f64, reason: &
         measured: Some(k as f64 / 60_000.0),
         lower: Some(lower),
         upper: Some(upper),
+        upper_by_request: Some(0.0025),
         target: Some(if name == "time_to_visible" { 0.01 } else { 1e-4 }),
         k,
         n: 60_000,
         n_effective: Some(60_000.0),
         deff: Some(1.0),
+        clusterings: vec![],
         reason: reason.into(),
     }
 }
@@ -29,6 +31,7 @@ fn zero(name: &str, verdict: Verdict, reason: &str) -> CheckResult {
     CheckResult {
         lower: None,
         upper: None,
+        upper_by_request: None,
         target: Some(0.0),
         n_effective: None,
         deff: None,
@@ -58,10 +61,12 @@ fn passed() -> RunRecord {
             planned: 60_000,
             sent: 60_000,
             requests: 1_200,
-            on_schedule_share: 1.0,
-            tolerance: 0.1,
-            lateness_p99: 0.003,
-            lateness_max: 0.011,
+            schedule: Some(ScheduleFacts {
+                on_schedule_share: 1.0,
+                tolerance: 0.1,
+                lateness_p99: 0.003,
+                lateness_max: 0.011,
+            }),
         },
         counts: Counts { planned: 60_000, acked: 60_000, visible: 60_000, ..Counts::default() },
         checks: vec![
@@ -90,11 +95,17 @@ fn passed() -> RunRecord {
             n: 60_000,
             unseen: 0,
             p50: seconds(0.51),
+            p50_lower: seconds(0.5),
+            p50_upper: seconds(0.52),
             p90: seconds(0.8),
+            p90_lower: seconds(0.79),
+            p90_upper: seconds(0.81),
             p99: seconds(1.02),
             p99_lower: seconds(1.0),
             p99_upper: seconds(1.05),
             p999: seconds(1.2),
+            p999_lower: seconds(1.1),
+            p999_upper: seconds(1.3),
             max: seconds(1.3),
         },
         differing_columns: [].into(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use checkers::checks::Independence;
 use generators::{
     random::{Distribution, Share},
     schedule::Rate,
@@ -45,6 +46,17 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
+}
+
+impl Expectable for Independence {
+    fn parse(value: &DeValue<'_>) -> Result<Self, String> {
+        let word = match value {
+            DeValue::Integer(number) => number.as_str().to_owned(),
+            DeValue::Float(number) => number.as_str().to_owned(),
+            other => text(other)?,
+        };
+        word.replace('_', "").parse()
+    }
 }
 
 impl Expectable for Rate {

@@ -74,6 +74,7 @@ fn evidence_of(answer: Option<Answer>, steps: &[Step]) -> Evidence {
         reads: &reads,
         final_reads: &final_reads,
         loss_after: LOSS_AFTER,
+        visible_within: Some(Duration::from_secs(5)),
         clock_tolerance_micros: 0,
     })
 }
@@ -144,7 +145,7 @@ fn populations_of_the_rates() {
     let whole = [Step::Final(20, vec![row(1)])];
     let of = |answer, steps: &[Step]| {
         let evidence = evidence_of(answer, steps);
-        (evidence.must_be_visible, evidence.judged, evidence.incorrect)
+        (evidence.loss.n, evidence.correctness.n, evidence.correctness.k)
     };
     assert_eq!(of(reply(200), &whole), (1, 1, 0));
     assert_eq!(of(reply(503), &whole), (0, 1, 0), "an indeterminate event that is there must be right");
@@ -156,12 +157,25 @@ fn populations_of_the_rates() {
 
 #[test]
 fn time_to_visible_lies_between_miss_and_sight() {
-    let time = |steps: &[Step]| evidence_of(reply(200), steps).times[0];
-    assert_eq!(time(&[Step::Missed(1), Step::Seen(2)]), TimeToVisible { after: 1.0, by: Some(2.05) });
-    assert_eq!(time(&[Step::Seen(2)]), TimeToVisible { after: 0.0, by: Some(2.05) });
-    assert_eq!(time(&[Step::Missed(1), Step::Final(20, vec![row(1)])]), TimeToVisible { after: 1.0, by: Some(20.05) });
-    assert_eq!(time(&[Step::Missed(1), Step::Final(20, vec![])]), TimeToVisible { after: 20.0, by: None });
-    assert!(evidence_of(reply(503), &[Step::Seen(1)]).times.is_empty(), "indeterminate events are not in it");
+    let is = |steps: &[Step], after: f64, by: Option<f64>, late: (u64, u64)| {
+        let evidence = evidence_of(reply(200), steps);
+        let close = |found: Option<f64>, expected: Option<f64>| match (found, expected) {
+            (Some(found), Some(expected)) => (found - expected).abs() <= expected / 1e3 + 2e-6,
+            (found, expected) => found == expected,
+        };
+        let ends = (evidence.spans.left_at(1), evidence.spans.right_at(1));
+        assert!(close(ends.0, Some(after)) && close(ends.1, by), "{steps:?}: {ends:?}");
+        assert_eq!((evidence.late.worst.k, evidence.late.best.k), late, "{steps:?}: later than 5 s");
+        assert_eq!((evidence.late.worst.n, evidence.spans.unseen()), (1, u64::from(by.is_none())));
+    };
+    is(&[Step::Missed(1), Step::Seen(2)], 1.0, Some(2.05), (0, 0));
+    is(&[Step::Missed(4), Step::Seen(6)], 4.0, Some(6.05), (1, 0));
+    is(&[Step::Missed(6), Step::Seen(7)], 6.0, Some(7.05), (1, 1));
+    is(&[Step::Seen(2)], 0.0, Some(2.05), (0, 0));
+    is(&[Step::Missed(1), Step::Final(20, vec![row(1)])], 1.0, Some(20.05), (1, 0));
+    is(&[Step::Missed(1), Step::Final(20, vec![])], 20.0, None, (1, 1));
+    let indeterminate = evidence_of(reply(503), &[Step::Seen(1)]);
+    assert_eq!((indeterminate.spans.n(), indeterminate.late.worst.n), (0, 0), "indeterminate events are not in it");
 }
 
 #[test]
@@ -178,6 +192,7 @@ fn torn_requests_are_counted() {
         reads: &Reads::default(),
         final_reads: &[final_read],
         loss_after: LOSS_AFTER,
+        visible_within: Some(Duration::from_secs(5)),
         clock_tolerance_micros: 0,
     });
     assert_eq!(evidence.counts.torn_requests, 1);

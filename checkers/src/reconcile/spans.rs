@@ -1,0 +1,117 @@
+//! Times to visible as spans, kept as two histograms: memory does not grow with the events.
+//!
+//! An event was first seen after the beginning of the last read that missed it and by the end of the first that saw it.
+//! The right ends bound quantiles from above, the left ends from below; an event that nobody saw has no right end.
+
+use hdrhistogram::Histogram;
+
+/// The span in which the time-to-visible of one event lies, from its intended sending, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimeToVisible {
+    /// It was not visible so soon.
+    pub after: f64,
+    /// It was visible by then; `None` if that is not known, as for an event that was never seen.
+    pub by: Option<f64>,
+    /// Whether it was seen at all.
+    pub seen: bool,
+}
+
+/// The spans of many events, kept to a tenth of a percent.
+#[derive(Debug, Clone, Default)]
+pub struct Spans {
+    left: Ends,
+    right: Ends,
+    unseen: u64,
+}
+
+impl Spans {
+    /// Adds an event's span.
+    pub fn add(&mut self, time: TimeToVisible) {
+        self.left.add(Some(time.after));
+        self.right.add(time.by);
+        self.unseen += u64::from(!time.seen);
+    }
+
+    /// How many events there are.
+    pub const fn n(&self) -> u64 {
+        self.left.n
+    }
+
+    /// How many of them were never seen.
+    pub const fn unseen(&self) -> u64 {
+        self.unseen
+    }
+
+    /// The left end at `rank`, from 1 in ascending order, in seconds.
+    pub fn left_at(&self, rank: u64) -> Option<f64> {
+        self.left.at(rank)
+    }
+
+    /// The right end at `rank`; `None` where it is not known.
+    pub fn right_at(&self, rank: u64) -> Option<f64> {
+        self.right.at(rank)
+    }
+}
+
+/// One end of many spans, in ascending order with the unknown last.
+#[derive(Debug, Clone, Default)]
+struct Ends {
+    known: Option<Histogram<u64>>,
+    n: u64,
+}
+
+impl Ends {
+    fn add(&mut self, seconds: Option<f64>) {
+        self.n += 1;
+        let Some(seconds) = seconds else { return };
+        if self.known.is_none() {
+            // In microseconds, up to 12 days; the bounds are constants that the constructor accepts.
+            self.known = Histogram::<u64>::new_with_bounds(1, 1 << 40, 3).ok();
+        }
+        if let Some(known) = &mut self.known {
+            known.saturating_record((seconds.max(0.0) * 1e6).round() as u64);
+        }
+    }
+
+    fn at(&self, rank: u64) -> Option<f64> {
+        let known = self.known.as_ref()?;
+        if rank == 0 || rank > known.len() {
+            return None;
+        }
+        // The histogram counts from the least; half a step back keeps rounding on the right side of the rank.
+        let value = known.value_at_quantile((rank as f64 - 0.5) / known.len() as f64);
+        Some(value.min(known.max()) as f64 / 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_ordered_and_the_unknown_are_beyond_all() {
+        let mut spans = Spans::default();
+        for (after, by, seen) in [(1.0, Some(2.0), true), (0.5, Some(1.0), true), (9.0, None, false), (0.0, None, true)]
+        {
+            spans.add(TimeToVisible { after, by, seen });
+        }
+        let close = |value: Option<f64>, expected: f64| (value.unwrap() / expected - 1.0).abs() < 1e-3;
+        assert_eq!((spans.n(), spans.unseen()), (4, 1));
+        assert!(close(spans.right_at(1), 1.0) && close(spans.right_at(2), 2.0));
+        assert_eq!((spans.right_at(3), spans.right_at(0), spans.right_at(5)), (None, None, None));
+        assert!(close(spans.left_at(2), 0.5) && close(spans.left_at(4), 9.0));
+        assert_eq!(Spans::default().right_at(1), None);
+    }
+
+    #[test]
+    fn every_rank_of_many_is_found() {
+        let mut spans = Spans::default();
+        for step in 1..=1_000 {
+            spans.add(TimeToVisible { after: 0.0, by: Some(f64::from(step) / 1e3), seen: true });
+        }
+        for rank in 1..=1_000 {
+            let value = spans.right_at(rank).unwrap();
+            assert!((value * 1e3 / rank as f64 - 1.0).abs() < 2e-3, "{rank}: {value}");
+        }
+    }
+}
