@@ -84,6 +84,7 @@ pub fn conclude(
         counts: evidence.counts,
         checks,
         time_to_visible: Times::of(&evidence, targets),
+        judged_columns: evidence.judged_columns,
         differing_columns: evidence.columns,
         findings,
     }

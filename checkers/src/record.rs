@@ -36,6 +36,8 @@ pub struct RunRecord {
     pub checks: Vec<CheckResult>,
     /// When events became visible.
     pub time_to_visible: Times,
+    /// Which columns were judged.
+    pub judged_columns: Vec<String>,
     /// In how many events each column differed.
     pub differing_columns: BTreeMap<String, u64>,
     /// The first few defects of each class.
@@ -45,20 +47,24 @@ pub struct RunRecord {
 /// Which run, of what, in what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunFacts {
-    /// The run's id.
-    pub id: String,
+    /// The run's id; none for files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// The scenario's name.
     pub scenario: String,
-    /// When sending started, RFC 3339.
-    pub started_at: String,
+    /// When sending started, RFC 3339; none for files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
     /// How long it took from the start of sending to the last final read, in seconds.
     pub duration: f64,
-    /// The seed of all random values.
-    pub seed: u64,
+    /// The seed of all random values; none for files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The kind of environment.
     pub environment: String,
-    /// The generation of the pipeline's rules.
-    pub dialect: String,
+    /// The generation of the pipeline's rules; none for files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
     /// The confidence of every bound.
     pub confidence: f64,
     /// Defects that were planted on purpose: name and number of events.

@@ -23,12 +23,14 @@ pub fn render(record: &RunRecord) -> Result<String, JunitError> {
     suite.set_time(Duration::try_from_secs_f64(record.run.duration).unwrap_or_default());
     for (name, value) in [
         ("run", record.run.id.clone()),
-        ("environment", record.run.environment.clone()),
+        ("environment", Some(record.run.environment.clone())),
         ("dialect", record.run.dialect.clone()),
-        ("seed", record.run.seed.to_string()),
-        ("started_at", started_at(record)),
+        ("seed", record.run.seed.map(|seed| seed.to_string())),
+        ("started_at", record.run.started_at.as_deref().map(started_at)),
     ] {
-        suite.add_property(Property::new(name, value));
+        if let Some(value) = value {
+            suite.add_property(Property::new(name, value));
+        }
     }
     suite.add_test_case(case("verdict", record, record.verdict, "the run as a whole", &record.reasons.join("\n")));
     for check in &record.checks {
@@ -39,8 +41,8 @@ pub fn render(record: &RunRecord) -> Result<String, JunitError> {
     Ok(report.to_string()?)
 }
 
-fn started_at(record: &RunRecord) -> String {
-    record.run.started_at.parse::<Timestamp>().map_or_else(|_| record.run.started_at.clone(), |at| at.to_string())
+fn started_at(text: &str) -> String {
+    text.parse::<Timestamp>().map_or_else(|_| text.to_owned(), |at| at.to_string())
 }
 
 fn case(name: &str, record: &RunRecord, verdict: Verdict, message: &str, description: &str) -> TestCase {

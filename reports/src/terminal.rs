@@ -94,7 +94,7 @@ fn proves(record: &RunRecord) -> String {
     let conditions = format!(
         "({} environment, dialect {}, {} events in {})",
         record.run.environment,
-        record.run.dialect,
+        record.run.dialect.as_deref().unwrap_or("unknown"),
         count(record.generator.sent),
         seconds(record.run.duration)
     );

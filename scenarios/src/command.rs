@@ -3,6 +3,7 @@
 mod check;
 mod env;
 mod list;
+mod reconcile;
 mod run;
 mod validate;
 
@@ -46,6 +47,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Judge two files, without any pipeline: what was sent, and what was found
+    Reconcile(reconcile::Arguments),
     /// The test environment by itself
     Env {
         #[command(subcommand)]
@@ -144,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::List => list::list(),
         Command::Validate { file } => validate::validate(&file),
         Command::Check { directory, json } => check::check(&directory, json),
+        Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
         Command::Env { command } => match command {
             EnvCommand::Prepare => env::prepare(),
             EnvCommand::Up { file, with_parent } => env::up(&file, with_parent),

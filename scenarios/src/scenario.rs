@@ -23,7 +23,7 @@ use generators::{
 use testenv::pipeline::defect::DefectName;
 
 use self::{
-    notation::{Expectable, parse_share},
+    notation::{Expectable, defect_rate, parse_share},
     problem::Problems,
     reader::{Section, choice, text, whole},
 };
@@ -271,7 +271,7 @@ fn planted_defect(mut section: Section<'_>, planned: u64) -> PlantedDefect {
 
 fn expect(mut section: Section<'_>, flush_interval: Duration) -> Expect {
     // People say what must hold; inside, rates are those of defects.
-    let promise = |value: &toml::de::DeValue<'_>| parse_share(value).map(|share| 1.0 - share);
+    let promise = |value: &toml::de::DeValue<'_>| parse_share(value).map(defect_rate);
     let allowed = Allowances::default();
     let targets = Targets {
         loss: section.optional("complete", promise).unwrap_or(1e-4),

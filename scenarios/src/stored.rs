@@ -102,15 +102,15 @@ fn damaged(error: ReadError) -> Failure {
 
 fn facts(manifest: &Manifest, duration: Duration) -> RunFacts {
     RunFacts {
-        id: manifest.plan.run.to_string(),
+        id: Some(manifest.plan.run.to_string()),
         scenario: manifest.scenario.clone(),
-        started_at: manifest.started_at.clone(),
+        started_at: Some(manifest.started_at.clone()),
         duration: duration.as_secs_f64(),
-        seed: manifest.plan.seed,
+        seed: Some(manifest.plan.seed),
         environment: manifest.environment.kind.clone(),
-        dialect: match manifest.environment.dialect {
+        dialect: Some(match manifest.environment.dialect {
             Dialect::V2026 => "2026".into(),
-        },
+        }),
         confidence: manifest.targets.confidence,
         planted_defects: manifest
             .planted_defects

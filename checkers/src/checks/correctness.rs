@@ -11,6 +11,9 @@ pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
         result.verdict = Verdict::Inconclusive;
         result.reason = "there was no final read: reads that carry ids only say nothing about columns".into();
     }
+    if evidence.final_reads > 0 && evidence.judged_columns.is_empty() {
+        result.reason.push_str("; no column was judged");
+    }
     if !evidence.columns.is_empty() {
         let named: Vec<String> =
             evidence.columns.iter().map(|(column, events)| format!("{column} in {events}")).collect();

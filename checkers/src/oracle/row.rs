@@ -146,6 +146,10 @@ pub fn expect(
     Expectation { columns, most_rows }
 }
 
+/// The columns that are judged in a live run: all that an [`Expectation`] names, every sent property among them.
+pub const JUDGED_COLUMNS: [&str; 7] =
+    ["uuid", "event", "distinct_id", "team_id", "person_id", "timestamp", "properties.*"];
+
 const PROPERTIES: &str = "properties.";
 
 /// The sorting key holds the UTC day, so attempts whose times may fall on different days may leave a row each.

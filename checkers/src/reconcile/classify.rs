@@ -10,7 +10,7 @@ use generators::{
 };
 
 use super::{
-    evidence::{Class, Counts, Evidence, Finding, Late},
+    evidence::{Class, Evidence, Finding, Late},
     population::{Count, Lane},
     reads::Reads,
     rows::{FinalRead, FoundRow},
@@ -18,7 +18,10 @@ use super::{
     spans::TimeToVisible,
     story::{Look, Micros, Presence, RowFacts, Sight, Story},
 };
-use crate::oracle::{dialect::Dialect, row::expect};
+use crate::oracle::{
+    dialect::Dialect,
+    row::{JUDGED_COLUMNS, expect},
+};
 
 /// Everything that is known about a run's events.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,11 @@ pub fn classify(case: &Case<'_>) -> Evidence {
         read_whole: !case.final_reads.is_empty(),
         reads: case.final_reads.len() + case.reads.len(),
         tenants: true,
+        judged_columns: if case.final_reads.is_empty() {
+            Vec::new()
+        } else {
+            JUDGED_COLUMNS.map(str::to_owned).to_vec()
+        },
         ..Evidence::default()
     };
     let mut totals = Totals::new(case.sent.exchanges().len());
@@ -65,7 +73,7 @@ pub fn classify(case: &Case<'_>) -> Evidence {
         evidence.counts.pending_merge_rows = last.pending_merge_rows;
         evidence.counts.phantom = last.unknown_rows;
         for what in &last.unknown {
-            evidence.find(|| bare(Class::Phantom, what.clone()), Class::Phantom);
+            evidence.find(|| Finding::bare(Class::Phantom, what.clone()), Class::Phantom);
         }
         // The read kept only the first of them.
         if last.unknown_rows > 0 {
@@ -137,7 +145,7 @@ impl Case<'_> {
         counts.late += u64::from(judged.expected && self.is_late(stream, seq, event));
         counts.recovered += u64::from(event.outcome == EventOutcome::Indeterminate && sight.at_last);
         if let Some(primary) = judged.classes.primary() {
-            *count_of(counts, primary) += 1;
+            *counts.of(primary) += 1;
         }
 
         let request = (event.outcome == EventOutcome::Acked).then_some(event.exchange);
@@ -261,7 +269,7 @@ impl Case<'_> {
             request: exchange.map(|exchange| format!("{}/{}", exchange.request.stream.0, exchange.request.index)),
             sent_at: event.sent_at.map(seconds),
             first_seen: self.reads.first_seen(stream, seq).map(|first| seconds(first.seen)),
-            ..bare(class, EventId { run: self.workload.plan().run, stream, seq }.to_string())
+            ..Finding::bare(class, EventId { run: self.workload.plan().run, stream, seq }.to_string())
         };
         let differing = |wanted: fn(&str) -> bool| {
             let mut columns: Vec<_> =
@@ -321,36 +329,6 @@ fn row_facts(rows: &[FoundRow]) -> RowFacts {
 
 const PERSON: &str = "person_id";
 const TEAM: &str = "team_id";
-
-fn bare(class: Class, event: String) -> Finding {
-    Finding {
-        class,
-        event,
-        column: None,
-        expected: None,
-        found: None,
-        stage: None,
-        request: None,
-        sent_at: None,
-        first_seen: None,
-    }
-}
-
-fn count_of(counts: &mut Counts, class: Class) -> &mut u64 {
-    match class {
-        Class::Phantom => &mut counts.phantom,
-        Class::RejectedButVisible => &mut counts.rejected_but_visible,
-        Class::ShouldBeAbsent => &mut counts.should_be_absent,
-        Class::Misrouted => &mut counts.misrouted,
-        Class::Vanished => &mut counts.vanished,
-        Class::Lost => &mut counts.lost,
-        Class::Duplicated => &mut counts.duplicated,
-        Class::Corrupted => &mut counts.corrupted,
-        Class::WrongPerson => &mut counts.wrong_person,
-        Class::WrongGroup => &mut counts.wrong_group,
-        Class::Flicker => &mut counts.flicker,
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -100,6 +100,23 @@ pub struct Finding {
     pub first_seen: Option<f64>,
 }
 
+impl Finding {
+    /// A finding of which nothing but the class and the event is known.
+    pub const fn bare(class: Class, event: String) -> Self {
+        Self {
+            class,
+            event,
+            column: None,
+            expected: None,
+            found: None,
+            stage: None,
+            request: None,
+            sent_at: None,
+            first_seen: None,
+        }
+    }
+}
+
 /// So many examples are kept for each class.
 pub const EXAMPLES: usize = 20;
 
@@ -134,6 +151,25 @@ pub struct Counts {
     pub torn_requests: u64,
 }
 
+impl Counts {
+    /// The count of events whose own class is `class`.
+    pub const fn of(&mut self, class: Class) -> &mut u64 {
+        match class {
+            Class::Phantom => &mut self.phantom,
+            Class::RejectedButVisible => &mut self.rejected_but_visible,
+            Class::ShouldBeAbsent => &mut self.should_be_absent,
+            Class::Misrouted => &mut self.misrouted,
+            Class::Vanished => &mut self.vanished,
+            Class::Lost => &mut self.lost,
+            Class::Duplicated => &mut self.duplicated,
+            Class::Corrupted => &mut self.corrupted,
+            Class::WrongPerson => &mut self.wrong_person,
+            Class::WrongGroup => &mut self.wrong_group,
+            Class::Flicker => &mut self.flicker,
+        }
+    }
+}
+
 /// What reconciliation hands to the checks.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
@@ -153,6 +189,8 @@ pub struct Evidence {
     pub spans: Spans,
     /// Which columns differed, and in how many events.
     pub columns: BTreeMap<String, u64>,
+    /// Which columns were judged.
+    pub judged_columns: Vec<String>,
     /// How many final reads there were that hold rows, and not ids only.
     pub final_reads: usize,
     /// Whether some read has listed everything there was, so that strangers are known.

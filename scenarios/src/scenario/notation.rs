@@ -31,7 +31,11 @@ fn no_duration(what: &str) -> String {
     format!("{what}: a duration is a number with its unit, such as \"500ms\", \"2s\", \"30m\", \"1h\" or \"1d\"")
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// Reads `500ms`, `2s`, `30m`, `1h` or `1d`.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || no_duration(&format!("`{text}` is no duration"));
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').ok_or_else(wrong)?;
     let (number, unit) = text.split_at(split);
@@ -82,11 +86,23 @@ impl Expectable for Rate {
 /// # Errors
 /// What is wrong, for people.
 pub fn parse_share(value: &DeValue<'_>) -> Result<f64, String> {
+    share(&text(value).unwrap_or_else(|_| "a number alone".into()))
+}
+
+/// The rate of defects that a promised share leaves: `99.99%` leaves 0.0001, without the dust of binary fractions.
+pub fn defect_rate(promised: f64) -> f64 {
+    ((1.0 - promised) * 1e15).round() / 1e15
+}
+
+/// Reads `20%` as 0.2.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn share(text: &str) -> Result<f64, String> {
     let wrong =
         |text: &str| format!("`{text}` is no share: a share is written in percent, such as \"0.5%\" or \"20%\"");
-    let text = text(value).map_err(|_| wrong("a number alone"))?;
-    let number = text.strip_suffix('%').ok_or_else(|| wrong(&text))?;
-    let percent: f64 = number.trim().parse().map_err(|_| wrong(&text))?;
+    let number = text.strip_suffix('%').ok_or_else(|| wrong(text))?;
+    let percent: f64 = number.trim().parse().map_err(|_| wrong(text))?;
     if !(0.0..=100.0).contains(&percent) {
         return Err(format!("`{text}` lies outside 0% to 100%"));
     }

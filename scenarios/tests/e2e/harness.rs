@@ -165,6 +165,15 @@ pub struct Finished {
     pub directory: Option<PathBuf>,
 }
 
+/// Every verdict.json that a test sees fits the schema in the repository.
+fn fits_the_schema(verdict: &Value) {
+    let schema = serde_json::from_str(include_str!("../../../reports/verdict.schema.json")).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let problems: Vec<String> =
+        validator.iter_errors(verdict).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
 impl Finished {
     pub fn new(output: Output, directory: Option<PathBuf>) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
@@ -173,7 +182,11 @@ impl Finished {
             code: output.status.code(),
             stdout: text(output.stdout),
             stderr: text(output.stderr),
-            verdict: verdict.map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON")),
+            verdict: verdict.map_or(Value::Null, |text| {
+                let verdict = serde_json::from_str(&text).expect("JSON");
+                fits_the_schema(&verdict);
+                verdict
+            }),
             directory,
         }
     }

@@ -123,7 +123,7 @@ fn histories_of_one_event() {
         assert_eq!(found, expected, "{name}");
         // The first that fits is the event's own; it alone is counted.
         for class in Class::ALL {
-            let counted = *count_of(&mut evidence.counts.clone(), class);
+            let counted = *evidence.counts.clone().of(class);
             assert_eq!(counted, u64::from(expected.first() == Some(&class)), "{name}: {}", class.name());
         }
     }
@@ -203,7 +203,7 @@ fn torn_requests_are_counted() {
 fn examples_are_bounded_and_counts_are_not() {
     let mut evidence = Evidence::default();
     for _ in 0..1_000 {
-        evidence.find(|| bare(Class::Lost, "x".into()), Class::Lost);
+        evidence.find(|| Finding::bare(Class::Lost, "x".into()), Class::Lost);
     }
     assert_eq!(evidence.found(Class::Lost), 1_000);
     assert_eq!(evidence.examples[&Class::Lost].len(), super::super::evidence::EXAMPLES);
