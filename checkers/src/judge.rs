@@ -14,6 +14,7 @@ use crate::{
         sent::{EventOutcome, Sent},
     },
     record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts},
+    tamper::{SelfTest, self_test},
     verdict::{Obstacle, Verdict, merge},
 };
 
@@ -41,12 +42,18 @@ pub fn judge(
     case: &Case<'_>,
     targets: &Targets,
     allowances: &Allowances,
-    obstacles: Vec<Obstacle>,
+    mut obstacles: Vec<Obstacle>,
     run: RunFacts,
 ) -> RunRecord {
     let evidence = classify(case);
     let generator = honesty(case.sent, &evidence.counts, allowances);
-    conclude(evidence, generator, targets, allowances, obstacles, run)
+    // A crash of the self-test is as bad as a failed one.
+    let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self_test(case)));
+    let self_test = tested.unwrap_or_else(|_| Some(SelfTest::crashed()));
+    if let Some(result) = self_test.as_ref().filter(|result| !result.passed()) {
+        obstacles.push(Obstacle::Invalid(result.told()));
+    }
+    RunRecord { self_test, ..conclude(evidence, generator, targets, allowances, obstacles, run) }
 }
 
 /// What `evidence` comes to, wherever it is from.
@@ -83,6 +90,7 @@ pub fn conclude(
         generator,
         counts: evidence.counts,
         checks,
+        self_test: None,
         time_to_visible: Times::of(&evidence, targets),
         judged_columns: evidence.judged_columns,
         differing_columns: evidence.columns,

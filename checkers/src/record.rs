@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     checks::{CheckResult, Times},
     reconcile::evidence::{Counts, Finding},
+    tamper::SelfTest,
     verdict::Verdict,
 };
 
@@ -32,6 +33,9 @@ pub struct RunRecord {
     pub generator: GeneratorFacts,
     /// What was counted.
     pub counts: Counts,
+    /// What became of the defects that were planted in a copy of the evidence; none where no event was clean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_test: Option<SelfTest>,
     /// The checks' answers.
     pub checks: Vec<CheckResult>,
     /// When events became visible.

@@ -19,6 +19,13 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = writeln!(text, "{}", table(record).trim_fmt());
     let _ = writeln!(text);
     let _ = writeln!(text, "{}", proves(record));
+    if let Some(test) = &record.self_test {
+        let (planted, found, alarms) = (count(test.planted), count(test.found), count(test.false_alarms));
+        let _ = writeln!(
+            text,
+            "Self-test in a copy of the evidence: planted {planted}, found {found}, false alarms {alarms}."
+        );
+    }
     let _ = write!(text, "{}", reasons(record));
     let _ = write!(text, "{}", findings(record));
     text

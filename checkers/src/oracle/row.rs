@@ -188,6 +188,40 @@ impl Expectation {
     }
 }
 
+impl Expectation {
+    /// A row that holds all that it must; `None` if the columns do not make one.
+    pub fn fulfilled(&self) -> Option<Row> {
+        let value = |wanted: &str| {
+            let column = self.columns.iter().find(|column| column.column == wanted)?;
+            Some(match &column.expected {
+                Expected::Exact(text) | Expected::Json(text) => text.clone(),
+                Expected::Number(number) => number.to_string(),
+                Expected::Within(spans) => spans.first()?.0.to_string(),
+                Expected::OneOf(all) => all.first()?.clone(),
+                Expected::NotJudged => "null".to_owned(),
+            })
+        };
+        let properties: Vec<String> = self
+            .columns
+            .iter()
+            .filter_map(|column| {
+                let key = column.column.strip_prefix(PROPERTIES)?;
+                Some(format!("{}:{}", serde_json::to_string(key).ok()?, value(&column.column)?))
+            })
+            .collect();
+        Some(Row {
+            uuid: value("uuid")?.parse().ok()?,
+            event: value("event")?,
+            distinct_id: value("distinct_id")?,
+            team_id: value("team_id")?.parse().ok()?,
+            timestamp_micros: value("timestamp")?.parse().ok()?,
+            person_id: value("person_id")?.parse().ok()?,
+            properties: format!("{{{}}}", properties.join(",")),
+            version: 1,
+        })
+    }
+}
+
 impl Row {
     fn column(&self, column: &str) -> Option<String> {
         match column {
@@ -302,6 +336,14 @@ mod tests {
         ];
         for (case, (change, expected)) in cases.into_iter().enumerate() {
             assert_eq!(columns(&["u1"], change), expected, "case {case}");
+        }
+    }
+
+    #[test]
+    fn a_row_made_from_the_expectation_fulfils_it() {
+        for ids in [&["u1"][..], &["a1", "u1"]] {
+            let expectation = expect(Dialect::V2026, &event(ids), 2, &[attempt(0)], 0);
+            assert_eq!(expectation.differences(&expectation.fulfilled().unwrap()), []);
         }
     }
 

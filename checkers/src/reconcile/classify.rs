@@ -84,6 +84,14 @@ pub fn classify(case: &Case<'_>) -> Evidence {
     evidence
 }
 
+/// The classes of one event, were it the only one; unknown rows of the last final read are among them.
+pub(crate) fn classify_one(case: &Case<'_>, stream: StreamId, seq: u64, event: &SentEvent) -> Vec<Class> {
+    let mut evidence = Evidence::default();
+    case.classify_event(stream, seq, event, &mut Totals::new(0), &mut evidence);
+    let strangers = case.final_reads.last().is_some_and(|read| read.unknown_rows > 0);
+    strangers.then_some(Class::Phantom).into_iter().chain(evidence.findings.into_keys()).collect()
+}
+
 /// The populations while they are counted, and a buffer for the looks at one event.
 struct Totals {
     loss: Count,

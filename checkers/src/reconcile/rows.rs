@@ -174,6 +174,12 @@ impl FinalRead {
         self.odd.get(&(stream.0, seq)).map_or(&[], Vec::as_slice)
     }
 
+    /// The one row of an event that is simply as expected.
+    pub fn plain_row(&self, stream: StreamId, seq: u64) -> Option<FoundRow> {
+        let (key, version) = *self.plain.get(usize::from(stream.0))?.get(seq as usize)?;
+        (key != 0).then_some(FoundRow { key, version, misrouted: false, differences: Vec::new() })
+    }
+
     /// How many events have a row.
     pub const fn visible(&self) -> u64 {
         self.visible

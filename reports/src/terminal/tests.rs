@@ -4,6 +4,7 @@ use checkers::{
     checks::{Quantile, Times},
     reconcile::evidence::{Class, Counts, Finding},
     record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts},
+    tamper::SelfTest,
 };
 
 use super::*;
@@ -69,6 +70,7 @@ fn passed() -> RunRecord {
             }),
         },
         counts: Counts { planned: 60_000, acked: 60_000, visible: 60_000, ..Counts::default() },
+        self_test: Some(SelfTest { planted: 54, found: 54, false_alarms: 0, missed: [].into() }),
         checks: vec![
             check("loss", Verdict::Pass, 0, 4.993e-5, 0.0, "0 of 60000 events that must be visible are lost"),
             check(

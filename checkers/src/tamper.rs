@@ -1,0 +1,271 @@
+//! The self-test of every run: planting defects in a small copy of its own evidence, which the judge must find.
+//!
+//! Clean events of the run are taken as victims and as controls. Each victim's copy is tampered with in one way: its rows
+//! are lost, doubled, changed, put under another tenant …; then the very code that judges the run judges the copies. A
+//! planted defect that is not found under its own name, or anything found in a control, means that the judge is blind or
+//! sees ghosts, and the run proves nothing.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use generators::{event::EventSource, identity::StreamId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    oracle::row::{Expected, Row, expect},
+    reconcile::{
+        classify::{Case, classify_one},
+        evidence::Class,
+        reads::{Read, Reads},
+        rows::{FinalRead, FoundRow, Identity, identify, judge_row},
+        sent::{EventOutcome, SentEvent},
+    },
+};
+
+/// So many victims each class gets, if the run has as many clean events.
+const VICTIMS: usize = 6;
+/// So many controls are judged untouched.
+const CONTROLS: usize = 60;
+
+/// The classes that are planted. What no live run can hold yet is not among them.
+const PLANTED: [Class; 9] = [
+    Class::Phantom,
+    Class::RejectedButVisible,
+    Class::Misrouted,
+    Class::Vanished,
+    Class::Lost,
+    Class::Duplicated,
+    Class::Corrupted,
+    Class::WrongPerson,
+    Class::Flicker,
+];
+
+/// What became of the planted defects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelfTest {
+    /// How many were planted.
+    pub planted: u64,
+    /// How many of them were found, each under its own name.
+    pub found: u64,
+    /// How many things were found that nobody had planted.
+    pub false_alarms: u64,
+    /// How many defects of each class were missed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missed: BTreeMap<Class, u64>,
+}
+
+impl SelfTest {
+    /// A self-test that did not come to its end.
+    pub const fn crashed() -> Self {
+        Self { planted: 0, found: 0, false_alarms: 0, missed: BTreeMap::new() }
+    }
+
+    /// What is wrong, for people.
+    pub fn told(&self) -> String {
+        if self.planted == 0 {
+            return "the self-test crashed, so nothing that was found can be believed; please report this".into();
+        }
+        let missed: Vec<String> =
+            self.missed.iter().map(|(class, count)| format!("{count} {}", class.name())).collect();
+        format!(
+            "the self-test planted {} defects in a copy of the evidence and found {} ({} missed), with {} false alarms: \
+             nothing that was found can be believed; please report this",
+            self.planted,
+            self.found,
+            if missed.is_empty() { "none".to_owned() } else { missed.join(", ") },
+            self.false_alarms
+        )
+    }
+
+    /// Whether the judge can be believed.
+    pub const fn passed(&self) -> bool {
+        self.planted > 0 && self.found == self.planted && self.false_alarms == 0
+    }
+}
+
+/// Tampers with copies of the case's clean events and judges them; `None` if it has none to spare for every class.
+pub fn self_test(case: &Case<'_>) -> Option<SelfTest> {
+    let last = case.final_reads.last()?;
+    let clean = clean_events(case, last, PLANTED.len() * VICTIMS + CONTROLS);
+    let each = (clean.len() / 2 / PLANTED.len()).min(VICTIMS);
+    if each == 0 {
+        return None;
+    }
+    let (victims, controls) = clean.split_at(each * PLANTED.len());
+    let mut result = SelfTest { planted: 0, found: 0, false_alarms: 0, missed: BTreeMap::new() };
+    for (number, victim) in victims.iter().enumerate() {
+        let (class, variant) = (PLANTED[number % PLANTED.len()], number / PLANTED.len());
+        let Some(found) = tampered(case, last, *victim, class, variant) else { continue };
+        result.planted += 1;
+        if found.contains(&class) {
+            result.found += 1;
+        } else {
+            *result.missed.entry(class).or_default() += 1;
+        }
+        result.false_alarms += found.iter().filter(|other| **other != class).count() as u64;
+    }
+    for control in controls {
+        let copy = Copy::of(case, last, *control);
+        result.false_alarms += copy.judge(case, *control).len() as u64;
+    }
+    Some(result)
+}
+
+type Place = (StreamId, u64);
+
+/// Up to `wanted` events that are as they should be, from all over the run.
+fn clean_events(case: &Case<'_>, last: &FinalRead, wanted: usize) -> Vec<Place> {
+    let total: usize = case.sent.streams().map(|stream| case.sent.events(stream).len()).sum();
+    let step = (total / wanted.max(1)).max(1);
+    let mut clean = Vec::new();
+    for stream in case.sent.streams() {
+        let events = case.sent.events(stream);
+        for first in (0..events.len()).step_by(step) {
+            // The first clean one of each stretch.
+            let stretch = first..(first + step).min(events.len());
+            let found = stretch.clone().find(|seq| {
+                let seq64 = *seq as u64;
+                events[*seq].outcome == EventOutcome::Acked
+                    && last.plain_row(stream, seq64).is_some()
+                    && case.reads.has_seen(stream, seq64)
+                    && case.final_reads.iter().all(|read| read.is_visible(stream, seq64))
+            });
+            clean.extend(found.map(|seq| (stream, seq as u64)));
+        }
+    }
+    clean.truncate(wanted);
+    clean
+}
+
+/// One event's evidence, to be tampered with: its first sight, and what three final reads found.
+struct Copy {
+    sent: SentEvent,
+    reads: Reads,
+    rows: [Vec<FoundRow>; 3],
+    unknown: Vec<String>,
+    times: [(Duration, Duration); 3],
+}
+
+impl Copy {
+    fn of(case: &Case<'_>, last: &FinalRead, (stream, seq): Place) -> Self {
+        let mut reads = Reads::default();
+        if let Some((start, end)) = case.reads.first_read(stream, seq) {
+            reads.add(&Read { start, end, new: vec![(stream, vec![seq])] });
+        }
+        let rows: Vec<FoundRow> = last.plain_row(stream, seq).into_iter().collect();
+        // The last copy is so late that no event is too young to be lost.
+        let later = |more| (last.end + more, last.end + more);
+        let (next, long_after) = (Duration::from_secs(1), Duration::from_secs(2) + case.loss_after);
+        Self {
+            sent: case.sent.events(stream).get(seq as usize).copied().unwrap_or_default(),
+            reads,
+            rows: [rows.clone(), rows.clone(), rows],
+            unknown: Vec::new(),
+            times: [(last.start, last.end), later(next), later(long_after)],
+        }
+    }
+
+    /// The classes that the copy comes to.
+    fn judge(&self, case: &Case<'_>, (stream, seq): Place) -> Vec<Class> {
+        let mut final_reads = Vec::new();
+        for (rows, (start, end)) in self.rows.iter().zip(self.times) {
+            let mut read = FinalRead::begin(start);
+            read.end = end;
+            for row in rows {
+                read.add(stream, seq, row.clone());
+            }
+            final_reads.push(read);
+        }
+        if let Some(last) = final_reads.last_mut() {
+            for what in &self.unknown {
+                last.add_unknown(what.clone());
+            }
+        }
+        let copy = Case { reads: &self.reads, final_reads: &final_reads, ..*case };
+        classify_one(&copy, stream, seq, &self.sent)
+    }
+}
+
+/// What is found in the copy of `place` after `class` was planted in it; `variant` varies the way.
+fn tampered(case: &Case<'_>, last: &FinalRead, place: Place, class: Class, variant: usize) -> Option<Vec<Class>> {
+    let (stream, seq) = place;
+    let mut copy = Copy::of(case, last, place);
+    match class {
+        Class::RejectedButVisible => {
+            copy.sent.outcome = if variant.is_multiple_of(2) { EventOutcome::Rejected } else { EventOutcome::Unsent };
+        }
+        Class::Vanished => {
+            copy.rows[1].clear();
+            copy.rows[2].clear();
+        }
+        Class::Lost => {
+            copy.reads = Reads::default();
+            copy.rows = [Vec::new(), Vec::new(), Vec::new()];
+        }
+        Class::Flicker => copy.rows[1].clear(),
+        Class::Duplicated => {
+            for rows in &mut copy.rows {
+                if let Some(row) = rows.first().cloned() {
+                    rows.push(FoundRow { key: row.key ^ 1 << (variant % 60), ..row });
+                }
+            }
+        }
+        Class::Phantom | Class::Misrouted | Class::Corrupted | Class::WrongPerson => {
+            let event = case.workload.event(stream, seq)?;
+            let team = case.workload.traffic(stream)?.team;
+            let latest = last.end;
+            let times = case.sent.attempt_times(case.workload, case.start, stream, seq, &event, latest);
+            let expectation = expect(case.dialect, &event, team, &times, case.clock_tolerance_micros);
+            let mut row = expectation.fulfilled()?;
+            if class == Class::Phantom {
+                row.uuid = Uuid::from_u128(row.uuid.as_u128() ^ 1 << variant);
+                row.properties = "{}".into();
+                // As in a final read: only what is nobody's is unknown.
+                if let Identity::Unknown(what) = identify(&row, case.workload.plan().run, |_| seq + 1) {
+                    copy.unknown.push(what);
+                }
+            } else {
+                spoil(&mut row, class, variant, &expectation.columns);
+                copy.rows = [1, 2, 3].map(|_| vec![judge_row(&row, &expectation, team)]);
+            }
+        }
+        Class::ShouldBeAbsent | Class::WrongGroup => return None,
+    }
+    Some(copy.judge(case, place))
+}
+
+/// Makes one column of `row` wrong.
+fn spoil(row: &mut Row, class: Class, variant: usize, columns: &[crate::oracle::row::ColumnExpectation]) {
+    match class {
+        Class::Misrouted => row.team_id += 1,
+        Class::WrongPerson => row.person_id = Uuid::from_u128(!row.person_id.as_u128()),
+        _ => {
+            let properties: Vec<&str> = columns
+                .iter()
+                .filter(|column| matches!(column.expected, Expected::Json(_)))
+                .filter_map(|column| column.column.strip_prefix("properties."))
+                .collect();
+            let property = properties.get(variant * 5 % properties.len().max(1));
+            match (variant % 4, property) {
+                (0, Some(property)) => change(row, property, None),
+                (1, Some(property)) => change(row, property, Some("\"tampered\"")),
+                (2, _) => row.timestamp_micros += 3_600_000_000,
+                _ => row.event.push('!'),
+            }
+        }
+    }
+}
+
+/// Gives a property another value, or takes it away.
+fn change(row: &mut Row, property: &str, value: Option<&str>) {
+    if let Ok(mut properties) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&row.properties) {
+        match value.and_then(|value| serde_json::from_str(value).ok()) {
+            Some(value) => properties.insert(property.to_owned(), value),
+            None => properties.remove(property),
+        };
+        row.properties = serde_json::Value::Object(properties).to_string();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+use generators::{clock::RunStart, ledger::Answer};
+
+use super::*;
+use crate::{
+    oracle::dialect::Dialect,
+    reconcile::{
+        example::{STREAM, intent, outcome, workload},
+        sent::Sent,
+    },
+};
+
+/// A run of `events` events, two in a request, all of them acked, seen and found; `spoiled` are found wrong.
+fn result(events: u64, spoiled: impl Fn(u64) -> bool) -> Option<SelfTest> {
+    let workload = workload(events);
+    let records = (0..events / 2).flat_map(|index| {
+        let answer = Answer::Reply { status: 200, excerpt: String::new() };
+        [intent(index, index * 2..index * 2 + 2, 0..0), outcome(index, index * 10, index * 10 + 5, answer)]
+    });
+    let sent = Sent::fold(Dialect::V2026, &workload, records);
+    let mut reads = Reads::default();
+    let at = Duration::from_secs(20);
+    reads.add(&Read { start: at, end: at, new: vec![(STREAM, (0..events).collect())] });
+    let mut last = FinalRead::begin(Duration::from_secs(25));
+    last.end = Duration::from_secs(26);
+    for seq in 0..events {
+        let row = FoundRow { key: seq + 1, version: 1, misrouted: spoiled(seq), differences: Vec::new() };
+        last.add(STREAM, seq, row);
+    }
+    self_test(&Case {
+        dialect: Dialect::V2026,
+        workload: &workload,
+        start: RunStart::from_unix_micros(1_790_000_000_000_000),
+        sent: &sent,
+        reads: &reads,
+        final_reads: &[last],
+        // More than the age of any event, so that a planted loss must not be taken for a pending event.
+        loss_after: Duration::from_mins(1),
+        visible_within: None,
+        clock_tolerance_micros: 0,
+    })
+}
+
+#[test]
+fn all_that_is_planted_is_found_and_nothing_else() {
+    let result = result(400, |_| false).unwrap();
+    assert_eq!(result, SelfTest { planted: 54, found: 54, false_alarms: 0, missed: BTreeMap::new() });
+    assert!(result.passed());
+}
+
+#[test]
+fn it_takes_clean_events_only_and_as_many_as_there_are() {
+    let half = result(400, |seq| seq.is_multiple_of(2)).unwrap();
+    assert!(half.passed(), "{half:?}");
+    let few = result(40, |_| false).unwrap();
+    assert_eq!((few.planted, few.found, few.false_alarms), (18, 18, 0));
+    assert_eq!(result(16, |_| false), None, "too few for one of each class");
+    assert_eq!(result(400, |_| true), None);
+}
+
+#[test]
+fn a_judge_that_misses_or_invents_cannot_be_believed() {
+    let good = SelfTest { planted: 54, found: 54, false_alarms: 0, missed: BTreeMap::new() };
+    assert!(!SelfTest { found: 53, ..good.clone() }.passed());
+    assert!(!SelfTest { false_alarms: 1, ..good.clone() }.passed());
+    assert!(!SelfTest { planted: 0, found: 0, ..good }.passed());
+}
