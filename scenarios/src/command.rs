@@ -2,6 +2,7 @@
 
 mod check;
 mod env;
+mod explain;
 mod list;
 mod reconcile;
 mod run;
@@ -44,6 +45,17 @@ enum Command {
         /// The directory, such as runs/smoke/latest
         directory: PathBuf,
         /// Print verdict.json instead of the table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell one event's whole story: what was sent, answered, expected and found
+    Explain {
+        /// The event's id, as findings name it
+        event: String,
+        /// The run's directory, such as runs/smoke/latest
+        #[arg(long, value_name = "DIR")]
+        run: PathBuf,
+        /// Print it as JSON
         #[arg(long)]
         json: bool,
     },
@@ -147,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::List => list::list(),
         Command::Validate { file } => validate::validate(&file),
         Command::Check { directory, json } => check::check(&directory, json),
+        Command::Explain { event, run, json } => explain::explain(&event, &run, json),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
         Command::Env { command } => match command {
             EnvCommand::Prepare => env::prepare(),

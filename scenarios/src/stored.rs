@@ -26,51 +26,92 @@ use crate::{
 /// # Errors
 /// When the directory is none of a run, or holds something that cannot be trusted.
 pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
-    let manifest: Manifest = read_json(&directory.manifest())?.ok_or_else(|| {
-        Failure::told(
-            Kind::Usage,
-            format!("{} is no run's directory: it holds no manifest.json", directory.path().display()),
-            "name a directory such as runs/smoke/latest",
-        )
-    })?;
-    if manifest.schema != SCHEMA || manifest.plan.workload_version != WORKLOAD_VERSION {
-        return Err(Failure::told(
-            Kind::Usage,
-            format!("the run was made by Assay {}, whose workload this version cannot make again", manifest.assay),
-            "judge it with the version that made it",
-        ));
+    let run = StoredRun::open(directory)?;
+    let obstacles = match &run.conditions {
+        Some(conditions) => conditions.obstacles.clone(),
+        None => vec![Obstacle::Insufficient("the run was killed before it had settled".into())],
+    };
+    let last = run.final_reads.last().map(|read| read.end).or_else(|| run.reads.last().map(|(_, end)| end));
+    let facts = facts(&run.manifest, last.unwrap_or_default());
+    Ok(judge(&run.case(), &run.manifest.targets, &run.manifest.allowances, obstacles, facts))
+}
+
+/// A run as its directory holds it.
+#[derive(Debug)]
+pub struct StoredRun {
+    /// What it was made from.
+    pub manifest: Manifest,
+    directory: RunDirectory,
+    workload: Workload,
+    sent: Sent,
+    reads: Reads,
+    final_reads: Vec<FinalRead>,
+    conditions: Option<Conditions>,
+}
+
+impl StoredRun {
+    /// Reads `directory`.
+    ///
+    /// # Errors
+    /// When it is none of a run, or holds something that cannot be trusted.
+    pub fn open(directory: &RunDirectory) -> Result<Self, Failure> {
+        let manifest: Manifest = read_json(&directory.manifest())?.ok_or_else(|| {
+            Failure::told(
+                Kind::Usage,
+                format!("{} is no run's directory: it holds no manifest.json", directory.path().display()),
+                "name a directory such as runs/smoke/latest",
+            )
+        })?;
+        if manifest.schema != SCHEMA || manifest.plan.workload_version != WORKLOAD_VERSION {
+            return Err(Failure::told(
+                Kind::Usage,
+                format!("the run was made by Assay {}, whose workload this version cannot make again", manifest.assay),
+                "judge it with the version that made it",
+            ));
+        }
+        let workload = Workload::new(manifest.plan.clone(), manifest.personas.clone());
+        let sent = fold_ledger(directory, manifest.environment.dialect, &workload)?;
+        let reads = if directory.reads().exists() {
+            Reads::open(&directory.reads()).map_err(damaged)?
+        } else {
+            Reads::default()
+        };
+        let mut final_reads = Vec::new();
+        while directory.final_read(final_reads.len() + 1).exists() {
+            // One that was not written to its end is none.
+            match FinalRead::open(&directory.final_read(final_reads.len() + 1)).map_err(damaged)? {
+                Some(read) => final_reads.push(read),
+                None => break,
+            }
+        }
+        let conditions = read_json(&directory.conditions())?;
+        Ok(Self { manifest, directory: directory.clone(), workload, sent, reads, final_reads, conditions })
     }
-    let workload = Workload::new(manifest.plan.clone(), manifest.personas.clone());
-    let sent = fold_ledger(directory, manifest.environment.dialect, &workload)?;
-    let reads =
-        if directory.reads().exists() { Reads::open(&directory.reads()).map_err(damaged)? } else { Reads::default() };
-    let mut final_reads = Vec::new();
-    while directory.final_read(final_reads.len() + 1).exists() {
-        // One that was not written to its end is none.
-        match FinalRead::open(&directory.final_read(final_reads.len() + 1)).map_err(damaged)? {
-            Some(read) => final_reads.push(read),
-            None => break,
+
+    /// What there is to judge.
+    pub fn case(&self) -> Case<'_> {
+        Case {
+            dialect: self.manifest.environment.dialect,
+            workload: &self.workload,
+            start: self.manifest.start,
+            sent: &self.sent,
+            reads: &self.reads,
+            final_reads: &self.final_reads,
+            loss_after: self.manifest.loss_after,
+            visible_within: self.manifest.targets.p99_time_to_visible,
+            clock_tolerance_micros: clock_tolerance_micros(
+                self.conditions.as_ref().map_or(0, |conditions| conditions.clock_drift_micros),
+            ),
         }
     }
-    let conditions: Option<Conditions> = read_json(&directory.conditions())?;
-    let (obstacles, drift) = match conditions {
-        Some(conditions) => (conditions.obstacles, conditions.clock_drift_micros),
-        None => (vec![Obstacle::Insufficient("the run was killed before it had settled".into())], 0),
-    };
-    let last = final_reads.last().map(|read| read.end).or_else(|| reads.last().map(|(_, end)| end));
-    let case = Case {
-        dialect: manifest.environment.dialect,
-        workload: &workload,
-        start: manifest.start,
-        sent: &sent,
-        reads: &reads,
-        final_reads: &final_reads,
-        loss_after: manifest.loss_after,
-        visible_within: manifest.targets.p99_time_to_visible,
-        clock_tolerance_micros: clock_tolerance_micros(drift),
-    };
-    let facts = facts(&manifest, last.unwrap_or_default());
-    Ok(judge(&case, &manifest.targets, &manifest.allowances, obstacles, facts))
+
+    /// The ledger's records.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn records(&self) -> Result<Vec<Record>, Failure> {
+        ledger(&self.directory)
+    }
 }
 
 /// Folds the run's ledger; an empty one if sending never began.
@@ -78,13 +119,15 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
 /// # Errors
 /// When it is damaged.
 pub fn fold_ledger(directory: &RunDirectory, dialect: Dialect, workload: &Workload) -> Result<Sent, Failure> {
-    let records = if directory.ledger().exists() {
-        let ledger = LedgerReader::open(&directory.ledger()).map_err(damaged)?;
-        ledger.collect::<Result<Vec<Record>, ReadError>>().map_err(damaged)?
-    } else {
-        Vec::new()
-    };
-    Ok(Sent::fold(dialect, workload, records))
+    Ok(Sent::fold(dialect, workload, ledger(directory)?))
+}
+
+fn ledger(directory: &RunDirectory) -> Result<Vec<Record>, Failure> {
+    if !directory.ledger().exists() {
+        return Ok(Vec::new());
+    }
+    let ledger = LedgerReader::open(&directory.ledger()).map_err(damaged)?;
+    ledger.collect::<Result<_, ReadError>>().map_err(damaged)
 }
 
 /// On one host the clocks are one; what is left is how far the wall clock was moved during the run.

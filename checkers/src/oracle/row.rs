@@ -181,7 +181,11 @@ impl Expectation {
                 None => row.column(column),
             };
             if !expected.allows(found.as_deref()) {
-                differences.push(Difference { column: column.clone(), expected: expected.told(), found });
+                let found = match (expected, found.as_deref().map(str::parse)) {
+                    (Expected::Within(_), Some(Ok(micros))) => Some(moment(micros)),
+                    _ => found,
+                };
+                differences.push(Difference { column: column.clone(), expected: expected.to_string(), found });
             }
         }
         differences
@@ -250,18 +254,25 @@ impl Expected {
             (Self::OneOf(all), Some(found)) => all.iter().any(|one| one == found),
         }
     }
+}
 
-    /// The expectation in words, for findings.
-    fn told(&self) -> String {
+/// A moment as people write it, from microseconds since 1970.
+fn moment(micros: i64) -> String {
+    jiff::Timestamp::from_microsecond(micros).map_or_else(|_| format!("{micros} µs"), |moment| format!("{moment:.6}"))
+}
+
+impl std::fmt::Display for Expected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Exact(text) | Self::Json(text) => text.clone(),
-            Self::Number(number) => number.to_string(),
+            Self::Exact(text) | Self::Json(text) => f.write_str(text),
+            Self::Number(number) => write!(f, "{number}"),
             Self::Within(spans) => {
-                let spans: Vec<String> = spans.iter().map(|(from, to)| format!("{from} to {to}")).collect();
-                format!("{} (µs since 1970)", spans.join(" or "))
+                let spans: Vec<String> =
+                    spans.iter().map(|(from, to)| format!("{} to {}", moment(*from), moment(*to))).collect();
+                f.write_str(&spans.join(" or "))
             }
-            Self::OneOf(all) => all.join(" or "),
-            Self::NotJudged => "anything".into(),
+            Self::OneOf(all) => f.write_str(&all.join(" or ")),
+            Self::NotJudged => f.write_str("anything"),
         }
     }
 }

@@ -162,6 +162,14 @@ impl Sent {
         (0..self.events.len()).map(|index| StreamId(index as u16))
     }
 
+    /// The requests that carried an event, in their order, but for those that never left.
+    pub fn attempts(&self, stream: StreamId, seq: u64) -> impl Iterator<Item = &Exchange> {
+        let attempts = self.attempts.get(usize::from(stream.0)).map_or(&[][..], Vec::as_slice);
+        let from = attempts.partition_point(|(other, _)| *other < seq);
+        let own = attempts[from..].iter().take_while(move |(other, _)| *other == seq);
+        own.filter_map(|(_, exchange)| self.exchanges.get(*exchange as usize))
+    }
+
     /// What the attempts that may have stored an event say about its time. A capture that never answered may have read
     /// its clock at any moment up to `latest`, from the run's start.
     pub fn attempt_times(
@@ -173,13 +181,8 @@ impl Sent {
         event: &generators::event::Event,
         latest: Duration,
     ) -> Vec<AttemptTimes> {
-        let attempts = self.attempts.get(usize::from(stream.0)).map_or(&[][..], Vec::as_slice);
-        let from = attempts.partition_point(|(other, _)| *other < seq);
         let wall = |offset: Duration| start.unix_micros() + offset.as_micros() as i64;
-        attempts[from..]
-            .iter()
-            .take_while(|(other, _)| *other == seq)
-            .map(|(_, exchange)| &self.exchanges[*exchange as usize])
+        self.attempts(stream, seq)
             .filter(|exchange| exchange.outcome >= EventOutcome::Indeterminate)
             .map(|exchange| {
                 let clock = exchange.request.clock(workload, start);

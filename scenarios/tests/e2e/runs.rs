@@ -49,7 +49,18 @@ fn acked_and_dropped_events_are_lost() {
     for finding in &lost {
         assert!(planted.contains(finding["event"].as_str().unwrap()), "{finding}");
     }
-    assert!(run.stdout.contains(lost[0]["event"].as_str().unwrap()), "{}", run.told());
+    let event = lost[0]["event"].as_str().unwrap();
+    assert!(run.stdout.contains(event), "{}", run.told());
+    // Its story says what was answered, what was found and what that is.
+    let explained = assay(["explain", event, "--run"]).arg(run.directory.as_ref().unwrap()).output().unwrap();
+    let told = String::from_utf8(explained.stdout).unwrap();
+    assert_eq!(explained.status.code(), Some(0));
+    for part in ["finding: lost", ": 200 → acked", "by no read while the run went on", "not there", "distinct_id: "] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    let foreign = assay(["explain", "00000000-0000-4000-8000-000000000000", "--run"]);
+    let refused = { foreign }.arg(run.directory.as_ref().unwrap()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(64));
 }
 
 #[test]

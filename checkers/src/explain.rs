@@ -1,0 +1,163 @@
+//! One event's whole story: what was sent, what was answered, what must be there, what was found.
+
+use std::time::Duration;
+
+use generators::{
+    event::{EventSource, Properties},
+    identity::{EventId, StreamId},
+};
+use serde::Serialize;
+
+use crate::{
+    oracle::row::{ColumnExpectation, Difference, expect},
+    reconcile::{
+        classify::{Case, classify_one},
+        evidence::Class,
+        sent::{EventOutcome, Exchange},
+    },
+};
+
+/// Everything that is known about one event. Moments are seconds from the run's start.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// Its UUID.
+    pub event: String,
+    /// The traffic that it belongs to.
+    pub traffic: String,
+    /// Its sequence number there.
+    pub seq: u64,
+    /// What was meant.
+    pub meant: Meant,
+    /// Every attempt to send it.
+    pub attempts: Vec<Attempt>,
+    /// What the client knows of it.
+    pub outcome: EventOutcome,
+    /// How many rows may stay.
+    pub most_rows: usize,
+    /// What each column must hold, and why.
+    pub expected: Vec<ColumnExpectation>,
+    /// The beginning of the last read that missed it before it was seen.
+    pub missed: Option<f64>,
+    /// The end of the first read that saw it.
+    pub first_seen: Option<f64>,
+    /// What each final read found.
+    pub final_reads: Vec<Found>,
+    /// The classes that it comes to, its own first; none if it is as it must be.
+    pub classes: Vec<Class>,
+}
+
+/// The event as the generator meant it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Meant {
+    /// Its name.
+    pub name: String,
+    /// Whom it was sent for.
+    pub distinct_id: String,
+    /// When it happened, on a clock that is right.
+    pub occurred: f64,
+    /// What it holds.
+    pub properties: Properties,
+    /// Every id that is ever joined to this person.
+    pub ids_of_person: Vec<String>,
+}
+
+/// One attempt to send it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Attempt {
+    /// The request that carried it: stream/index.
+    pub request: String,
+    /// When it was due.
+    pub intended: f64,
+    /// When it left.
+    pub sent: f64,
+    /// When its answer came.
+    pub answered: Option<f64>,
+    /// What that means for the event.
+    pub outcome: EventOutcome,
+    /// The answer in words.
+    pub answer: String,
+}
+
+/// What a final read found of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Found {
+    /// When the read began.
+    pub start: f64,
+    /// Whether it was there at all.
+    pub visible: bool,
+    /// The rows that stay after merges.
+    pub rows: Vec<RowStory>,
+}
+
+/// One found row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RowStory {
+    /// Whether it lies under another tenant than the event's.
+    pub misrouted: bool,
+    /// The columns that differ.
+    pub differences: Vec<Difference>,
+}
+
+/// Tells the story of `id`; `None` if this run has planned no such event. `answer` tells what a request was answered.
+pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> String) -> Option<Explanation> {
+    let EventId { stream, seq, .. } = id;
+    let event = case.workload.event(stream, seq)?;
+    let traffic = case.workload.traffic(stream)?;
+    let sent = case.sent.events(stream).get(seq as usize).copied().unwrap_or_default();
+    let latest = case.final_reads.last().map(|read| read.end).unwrap_or_default();
+    let times = case.sent.attempt_times(case.workload, case.start, stream, seq, &event, latest);
+    let expectation = expect(case.dialect, &event, traffic.team, &times, case.clock_tolerance_micros);
+    let first = case.reads.first_seen(stream, seq);
+    Some(Explanation {
+        event: id.to_string(),
+        traffic: traffic.name.clone(),
+        seq,
+        attempts: case.sent.attempts(stream, seq).map(|exchange| attempt(exchange, &answer)).collect(),
+        outcome: sent.outcome,
+        most_rows: expectation.most_rows,
+        expected: expectation.columns,
+        missed: first.and_then(|first| first.missed).map(seconds),
+        first_seen: first.map(|first| seconds(first.seen)),
+        final_reads: found(case, stream, seq),
+        classes: classify_one(case, stream, seq, &sent).into_iter().filter(|class| *class != Class::Phantom).collect(),
+        meant: Meant {
+            name: event.name,
+            distinct_id: event.distinct_id,
+            occurred: event.occurred_micros as f64 / 1e6,
+            properties: event.properties,
+            ids_of_person: event.ids_of_person,
+        },
+    })
+}
+
+fn seconds(moment: Duration) -> f64 {
+    moment.as_secs_f64()
+}
+
+fn attempt(exchange: &Exchange, answer: &impl Fn(&Exchange) -> String) -> Attempt {
+    Attempt {
+        request: format!("{}/{}", exchange.request.stream.0, exchange.request.index),
+        intended: seconds(exchange.intended),
+        sent: seconds(exchange.sent),
+        answered: exchange.answered.map(seconds),
+        outcome: exchange.outcome,
+        answer: answer(exchange),
+    }
+}
+
+fn found(case: &Case<'_>, stream: StreamId, seq: u64) -> Vec<Found> {
+    case.final_reads
+        .iter()
+        .map(|read| {
+            let plain = read.plain_row(stream, seq);
+            let rows = plain.iter().chain(read.odd_rows(stream, seq));
+            Found {
+                start: seconds(read.start),
+                visible: read.is_visible(stream, seq),
+                rows: rows
+                    .map(|row| RowStory { misrouted: row.misrouted, differences: row.differences.clone() })
+                    .collect(),
+            }
+        })
+        .collect()
+}
