@@ -69,10 +69,11 @@ impl Environment {
         };
         let options = PipelineOptions {
             run: format!("r{run}"),
-            teams: [(plan::token(run), plan::TEAM)].into(),
+            teams: plan::teams(run),
+            over_quota: vec![plan::over_quota_token(run)],
             flush_interval: request.scenario.pipeline.flush_interval,
             partitions: request.scenario.pipeline.partitions,
-            planted_defects: plan::planted_defects(&request.scenario),
+            planted_defects: plan::planted_defects(&request.scenario, run),
             folder,
             logs: directory.logs(),
         };

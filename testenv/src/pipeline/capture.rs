@@ -5,6 +5,7 @@
 
 pub mod planted;
 pub mod request;
+mod spoil;
 
 use std::{convert::Infallible, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
@@ -68,8 +69,11 @@ async fn run() -> Result<(), Error> {
     let (asking, name) = (producer.clone(), topic.clone());
     tokio::task::spawn_blocking(move || asking.client().fetch_metadata(Some(&name), Duration::from_secs(20)).map(drop))
         .await??;
-    let capture =
-        Arc::new(Capture { producer: producer.clone(), topic, planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?) });
+    let capture = Arc::new(Capture {
+        producer: producer.clone(),
+        topic,
+        planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
+    });
     let (stopping, stop) = watch::channel(false);
     say_ready(port)?;
     loop {
@@ -142,7 +146,10 @@ impl Capture {
                 return text(status, &refusal.to_string());
             }
         };
-        match self.produce(&self.planted.apply(captured)).await {
+        let applied = self.planted.apply(captured);
+        match self.produce(&applied.events).await {
+            // Only a planted defect answers so after it has produced.
+            Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
             Ok(()) => text(StatusCode::OK, r#"{"status":"Ok"}"#),
             Err(NotProduced::TooLarge) => text(StatusCode::BAD_REQUEST, "maximum event size exceeded"),
             Err(NotProduced::Kafka(error)) => {
