@@ -14,6 +14,7 @@ use crate::{
         classify::{Case, classify_one},
         evidence::Class,
         sent::{EventOutcome, Exchange},
+        stages::Stage,
     },
 };
 
@@ -40,6 +41,10 @@ pub struct Explanation {
     pub missed: Option<f64>,
     /// The end of the first read that saw it.
     pub first_seen: Option<f64>,
+    /// The last stage before the store that had it, where Kafka could be read.
+    pub last_stage: Option<Stage>,
+    /// Partition and offset in the capture topic.
+    pub captured_at: Option<(u16, u32)>,
     /// What each final read found.
     pub final_reads: Vec<Found>,
     /// The classes that it comes to, its own first; none if it is as it must be.
@@ -118,6 +123,8 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
         expected: expectation.columns,
         missed: first.and_then(|first| first.missed).map(seconds),
         first_seen: first.map(|first| seconds(first.seen)),
+        last_stage: case.stages.map(|stages| stages.last(stream, seq)),
+        captured_at: case.stages.and_then(|stages| stages.captured_at(stream, seq)),
         final_reads: found(case, stream, seq),
         classes: classify_one(case, stream, seq, &sent).into_iter().filter(|class| *class != Class::Phantom).collect(),
         meant: Meant {

@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     checks::{self, Targets, Times},
+    observe::lag::PartitionLag,
     reconcile::{
         classify::{Case, classify},
         evidence::{Counts, Evidence, Finding},
         sent::{EventOutcome, Sent},
+        spans::Split,
     },
-    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts},
+    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
     tamper::{SelfTest, self_test},
     verdict::{Obstacle, Verdict, merge},
 };
@@ -43,6 +45,7 @@ pub fn judge(
     targets: &Targets,
     allowances: &Allowances,
     mut obstacles: Vec<Obstacle>,
+    greatest_lag: Option<&PartitionLag>,
     run: RunFacts,
 ) -> RunRecord {
     let evidence = classify(case);
@@ -53,7 +56,21 @@ pub fn judge(
     if let Some(result) = self_test.as_ref().filter(|result| !result.passed()) {
         obstacles.push(Obstacle::Invalid(result.told()));
     }
-    RunRecord { self_test, ..conclude(evidence, generator, targets, allowances, obstacles, run) }
+    let stages = case.stages.map(|stages| StageFacts {
+        complete: stages.complete,
+        times: stage_times(&evidence),
+        greatest_lag: greatest_lag.cloned(),
+    });
+    RunRecord { stages, self_test, ..conclude(evidence, generator, targets, allowances, obstacles, run) }
+}
+
+fn stage_times(evidence: &Evidence) -> Vec<StageTime> {
+    let quantiles = evidence.split.quantile(0.5).into_iter().zip(evidence.split.quantile(0.99));
+    Split::PARTS
+        .into_iter()
+        .zip(quantiles)
+        .map(|(stage, ((n, p50), (_, p99)))| StageTime { stage: stage.to_owned(), n, p50, p99 })
+        .collect()
 }
 
 /// What `evidence` comes to, wherever it is from.
@@ -90,6 +107,7 @@ pub fn conclude(
         generator,
         counts: evidence.counts,
         checks,
+        stages: None,
         self_test: None,
         time_to_visible: Times::of(&evidence, targets),
         judged_columns: evidence.judged_columns,

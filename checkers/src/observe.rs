@@ -1,11 +1,12 @@
 //! Reading the store: the only part of this crate that does I/O.
 //!
 //! [`watch`] looks for new events while the run goes on, [`clickhouse`] asks the questions, [`parts`] knows which data
-//! parts are new, and [`lag`] asks Kafka how far the subject's consumers are behind.
+//! parts are new, [`lag`] asks Kafka how far the subject's consumers are behind, and [`taps`] sees what passes through its topics.
 
 pub mod clickhouse;
 pub mod lag;
 pub mod parts;
+pub mod taps;
 pub mod watch;
 
 use std::time::Duration;
@@ -38,6 +39,9 @@ pub enum ObserveError {
     /// The store did not answer.
     #[error("ClickHouse did not answer within {0:?} ({1})")]
     TimedOut(Duration, &'static str),
+    /// No thread could be had.
+    #[error("a thread could not be started")]
+    Thread(#[source] std::io::Error),
     /// Kafka refused, or could not be reached.
     #[error("Kafka could not be asked how far the consumers are")]
     Kafka(#[from] rdkafka::error::KafkaError),

@@ -11,6 +11,7 @@ pub mod reads;
 pub mod rows;
 pub mod sent;
 pub mod spans;
+pub mod stages;
 pub mod story;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     checks::{CheckResult, Times},
+    observe::lag::PartitionLag,
     reconcile::evidence::{Counts, Finding},
     tamper::SelfTest,
     verdict::Verdict,
@@ -33,6 +34,10 @@ pub struct RunRecord {
     pub generator: GeneratorFacts,
     /// What was counted.
     pub counts: Counts,
+    /// What the taps on Kafka's topics told; none where Kafka could not be read, so that nobody knows where an event was
+    /// lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<StageFacts>,
     /// What became of the defects that were planted in a copy of the evidence; none where no event was clean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_test: Option<SelfTest>,
@@ -88,6 +93,31 @@ pub struct GeneratorFacts {
     /// How punctual they were, where Assay itself has sent them.
     #[serde(flatten, default)]
     pub schedule: Option<ScheduleFacts>,
+}
+
+/// What Kafka told of the way between capture and store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageFacts {
+    /// Whether the taps have read everything up to the end of the run.
+    pub complete: bool,
+    /// Time-to-visible, split by stage.
+    pub times: Vec<StageTime>,
+    /// The greatest lag of any one partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greatest_lag: Option<PartitionLag>,
+}
+
+/// The time between two stages, in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageTime {
+    /// From which to which.
+    pub stage: String,
+    /// Among how many events.
+    pub n: u64,
+    /// The median.
+    pub p50: Option<f64>,
+    /// The 99th percentile.
+    pub p99: Option<f64>,
 }
 
 /// How punctual a generator was. Seconds.

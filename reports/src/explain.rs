@@ -34,6 +34,17 @@ fn write_story(text: &mut String, story: &Explanation) -> std::fmt::Result {
         write_attempt(text, attempt)?;
     }
     writeln!(text, "\nseen")?;
+    match (story.last_stage, story.captured_at) {
+        (None, _) => writeln!(text, "  Kafka was not read, so nobody knows what happened before the store")?,
+        (Some(stage), None) => writeln!(text, "  before the store last in: {}", stage.name())?,
+        (Some(stage), Some((partition, offset))) => {
+            let name = stage.name();
+            writeln!(
+                text,
+                "  before the store last in: {name} (capture topic: partition {partition}, offset {offset})"
+            )?;
+        }
+    }
     match (story.missed, story.first_seen) {
         (Some(missed), Some(seen)) => writeln!(text, "  first between {missed:.3} s and {seen:.3} s")?,
         (None, Some(seen)) => writeln!(text, "  first by {seen:.3} s")?,

@@ -2,7 +2,12 @@
 
 use std::fmt::Write;
 
-use checkers::{checks::CheckResult, reconcile::evidence::Finding, record::RunRecord, verdict::Verdict};
+use checkers::{
+    checks::CheckResult,
+    reconcile::evidence::Finding,
+    record::{RunRecord, StageTime},
+    verdict::Verdict,
+};
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::figures::{count, percent, quantile, seconds};
@@ -19,6 +24,7 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = writeln!(text, "{}", table(record).trim_fmt());
     let _ = writeln!(text);
     let _ = writeln!(text, "{}", proves(record));
+    let _ = write!(text, "{}", stages(record));
     if let Some(test) = &record.self_test {
         let (planted, found, alarms) = (count(test.planted), count(test.found), count(test.false_alarms));
         let _ = writeln!(
@@ -126,6 +132,25 @@ fn proves(record: &RunRecord) -> String {
     }
 }
 
+/// What Kafka told, or that it could not be asked.
+fn stages(record: &RunRecord) -> String {
+    let Some(stages) = &record.stages else {
+        return "Kafka was not read: where an event was lost, and how long each stage took, cannot be told.\n".into();
+    };
+    let time = |part: &StageTime| match (part.p50, part.p99) {
+        (Some(p50), Some(p99)) => format!("{} p50 {}, p99 {}", part.stage, seconds(p50), seconds(p99)),
+        _ => format!("{}: no event", part.stage),
+    };
+    let times: Vec<String> = stages.times.iter().map(time).collect();
+    let lag = stages.greatest_lag.as_ref().map_or_else(
+        || "none".to_owned(),
+        |lag| format!("{} messages ({}/{})", count(lag.messages), lag.topic, lag.partition),
+    );
+    let whole =
+        if stages.complete { "" } else { " The taps did not reach the end of the topics: stages may be missing." };
+    format!("Stage by stage: {}. Greatest lag of a partition: {lag}.{whole}\n", times.join(" · "))
+}
+
 fn reasons(record: &RunRecord) -> String {
     let mut text = String::new();
     for reason in &record.reasons {
@@ -157,6 +182,9 @@ fn example(finding: &Finding) -> String {
     }
     if let (Some(expected), Some(found)) = (&finding.expected, &finding.found) {
         let _ = write!(text, ": expected {}, found {}", cut(expected), cut(found));
+    }
+    if let Some(stage) = &finding.stage {
+        let _ = write!(text, "  last in: {stage}");
     }
     if let Some(request) = &finding.request {
         let _ = write!(text, "  (request {request}");

@@ -3,7 +3,11 @@
 //! Each defect of the reference pipeline's catalogue is planted alone in the same traffic; what the judge says is held
 //! against what the catalogue says must be found.
 
-use checkers::{reconcile::evidence::Class, record::RunRecord, verdict::Verdict};
+use checkers::{
+    reconcile::evidence::{Class, Finding},
+    record::RunRecord,
+    verdict::Verdict,
+};
 use reports::calibration::{Outcome, Row};
 use testenv::pipeline::defect::{Defect, DefectName};
 
@@ -44,12 +48,13 @@ pub fn row(defect: Option<&Defect>, planted: u64, record: &RunRecord) -> Row {
                     .findings
                     .iter()
                     .filter(|finding| finding.class == class)
+                    .filter(|finding| defect.last_stage().is_none_or(|stage| finding.stage.as_deref() == Some(stage)))
                     .find(|finding| {
                         defect.column.is_none_or(|column| {
                             finding.column.as_deref().is_some_and(|found| found.starts_with(column))
                         })
                     })
-                    .map(|finding| finding.column.clone().unwrap_or_else(|| class.name().to_owned()));
+                    .map(name_of);
             }
             Some(defect) if defect.also.contains(&class.name()) => (),
             _ => false_alarms += count,
@@ -84,6 +89,12 @@ pub fn row(defect: Option<&Defect>, planted: u64, record: &RunRecord) -> Row {
         false_alarms,
         outcome,
     }
+}
+
+/// What a finding names: its column, the last stage that had the event, or no more than its class.
+fn name_of(finding: &Finding) -> String {
+    let stage = finding.stage.as_ref().map(|stage| format!("last in: {stage}"));
+    finding.column.clone().or(stage).unwrap_or_else(|| finding.class.name().to_owned())
 }
 
 /// Findings of any rank, as far as the record tells: zero-tolerance checks count all, the others the primary ones.

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use checkers::{checks::Targets, judge::Allowances, oracle::dialect::Dialect, verdict::Obstacle};
+use checkers::{
+    checks::Targets, judge::Allowances, observe::lag::PartitionLag, oracle::dialect::Dialect, verdict::Obstacle,
+};
 use generators::{clock::RunStart, persona::PersonaTable, workload::Plan};
 use serde::{Deserialize, Serialize};
 use testenv::pipeline::defect::PlantedDefect;
@@ -94,4 +96,7 @@ pub struct Conditions {
     pub clock_drift_micros: i64,
     /// How many final reads were completed.
     pub final_reads: usize,
+    /// The greatest lag of any one partition while it ran.
+    #[serde(default)]
+    pub greatest_lag: Option<PartitionLag>,
 }

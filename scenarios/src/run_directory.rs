@@ -68,6 +68,11 @@ impl RunDirectory {
         self.path.join(format!("final-read-{number}"))
     }
 
+    /// What passed through Kafka's topics.
+    pub fn stages(&self) -> PathBuf {
+        self.path.join("stages")
+    }
+
     /// How the run ended, as far as the other files do not tell.
     pub fn conditions(&self) -> PathBuf {
         self.path.join("conditions.json")

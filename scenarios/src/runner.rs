@@ -15,11 +15,13 @@ use std::{
 
 use checkers::{
     observe::{
+        ObserveError,
         clickhouse::{Store, StoreAddress},
-        lag::{LagReader, Subscription},
+        lag::{LagReader, LagWatch, Subscription},
+        taps::{TappedTopics, Taps},
         watch::Watch,
     },
-    reconcile::reads::ReadsWriter,
+    reconcile::{reads::ReadsWriter, stages::StagesWriter},
     record::RunRecord,
     verdict::Obstacle,
 };
@@ -58,6 +60,8 @@ const LEAD: Duration = Duration::from_millis(300);
 const TICK: Duration = Duration::from_millis(100);
 /// As many personas are enough for believable variety.
 const PERSONAS: usize = 256;
+/// Asking Kafka for the lag costs it a little, so it rests between two answers.
+const LAG_PAUSE: Duration = Duration::from_millis(300);
 /// A reply that takes longer counts as none.
 const REPLY_TIME_OUT: Duration = Duration::from_secs(15);
 
@@ -153,6 +157,8 @@ impl Active<'_> {
         let reads = ReadsWriter::create(&self.directory.reads(), header)
             .map_err(|error| not_written(&self.directory.reads(), error))?;
 
+        let taps = self.taps(endpoints, header)?;
+        let lag = lag_watch(endpoints)?;
         let watch = Watch::start(store.clone(), run, clock, reads);
         let (stop_sending, sending_stopped) = watch::channel(false);
         let sent = Arc::new(SenderProgress::default());
@@ -165,14 +171,37 @@ impl Active<'_> {
         let mut obstacles = self.send(sender, stop_sending, &mut sending).await?;
         let mut final_reads = 0;
         if !obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Invalid(_))) {
-            let settled =
-                settle::settle(self, &workload, &store, &watch, clock, header, lag_reader(endpoints)?).await?;
+            let settled = settle::settle(self, &workload, &store, &watch, clock, header, lag.as_ref()).await?;
             final_reads = settled.final_reads;
             obstacles.extend(settled.obstacle);
         }
         watch.end().await.map_err(|error| not_written(&self.directory.reads(), error))?;
-        let conditions = Conditions { schema: SCHEMA, obstacles, clock_drift_micros: drift_micros(clock), final_reads };
+        if let Some(taps) = taps {
+            let ended = tokio::task::block_in_place(|| taps.end());
+            ended.map_err(|error| not_written(&self.directory.stages(), error))?;
+        }
+        let conditions = Conditions {
+            schema: SCHEMA,
+            obstacles,
+            clock_drift_micros: drift_micros(clock),
+            final_reads,
+            greatest_lag: lag.and_then(|lag| lag.greatest()),
+        };
         write_json(&self.directory.conditions(), &conditions)
+    }
+
+    /// Taps the topics, where Kafka can be read.
+    fn taps(&self, endpoints: &Endpoints, header: Header) -> Result<Option<Taps>, Failure> {
+        let Some(kafka) = &endpoints.kafka else { return Ok(None) };
+        let path = self.directory.stages();
+        let journal = StagesWriter::create(&path, header).map_err(|error| not_written(&path, error))?;
+        let topics = TappedTopics {
+            capture: kafka.capture_topic.clone(),
+            dead_letters: kafka.dead_letter_topic.clone(),
+            events: kafka.events_topic.clone(),
+        };
+        let start = || Taps::start(&kafka.brokers, &topics, (header.run, header.start), journal);
+        tokio::task::block_in_place(start).map(Some).map_err(kafka_unreadable)
     }
 
     /// Sends everything, or until something stops it; returns what stands in the way of a verdict.
@@ -286,14 +315,19 @@ fn store_at(endpoints: &Endpoints) -> Store {
     })
 }
 
-fn lag_reader(endpoints: &Endpoints) -> Result<Option<LagReader>, Failure> {
+fn lag_watch(endpoints: &Endpoints) -> Result<Option<LagWatch>, Failure> {
     let Some(kafka) = &endpoints.kafka else { return Ok(None) };
     let subscriptions = kafka.subscriptions.iter();
     let subscriptions =
         subscriptions.map(|(group, topic)| Subscription { group: group.clone(), topic: topic.clone() }).collect();
-    LagReader::new(&kafka.brokers, subscriptions).map(Some).map_err(|error| {
-        Failure::caused(Kind::Unavailable, "Kafka cannot be read", "its log is in the run's directory", error)
-    })
+    LagReader::new(&kafka.brokers, subscriptions)
+        .and_then(|reader| LagWatch::start(reader, LAG_PAUSE))
+        .map(Some)
+        .map_err(kafka_unreadable)
+}
+
+fn kafka_unreadable(error: ObserveError) -> Failure {
+    Failure::caused(Kind::Unavailable, "Kafka cannot be read", "its log is in the run's directory", error)
 }
 
 /// How far the wall clock moved against the monotonic one since the start.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use checkers::{
     judge::judge,
     oracle::dialect::Dialect,
-    reconcile::{classify::Case, reads::Reads, rows::FinalRead, sent::Sent},
+    reconcile::{classify::Case, reads::Reads, rows::FinalRead, sent::Sent, stages::Stages},
     record::{RunFacts, RunRecord},
     verdict::Obstacle,
 };
@@ -33,7 +33,8 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     };
     let last = run.final_reads.last().map(|read| read.end).or_else(|| run.reads.last().map(|(_, end)| end));
     let facts = facts(&run.manifest, last.unwrap_or_default());
-    Ok(judge(&run.case(), &run.manifest.targets, &run.manifest.allowances, obstacles, facts))
+    let lag = run.conditions.as_ref().and_then(|conditions| conditions.greatest_lag.as_ref());
+    Ok(judge(&run.case(), &run.manifest.targets, &run.manifest.allowances, obstacles, lag, facts))
 }
 
 /// A run as its directory holds it.
@@ -46,6 +47,7 @@ pub struct StoredRun {
     sent: Sent,
     reads: Reads,
     final_reads: Vec<FinalRead>,
+    stages: Option<Stages>,
     conditions: Option<Conditions>,
 }
 
@@ -84,8 +86,10 @@ impl StoredRun {
                 None => break,
             }
         }
+        let stages =
+            directory.stages().exists().then(|| Stages::open(&directory.stages())).transpose().map_err(damaged)?;
         let conditions = read_json(&directory.conditions())?;
-        Ok(Self { manifest, directory: directory.clone(), workload, sent, reads, final_reads, conditions })
+        Ok(Self { manifest, directory: directory.clone(), workload, sent, reads, final_reads, stages, conditions })
     }
 
     /// What there is to judge.
@@ -97,6 +101,7 @@ impl StoredRun {
             sent: &self.sent,
             reads: &self.reads,
             final_reads: &self.final_reads,
+            stages: self.stages.as_ref(),
             loss_after: self.manifest.loss_after,
             visible_within: self.manifest.targets.p99_time_to_visible,
             clock_tolerance_micros: clock_tolerance_micros(

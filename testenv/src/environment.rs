@@ -41,6 +41,12 @@ pub struct KafkaEndpoint {
     pub brokers: String,
     /// Consumer groups of the pipeline and the topics that they read.
     pub subscriptions: Vec<(String, String)>,
+    /// What capture writes.
+    pub capture_topic: String,
+    /// What the ingester could not process.
+    pub dead_letter_topic: String,
+    /// What the ingester writes for the events table.
+    pub events_topic: String,
 }
 
 /// A component that ended although nobody had asked it to.

@@ -1,11 +1,19 @@
 //! How far the subject's consumers are behind, asked without joining their groups.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
 };
+
+use serde::{Deserialize, Serialize};
 
 use super::ObserveError;
 
@@ -18,6 +26,96 @@ pub struct Subscription {
     pub group: String,
     /// The topic.
     pub topic: String,
+}
+
+/// How far consumers are behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lag {
+    /// In messages, all partitions together.
+    pub messages: u64,
+    /// The partition that is furthest behind.
+    pub greatest: Option<PartitionLag>,
+}
+
+/// How far the consumer of a partition is behind: a mean over partitions would hide it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionLag {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// In messages.
+    pub messages: u64,
+}
+
+impl Lag {
+    fn add(&mut self, topic: &str, partition: i32, messages: u64) {
+        self.messages += messages;
+        if messages > self.greatest.as_ref().map_or(0, |greatest| greatest.messages) {
+            self.greatest = Some(PartitionLag { topic: topic.to_owned(), partition, messages });
+        }
+    }
+}
+
+/// Asks for the lag again and again, on a thread of its own, until it is dropped.
+#[derive(Debug)]
+pub struct LagWatch {
+    seen: Arc<Mutex<LagSeen>>,
+    stop: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Default)]
+struct LagSeen {
+    latest: Option<u64>,
+    greatest: Option<PartitionLag>,
+}
+
+impl LagWatch {
+    /// Starts to ask `reader`, with `pause` after each answer.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub fn start(reader: LagReader, pause: Duration) -> Result<Self, ObserveError> {
+        let watch = Self { seen: Arc::default(), stop: Arc::default() };
+        let (seen, stop) = (Arc::clone(&watch.seen), Arc::clone(&watch.stop));
+        let work = move || {
+            while !stop.load(Ordering::Relaxed) {
+                let lag = reader.read();
+                let mut seen = lock(&seen);
+                // While Kafka does not answer, the lag is not known to be nothing.
+                seen.latest = Some(lag.as_ref().map_or(u64::MAX, |lag| lag.messages));
+                if let Ok(Lag { greatest: Some(now), .. }) = lag
+                    && seen.greatest.as_ref().is_none_or(|before| before.messages < now.messages)
+                {
+                    seen.greatest = Some(now);
+                }
+                drop(seen);
+                std::thread::sleep(pause);
+            }
+        };
+        std::thread::Builder::new().name("lag".into()).spawn(work).map_err(ObserveError::Thread)?;
+        Ok(watch)
+    }
+
+    /// The latest answer in messages, all partitions together; not nothing before there is one.
+    pub fn latest(&self) -> u64 {
+        lock(&self.seen).latest.unwrap_or(u64::MAX)
+    }
+
+    /// The greatest lag of any one partition so far.
+    pub fn greatest(&self) -> Option<PartitionLag> {
+        lock(&self.seen).greatest.clone()
+    }
+}
+
+impl Drop for LagWatch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn lock(seen: &Mutex<LagSeen>) -> MutexGuard<'_, LagSeen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Asks Kafka for the lag of some consumer groups.
@@ -48,12 +146,12 @@ impl LagReader {
         Ok(Self { groups: subscriptions.into_iter().map(reader).collect::<Result<_, ObserveError>>()? })
     }
 
-    /// The number of messages that were produced and not yet committed by the groups, all partitions together. Blocks.
+    /// The number of messages that were produced and not yet committed by the groups. Blocks.
     ///
     /// # Errors
     /// When Kafka cannot be asked.
-    pub fn messages(&self) -> Result<u64, ObserveError> {
-        let mut behind = 0;
+    pub fn read(&self) -> Result<Lag, ObserveError> {
+        let mut lag = Lag::default();
         for (subscription, consumer) in &self.groups {
             let metadata = consumer.fetch_metadata(Some(&subscription.topic), TIME_OUT)?;
             let mut partitions = TopicPartitionList::new();
@@ -69,9 +167,25 @@ impl LagReader {
                     Offset::Offset(offset) => offset,
                     _ => low,
                 };
-                behind += u64::try_from(high - next).unwrap_or_default();
+                lag.add(element.topic(), element.partition(), u64::try_from(high - next).unwrap_or_default());
             }
         }
-        Ok(behind)
+        Ok(lag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_partition_furthest_behind_is_named() {
+        let mut lag = Lag::default();
+        assert_eq!(lag.greatest, None);
+        for (partition, messages) in [(0, 0), (1, 7), (2, 9), (3, 9)] {
+            lag.add("t", partition, messages);
+        }
+        assert_eq!(lag.messages, 25);
+        assert_eq!(lag.greatest, Some(PartitionLag { topic: "t".into(), partition: 2, messages: 9 }));
     }
 }

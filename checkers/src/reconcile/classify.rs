@@ -15,7 +15,8 @@ use super::{
     reads::Reads,
     rows::{FinalRead, FoundRow},
     sent::{EventOutcome, Sent, SentEvent},
-    spans::TimeToVisible,
+    spans::{Split, TimeToVisible},
+    stages::Stages,
     story::{Look, Micros, Presence, RowFacts, Sight, Story},
 };
 use crate::oracle::{
@@ -38,6 +39,8 @@ pub struct Case<'a> {
     pub reads: &'a Reads,
     /// The final reads, in their order.
     pub final_reads: &'a [FinalRead],
+    /// What passed through Kafka's topics, where they could be read.
+    pub stages: Option<&'a Stages>,
     /// How old an event must be to be lost rather than pending.
     pub loss_after: Duration,
     /// The limit for time-to-visible, if there is one.
@@ -60,7 +63,7 @@ pub fn classify(case: &Case<'_>) -> Evidence {
         },
         ..Evidence::default()
     };
-    let mut totals = Totals::new(case.sent.exchanges().len());
+    let mut totals = Totals::new(case.sent.exchanges().len(), case.stages.is_some());
     for stream in case.sent.streams() {
         for (seq, event) in case.sent.events(stream).iter().enumerate() {
             case.classify_event(stream, seq as u64, event, &mut totals, &mut evidence);
@@ -87,7 +90,7 @@ pub fn classify(case: &Case<'_>) -> Evidence {
 /// The classes of one event, were it the only one; unknown rows of the last final read are among them.
 pub(crate) fn classify_one(case: &Case<'_>, stream: StreamId, seq: u64, event: &SentEvent) -> Vec<Class> {
     let mut evidence = Evidence::default();
-    case.classify_event(stream, seq, event, &mut Totals::new(0), &mut evidence);
+    case.classify_event(stream, seq, event, &mut Totals::new(0, false), &mut evidence);
     let strangers = case.final_reads.last().is_some_and(|read| read.unknown_rows > 0);
     strangers.then_some(Class::Phantom).into_iter().chain(evidence.findings.into_keys()).collect()
 }
@@ -102,8 +105,8 @@ struct Totals {
 }
 
 impl Totals {
-    fn new(requests: usize) -> Self {
-        let count = || Count::new(requests, false);
+    fn new(requests: usize, lanes: bool) -> Self {
+        let count = || Count::new(requests, lanes);
         Self { loss: count(), correctness: count(), late_worst: count(), late_best: count(), looks: Vec::new() }
     }
 
@@ -157,7 +160,9 @@ impl Case<'_> {
         }
 
         let request = (event.outcome == EventOutcome::Acked).then_some(event.exchange);
-        let lane = Lane { partition: -1, second: event.sent_at.map_or(0, |sent_at| sent_at.as_secs() as i64) };
+        let captured = self.stages.and_then(|stages| stages.captured_at(stream, seq));
+        let partition = captured.map_or(-1, |(partition, _)| i32::from(partition));
+        let lane = Lane { partition, second: event.sent_at.map_or(0, |sent_at| sent_at.as_secs() as i64) };
         if judged.must_be_visible() {
             totals.loss.add(judged.missing(), request, lane);
         }
@@ -173,10 +178,19 @@ impl Case<'_> {
                 totals.late_best.add(time.after > limit, request, lane);
             }
             evidence.spans.add(time);
+            self.split(stream, seq, event, time, &mut evidence.split);
         }
         for class in judged.classes.iter() {
             self.report(class, stream, seq, event, rows, evidence);
         }
+    }
+
+    /// Splits an event's time-to-visible by stage, as far as the taps know them.
+    fn split(&self, stream: StreamId, seq: u64, event: &SentEvent, time: TimeToVisible, split: &mut Split) {
+        let Some((captured, ingested)) = self.stages.map(|stages| stages.times(stream, seq)) else { return };
+        let sent_at = event.sent_at.map(|sent_at| sent_at.as_secs_f64());
+        let visible = time.by.zip(sent_at).map(|(by, sent_at)| sent_at + by);
+        split.add([(sent_at, captured), (captured, ingested), (ingested, visible)]);
     }
 
     /// What the reads say, final ones after the others. A read while the run went on tells what it saw first, and is a miss
@@ -273,6 +287,12 @@ impl Case<'_> {
         exchanges.filter(|exchange| exchange.outcome == EventOutcome::Indeterminate).filter(torn).count() as u64
     }
 
+    /// The last stage that had an event that is missing.
+    fn stage_of(&self, class: Class, stream: StreamId, seq: u64) -> Option<String> {
+        let missing = matches!(class, Class::Lost | Class::Vanished);
+        self.stages.filter(|_| missing).map(|stages| stages.last(stream, seq).name().to_owned())
+    }
+
     fn report(
         &self,
         class: Class,
@@ -287,6 +307,7 @@ impl Case<'_> {
         let common = || Finding {
             request: exchange.map(|exchange| format!("{}/{}", exchange.request.stream.0, exchange.request.index)),
             sent_at: event.sent_at.map(seconds),
+            stage: self.stage_of(class, stream, seq),
             first_seen: self.reads.first_seen(stream, seq).map(|first| seconds(first.seen)),
             ..Finding::bare(class, EventId { run: self.workload.plan().run, stream, seq }.to_string())
         };

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{population::Population, spans::Spans};
+use super::{
+    population::Population,
+    spans::{Spans, Split},
+};
 
 /// The classes of defects, in the order in which the first that fits becomes an event's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -187,6 +190,8 @@ pub struct Evidence {
     pub late: Late,
     /// The times to visible.
     pub spans: Spans,
+    /// The same, split by stage.
+    pub split: Split,
     /// Which columns differed, and in how many events.
     pub columns: BTreeMap<String, u64>,
     /// Which columns were judged.

@@ -5,6 +5,8 @@
 
 use hdrhistogram::Histogram;
 
+use crate::statistics::quantiles::rank;
+
 /// The span in which the time-to-visible of one event lies, from its intended sending, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TimeToVisible {
@@ -84,6 +86,29 @@ impl Ends {
     }
 }
 
+/// Times-to-visible, split by the stages of the pipeline: to the capture topic, to the ingester's output, to the store.
+#[derive(Debug, Clone, Default)]
+pub struct Split([Ends; 3]);
+
+impl Split {
+    /// The names of the parts, in their order.
+    pub const PARTS: [&str; 3] = ["sent to captured", "captured to ingested", "ingested to visible"];
+
+    /// Adds an event's beginnings and ends, in seconds from the run's start, as far as they are known.
+    pub fn add(&mut self, parts: [(Option<f64>, Option<f64>); 3]) {
+        for (ends, (from, to)) in self.0.iter_mut().zip(parts) {
+            if let (Some(from), Some(to)) = (from, to) {
+                ends.add(Some(to - from));
+            }
+        }
+    }
+
+    /// For each part how many events it has, and its quantile `q` in seconds.
+    pub fn quantile(&self, q: f64) -> [(u64, Option<f64>); 3] {
+        self.0.each_ref().map(|ends| (ends.n, rank(ends.n, q).and_then(|rank| ends.at(rank))))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +126,19 @@ mod tests {
         assert_eq!((spans.right_at(3), spans.right_at(0), spans.right_at(5)), (None, None, None));
         assert!(close(spans.left_at(2), 0.5) && close(spans.left_at(4), 9.0));
         assert_eq!(Spans::default().right_at(1), None);
+    }
+
+    #[test]
+    fn a_time_is_split_as_far_as_its_stages_are_known() {
+        let mut split = Split::default();
+        split.add([(Some(1.0), Some(1.5)), (Some(1.5), Some(3.5)), (Some(3.5), Some(3.75))]);
+        split.add([(Some(1.0), Some(1.5)), (Some(1.5), None), (None, Some(9.0))]);
+        let medians = split.quantile(0.5);
+        for ((n, found), (events, expected)) in medians.into_iter().zip([(2, 0.5), (1, 2.0), (1, 0.25)]) {
+            assert_eq!(n, events);
+            assert!((found.unwrap() / expected - 1.0).abs() < 1e-3, "{found:?}");
+        }
+        assert_eq!(Split::default().quantile(0.5), [(0, None); 3]);
     }
 
     #[test]

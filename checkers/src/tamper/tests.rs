@@ -33,6 +33,7 @@ fn result(events: u64, spoiled: impl Fn(u64) -> bool) -> Option<SelfTest> {
         sent: &sent,
         reads: &reads,
         final_reads: &[last],
+        stages: None,
         // More than the age of any event, so that a planted loss must not be taken for a pending event.
         loss_after: Duration::from_mins(1),
         visible_within: None,

@@ -2,8 +2,9 @@
 
 use checkers::{
     checks::{Quantile, Times},
+    observe::lag::PartitionLag,
     reconcile::evidence::{Class, Counts, Finding},
-    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts},
+    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
     tamper::SelfTest,
 };
 
@@ -70,6 +71,11 @@ fn passed() -> RunRecord {
             }),
         },
         counts: Counts { planned: 60_000, acked: 60_000, visible: 60_000, ..Counts::default() },
+        stages: Some(StageFacts {
+            complete: true,
+            times: vec![StageTime { stage: "sent to captured".into(), n: 60_000, p50: Some(0.03), p99: Some(0.06) }],
+            greatest_lag: Some(PartitionLag { topic: "events".into(), partition: 2, messages: 1_234 }),
+        }),
         self_test: Some(SelfTest { planted: 54, found: 54, false_alarms: 0, missed: [].into() }),
         checks: vec![
             check("loss", Verdict::Pass, 0, 4.993e-5, 0.0, "0 of 60000 events that must be visible are lost"),

@@ -1,9 +1,9 @@
 //! The phase of settling: watching until the pipeline is quiet, and reading everything until it stays the same.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use checkers::{
-    observe::{clickhouse::Store, lag::LagReader, watch::Watch},
+    observe::{clickhouse::Store, lag::LagWatch, watch::Watch},
     reconcile::{
         reads::Reads,
         rows::FinalRead,
@@ -24,8 +24,6 @@ use crate::{
 
 /// Final reads may fail so often in a row before the store counts as unreadable.
 const FAILED_READS: u32 = 3;
-/// Asking Kafka for the lag costs it a little, so it is asked only so often.
-const LAG_INTERVAL: Duration = Duration::from_millis(300);
 
 /// How settling ended.
 pub(super) struct Settled {
@@ -43,17 +41,16 @@ pub(super) async fn settle(
     watch: &Watch,
     clock: RunClock,
     header: Header,
-    lag: Option<LagReader>,
+    lag: Option<&LagWatch>,
 ) -> Result<Settled, Failure> {
     let expect = &active.request.scenario.expect;
     let dialect = active.request.scenario.pipeline.dialect;
     let sent = fold_ledger(active.directory, dialect, workload)?;
     let rules = SettleRules { quiet: expect.quiet, limit: expect.settle_limit };
     let mut settling = Settling::new(rules, clock.elapsed());
-    let mut lag = Lag { reader: lag.map(Arc::new), asked: None, latest: None };
     let (mut final_reads, mut failed_reads) = (0, 0);
     loop {
-        let behind = lag.messages(clock.elapsed()).await;
+        let behind = lag.map(LagWatch::latest);
         let watched = {
             let watched = watch.watched();
             Watched {
@@ -67,7 +64,7 @@ pub(super) async fn settle(
         active.progress.now(format!(
             "settling  visible {} · consumers {} messages behind · final reads {final_reads}",
             reports::figures::count(seen),
-            behind.map_or_else(|| "?".to_owned(), reports::figures::count),
+            behind.filter(|behind| *behind < u64::MAX).map_or_else(|| "?".to_owned(), reports::figures::count),
         ));
         match settling.step(watched) {
             Step::Settled => return Ok(Settled { final_reads, obstacle: None }),
@@ -128,27 +125,6 @@ fn pending_until(workload: &Workload, sent: &Sent, reads: &Reads, loss_after: Du
         })
         .max()
         .map(|latest| latest + loss_after)
-}
-
-/// The consumers' lag, asked now and then.
-struct Lag {
-    reader: Option<Arc<LagReader>>,
-    asked: Option<Duration>,
-    latest: Option<u64>,
-}
-
-impl Lag {
-    /// How many messages consumers are behind; `None` where Kafka cannot be read at all. While it does not answer, the lag
-    /// is not known to be nothing.
-    async fn messages(&mut self, now: Duration) -> Option<u64> {
-        let reader = Arc::clone(self.reader.as_ref()?);
-        if self.asked.is_none_or(|asked| now >= asked + LAG_INTERVAL) {
-            self.asked = Some(now);
-            let answer = tokio::task::spawn_blocking(move || reader.messages()).await;
-            self.latest = Some(answer.ok().and_then(Result::ok).unwrap_or(u64::MAX));
-        }
-        self.latest
-    }
 }
 
 /// An error with its causes, in one line.

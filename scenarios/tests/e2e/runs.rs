@@ -48,6 +48,7 @@ fn acked_and_dropped_events_are_lost() {
     assert!(!lost.is_empty());
     for finding in &lost {
         assert!(planted.contains(finding["event"].as_str().unwrap()), "{finding}");
+        assert_eq!(finding["stage"], "acked", "capture had answered, and nothing behind it saw the event");
     }
     let event = lost[0]["event"].as_str().unwrap();
     assert!(run.stdout.contains(event), "{}", run.told());

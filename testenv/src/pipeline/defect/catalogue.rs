@@ -88,6 +88,21 @@ pub struct Defect {
 }
 
 impl Defect {
+    /// For a defect that loses events: the last stage that had them, which the finding must name.
+    pub const fn last_stage(&self) -> Option<&'static str> {
+        match self.name {
+            DefectName::AckThenDrop | DefectName::DropBatchTail | DefectName::DropOversize => Some("acked"),
+            DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock | DefectName::DropLate => {
+                Some("capture topic")
+            }
+            DefectName::SilentDeadLetter => Some("dead letters"),
+            DefectName::FilterInView | DefectName::LoseBlock | DefectName::DeleteAfterVisible => {
+                Some("ingester output")
+            }
+            _ => None,
+        }
+    }
+
     /// In ordinary traffic at least one event in so many can carry it.
     pub const fn rarity(&self) -> u64 {
         match self.name {
