@@ -64,15 +64,19 @@ impl Taps {
         (run, start): (RunId, RunStart),
         journal: StagesWriter,
     ) -> Result<Self, ObserveError> {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            // The library wants a name; nothing is ever committed under it.
-            .set("group.id", format!("assay-taps-{run}"))
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("fetch.wait.max.ms", "500")
-            .set("fetch.min.bytes", "65536")
-            .create()?;
+        let client = || {
+            ClientConfig::new()
+                .set("bootstrap.servers", brokers)
+                // The library wants a name; nothing is ever committed under it.
+                .set("group.id", format!("assay-taps-{run}"))
+                .set("enable.auto.commit", "false")
+                .set("enable.auto.offset.store", "false")
+                .set("fetch.wait.max.ms", "500")
+                .set("fetch.min.bytes", "65536")
+                .create::<BaseConsumer>()
+        };
+        // On one connection a question would wait behind every fetch that waits for data.
+        let (consumer, asking) = (client()?, client()?);
         let names: HashMap<String, Topic> = [
             (topics.capture.clone(), Topic::Capture),
             (topics.dead_letters.clone(), Topic::DeadLetters),
@@ -80,12 +84,12 @@ impl Taps {
         ]
         .into();
         let mut assignment = TopicPartitionList::new();
-        for (topic, partition, end) in ends(&consumer, &names)? {
+        for (topic, partition, end) in ends(&asking, &names)? {
             assignment.add_partition_offset(&topic, partition, Offset::Offset(end))?;
         }
         consumer.assign(&assignment)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let tap = Tap { consumer, names, run, start_ms: start.unix_micros().div_euclid(1_000), journal };
+        let tap = Tap { consumer, asking, names, run, start_ms: start.unix_micros().div_euclid(1_000), journal };
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("taps".into())
@@ -125,6 +129,8 @@ fn ends(
 
 struct Tap {
     consumer: BaseConsumer,
+    /// For questions; it reads nothing.
+    asking: BaseConsumer,
     names: HashMap<String, Topic>,
     run: RunId,
     start_ms: i64,
@@ -159,7 +165,7 @@ impl Tap {
                 continue;
             }
             let (wanted, deadline) = last.get_or_insert_with(|| {
-                (ends(&self.consumer, &self.names).unwrap_or_default(), Instant::now() + CATCH_UP)
+                (ends(&self.asking, &self.names).unwrap_or_default(), Instant::now() + CATCH_UP)
             });
             if idle {
                 stages.complete = !wanted.is_empty() && reached(&self.consumer, wanted);
