@@ -47,6 +47,8 @@ const BATCH: usize = 1_000;
 /// How long the first message of a batch is waited for before it is asked whether to end.
 const IDLE: Duration = Duration::from_millis(100);
 const PRODUCE_TIME_OUT: Duration = Duration::from_secs(30);
+/// Kafka's brokers take 1 048 588 bytes with what frames a batch of one.
+const MESSAGE_LIMIT: u32 = 1_048_000;
 /// Before a failed dependency is tried again.
 const BACK_OFF: Duration = Duration::from_millis(200);
 
@@ -121,7 +123,7 @@ impl Ingester {
             .set("partitioner", "murmur2_random")
             .set("compression.codec", or("KAFKA_COMPRESSION_CODEC", "lz4".to_owned())?)
             .set("linger.ms", "5")
-            .set("message.max.bytes", "1048576")
+            .set("message.max.bytes", MESSAGE_LIMIT.to_string())
             .set("message.timeout.ms", PRODUCE_TIME_OUT.as_millis().to_string())
             .set("queue.buffering.max.messages", "200000")
             .create_with_context(deliveries.clone())?;
@@ -233,6 +235,11 @@ impl Ingester {
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
                     std::thread::sleep(Duration::from_millis(5));
+                }
+                // Trying again would never help, and hold up everybody else's events (contract 2.5).
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                    log(&format!("dropped {} for {}: message_size_too_large", output.key, output.topic));
+                    return Ok(());
                 }
                 Err((error, _)) => return Err(error),
             }
