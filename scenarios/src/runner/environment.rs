@@ -72,6 +72,7 @@ impl Environment {
             teams: [(plan::token(run), plan::TEAM)].into(),
             flush_interval: request.scenario.pipeline.flush_interval,
             partitions: request.scenario.pipeline.partitions,
+            drop_list: Vec::new(),
             planted_defects: plan::planted_defects(&request.scenario),
             folder,
             logs: directory.logs(),

@@ -34,6 +34,8 @@ pub struct PipelineOptions {
     pub flush_interval: Duration,
     /// How many partitions each topic has.
     pub partitions: u32,
+    /// Whose events are acknowledged and dropped: `token` or `token:distinct_id`.
+    pub drop_list: Vec<String>,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// Where the run's own folder of data is made, which goes when the pipeline does.
@@ -138,6 +140,7 @@ impl Pipeline {
             ("ADDRESS", "127.0.0.1:0".to_owned()),
             ("KAFKA_HOSTS", self.brokers.clone()),
             ("KAFKA_TOPIC", self.topics.capture.clone()),
+            ("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", options.drop_list.join(",")),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
         ])
     }

@@ -1,8 +1,9 @@
 //! The reference capture: HTTP in, Kafka out (PostHog's rust/capture, v0 endpoints, dialect 2026).
 //!
-//! It answers 200 only after Kafka has every event of the request (acks=all). [`request`] holds the rules, [`planted`] the
-//! planted defects; this file is the process.
+//! It answers 200 only after Kafka has every event of the request (acks=all). [`request`] holds the rules, [`drop_list`]
+//! whose events are dropped, [`planted`] the planted defects; this file is the process.
 
+pub mod drop_list;
 pub mod planted;
 pub mod request;
 
@@ -26,6 +27,7 @@ use tokio::{
 };
 
 use self::{
+    drop_list::DropList,
     planted::Planted,
     request::{Received, Refusal, events},
 };
@@ -68,8 +70,12 @@ async fn run() -> Result<(), Error> {
     let (asking, name) = (producer.clone(), topic.clone());
     tokio::task::spawn_blocking(move || asking.client().fetch_metadata(Some(&name), Duration::from_secs(20)).map(drop))
         .await??;
-    let capture =
-        Arc::new(Capture { producer: producer.clone(), topic, planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?) });
+    let capture = Arc::new(Capture {
+        producer: producer.clone(),
+        topic,
+        drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", DropList::default())?,
+        planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?),
+    });
     let (stopping, stop) = watch::channel(false);
     say_ready(port)?;
     loop {
@@ -110,6 +116,7 @@ async fn run() -> Result<(), Error> {
 struct Capture {
     producer: FutureProducer,
     topic: String,
+    drop_list: DropList,
     planted: Planted,
 }
 
@@ -135,13 +142,14 @@ impl Capture {
             Method::OPTIONS => return text(StatusCode::OK, ""),
             _ => return text(StatusCode::METHOD_NOT_ALLOWED, ""),
         }
-        let captured = match self.capture(request, peer, limit).await {
+        let mut captured = match self.capture(request, peer, limit).await {
             Ok(captured) => captured,
             Err(refusal) => {
                 let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
                 return text(status, &refusal.to_string());
             }
         };
+        captured.retain(|event| !self.drop_list.drops(&event.token, &event.distinct_id));
         match self.produce(&self.planted.apply(captured)).await {
             Ok(()) => text(StatusCode::OK, r#"{"status":"Ok"}"#),
             Err(NotProduced::TooLarge) => text(StatusCode::BAD_REQUEST, "maximum event size exceeded"),
