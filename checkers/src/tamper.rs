@@ -119,6 +119,9 @@ fn clean_events(case: &Case<'_>, last: &FinalRead, wanted: usize) -> Vec<Place> 
     let step = (total / wanted.max(1)).max(1);
     let mut clean = Vec::new();
     for stream in case.sent.streams() {
+        if case.workload.traffic(stream).is_none_or(|traffic| traffic.over_quota) {
+            continue;
+        }
         let events = case.sent.events(stream);
         for first in (0..events.len()).step_by(step) {
             // The first clean one of each stretch.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The generation of the rules in this folder; a stored run names the one that it was made with.
-pub const WORKLOAD_VERSION: u32 = 1;
+pub const WORKLOAD_VERSION: u32 = 2;
 
 /// Everything that decides what is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,9 @@ pub struct Traffic {
     pub disorder: Disorder,
     /// How many SDK instances share the requests, in turn; each has a clock of its own.
     pub clients: u64,
+    /// Whether the token's quota is used up, so that every event is acked and none may appear.
+    #[serde(default)]
+    pub over_quota: bool,
 }
 
 /// An endpoint of the capture API (ingestion contract 1.1).
@@ -234,6 +237,7 @@ pub(crate) mod tests {
                     clock_skew: Distribution::Normal { mean: Duration::ZERO, deviation: Duration::from_secs(2) },
                 },
                 clients: 4,
+                over_quota: false,
             }],
         };
         let personas = PersonaTable::make(plan.seed, 16);

@@ -2,6 +2,7 @@
 //!
 //! Everything here reads a [`checkers::record::RunRecord`] or a snapshot that the runner fills in; nothing judges.
 
+pub mod calibration;
 pub mod explain;
 pub mod figures;
 pub mod junit;

@@ -1,5 +1,6 @@
 //! What a person types.
 
+mod calibrate;
 mod check;
 mod env;
 mod explain;
@@ -48,6 +49,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Plant every known defect in the reference pipeline, one at a time, and show which are found
+    Calibrate(calibrate::Arguments),
     /// Tell one event's whole story: what was sent, answered, expected and found
     Explain {
         /// The event's id, as findings name it
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
         Command::List => list::list(),
         Command::Validate { file } => validate::validate(&file),
         Command::Check { directory, json } => check::check(&directory, json),
+        Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
         Command::Env { command } => match command {

@@ -8,7 +8,8 @@ use crate::{
 };
 
 /// The library's files: name and text.
-pub const LIBRARY: &[(&str, &str)] = &[("smoke", include_str!("../library/smoke.toml"))];
+pub const LIBRARY: &[(&str, &str)] =
+    &[("smoke", include_str!("../library/smoke.toml")), ("calibrate", include_str!("../library/calibrate.toml"))];
 
 /// Reads a scenario: a name of the library, or a file.
 ///

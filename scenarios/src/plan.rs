@@ -1,10 +1,12 @@
 //! From a scenario to what a run needs: the workload's plan, and the defects to plant.
 
+use std::collections::BTreeMap;
+
 use generators::{
-    identity::RunId,
+    identity::{EventId, RunId, StreamId},
     workload::{Plan, Traffic, WORKLOAD_VERSION},
 };
-use testenv::pipeline::defect::PlantedDefect;
+use testenv::pipeline::defect::{DefectName, PlantedDefect, Stage};
 
 use crate::scenario::Scenario;
 
@@ -16,6 +18,26 @@ pub fn token(run: RunId) -> String {
     format!("phc_assay_{run}")
 }
 
+/// The team of traffic whose quota is used up.
+pub const OVER_QUOTA_TEAM: i64 = 2;
+/// A team that no traffic is meant for; `swap_tenant` puts events there.
+pub const OTHER_TEAM: i64 = 3;
+
+/// The token of the project whose quota is used up.
+pub fn over_quota_token(run: RunId) -> String {
+    format!("phc_assay_{run}_over_quota")
+}
+
+/// The token of a project that no traffic is meant for.
+pub fn other_token(run: RunId) -> String {
+    format!("phc_assay_{run}_other")
+}
+
+/// Which token belongs to which team.
+pub fn teams(run: RunId) -> BTreeMap<String, i64> {
+    [(token(run), TEAM), (over_quota_token(run), OVER_QUOTA_TEAM), (other_token(run), OTHER_TEAM)].into()
+}
+
 /// The workload's plan.
 pub fn workload(scenario: &Scenario, run: RunId, seed: u64) -> Plan {
     let traffic = scenario.traffic.iter().map(|traffic| Traffic {
@@ -25,27 +47,40 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64) -> Plan {
         batch: traffic.batch,
         endpoint: traffic.endpoint,
         compression: traffic.compression,
-        token: token(run),
-        team: TEAM,
+        token: if traffic.over_quota { over_quota_token(run) } else { token(run) },
+        team: if traffic.over_quota { OVER_QUOTA_TEAM } else { TEAM },
         persons: traffic.persons,
         disorder: traffic.disorder,
         clients: traffic.clients,
+        over_quota: traffic.over_quota,
     });
     Plan { workload_version: WORKLOAD_VERSION, run, seed, traffic: traffic.collect() }
 }
 
 /// The defects to plant, spread over nine tenths of the planned events, so that their number is certain to be reached.
-pub fn planted_defects(scenario: &Scenario) -> Vec<PlantedDefect> {
-    let planned: u64 = scenario.traffic.iter().map(|traffic| traffic.events).sum();
+pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
+    let over_quota: u64 =
+        scenario.traffic.iter().filter(|traffic| traffic.over_quota).map(|traffic| traffic.events).sum();
+    let good = scenario.traffic.iter().position(|traffic| !traffic.over_quota).unwrap_or_default();
+    let planned = scenario.traffic.get(good).map_or(0, |traffic| traffic.events);
     let spread = |events: u64| (planned * 9 / 10 / events.max(1)).max(1);
+    let uuid = |seq| EventId { run, stream: StreamId(good as u16), seq }.to_string();
     scenario
         .planted_defects
         .iter()
         .map(|defect| PlantedDefect {
             name: defect.name,
             count: defect.events,
-            every: spread(defect.events),
+            every: match defect.name {
+                DefectName::QuotaIgnored => (over_quota * 9 / 10 / defect.events.max(1)).max(1),
+                name => (spread(defect.events) / name.defect().rarity()).max(1),
+            },
             property: defect.property.clone(),
+            token: (defect.name == DefectName::SwapTenant).then(|| other_token(run)),
+            uuids: match defect.name.defect().stage {
+                Stage::Sink => (0..defect.events).map(|number| uuid(number * spread(defect.events))).collect(),
+                Stage::Capture | Stage::Ingester => Vec::new(),
+            },
         })
         .collect()
 }

@@ -239,7 +239,7 @@ impl Active<'_> {
                 partitions: scenario.pipeline.partitions,
                 dialect: scenario.pipeline.dialect,
             },
-            planted_defects: plan::planted_defects(scenario),
+            planted_defects: plan::planted_defects(scenario, workload.plan().run),
             targets: scenario.expect.targets,
             allowances: scenario.expect.allowances,
             loss_after: scenario.expect.loss_after,

@@ -20,12 +20,12 @@ use generators::{
     schedule::{Arrival, Rate},
     workload::{Compression, Disorder, Endpoint, Persons},
 };
-use testenv::pipeline::defect::DefectName;
+use testenv::pipeline::defect::{CATALOGUE, DefectName};
 
 use self::{
     notation::{Expectable, defect_rate, parse_share},
     problem::Problems,
-    reader::{Section, choice, text, whole},
+    reader::{Section, choice, flag, text, whole},
 };
 
 /// A scenario, checked.
@@ -68,6 +68,8 @@ pub struct Traffic {
     pub persons: Persons,
     /// How order and clocks are disturbed.
     pub disorder: Disorder,
+    /// Whether the project's quota is used up, so that every event is acked and none may appear.
+    pub over_quota: bool,
 }
 
 /// Settings of the reference pipeline.
@@ -221,6 +223,7 @@ fn traffic(mut section: Section<'_>) -> Traffic {
             "`capture` takes one event a request: leave out `batch` and `disorder.resend`, or send to `e`",
         );
     }
+    let over_quota = section.optional("over_quota", flag).unwrap_or_default();
     section.end();
     Traffic {
         name,
@@ -232,6 +235,7 @@ fn traffic(mut section: Section<'_>) -> Traffic {
         clients,
         persons: Persons { count, identify },
         disorder,
+        over_quota,
     }
 }
 
@@ -254,11 +258,7 @@ fn disorder(mut section: Section<'_>) -> Disorder {
 }
 
 fn planted_defect(mut section: Section<'_>, planned: u64) -> PlantedDefect {
-    let names = [
-        ("ack_then_drop", DefectName::AckThenDrop),
-        ("double_produce", DefectName::DoubleProduce),
-        ("drop_property", DefectName::DropProperty),
-    ];
+    let names = CATALOGUE.map(|defect| (defect.word, defect.name));
     let name = section.required("name", choice(&names)).unwrap_or(DefectName::AckThenDrop);
     let events = section.required("events", whole(1..=planned.max(1))).unwrap_or(1);
     let property = section.optional("property", text);

@@ -9,5 +9,6 @@ pub mod guard;
 pub mod kafka;
 pub mod pipeline;
 pub mod port;
+mod sink;
 pub mod substrate;
 pub mod tables;

@@ -16,6 +16,9 @@ pub enum Dialect {
 /// Further in the future than this, a timestamp is replaced by the server's clock (rust/common/types/src/timestamp.rs).
 const FUTURE_LIMIT: Duration = Duration::from_hours(23);
 
+/// A NUL character in JSON text.
+const NUL: &str = "\\u0000";
+
 impl Dialect {
     /// Whether a reply is one that the capture gives *before* anything of the request could be stored. All others but 200
     /// prove nothing: an oversize event in the middle of a batch is answered with an error although the events before it
@@ -49,6 +52,28 @@ impl Dialect {
         }
     }
 
+    /// The JSON text that is stored for one that was sent: NUL characters, which `PostgreSQL` cannot hold, become U+FFFD
+    /// (PostHog, pull request 18282). `text` is compact JSON, as our own serializer writes it.
+    pub fn stored_json(self, text: &str) -> std::borrow::Cow<'_, str> {
+        match self {
+            Self::V2026 if text.contains(NUL) => {
+                // An escaped backslash before it makes it the text of an escape, and no NUL.
+                let mut stored = String::with_capacity(text.len());
+                let mut rest = text;
+                while let Some(at) = rest.find('\\') {
+                    let (before, escape) = rest.split_at(at);
+                    stored.push_str(before);
+                    let length = if escape.starts_with(NUL) { NUL.len() } else { 2.min(escape.len()) };
+                    stored.push_str(if escape.starts_with(NUL) { "\\ufffd" } else { &escape[..length] });
+                    rest = &escape[length..];
+                }
+                stored.push_str(rest);
+                stored.into()
+            }
+            Self::V2026 => text.into(),
+        }
+    }
+
     /// Whether the pipeline itself writes this property, so that what was sent need not be what is stored
     /// (ingestion contract 2.2).
     pub fn rewrites_property(self, key: &str) -> bool {
@@ -64,6 +89,19 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nul_becomes_the_replacement_character() {
+        for (sent, stored) in [
+            (r#""a\u0000b""#, r#""a\ufffdb""#),
+            (r#"["\u0000\u0000"]"#, r#"["\ufffd\ufffd"]"#),
+            (r#""\\u0000""#, r#""\\u0000""#),
+            (r#""\\\u0000 \n""#, r#""\\\ufffd \n""#),
+            (r#""plain""#, r#""plain""#),
+        ] {
+            assert_eq!(Dialect::V2026.stored_json(sent), stored);
+        }
+    }
 
     #[test]
     fn only_listed_replies_prove_absence() {

@@ -130,16 +130,20 @@ pub fn expect(
         ),
     ];
     let most_rows = most_rows(&spans);
-    columns.push(column(
-        "timestamp",
-        Expected::Within(spans),
-        "timestamp − sent_at + the capture's clock, in the time between sending and answer",
-    ));
+    columns.push(if spans.is_empty() {
+        column("timestamp", Expected::NotJudged, "no attempt may have stored it, so there is no time to expect")
+    } else {
+        let reason = "timestamp − sent_at + the capture's clock, in the time between sending and answer";
+        column("timestamp", Expected::Within(spans), reason)
+    });
     columns.extend(event.properties.iter().map(|(key, value)| {
         let (expected, reason) = if dialect.rewrites_property(key) {
             (Expected::NotJudged, "the pipeline writes this property itself")
         } else {
-            (Expected::Json(value.to_string()), "sent properties are kept as JSON values")
+            let text = value.to_string();
+            let stored = dialect.stored_json(&text);
+            let reason = if stored == text { SENT_KEPT } else { "NUL characters become U+FFFD" };
+            (Expected::Json(stored.into_owned()), reason)
         };
         ColumnExpectation { column: format!("{PROPERTIES}{key}"), expected, reason }
     }));
@@ -150,6 +154,7 @@ pub fn expect(
 pub const JUDGED_COLUMNS: [&str; 7] =
     ["uuid", "event", "distinct_id", "team_id", "person_id", "timestamp", "properties.*"];
 
+const SENT_KEPT: &str = "sent properties are kept as JSON values";
 const PROPERTIES: &str = "properties.";
 
 /// The sorting key holds the UTC day, so attempts whose times may fall on different days may leave a row each.
@@ -356,6 +361,12 @@ mod tests {
             let expectation = expect(Dialect::V2026, &event(ids), 2, &[attempt(0)], 0);
             assert_eq!(expectation.differences(&expectation.fulfilled().unwrap()), []);
         }
+    }
+
+    #[test]
+    fn an_event_that_no_attempt_may_have_stored_has_no_time() {
+        let expectation = expect(Dialect::V2026, &event(&["u1"]), 2, &[], 0);
+        assert_eq!(expectation.differences(&row(&["u1"])), []);
     }
 
     #[test]

@@ -132,8 +132,7 @@ impl Case<'_> {
         let rows = self.final_reads.last().map_or(&[][..], |read| read.odd_rows(stream, seq));
         let story = Story {
             outcome: event.outcome,
-            // Only several rows make it worth asking how many may stay.
-            presence: Presence::Present { most_rows: if rows.len() > 1 { self.most_rows(stream, seq) } else { 1 } },
+            presence: self.presence(stream, seq, rows.len()),
             sight,
             old_enough: self.is_old_enough(event),
             rows: row_facts(rows),
@@ -149,6 +148,7 @@ impl Case<'_> {
             EventOutcome::Unsent => &mut counts.unsent,
         } += 1;
         counts.expected += u64::from(judged.expected);
+        evidence.expected_absent += u64::from(story.presence == Presence::Absent);
         counts.pending += u64::from(judged.pending);
         counts.late += u64::from(judged.expected && self.is_late(stream, seq, event));
         counts.recovered += u64::from(event.outcome == EventOutcome::Indeterminate && sight.at_last);
@@ -180,16 +180,27 @@ impl Case<'_> {
     }
 
     /// What the reads say, final ones after the others. A read while the run went on tells what it saw first, and is a miss
-    /// of everything that none has seen up to then.
+    /// of everything that none has seen up to then. Such reads know events by their uuid alone, and go on beside the final
+    /// ones, which know more: where there is a final read, only it can miss.
     fn sight(&self, stream: StreamId, seq: u64, answered_at: Option<Duration>, looks: &mut Vec<Look>) -> Sight {
         looks.clear();
         let look = |(start, end): (Duration, Duration), seen| Look { start: micros(start), end: micros(end), seen };
         match self.reads.first_read(stream, seq) {
             Some(first) => looks.push(look(first, true)),
-            None => looks.extend(self.reads.last().map(|last| look(last, false))),
+            None if self.final_reads.is_empty() => looks.extend(self.reads.last().map(|last| look(last, false))),
+            None => (),
         }
         looks.extend(self.final_reads.iter().map(|read| look((read.start, read.end), read.is_visible(stream, seq))));
         Sight::of(looks, answered_at.map(micros))
+    }
+
+    /// Whether the event must be there, and in how many of its `rows`.
+    fn presence(&self, stream: StreamId, seq: u64, rows: usize) -> Presence {
+        if self.workload.traffic(stream).is_some_and(|traffic| traffic.over_quota) {
+            return Presence::Absent;
+        }
+        // Only several rows make it worth asking how many may stay.
+        Presence::Present { most_rows: if rows > 1 { self.most_rows(stream, seq) } else { 1 } }
     }
 
     /// When the read began that says what is missing.

@@ -34,6 +34,7 @@ pub(crate) fn workload(events: u64) -> Workload {
             clock_skew: constant,
         },
         clients: 1,
+        over_quota: false,
     };
     let plan = Plan { workload_version: WORKLOAD_VERSION, run: RunId::new(1), seed: 1, traffic: vec![traffic] };
     Workload::new(plan, PersonaTable::make(1, 2))

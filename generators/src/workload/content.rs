@@ -12,8 +12,14 @@ const SYSTEMS: [&str; 4] = ["Windows", "Mac OS X", "Linux", "Android"];
 const SCREEN_WIDTHS: [u32; 4] = [1280, 1440, 1920, 2560];
 const PLANS: [&str; 3] = ["free", "scale", "enterprise"];
 /// Text that has been broken before: quotes, escapes, scripts, an emoji of several code points.
-const NOTES: [&str; 5] =
-    ["plain", "a \"quoted\" \\ path", "tab\tand\nline", "日本語 и кириллица", "👩\u{200d}🚀 العربية"];
+const NOTES: [&str; 6] = [
+    "plain",
+    "a \"quoted\" \\ path",
+    "tab\tand\nline",
+    "日本語 и кириллица",
+    "👩\u{200d}🚀 العربية",
+    "a NUL \0 in the middle",
+];
 
 /// The event's name and properties, without the marker.
 pub(super) fn of(random: &mut Random, persona: &Persona, role: &Role) -> (String, Properties) {

@@ -69,11 +69,12 @@ impl Environment {
         };
         let options = PipelineOptions {
             run: format!("r{run}"),
-            teams: [(plan::token(run), plan::TEAM)].into(),
+            teams: plan::teams(run),
+            over_quota: vec![plan::over_quota_token(run)],
             flush_interval: request.scenario.pipeline.flush_interval,
             partitions: request.scenario.pipeline.partitions,
             drop_list: Vec::new(),
-            planted_defects: plan::planted_defects(&request.scenario),
+            planted_defects: plan::planted_defects(&request.scenario, run),
             folder,
             logs: directory.logs(),
         };

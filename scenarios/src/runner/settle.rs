@@ -60,7 +60,7 @@ pub(super) async fn settle(
                 now: clock.elapsed(),
                 last_change: watched.last_change,
                 lag: behind,
-                pending_until: pending_until(&sent, &watched.reads, expect.loss_after),
+                pending_until: pending_until(workload, &sent, &watched.reads, expect.loss_after),
             }
         };
         let seen = watch.watched().reads.seen();
@@ -115,8 +115,9 @@ fn keep(active: &Active<'_>, read: &FinalRead, number: usize, header: Header) ->
 }
 
 /// Until when an event is pending: the latest answer among acked events that nobody saw, plus `loss_after`.
-fn pending_until(sent: &Sent, reads: &Reads, loss_after: Duration) -> Option<Duration> {
+fn pending_until(workload: &Workload, sent: &Sent, reads: &Reads, loss_after: Duration) -> Option<Duration> {
     sent.streams()
+        .filter(|stream| workload.traffic(*stream).is_some_and(|traffic| !traffic.over_quota))
         .flat_map(|stream| {
             let events = sent.events(stream).iter().enumerate();
             events

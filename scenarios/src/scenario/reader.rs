@@ -262,6 +262,14 @@ pub fn text(value: &DeValue<'_>) -> Result<String, String> {
     value.as_str().map(str::to_owned).ok_or_else(|| format!("must be a string, not {}", value.type_str()))
 }
 
+/// Reads `true` or `false`.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn flag(value: &DeValue<'_>) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("must be true or false, not {}", value.type_str()))
+}
+
 /// Reads a whole number in `range`.
 pub fn whole(range: RangeInclusive<u64>) -> impl FnOnce(&DeValue<'_>) -> Result<u64, String> {
     move |value| {

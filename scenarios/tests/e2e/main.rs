@@ -4,6 +4,7 @@
 //! The tests that kill things have a substrate of their own.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod calibration;
 mod errors;
 mod files;
 mod harness;

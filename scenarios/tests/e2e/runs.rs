@@ -41,7 +41,7 @@ fn acked_and_dropped_events_are_lost() {
     assert_eq!((run.check("loss"), run.check("correctness")), ("fail", "pass"));
     // The examples are those events, and no others, that capture says it has dropped.
     let log = fs::read_to_string(run.directory.as_ref().unwrap().join("logs/capture.log")).unwrap();
-    let lines = log.lines().filter(|line| line.starts_with("planted AckThenDrop in "));
+    let lines = log.lines().filter(|line| line.starts_with("planted ack_then_drop in "));
     let planted: HashSet<&str> = lines.filter_map(|line| line.split(' ').next_back()).collect();
     assert_eq!(planted.len(), 60);
     let lost = run.findings("lost");

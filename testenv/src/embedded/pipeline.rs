@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     children::{Child, ChildSpec, Guard},
+    sink,
     substrate::{Addresses, first_end},
     tables::{Groups, Tables, Topics, create_topics, delete_topics},
 };
@@ -30,6 +31,8 @@ pub struct PipelineOptions {
     pub run: String,
     /// Which token belongs to which team.
     pub teams: BTreeMap<String, i64>,
+    /// Tokens whose quota is used up.
+    pub over_quota: Vec<String>,
     /// After how long ClickHouse's Kafka engine flushes.
     pub flush_interval: Duration,
     /// How many partitions each topic has.
@@ -63,6 +66,8 @@ pub struct Pipeline {
     /// The run's own files.
     folder: PathBuf,
     client: clickhouse::Client,
+    /// What a planted defect of the sink does meanwhile.
+    playing: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Pipeline {
@@ -97,6 +102,7 @@ impl Pipeline {
             client: clickhouse::Client::default()
                 .with_url(&substrate.clickhouse_url)
                 .with_compression(clickhouse::Compression::None),
+            playing: None,
         };
         match pipeline.start(guard, options).await {
             Ok(()) => Ok(pipeline),
@@ -127,10 +133,25 @@ impl Pipeline {
             groups: &self.groups,
             flush_interval: options.flush_interval,
         };
+        let planted = sink::planted(&options.planted_defects);
         let [capture, ingester] = self.components.as_slice() else { return Ok(()) };
-        let (port, _, ()) =
-            tokio::try_join!(capture.ready(READY_WITHIN), ingester.ready(READY_WITHIN), tables.create(&self.client))?;
+        let (port, _, ()) = tokio::try_join!(
+            capture.ready(READY_WITHIN),
+            ingester.ready(READY_WITHIN),
+            tables.create(&self.client, planted)
+        )?;
         self.endpoints.capture.set_port(port);
+        if let Some(defect) = planted {
+            let database = self.endpoints.clickhouse.database.clone();
+            let log = options.logs.join("sink.log");
+            let playing = sink::play(self.client.clone(), database, defect.clone());
+            self.playing = Some(tokio::spawn(async move {
+                if let Err(error) = playing.await {
+                    // What was not planted is not found; the log says why.
+                    let _ = std::fs::write(log, format!("{error:?}\n"));
+                }
+            }));
+        }
         Ok(())
     }
 
@@ -142,6 +163,7 @@ impl Pipeline {
             ("KAFKA_TOPIC", self.topics.capture.clone()),
             ("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", options.drop_list.join(",")),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
+            ("ASSAY_TOKENS_OVER_QUOTA", json(&options.over_quota)),
         ])
     }
 
@@ -180,6 +202,9 @@ impl Pipeline {
     /// # Errors
     /// When tables or topics cannot be removed.
     pub async fn down(self) -> Result<(), EnvironmentError> {
+        if let Some(playing) = &self.playing {
+            playing.abort();
+        }
         futures_util::future::join_all(self.components.iter().map(|component| component.stop(GRACE))).await;
         // The tables first: they consume the topics.
         let dropped = Tables::drop(&self.client, &self.endpoints.clickhouse.database).await;

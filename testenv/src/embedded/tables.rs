@@ -13,7 +13,8 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use crate::environment::EnvironmentError;
+use super::sink;
+use crate::{environment::EnvironmentError, pipeline::defect::PlantedDefect};
 
 /// A statement that takes longer has gone astray.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -163,14 +164,25 @@ pub struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// Creates the database and everything in it.
+    /// Creates the database and everything in it, with the planted defect of the sink if there is one.
     ///
     /// # Errors
     /// When ClickHouse refuses.
-    pub async fn create(&self, client: &clickhouse::Client) -> Result<(), EnvironmentError> {
+    pub async fn create(
+        &self,
+        client: &clickhouse::Client,
+        planted: Option<&PlantedDefect>,
+    ) -> Result<(), EnvironmentError> {
         execute(client, &format!("CREATE DATABASE `{}`", self.database)).await?;
         for statement in SCHEMA.iter().flat_map(|file| statements(file)) {
-            execute(client, &self.fill(&statement)).await?;
+            let filled = self.fill(&statement);
+            let statements = match planted {
+                Some(defect) => sink::views(&filled, self.database, defect),
+                None => vec![filled],
+            };
+            for statement in statements {
+                execute(client, &statement).await?;
+            }
         }
         Ok(())
     }
@@ -214,7 +226,7 @@ impl Tables<'_> {
     }
 }
 
-async fn execute(client: &clickhouse::Client, statement: &str) -> Result<(), EnvironmentError> {
+pub(super) async fn execute(client: &clickhouse::Client, statement: &str) -> Result<(), EnvironmentError> {
     // To the client a single question mark is a place for a value.
     let statement = statement.replace('?', "??");
     answered(statement.lines().next().unwrap_or_default(), client.query(&statement).execute()).await

@@ -6,6 +6,7 @@
 pub mod drop_list;
 pub mod planted;
 pub mod request;
+mod spoil;
 
 use std::{convert::Infallible, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
@@ -74,7 +75,7 @@ async fn run() -> Result<(), Error> {
         producer: producer.clone(),
         topic,
         drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", DropList::default())?,
-        planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?),
+        planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
     });
     let (stopping, stop) = watch::channel(false);
     say_ready(port)?;
@@ -150,7 +151,10 @@ impl Capture {
             }
         };
         captured.retain(|event| !self.drop_list.drops(&event.token, &event.distinct_id));
-        match self.produce(&self.planted.apply(captured)).await {
+        let applied = self.planted.apply(captured);
+        match self.produce(&applied.events).await {
+            // Only a planted defect answers so after it has produced.
+            Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
             Ok(()) => text(StatusCode::OK, r#"{"status":"Ok"}"#),
             Err(NotProduced::TooLarge) => text(StatusCode::BAD_REQUEST, "maximum event size exceeded"),
             Err(NotProduced::Kafka(error)) => {

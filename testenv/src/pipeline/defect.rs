@@ -1,8 +1,12 @@
 //! Planted defects: switches that make the reference pipeline misbehave in a known number of events.
 
+mod catalogue;
+
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+
+pub use catalogue::{CATALOGUE, Defect, DefectName, Stage};
 
 /// One planted defect, as the environment variable `ASSAY_PLANTED_DEFECTS` (a JSON array of these) hands it to a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,18 +21,12 @@ pub struct PlantedDefect {
     /// The property that `drop_property` removes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub property: Option<String>,
-}
-
-/// The defects that can be planted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DefectName {
-    /// Capture answers 200 and produces nothing.
-    AckThenDrop,
-    /// Capture produces the event twice, the copy on the next UTC day, so that no merge removes it.
-    DoubleProduce,
-    /// Capture removes one property.
-    DropProperty,
+    /// The project's token under which `swap_tenant` produces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The events that a defect of the sink concerns, by uuid: SQL cannot count as it goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uuids: Vec<String>,
 }
 
 /// Chooses the events of one defect: one new uuid in `every`, until `count` are chosen.
@@ -48,7 +46,12 @@ impl Chooser {
         Self { defect, passed: 0, chosen: HashSet::new(), spared: HashSet::new() }
     }
 
-    /// Whether the defect is planted in this event.
+    /// Whether the defect is still to be planted in some event, or was in this one.
+    pub fn concerns(&self, uuid: &str) -> bool {
+        (self.chosen.len() as u64) < self.defect.count || self.chosen.contains(uuid)
+    }
+
+    /// Whether the defect is planted in this event. Ask only for events in which it can be.
     pub fn chooses(&mut self, uuid: &str) -> bool {
         if self.chosen.contains(uuid) {
             return true;
@@ -72,7 +75,14 @@ mod tests {
 
     #[test]
     fn exactly_so_many_are_chosen_and_each_attempt_is_treated_alike() {
-        let defect = PlantedDefect { name: DefectName::AckThenDrop, count: 3, every: 10, property: None };
+        let defect = PlantedDefect {
+            name: DefectName::AckThenDrop,
+            count: 3,
+            every: 10,
+            property: None,
+            token: None,
+            uuids: vec![],
+        };
         let mut chooser = Chooser::new(defect);
         let first: Vec<bool> = (0..100).map(|number| chooser.chooses(&number.to_string())).collect();
         assert_eq!(first.iter().filter(|chosen| **chosen).count(), 3);
@@ -83,7 +93,14 @@ mod tests {
 
     #[test]
     fn a_spared_event_is_not_counted_twice() {
-        let defect = PlantedDefect { name: DefectName::AckThenDrop, count: 1, every: 2, property: None };
+        let defect = PlantedDefect {
+            name: DefectName::AckThenDrop,
+            count: 1,
+            every: 2,
+            property: None,
+            token: None,
+            uuids: vec![],
+        };
         let mut chooser = Chooser::new(defect);
         assert!(!chooser.chooses("a") && !chooser.chooses("a") && chooser.chooses("b") && chooser.chooses("b"));
     }

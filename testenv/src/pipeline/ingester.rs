@@ -7,6 +7,7 @@
 
 pub mod event;
 pub mod person;
+mod planted;
 pub mod store;
 
 use std::{
@@ -34,6 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::{
     event::{EventRow, NotStored, normalise},
     person::{Changes, Persons},
+    planted::{Fate, Planted},
     store::Store,
 };
 use super::{
@@ -94,6 +96,7 @@ struct Ingester {
     teams: BTreeMap<String, i64>,
     store: Store,
     persons: Persons,
+    planted: Planted,
 }
 
 /// A message to be produced; kept until it is, so that it can be produced again.
@@ -142,6 +145,7 @@ impl Ingester {
             teams: json("ASSAY_TEAMS")?,
             store,
             persons: Persons::default(),
+            planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?),
         };
         ingester.assign()?;
         say_ready(0)?;
@@ -180,8 +184,12 @@ impl Ingester {
                 };
                 messages += 1;
                 next.insert(message.partition(), message.offset() + 1);
-                let processed = process(&mut self.persons, &mut self.store, &self.teams, &self.outputs, &message)?;
-                outputs.extend(processed);
+                if self.planted.skips_message() {
+                    continue;
+                }
+                let mut state =
+                    State { persons: &mut self.persons, store: &mut self.store, planted: &mut self.planted };
+                outputs.extend(process(&mut state, &self.teams, &self.outputs, &message)?);
             }
             if messages == 0 {
                 continue;
@@ -259,10 +267,16 @@ impl Ingester {
     }
 }
 
+/// What processing a message may change.
+struct State<'a> {
+    persons: &'a mut Persons,
+    store: &'a mut Store,
+    planted: &'a mut Planted,
+}
+
 /// What a message becomes; a message that can never be processed becomes a dead letter.
 fn process<'o>(
-    persons: &mut Persons,
-    store: &mut Store,
+    state: &mut State<'_>,
     teams: &BTreeMap<String, i64>,
     outputs: &'o Outputs,
     message: &BorrowedMessage<'_>,
@@ -288,7 +302,17 @@ fn process<'o>(
             return Ok(None);
         }
     };
-    let belongs = persons.process(store, team, &event)?;
+    let age = event.captured_at.as_millisecond() - event.timestamp.as_millisecond();
+    let fate = state.planted.fate(&captured.uuid, age);
+    match fate {
+        Fate::Stored | Fate::WrongPerson(_) => (),
+        Fate::Dropped => return Ok(None),
+        Fate::DeadLetter => return dead_letter("planted"),
+    }
+    let mut belongs = state.persons.process(state.store, team, &event)?;
+    if let Fate::WrongPerson(person) = fate {
+        belongs.person = person;
+    }
     let row = EventRow {
         uuid: event.uuid,
         event: &event.name,

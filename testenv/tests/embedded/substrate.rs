@@ -70,6 +70,7 @@ impl Bench {
         PipelineOptions {
             run: run.into(),
             teams: BTreeMap::from([("token".to_owned(), 1)]),
+            over_quota: vec![],
             flush_interval: Duration::from_millis(200),
             partitions: 2,
             drop_list: Vec::new(),

@@ -89,6 +89,7 @@ fn histories_of_one_event() {
     let cases: Vec<History> = vec![
         ("acked and found", reply(200), vec![Missed(1), Seen(2), whole()], vec![]),
         ("acked, found by the final read alone", reply(200), vec![whole()], vec![]),
+        ("found where the watch did not know it", reply(200), vec![whole(), Missed(25)], vec![]),
         ("acked and nowhere", reply(200), vec![Missed(1), nothing(20)], vec![Lost]),
         ("acked and nowhere, yet young", reply(200), vec![Missed(1), nothing(9)], vec![]),
         ("just old enough", reply(200), vec![Final(11, vec![])], vec![Lost]),

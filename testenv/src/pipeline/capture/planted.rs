@@ -1,90 +1,177 @@
 //! Capture's planted defects: the one place where captured events are changed on purpose.
 
-use std::sync::{Mutex, PoisonError};
-
-use jiff::{Timestamp, ToSpan};
-use serde_json::value::RawValue;
-
-use crate::pipeline::{
-    captured::CapturedEvent,
-    defect::{Chooser, DefectName, PlantedDefect},
-    settings::log,
-    timestamp::rfc3339,
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
 };
 
-/// The planted defects of one capture.
+use jiff::{Timestamp, ToSpan};
+use uuid::Uuid;
+
+use super::spoil;
+use crate::pipeline::{
+    captured::CapturedEvent,
+    defect::{Chooser, DefectName, PlantedDefect, Stage},
+    settings::log,
+    timestamp::{parse, rfc3339},
+};
+
+/// An event is large from so many bytes of data on, to `drop_oversize`.
+const LARGE: usize = 1_000;
+/// `truncate_distinct_id` leaves so many characters.
+const ID_CHARACTERS: usize = 8;
+/// `truncate_body` loses so many properties.
+const LOST_PROPERTIES: usize = 3;
+
+/// The planted defects of one capture, and its quota.
 #[derive(Debug)]
-pub struct Planted(Mutex<Vec<Chooser>>);
+pub struct Planted {
+    choosers: Mutex<Vec<Chooser>>,
+    over_quota: HashSet<String>,
+}
+
+/// What becomes of a request's events.
+#[derive(Debug)]
+pub struct Applied {
+    /// What is produced.
+    pub events: Vec<CapturedEvent<'static>>,
+    /// Whether the client is told that nothing was taken.
+    pub reject: bool,
+}
 
 impl Planted {
-    /// The defects to plant; without any, events pass unchanged.
-    pub fn new(defects: Vec<PlantedDefect>) -> Self {
-        Self(Mutex::new(defects.into_iter().map(Chooser::new).collect()))
+    /// The defects to plant; without any, events pass unchanged. Events of tokens over their quota are dropped silently,
+    /// as the contract says (PostHog's capture, quota limiting).
+    pub fn new(defects: Vec<PlantedDefect>, over_quota: HashSet<String>) -> Self {
+        let own = defects.into_iter().filter(|defect| defect.name.defect().stage == Stage::Capture);
+        Self { choosers: Mutex::new(own.map(Chooser::new).collect()), over_quota }
     }
 
     /// What is produced for `events`: the same, but for the chosen ones.
-    pub fn apply(&self, events: Vec<CapturedEvent<'static>>) -> Vec<CapturedEvent<'static>> {
-        let mut choosers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if choosers.is_empty() {
-            return events;
+    pub fn apply(&self, mut events: Vec<CapturedEvent<'static>>) -> Applied {
+        let mut choosers = self.choosers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.over_quota.is_empty() {
+            events.retain(|event| !self.over_quota.contains(&*event.token) || ignores_quota(&mut choosers, event));
         }
-        events.into_iter().flat_map(|event| plant(&mut choosers, event)).collect()
+        if choosers.is_empty() {
+            return Applied { events, reject: false };
+        }
+        let tail = |chooser: &mut Chooser| chooser.defect.name == DefectName::DropBatchTail;
+        if events.len() > 1
+            && let Some(chooser) = choosers.iter_mut().find_map(|chooser| tail(chooser).then_some(chooser))
+            && events.last().is_some_and(|last| chosen(chooser, &last.uuid))
+        {
+            events.pop();
+        }
+        let mut reject = false;
+        let events = events.into_iter().flat_map(|event| plant(&mut choosers, event, &mut reject)).collect();
+        Applied { events, reject }
     }
 }
 
-fn plant(choosers: &mut [Chooser], event: CapturedEvent<'static>) -> Vec<CapturedEvent<'static>> {
+fn chosen(chooser: &mut Chooser, uuid: &str) -> bool {
+    let chosen = chooser.chooses(uuid);
+    if chosen {
+        log(&format!("planted {} in {uuid}", chooser.defect.name.defect().word));
+    }
+    chosen
+}
+
+fn ignores_quota(choosers: &mut [Chooser], event: &CapturedEvent<'_>) -> bool {
+    let mut own = choosers.iter_mut().filter(|chooser| chooser.defect.name == DefectName::QuotaIgnored);
+    own.next().is_some_and(|chooser| chosen(chooser, &event.uuid))
+}
+
+fn plant(choosers: &mut [Chooser], event: CapturedEvent<'static>, reject: &mut bool) -> Vec<CapturedEvent<'static>> {
+    let uuid = event.uuid.to_string();
     let mut produced = vec![event];
     for chooser in choosers {
         let Some(event) = produced.first() else { break };
-        if !chooser.chooses(&event.uuid) {
+        if !chooser.concerns(&uuid) {
             continue;
         }
-        log(&format!("planted {:?} in {}", chooser.defect.name, event.uuid));
-        match chooser.defect.name {
-            DefectName::AckThenDrop => produced.clear(),
-            DefectName::DoubleProduce => {
-                let copy = CapturedEvent { timestamp: next_day(&event.timestamp).into(), ..event.clone() };
-                produced.push(copy);
-            }
-            DefectName::DropProperty => {
-                let property = chooser.defect.property.as_deref().unwrap_or_default();
-                for event in &mut produced {
-                    if let Some(data) = without_property(&event.data, property) {
-                        event.data = data.into();
-                    }
-                }
-            }
+        // Only events that the defect changes are counted.
+        if let Some(changed) = spoiled(&chooser.defect, event)
+            && chosen(chooser, &uuid)
+        {
+            *reject |= chooser.defect.name == DefectName::PartialReject;
+            produced = changed;
         }
     }
     produced
 }
 
-/// The same time on the next UTC day. It is set after timestamps were normalised, so no rule brings it back.
-fn next_day(timestamp: &str) -> String {
-    let moment = timestamp.parse::<Timestamp>().and_then(|moment| moment.checked_add(24.hours()));
-    moment.map_or_else(|_| timestamp.to_owned(), rfc3339)
+/// What the defect makes of an event; `None` if it cannot be planted in it, or not here.
+fn spoiled(defect: &PlantedDefect, event: &CapturedEvent<'static>) -> Option<Vec<CapturedEvent<'static>>> {
+    let with_data = |data: Option<String>| data.map(|data| CapturedEvent { data: data.into(), ..event.clone() });
+    let with_time = |moment: Option<Timestamp>| {
+        moment.map(|moment| CapturedEvent { timestamp: rfc3339(moment).into(), ..event.clone() })
+    };
+    let stored = || event.timestamp.parse::<Timestamp>().ok();
+    let one = |event: Option<CapturedEvent<'static>>| event.map(|event| vec![event]);
+    match defect.name {
+        DefectName::AckThenDrop => Some(Vec::new()),
+        DefectName::DropOversize => (event.data.len() >= LARGE).then(Vec::new),
+        DefectName::PartialReject => Some(vec![event.clone()]),
+        DefectName::DoubleProduce => {
+            // The time is set after timestamps were normalised, so no rule brings it back.
+            let next_day = with_time(stored()?.checked_add(24.hours()).ok())?;
+            Some(vec![event.clone(), next_day])
+        }
+        DefectName::RemintUuid => {
+            Some(vec![CapturedEvent { uuid: Uuid::now_v7().to_string().into(), ..event.clone() }])
+        }
+        DefectName::TruncateDistinctId => {
+            let cut: String = event.distinct_id.chars().take(ID_CHARACTERS).collect();
+            (cut != event.distinct_id).then(|| vec![CapturedEvent { distinct_id: cut.into(), ..event.clone() }])
+        }
+        DefectName::SwapTenant => {
+            let token = defect.token.clone()?;
+            Some(vec![CapturedEvent { token: token.into(), ..event.clone() }])
+        }
+        DefectName::IgnoreSentAt => one(with_time(said(event))),
+        DefectName::ApplySkewTwice => {
+            let (stored, said) = (stored()?, said(event)?);
+            one(with_time(stored.checked_add(stored.duration_since(said)).ok()))
+        }
+        DefectName::MangleUtf8 => one(with_data(spoil::mangled(&event.data))),
+        DefectName::DropNul => one(with_data(spoil::without_nul(&event.data))),
+        DefectName::RenameEvent => {
+            Some(vec![CapturedEvent { event: format!("{}_renamed", event.event).into(), ..event.clone() }])
+        }
+        DefectName::DropProperty => {
+            let property = defect.property.as_deref().unwrap_or_default();
+            one(with_data(spoil::without_property(&event.data, property)))
+        }
+        DefectName::RoundIntegers => one(with_data(spoil::rounded(&event.data))),
+        DefectName::StringifyNumbers => one(with_data(spoil::stringified(&event.data))),
+        DefectName::NullForEmpty => one(with_data(spoil::nulled(&event.data))),
+        DefectName::TruncateBody => one(with_data(spoil::truncated(&event.data, LOST_PROPERTIES))),
+        _ => None,
+    }
 }
 
-fn without_property(data: &str, property: &str) -> Option<String> {
-    use std::collections::BTreeMap;
-    let mut event: BTreeMap<String, &RawValue> = serde_json::from_str(data).ok()?;
-    let mut properties: BTreeMap<String, &RawValue> = serde_json::from_str(event.get("properties")?.get()).ok()?;
-    properties.remove(property);
-    let properties = serde_json::value::to_raw_value(&properties).ok()?;
-    event.insert("properties".into(), &properties);
-    serde_json::to_string(&event).ok()
+/// The moment as the client wrote it.
+fn said(event: &CapturedEvent<'_>) -> Option<Timestamp> {
+    #[derive(serde::Deserialize)]
+    struct Data {
+        timestamp: Option<String>,
+    }
+    parse(&serde_json::from_str::<Data>(&event.data).ok()?.timestamp?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const DATA: &str = r#"{"event":"e","properties":{"cart":[],"note":"né","price":1.50,"quantity":16777217,"void":"a\u0000b"},"timestamp":"2026-06-01T11:59:50.000Z"}"#;
+
     fn event(uuid: &str) -> CapturedEvent<'static> {
         CapturedEvent {
             uuid: uuid.to_owned().into(),
-            distinct_id: "d".into(),
+            distinct_id: "somebody-long".into(),
             ip: "127.0.0.1".into(),
-            data: r#"{"event":"e","properties":{"price":1.50,"other":2}}"#.into(),
+            data: DATA.into(),
             now: "2026-06-01T12:00:00.000Z".into(),
             sent_at: None,
             token: "t".into(),
@@ -94,23 +181,78 @@ mod tests {
         }
     }
 
-    fn produced(name: DefectName, property: Option<&str>) -> Vec<CapturedEvent<'static>> {
-        let defect = PlantedDefect { name, count: 1, every: 2, property: property.map(str::to_owned) };
-        Planted::new(vec![defect]).apply(vec![event("a"), event("b"), event("c"), event("b")])
+    fn defect(name: DefectName) -> PlantedDefect {
+        let (property, token) = (Some("price".to_owned()), Some("other".to_owned()));
+        PlantedDefect { name, count: 1, every: 2, property, token, uuids: vec![] }
+    }
+
+    fn applied(name: DefectName) -> Applied {
+        let all = vec![event("a"), event("b"), event("c"), event("b")];
+        Planted::new(vec![defect(name)], HashSet::new()).apply(all)
     }
 
     #[test]
     fn only_the_chosen_event_is_changed_and_each_time_it_comes() {
-        let uuids =
-            |events: &[CapturedEvent<'_>]| events.iter().map(|event| event.uuid.to_string()).collect::<Vec<_>>();
-        assert_eq!(uuids(&Planted::new(vec![]).apply(vec![event("a"), event("b")])), ["a", "b"]);
-        assert_eq!(uuids(&produced(DefectName::AckThenDrop, None)), ["a", "c"]);
-        let doubled = produced(DefectName::DoubleProduce, None);
+        let uuids = |applied: &Applied| applied.events.iter().map(|event| event.uuid.to_string()).collect::<Vec<_>>();
+        let clean = Planted::new(vec![], HashSet::new()).apply(vec![event("a"), event("b")]);
+        assert_eq!((uuids(&clean), clean.reject), (vec!["a".to_owned(), "b".to_owned()], false));
+        assert_eq!(uuids(&applied(DefectName::AckThenDrop)), ["a", "c"]);
+        let doubled = applied(DefectName::DoubleProduce);
         assert_eq!(uuids(&doubled), ["a", "b", "b", "c", "b", "b"]);
-        assert_eq!(doubled[2].timestamp, "2026-06-02T12:00:00.000Z");
-        assert_eq!(doubled[1].data, doubled[2].data);
-        let dropped = produced(DefectName::DropProperty, Some("price"));
-        assert_eq!(dropped[1].data, r#"{"event":"e","properties":{"other":2}}"#);
-        assert_eq!(dropped[0].data, event("a").data);
+        assert_eq!(doubled.events[2].timestamp, "2026-06-02T12:00:00.000Z");
+        assert_eq!(doubled.events[1].data, doubled.events[2].data);
+        let rejected = applied(DefectName::PartialReject);
+        assert_eq!((rejected.events.len(), rejected.reject), (4, true));
+    }
+
+    #[test]
+    fn each_defect_changes_what_its_name_says() {
+        let changed = |name| {
+            let applied = applied(name);
+            assert_eq!(applied.events[0], event("a"), "{name:?} spared the first");
+            applied.events[1].clone()
+        };
+        assert_ne!(changed(DefectName::RemintUuid).uuid, "b");
+        assert_eq!(changed(DefectName::TruncateDistinctId).distinct_id, "somebody");
+        assert_eq!(changed(DefectName::SwapTenant).token, "other");
+        assert_eq!(changed(DefectName::IgnoreSentAt).timestamp, "2026-06-01T11:59:50.000Z");
+        assert_eq!(changed(DefectName::ApplySkewTwice).timestamp, "2026-06-01T12:00:10.000Z");
+        assert_eq!(changed(DefectName::RenameEvent).event, "e_renamed");
+        let data = |name| changed(name).data.into_owned();
+        assert!(data(DefectName::MangleUtf8).contains("nÃ©"));
+        assert!(data(DefectName::DropNul).contains(r#""void":"ab""#));
+        assert!(!data(DefectName::DropProperty).contains("price"));
+        assert!(data(DefectName::RoundIntegers).contains(r#""quantity":16777216"#));
+        assert!(data(DefectName::StringifyNumbers).contains(r#""price":"1.50""#));
+        assert!(data(DefectName::NullForEmpty).contains(r#""cart":null"#));
+        let truncated = data(DefectName::TruncateBody);
+        assert!(truncated.contains("note") && !truncated.contains("price"), "{truncated}");
+    }
+
+    #[test]
+    fn an_event_in_which_it_cannot_be_planted_is_not_counted() {
+        let plain = |uuid| CapturedEvent { data: r#"{"event":"e","properties":{}}"#.into(), ..event(uuid) };
+        let planted = Planted::new(vec![PlantedDefect { every: 1, ..defect(DefectName::DropNul) }], HashSet::new());
+        let applied = planted.apply(vec![plain("a"), event("b"), event("c")]);
+        assert_eq!(applied.events[0], plain("a"));
+        assert_ne!(applied.events[1], event("b"));
+        assert_eq!(applied.events[2], event("c"));
+    }
+
+    #[test]
+    fn the_tail_is_that_of_a_batch() {
+        let planted =
+            Planted::new(vec![PlantedDefect { every: 1, ..defect(DefectName::DropBatchTail) }], HashSet::new());
+        assert_eq!(planted.apply(vec![event("a")]).events.len(), 1, "a single event has no tail");
+        assert_eq!(planted.apply(vec![event("a"), event("b")]).events, [event("a")]);
+        assert_eq!(planted.apply(vec![event("c"), event("d")]).events.len(), 2, "one was to be planted");
+    }
+
+    #[test]
+    fn a_token_over_its_quota_is_dropped_silently_unless_that_is_the_defect() {
+        let over: HashSet<String> = ["t".to_owned()].into();
+        assert!(Planted::new(vec![], over.clone()).apply(vec![event("a"), event("b")]).events.is_empty());
+        let ignored = Planted::new(vec![defect(DefectName::QuotaIgnored)], over);
+        assert_eq!(ignored.apply(vec![event("a"), event("b"), event("c")]).events, [event("b")]);
     }
 }

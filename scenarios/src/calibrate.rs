@@ -1,0 +1,95 @@
+//! Calibration: whether the judge finds each known defect, by its name and in its place, and nothing in a clean run.
+//!
+//! Each defect of the reference pipeline's catalogue is planted alone in the same traffic; what the judge says is held
+//! against what the catalogue says must be found.
+
+use checkers::{reconcile::evidence::Class, record::RunRecord, verdict::Verdict};
+use reports::calibration::{Outcome, Row};
+use testenv::pipeline::defect::{Defect, DefectName};
+
+use crate::scenario::{PlantedDefect, Scenario};
+
+/// So many events carry a defect that is planted event by event: about 0.02 % of them.
+const EVENTS: u64 = 4;
+/// So many rows or messages make a block.
+const BLOCK: u64 = 100;
+/// So many rows are late: 2 %, where the promise allows 1 %.
+const LATE: u64 = 400;
+
+/// The calibration traffic with `defect` planted in it, or clean.
+pub fn scenario(clean: &Scenario, defect: Option<&Defect>) -> Scenario {
+    let planted = defect.map(|defect| PlantedDefect {
+        name: defect.name,
+        events: match defect.name {
+            DefectName::PartialReject | DefectName::StallPartition => 1,
+            DefectName::WithholdBlock | DefectName::SlowDrift => LATE,
+            DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock | DefectName::LoseBlock => BLOCK,
+            _ => EVENTS,
+        },
+        property: (defect.name == DefectName::DropProperty).then(|| "price".to_owned()),
+    });
+    Scenario { planted_defects: planted.into_iter().collect(), ..clean.clone() }
+}
+
+/// What `record` says of a run with `defect` planted in it; `planted` is how often the pipeline says that it was.
+pub fn row(defect: Option<&Defect>, planted: u64, record: &RunRecord) -> Row {
+    let (mut found, mut named) = (0, None);
+    let mut false_alarms = 0;
+    for class in Class::ALL {
+        let count = found_of(record, class);
+        match defect {
+            Some(defect) if class.name() == defect.finding => {
+                found = count;
+                named = record
+                    .findings
+                    .iter()
+                    .filter(|finding| finding.class == class)
+                    .find(|finding| {
+                        defect.column.is_none_or(|column| {
+                            finding.column.as_deref().is_some_and(|found| found.starts_with(column))
+                        })
+                    })
+                    .map(|finding| finding.column.clone().unwrap_or_else(|| class.name().to_owned()));
+            }
+            Some(defect) if defect.also.contains(&class.name()) => (),
+            _ => false_alarms += count,
+        }
+    }
+    if let Some(defect) = defect
+        && let Some(check) = record.checks.iter().find(|check| check.name == defect.finding)
+        && check.verdict == Verdict::Fail
+        && Class::ALL.iter().all(|class| class.name() != defect.finding)
+    {
+        found = check.k;
+        named = Some("the check fails".to_owned());
+    }
+    let valid = record.self_test.as_ref().is_some_and(checkers::tamper::SelfTest::passed)
+        && !record.reasons.iter().any(|reason| reason.starts_with("the environment failed"));
+    let outcome = match defect {
+        _ if !valid => Outcome::NotCalibrated(record.reasons.join("; ")),
+        None if false_alarms == 0 && record.verdict == Verdict::Pass => Outcome::AsItMust,
+        None => Outcome::Wrong(record.reasons.join("; ")),
+        Some(_) if planted == 0 => Outcome::NotCalibrated("the pipeline did not plant it".into()),
+        Some(_) if named.is_none() => Outcome::Wrong("it was not found under its name".into()),
+        Some(_) if false_alarms > 0 => Outcome::Wrong("something was found that nobody had planted".into()),
+        Some(_) => Outcome::AsItMust,
+    };
+    Row {
+        defect: defect.map_or("(none)", |defect| defect.word).to_owned(),
+        stage: defect.map_or("", |defect| defect.stage.name()).to_owned(),
+        planted,
+        found,
+        finding: defect.map_or("", |defect| defect.finding).to_owned(),
+        named,
+        false_alarms,
+        outcome,
+    }
+}
+
+/// Findings of any rank, as far as the record tells: zero-tolerance checks count all, the others the primary ones.
+fn found_of(record: &RunRecord, class: Class) -> u64 {
+    let counted = *record.counts.clone().of(class);
+    let check = record.checks.iter().find(|check| check.name == class.name()).map_or(0, |check| check.k);
+    let examples = record.findings.iter().filter(|finding| finding.class == class).count() as u64;
+    counted.max(check).max(examples)
+}

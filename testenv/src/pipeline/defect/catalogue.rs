@@ -1,0 +1,188 @@
+//! The catalogue of planted defects: what each does, where, and what a judge must find.
+
+use serde::{Deserialize, Serialize};
+
+/// The defects that can be planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the catalogue below says what each does")]
+pub enum DefectName {
+    AckThenDrop,
+    DropBatchTail,
+    DropOversize,
+    PartialReject,
+    DoubleProduce,
+    RemintUuid,
+    TruncateDistinctId,
+    SwapTenant,
+    IgnoreSentAt,
+    ApplySkewTwice,
+    MangleUtf8,
+    DropNul,
+    RenameEvent,
+    DropProperty,
+    RoundIntegers,
+    StringifyNumbers,
+    NullForEmpty,
+    TruncateBody,
+    QuotaIgnored,
+    CommitBeforeProcess,
+    SkipPoisonBlock,
+    SilentDeadLetter,
+    DropLate,
+    RandomPersonId,
+    FilterInView,
+    TruncateMilliseconds,
+    ShiftTimezone,
+    SplitAcrossMidnight,
+    WithholdBlock,
+    DeleteAfterVisible,
+    LoseBlock,
+    StallPartition,
+    StaleReads,
+    CopyToOtherTenant,
+    InventRows,
+    SlowDrift,
+}
+
+/// Where a defect is planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The HTTP capture.
+    Capture,
+    /// The ingester.
+    Ingester,
+    /// ClickHouse, and the way into it.
+    Sink,
+}
+
+impl Stage {
+    /// Its name in files and output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Capture => "capture",
+            Self::Ingester => "ingester",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// One defect of the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Defect {
+    /// Which.
+    pub name: DefectName,
+    /// How scenarios call it.
+    pub word: &'static str,
+    /// Where it is planted.
+    pub stage: Stage,
+    /// What it does, in a few words.
+    pub what: &'static str,
+    /// The class of the finding that must come, or the check that must fail.
+    pub finding: &'static str,
+    /// The column that the finding must name.
+    pub column: Option<&'static str>,
+    /// Classes that may come along, since one fault breaks several promises.
+    pub also: &'static [&'static str],
+}
+
+impl Defect {
+    /// In ordinary traffic at least one event in so many can carry it.
+    pub const fn rarity(&self) -> u64 {
+        match self.name {
+            // The last of a batch; a NUL character; a backdated event.
+            DefectName::DropBatchTail => 100,
+            DefectName::DropNul | DefectName::DropLate => 20,
+            DefectName::DropOversize | DefectName::MangleUtf8 => 4,
+            _ => 1,
+        }
+    }
+}
+
+const fn defect(
+    name: DefectName,
+    word: &'static str,
+    stage: Stage,
+    what: &'static str,
+    finding: &'static str,
+    column: Option<&'static str>,
+    also: &'static [&'static str],
+) -> Defect {
+    Defect { name, word, stage, what, finding, column, also }
+}
+
+use DefectName as N;
+use Stage::{Capture, Ingester, Sink};
+
+/// Every defect, in the order of the pipeline.
+///
+/// Not among them are defects that leave no trace where there is no person model to judge by: `reprocess_on_restart` makes
+/// rows of equal keys, which merges remove; `lose_key` and `parallel_same_person` change the order of a person's events.
+#[rustfmt::skip]
+pub const CATALOGUE: [Defect; 36] = [
+    defect(N::AckThenDrop, "ack_then_drop", Capture, "answers 200 and produces nothing", "lost", None, &[]),
+    defect(N::DropBatchTail, "drop_batch_tail", Capture, "forgets the last event of a batch", "lost", None, &[]),
+    defect(N::DropOversize, "drop_oversize", Capture, "answers 200 to a large event and produces nothing", "lost", None, &[]),
+    defect(N::PartialReject, "partial_reject", Capture, "answers as to an unreadable body, but produces the events", "rejected_but_visible", None, &[]),
+    defect(N::DoubleProduce, "double_produce", Capture, "produces twice, the copy on the next UTC day", "duplicated", None, &["corrupted"]),
+    defect(N::RemintUuid, "remint_uuid", Capture, "gives the event a uuid of its own", "corrupted", Some("uuid"), &[]),
+    defect(N::TruncateDistinctId, "truncate_distinct_id", Capture, "cuts the distinct id", "corrupted", Some("distinct_id"), &["wrong_person"]),
+    defect(N::SwapTenant, "swap_tenant", Capture, "produces under another project's token", "misrouted", None, &[]),
+    defect(N::IgnoreSentAt, "ignore_sent_at", Capture, "takes the client's clock for right", "corrupted", Some("timestamp"), &[]),
+    defect(N::ApplySkewTwice, "apply_skew_twice", Capture, "corrects the client's clock twice", "corrupted", Some("timestamp"), &[]),
+    defect(N::MangleUtf8, "mangle_utf8", Capture, "reads UTF-8 as Latin-1", "corrupted", Some("properties."), &[]),
+    defect(N::DropNul, "drop_nul", Capture, "removes NUL characters", "corrupted", Some("properties."), &[]),
+    defect(N::RenameEvent, "rename_event", Capture, "changes the event's name", "corrupted", Some("event"), &[]),
+    defect(N::DropProperty, "drop_property", Capture, "removes a property", "corrupted", Some("properties."), &[]),
+    defect(N::RoundIntegers, "round_integers", Capture, "puts integers through 32-bit floats", "corrupted", Some("properties.quantity"), &[]),
+    defect(N::StringifyNumbers, "stringify_numbers", Capture, "writes numbers as strings", "corrupted", Some("properties."), &[]),
+    defect(N::NullForEmpty, "null_for_empty", Capture, "writes null for what is empty", "corrupted", Some("properties."), &[]),
+    defect(N::TruncateBody, "truncate_body", Capture, "loses the last properties", "corrupted", Some("properties."), &[]),
+    defect(N::QuotaIgnored, "quota_ignored", Capture, "produces although the quota is used up", "should_be_absent", None, &[]),
+    defect(N::CommitBeforeProcess, "commit_before_process", Ingester, "dies between committing a block and processing it", "lost", None, &[]),
+    defect(N::SkipPoisonBlock, "skip_poison_block", Ingester, "skips a block after a message that it cannot read", "lost", None, &[]),
+    defect(N::SilentDeadLetter, "silent_dead_letter", Ingester, "puts good events into the dead-letter topic", "lost", None, &[]),
+    defect(N::DropLate, "drop_late", Ingester, "drops events that happened a while ago", "lost", None, &[]),
+    defect(N::RandomPersonId, "random_person_id", Ingester, "gives events to a person that nobody knows", "wrong_person", Some("person_id"), &[]),
+    defect(N::FilterInView, "filter_in_view", Sink, "the materialized view leaves rows out", "lost", None, &[]),
+    defect(N::TruncateMilliseconds, "truncate_milliseconds", Sink, "the view keeps whole seconds", "corrupted", Some("timestamp"), &[]),
+    defect(N::ShiftTimezone, "shift_timezone", Sink, "the view shifts times by two hours", "corrupted", Some("timestamp"), &[]),
+    defect(N::SplitAcrossMidnight, "split_across_midnight", Sink, "the view writes a second row on the next day", "duplicated", None, &["corrupted"]),
+    defect(N::WithholdBlock, "withhold_block", Sink, "rows become visible much later", "time_to_visible", None, &[]),
+    defect(N::DeleteAfterVisible, "delete_after_visible", Sink, "rows are deleted after they were visible", "vanished", None, &[]),
+    defect(N::LoseBlock, "lose_block", Sink, "the view leaves out a block of offsets", "lost", None, &[]),
+    defect(N::StallPartition, "stall_partition", Sink, "one partition's rows become visible much later", "time_to_visible", None, &[]),
+    defect(N::StaleReads, "stale_reads", Sink, "rows are hidden for a while", "flicker", None, &["vanished"]),
+    defect(N::CopyToOtherTenant, "copy_to_other_tenant", Sink, "the view writes a second row under another team", "misrouted", None, &["duplicated"]),
+    defect(N::InventRows, "invent_rows", Sink, "the view writes rows that nobody sent", "phantom", None, &[]),
+    defect(N::SlowDrift, "slow_drift", Sink, "rows become visible later and later", "time_to_visible", None, &[]),
+];
+
+impl DefectName {
+    /// Its entry in the catalogue.
+    pub fn defect(self) -> &'static Defect {
+        // Every name is in it, once: a test holds it to that.
+        CATALOGUE.iter().find(|defect| defect.name == self).unwrap_or(&CATALOGUE[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_defect_is_in_the_catalogue_once_under_the_word_that_serde_gives_it() {
+        let names: HashSet<DefectName> = CATALOGUE.iter().map(|defect| defect.name).collect();
+        assert_eq!(names.len(), CATALOGUE.len());
+        for defect in &CATALOGUE {
+            let word = serde_json::to_string(&defect.name).unwrap();
+            assert_eq!(word, format!("\"{}\"", defect.word));
+            assert_eq!(defect.name.defect().word, defect.word);
+        }
+        // SlowDrift is the last of the enumeration: there is none beyond the catalogue.
+        assert_eq!(N::SlowDrift as usize + 1, CATALOGUE.len());
+    }
+}
