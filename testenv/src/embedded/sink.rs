@@ -185,7 +185,7 @@ mod tests {
 
     fn made(name: DefectName) -> Vec<String> {
         let uuids = vec!["u1".to_owned(), "u2".to_owned()];
-        let defect = PlantedDefect { name, count: 2, every: 1, property: None, token: None, uuids };
+        let defect = PlantedDefect { uuids, ..PlantedDefect::new(name, 2, 1) };
         views(STATEMENT, "d", &defect)
     }
 
@@ -210,14 +210,7 @@ mod tests {
         assert!(made(DefectName::LoseBlock)[0].contains("_offset >= 100"));
         assert_eq!(made(DefectName::DeleteAfterVisible), [STATEMENT]);
         let other = "CREATE TABLE `d`.person ()";
-        let defect = PlantedDefect {
-            name: DefectName::FilterInView,
-            count: 1,
-            every: 1,
-            property: None,
-            token: None,
-            uuids: vec![],
-        };
+        let defect = PlantedDefect::new(DefectName::FilterInView, 1, 1);
         assert_eq!(views(other, "d", &defect), [other]);
     }
 }

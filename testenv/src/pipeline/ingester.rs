@@ -184,9 +184,6 @@ impl Ingester {
                 };
                 messages += 1;
                 next.insert(message.partition(), message.offset() + 1);
-                if self.planted.skips_message() {
-                    continue;
-                }
                 let mut state =
                     State { persons: &mut self.persons, store: &mut self.store, planted: &mut self.planted };
                 outputs.extend(process(&mut state, &self.teams, &self.outputs, &message)?);
@@ -194,6 +191,7 @@ impl Ingester {
             if messages == 0 {
                 continue;
             }
+            self.planted.end_batch();
             let changes = self.persons.changes();
             outputs.extend(person_rows(&self.outputs, &changes)?);
             if !self.produce(&outputs, stop) {
