@@ -106,8 +106,11 @@ impl Environment {
     /// Ends everything that the run has started; from a shared substrate its tables and topics are removed.
     pub(super) async fn down(self) -> Result<(), EnvironmentError> {
         let result = match &self.substrate {
-            // Its data goes with it.
-            Some(_) => Ok(()),
+            // Its data goes with it; nobody shall ask it any more.
+            Some(_) => {
+                drop(self.pipeline);
+                Ok(())
+            }
             None => self.pipeline.down().await,
         };
         self.guard.end().await;

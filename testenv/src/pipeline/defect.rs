@@ -27,12 +27,18 @@ pub struct PlantedDefect {
     /// The events that a defect of the sink concerns, by uuid: SQL cannot count as it goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uuids: Vec<String>,
+    /// How long the sink keeps rows from being seen, at the most, in milliseconds.
+    #[serde(default)]
+    pub held_ms: u64,
+    /// Over how long events are sent, in milliseconds: the time in which `slow_drift` reaches `held_ms`.
+    #[serde(default)]
+    pub span_ms: u64,
 }
 
 impl PlantedDefect {
     /// A defect that needs nothing but its name and how often it is planted.
     pub const fn new(name: DefectName, count: u64, every: u64) -> Self {
-        Self { name, count, every, property: None, token: None, uuids: Vec::new() }
+        Self { name, count, every, property: None, token: None, uuids: Vec::new(), held_ms: 0, span_ms: 0 }
     }
 }
 
