@@ -25,8 +25,8 @@ pub fn scenario(clean: &Scenario, defect: Option<&Defect>) -> Scenario {
     let planted = defect.map(|defect| PlantedDefect {
         name: defect.name,
         events: match defect.name {
-            DefectName::PartialReject | DefectName::StallPartition => 1,
-            DefectName::WithholdBlock | DefectName::SlowDrift => LATE,
+            DefectName::PartialReject | DefectName::StallPartition | DefectName::SlowDrift => 1,
+            DefectName::WithholdBlock => LATE,
             DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock | DefectName::LoseBlock => BLOCK,
             _ => EVENTS,
         },

@@ -1,12 +1,12 @@
 //! From a scenario to what a run needs: the workload's plan, and the defects to plant.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use generators::{
     identity::{EventId, RunId, StreamId},
     workload::{Plan, Traffic, WORKLOAD_VERSION},
 };
-use testenv::pipeline::defect::{DefectName, PlantedDefect, Stage};
+use testenv::pipeline::defect::{DefectName, PlantedDefect};
 
 use crate::scenario::Scenario;
 
@@ -57,6 +57,15 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64) -> Plan {
     Plan { workload_version: WORKLOAD_VERSION, run, seed, traffic: traffic.collect() }
 }
 
+/// How long the sink keeps rows from being seen: just long enough for the scenario's own checks to tell.
+fn held(scenario: &Scenario, name: DefectName) -> Duration {
+    match name {
+        // A final read must fall into the time in which rows are gone, and none is made before the quiet time is over.
+        DefectName::StaleReads => scenario.expect.quiet + Duration::from_millis(800),
+        _ => scenario.expect.targets.p99_time_to_visible.unwrap_or_default() + Duration::from_secs(1),
+    }
+}
+
 /// The defects to plant, spread over nine tenths of the planned events, so that their number is certain to be reached.
 pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
     let over_quota: u64 =
@@ -77,10 +86,13 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
             },
             property: defect.property.clone(),
             token: (defect.name == DefectName::SwapTenant).then(|| other_token(run)),
-            uuids: match defect.name.defect().stage {
-                Stage::Sink => (0..defect.events).map(|number| uuid(number * spread(defect.events))).collect(),
-                Stage::Capture | Stage::Ingester => Vec::new(),
+            uuids: if defect.name.defect().is_told_its_events() {
+                (0..defect.events).map(|number| uuid(number * spread(defect.events))).collect()
+            } else {
+                Vec::new()
             },
+            held_ms: held(scenario, defect.name).as_millis() as u64,
+            span_ms: scenario.traffic.get(good).map_or(0, |traffic| traffic.arrival.due(planned).as_millis() as u64),
         })
         .collect()
 }

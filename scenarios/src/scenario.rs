@@ -20,7 +20,7 @@ use generators::{
     schedule::{Arrival, Rate},
     workload::{Compression, Disorder, Endpoint, Persons},
 };
-use testenv::pipeline::defect::{CATALOGUE, DefectName};
+use testenv::pipeline::defect::{CATALOGUE, DefectName, Stage};
 
 use self::{
     notation::{Expectable, defect_rate, parse_share},
@@ -159,8 +159,14 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     }
     pipeline.end();
     let planned: u64 = traffic.iter().map(|traffic| traffic.events).sum();
-    let planted_defects =
+    let planted_defects: Vec<PlantedDefect> =
         root.sections("planted_defect").into_iter().map(|section| planted_defect(section, planned)).collect();
+    if planted_defects.iter().filter(|defect| defect.name.defect().stage == Stage::Sink).count() > 1 {
+        root.problem(
+            "planted_defect",
+            "only one defect of the sink can be planted at a time: there is one view to change",
+        );
+    }
     let expect = expect(root.section("expect"), settings.flush_interval);
     root.end();
     Scenario {
@@ -257,10 +263,16 @@ fn disorder(mut section: Section<'_>) -> Disorder {
     disorder
 }
 
+/// ClickHouse reads statements of up to 256 KiB.
+const MOST_TOLD: u64 = 5_000;
+
 fn planted_defect(mut section: Section<'_>, planned: u64) -> PlantedDefect {
     let names = CATALOGUE.map(|defect| (defect.word, defect.name));
     let name = section.required("name", choice(&names)).unwrap_or(DefectName::AckThenDrop);
     let events = section.required("events", whole(1..=planned.max(1))).unwrap_or(1);
+    if name.defect().is_told_its_events() && events > MOST_TOLD {
+        section.problem("events", &format!("must be at most {MOST_TOLD}: their uuids stand in one statement of SQL"));
+    }
     let property = section.optional("property", text);
     if (name == DefectName::DropProperty) != property.is_some() && !section.has_problem() {
         section.problem("property", "names the property to drop: needed for `drop_property`, and for nothing else");

@@ -13,7 +13,7 @@ use reports::{
 };
 use testenv::{
     embedded::substrate::{Addresses, Substrate},
-    pipeline::defect::{CATALOGUE, Defect, DefectName, Stage},
+    pipeline::defect::{CATALOGUE, Defect, DefectName},
 };
 use tokio::sync::watch;
 
@@ -131,19 +131,14 @@ async fn plant(
     stop: watch::Receiver<bool>,
 ) -> Result<Row, Failure> {
     let scenario = scenario(clean, defect);
-    let rows_of_sink = scenario.planted_defects.first().map_or(0, |planted| planted.events);
     let environment = Wanted::Shared(addresses.clone());
     let request = Request { scenario, out: arguments.out.clone(), junit: None, environment };
     let (record, directory) = run(&request, &Progress::on_stderr(true), stop).await?;
-    let planted = match defect {
-        None => 0,
-        Some(defect) if defect.stage == Stage::Sink => rows_of_sink,
-        Some(defect) => planted_in(&directory, defect),
-    };
+    let planted = defect.map_or(0, |defect| planted_in(&directory, defect));
     Ok(row(defect, planted, &record))
 }
 
-/// How many events or messages the pipeline's logs name as planted.
+/// How many events the pipeline's logs name as planted.
 fn planted_in(directory: &RunDirectory, defect: &Defect) -> u64 {
     let log = directory.logs().join(format!("{}.log", defect.stage.name()));
     let text = std::fs::read_to_string(log).unwrap_or_default();

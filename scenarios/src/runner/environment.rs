@@ -73,6 +73,7 @@ impl Environment {
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: request.scenario.pipeline.flush_interval,
             partitions: request.scenario.pipeline.partitions,
+            drop_list: Vec::new(),
             planted_defects: plan::planted_defects(&request.scenario, run),
             folder,
             logs: directory.logs(),
@@ -105,8 +106,11 @@ impl Environment {
     /// Ends everything that the run has started; from a shared substrate its tables and topics are removed.
     pub(super) async fn down(self) -> Result<(), EnvironmentError> {
         let result = match &self.substrate {
-            // Its data goes with it.
-            Some(_) => Ok(()),
+            // Its data goes with it; nobody shall ask it any more.
+            Some(_) => {
+                drop(self.pipeline);
+                Ok(())
+            }
             None => self.pipeline.down().await,
         };
         self.guard.end().await;

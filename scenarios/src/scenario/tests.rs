@@ -80,6 +80,13 @@ fn planted_defects() {
     }
     assert!(plant("name = \"x\"\nevents = 60")[0].contains("ack_then_drop"));
     assert!(plant("name = \"ack_then_drop\"\nevents = 60001")[0].contains("from 1 to 60000"));
+    assert!(plant("name = \"filter_in_view\"\nevents = 5001")[0].contains("at most 5000"));
+    assert_eq!(plant("name = \"lose_block\"\nevents = 10000"), Vec::<String>::new());
+    let with = |second: &str| {
+        format!("name = \"lose_block\"\nevents = 9\n[[planted_defect]]\nname = \"{second}\"\nevents = 9")
+    };
+    assert_eq!(plant(&with("ack_then_drop")), Vec::<String>::new());
+    assert!(plant(&with("invent_rows"))[0].contains("only one defect of the sink"));
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::task::JoinSet;
+
 use super::{
     children::{Child, ChildSpec, Guard},
     sink,
@@ -37,6 +39,8 @@ pub struct PipelineOptions {
     pub flush_interval: Duration,
     /// How many partitions each topic has.
     pub partitions: u32,
+    /// Whose events are acknowledged and dropped: `token` or `token:distinct_id`.
+    pub drop_list: Vec<String>,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// Where the run's own folder of data is made, which goes when the pipeline does.
@@ -64,8 +68,8 @@ pub struct Pipeline {
     /// The run's own files.
     folder: PathBuf,
     client: clickhouse::Client,
-    /// What a planted defect of the sink does meanwhile.
-    playing: Option<tokio::task::JoinHandle<()>>,
+    /// What a planted defect of the sink does meanwhile; it ends with the pipeline.
+    playing: JoinSet<()>,
 }
 
 impl Pipeline {
@@ -106,7 +110,7 @@ impl Pipeline {
             client: clickhouse::Client::default()
                 .with_url(&substrate.clickhouse_url)
                 .with_compression(clickhouse::Compression::None),
-            playing: None,
+            playing: JoinSet::new(),
         };
         match pipeline.start(guard, options).await {
             Ok(()) => Ok(pipeline),
@@ -148,13 +152,7 @@ impl Pipeline {
         if let Some(defect) = planted {
             let database = self.endpoints.clickhouse.database.clone();
             let log = options.logs.join("sink.log");
-            let playing = sink::play(self.client.clone(), database, defect.clone());
-            self.playing = Some(tokio::spawn(async move {
-                if let Err(error) = playing.await {
-                    // What was not planted is not found; the log says why.
-                    let _ = std::fs::write(log, format!("{error:?}\n"));
-                }
-            }));
+            self.playing.spawn(sink::play(self.client.clone(), database, defect.clone(), log));
         }
         Ok(())
     }
@@ -165,6 +163,7 @@ impl Pipeline {
             ("ADDRESS", "127.0.0.1:0".to_owned()),
             ("KAFKA_HOSTS", self.brokers.clone()),
             ("KAFKA_TOPIC", self.topics.capture.clone()),
+            ("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", options.drop_list.join(",")),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
             ("ASSAY_TOKENS_OVER_QUOTA", json(&options.over_quota)),
         ])
@@ -204,10 +203,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// When tables or topics cannot be removed.
-    pub async fn down(self) -> Result<(), EnvironmentError> {
-        if let Some(playing) = &self.playing {
-            playing.abort();
-        }
+    pub async fn down(mut self) -> Result<(), EnvironmentError> {
+        self.playing.shutdown().await;
         futures_util::future::join_all(self.components.iter().map(|component| component.stop(GRACE))).await;
         // The tables first: they consume the topics.
         let dropped = Tables::drop(&self.client, &self.endpoints.clickhouse.database).await;

@@ -1,8 +1,9 @@
 //! The reference capture: HTTP in, Kafka out (PostHog's rust/capture, v0 endpoints, dialect 2026).
 //!
-//! It answers 200 only after Kafka has every event of the request (acks=all). [`request`] holds the rules, [`planted`] the
-//! planted defects; this file is the process.
+//! It answers 200 only after Kafka has every event of the request (acks=all). [`request`] holds the rules, [`drop_list`]
+//! whose events are dropped, [`planted`] the planted defects; this file is the process.
 
+pub mod drop_list;
 pub mod planted;
 pub mod request;
 mod spoil;
@@ -27,6 +28,7 @@ use tokio::{
 };
 
 use self::{
+    drop_list::DropList,
     planted::Planted,
     request::{Received, Refusal, events},
 };
@@ -72,6 +74,7 @@ async fn run() -> Result<(), Error> {
     let capture = Arc::new(Capture {
         producer: producer.clone(),
         topic,
+        drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", DropList::default())?,
         planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
     });
     let (stopping, stop) = watch::channel(false);
@@ -114,6 +117,7 @@ async fn run() -> Result<(), Error> {
 struct Capture {
     producer: FutureProducer,
     topic: String,
+    drop_list: DropList,
     planted: Planted,
 }
 
@@ -139,13 +143,14 @@ impl Capture {
             Method::OPTIONS => return text(StatusCode::OK, ""),
             _ => return text(StatusCode::METHOD_NOT_ALLOWED, ""),
         }
-        let captured = match self.capture(request, peer, limit).await {
+        let mut captured = match self.capture(request, peer, limit).await {
             Ok(captured) => captured,
             Err(refusal) => {
                 let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
                 return text(status, &refusal.to_string());
             }
         };
+        captured.retain(|event| !self.drop_list.drops(&event.token, &event.distinct_id));
         let applied = self.planted.apply(captured);
         match self.produce(&applied.events).await {
             // Only a planted defect answers so after it has produced.

@@ -49,6 +49,8 @@ const BATCH: usize = 1_000;
 /// How long the first message of a batch is waited for before it is asked whether to end.
 const IDLE: Duration = Duration::from_millis(100);
 const PRODUCE_TIME_OUT: Duration = Duration::from_secs(30);
+/// Kafka's brokers take 1 048 588 bytes with what frames a batch of one.
+const MESSAGE_LIMIT: u32 = 1_048_000;
 /// Before a failed dependency is tried again.
 const BACK_OFF: Duration = Duration::from_millis(200);
 
@@ -124,7 +126,7 @@ impl Ingester {
             .set("partitioner", "murmur2_random")
             .set("compression.codec", or("KAFKA_COMPRESSION_CODEC", "lz4".to_owned())?)
             .set("linger.ms", "5")
-            .set("message.max.bytes", "1048576")
+            .set("message.max.bytes", MESSAGE_LIMIT.to_string())
             .set("message.timeout.ms", PRODUCE_TIME_OUT.as_millis().to_string())
             .set("queue.buffering.max.messages", "200000")
             .create_with_context(deliveries.clone())?;
@@ -182,9 +184,6 @@ impl Ingester {
                 };
                 messages += 1;
                 next.insert(message.partition(), message.offset() + 1);
-                if self.planted.skips_message() {
-                    continue;
-                }
                 let mut state =
                     State { persons: &mut self.persons, store: &mut self.store, planted: &mut self.planted };
                 outputs.extend(process(&mut state, &self.teams, &self.outputs, &message)?);
@@ -192,6 +191,7 @@ impl Ingester {
             if messages == 0 {
                 continue;
             }
+            self.planted.end_batch();
             let changes = self.persons.changes();
             outputs.extend(person_rows(&self.outputs, &changes)?);
             if !self.produce(&outputs, stop) {
@@ -241,6 +241,11 @@ impl Ingester {
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
                     std::thread::sleep(Duration::from_millis(5));
+                }
+                // Trying again would never help, and hold up everybody else's events (contract 2.5).
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                    log(&format!("dropped {} for {}: message_size_too_large", output.key, output.topic));
+                    return Ok(());
                 }
                 Err((error, _)) => return Err(error),
             }

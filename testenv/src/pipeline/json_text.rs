@@ -27,11 +27,17 @@ pub fn replace_nul(text: &str) -> Cow<'_, str> {
     rewrite(text, |unit, _| if unit == 0 { Escape::Replace } else { Escape::Keep })
 }
 
+/// Removes escaped NULs: what a planted defect does in place of [`replace_nul`].
+pub fn drop_nul(text: &str) -> Cow<'_, str> {
+    rewrite(text, |unit, _| if unit == 0 { Escape::Drop } else { Escape::Keep })
+}
+
 enum Escape {
     Keep,
     /// This one and the next, which is its partner.
     KeepBoth,
     Replace,
+    Drop,
 }
 
 /// Walks over the escapes of `text`; `decide` gets each `\uXXXX` and the one right behind it.
@@ -50,9 +56,11 @@ fn rewrite(text: &str, decide: impl Fn(u16, Option<u16>) -> Escape) -> Cow<'_, s
             Some(this) => match decide(this, unit(at + 6)) {
                 Escape::Keep => at += 6,
                 Escape::KeepBoth => at += 12,
-                Escape::Replace => {
+                escape @ (Escape::Replace | Escape::Drop) => {
                     repaired.push_str(&text[copied..at]);
-                    repaired.push_str(REPLACEMENT);
+                    if matches!(escape, Escape::Replace) {
+                        repaired.push_str(REPLACEMENT);
+                    }
                     at += 6;
                     copied = at;
                 }
@@ -91,6 +99,18 @@ mod tests {
         ] {
             assert_eq!(repair_surrogates(text), surrogates, "{text}");
             assert_eq!(replace_nul(text), nul, "{text}");
+        }
+    }
+
+    #[test]
+    fn nuls_can_be_dropped_and_nothing_else() {
+        for (text, dropped) in [
+            (r#""a\u0000b\u0000""#, r#""ab""#),
+            (r#""a\\u0000b""#, r#""a\\u0000b""#),
+            (r#""\\\u0000""#, r#""\\""#),
+            (r#""\u0001""#, r#""\u0001""#),
+        ] {
+            assert_eq!(drop_nul(text), dropped, "{text}");
         }
     }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "tests, which clippy does not see here: the harness is ours")]
 
 mod guard;
+mod limits;
 mod substrate;
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         substrate::own(folder.as_ref());
         return ExitCode::SUCCESS;
     }
-    let tests: Vec<Trial> = guard::tests().into_iter().chain(substrate::tests()).collect();
+    let tests: Vec<Trial> = guard::tests().into_iter().chain(substrate::tests()).chain(limits::tests()).collect();
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
 

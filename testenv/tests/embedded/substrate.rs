@@ -42,12 +42,12 @@ fn artefacts() -> Artefacts {
 }
 
 /// A folder for data and logs, and options to start a substrate in it.
-struct Bench {
+pub(super) struct Bench {
     folder: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
@@ -55,7 +55,7 @@ impl Bench {
         self.folder.path().join("data")
     }
 
-    fn options(&self) -> SubstrateOptions {
+    pub(super) fn options(&self) -> SubstrateOptions {
         SubstrateOptions {
             executable: std::env::current_exe().unwrap(),
             artefacts: artefacts(),
@@ -66,13 +66,14 @@ impl Bench {
         }
     }
 
-    fn pipeline(&self, run: &str) -> PipelineOptions {
+    pub(super) fn pipeline(&self, run: &str) -> PipelineOptions {
         PipelineOptions {
             run: run.into(),
             teams: BTreeMap::from([("token".to_owned(), 1)]),
             over_quota: vec![],
             flush_interval: Duration::from_millis(200),
             partitions: 2,
+            drop_list: Vec::new(),
             planted_defects: Vec::new(),
             folder: self.data(),
             logs: self.folder.path().join("logs").join(run),
@@ -80,11 +81,14 @@ impl Bench {
     }
 }
 
-async fn pipeline_up(substrate: &Substrate, options: &PipelineOptions) -> Result<Pipeline, EnvironmentError> {
+pub(super) async fn pipeline_up(
+    substrate: &Substrate,
+    options: &PipelineOptions,
+) -> Result<Pipeline, EnvironmentError> {
     Pipeline::up(substrate.guard(), substrate.addresses(), options).await
 }
 
-fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(future)
 }
 
@@ -93,7 +97,7 @@ fn runs(pid: i32) -> bool {
 }
 
 /// Asks again until the answer is `wanted`, and panics after 20 s.
-async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: impl AsyncFnMut() -> T) {
+pub(super) async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: impl AsyncFnMut() -> T) {
     let mut answer = ask().await;
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     for _ in 0..400 {

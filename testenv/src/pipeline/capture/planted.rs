@@ -183,7 +183,7 @@ mod tests {
 
     fn defect(name: DefectName) -> PlantedDefect {
         let (property, token) = (Some("price".to_owned()), Some("other".to_owned()));
-        PlantedDefect { name, count: 1, every: 2, property, token, uuids: vec![] }
+        PlantedDefect { property, token, ..PlantedDefect::new(name, 1, 2) }
     }
 
     fn applied(name: DefectName) -> Applied {

@@ -1,8 +1,10 @@
 //! Ways to spoil the JSON text of an event. Each gives the changed text, or `None` if there is nothing for it to change.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
+
+use crate::pipeline::json_text::drop_nul;
 
 type Properties = BTreeMap<String, Box<RawValue>>;
 
@@ -46,7 +48,10 @@ pub(super) fn mangled(data: &str) -> Option<String> {
 
 /// Without escaped NUL characters.
 pub(super) fn without_nul(data: &str) -> Option<String> {
-    with_each(data, |raw| raw.contains("\\u0000").then(|| raw.replace("\\u0000", "")))
+    with_each(data, |raw| match drop_nul(raw) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(dropped) => Some(dropped),
+    })
 }
 
 /// Integers put through 32-bit floats.
@@ -64,15 +69,26 @@ pub(super) fn stringified(data: &str) -> Option<String> {
     with_each(data, |raw| raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then(|| format!("\"{raw}\"")))
 }
 
-/// Null for what is empty.
+/// Null for what is empty, at any depth of objects.
 pub(super) fn nulled(data: &str) -> Option<String> {
-    with_each(data, |raw| match raw {
-        "[]" | "{}" | "\"\"" => Some("null".to_owned()),
-        nested if nested.starts_with('{') && (nested.contains(":{}") || nested.contains(":[]")) => {
-            Some(nested.replace(":{}", ":null").replace(":[]", ":null"))
+    with_each(data, null_for_empty)
+}
+
+fn null_for_empty(raw: &str) -> Option<String> {
+    if matches!(raw, "[]" | "{}" | "\"\"") {
+        return Some("null".to_owned());
+    }
+    if !raw.starts_with('{') {
+        return None;
+    }
+    let mut members: Properties = serde_json::from_str(raw).ok()?;
+    let mut changed = false;
+    for value in members.values_mut() {
+        if let Some(inner) = null_for_empty(value.get()).and_then(|text| RawValue::from_string(text).ok()) {
+            (*value, changed) = (inner, true);
         }
-        _ => None,
-    })
+    }
+    changed.then(|| serde_json::to_string(&members).ok()).flatten()
 }
 
 /// Without the last properties, as if the end of the body had been cut and patched up.
@@ -82,4 +98,40 @@ pub(super) fn truncated(data: &str, lost: usize) -> Option<String> {
             properties.keys().rev().filter(|key| !REWRITTEN.contains(&key.as_str())).take(lost).cloned().collect();
         tail.iter().filter(|key| properties.remove(*key).is_some()).count() > 0
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(spoil: impl Fn(&str) -> Option<String>, properties: &str) -> Option<String> {
+        let spoilt = spoil(&format!(r#"{{"event":"e","properties":{properties}}}"#))?;
+        Some(spoilt.strip_prefix(r#"{"event":"e","properties":"#)?.strip_suffix('}')?.to_owned())
+    }
+
+    #[test]
+    fn each_spoils_what_it_is_for_and_leaves_the_rest() {
+        type Spoil = fn(&str) -> Option<String>;
+        let cases: [(Spoil, &str, Option<&str>); 16] = [
+            (mangled, r#"{"a":"né","b":"n"}"#, Some(r#"{"a":"nÃ©","b":"n"}"#)),
+            (mangled, r#"{"a":"n"}"#, None),
+            (without_nul, r#"{"a":"x\u0000y"}"#, Some(r#"{"a":"xy"}"#)),
+            (without_nul, r#"{"a":"x\\u0000"}"#, None),
+            (rounded, r#"{"a":16777217,"b":16777216,"c":1.5}"#, Some(r#"{"a":16777216,"b":16777216,"c":1.5}"#)),
+            (rounded, r#"{"b":16777216,"c":"16777217"}"#, None),
+            (stringified, r#"{"a":-1.50,"b":"x"}"#, Some(r#"{"a":"-1.50","b":"x"}"#)),
+            (stringified, r#"{"b":"x","c":[1]}"#, None),
+            (nulled, r#"{"a":[],"b":{},"c":"","d":0}"#, Some(r#"{"a":null,"b":null,"c":null,"d":0}"#)),
+            (nulled, r#"{"a":{"b":{"c":[]},"d":":{}"}}"#, Some(r#"{"a":{"b":{"c":null},"d":":{}"}}"#)),
+            (nulled, r#"{"a":":[]","b":{"c":":{}"}}"#, None),
+            (|data| truncated(data, 2), r#"{"a":1,"b":2,"c":3}"#, Some(r#"{"a":1}"#)),
+            (|data| truncated(data, 2), r#"{"$set":{},"assay_id":"x"}"#, None),
+            (|data| without_property(data, "a"), r#"{"a":1,"b":2}"#, Some(r#"{"b":2}"#)),
+            (|data| without_property(data, "z"), r#"{"a":1}"#, None),
+            (stringified, r#"{"$set":{"a":1},"assay_id":"x"}"#, None),
+        ];
+        for (number, (spoil, before, after)) in cases.into_iter().enumerate() {
+            assert_eq!(properties(spoil, before).as_deref(), after, "case {number}: {before}");
+        }
+    }
 }

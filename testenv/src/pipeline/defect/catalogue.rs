@@ -103,6 +103,13 @@ impl Defect {
         }
     }
 
+    /// Whether it must be told the uuids of its events beforehand: SQL cannot count as it goes.
+    pub fn is_told_its_events(&self) -> bool {
+        let is_of_offsets =
+            matches!(self.name, DefectName::LoseBlock | DefectName::StallPartition | DefectName::SlowDrift);
+        self.stage == Sink && !is_of_offsets
+    }
+
     /// In ordinary traffic at least one event in so many can carry it.
     pub const fn rarity(&self) -> u64 {
         match self.name {

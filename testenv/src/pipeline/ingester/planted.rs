@@ -12,10 +12,7 @@ const LATE_MS: i64 = 5_000;
 
 /// The planted defects of one ingester.
 #[derive(Debug)]
-pub(super) struct Planted {
-    choosers: Vec<Chooser>,
-    messages: u64,
-}
+pub(super) struct Planted(Vec<Chooser>);
 
 /// What becomes of a good event.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,38 +30,34 @@ pub(super) enum Fate {
 impl Planted {
     pub(super) fn new(defects: Vec<PlantedDefect>) -> Self {
         let own = defects.into_iter().filter(|defect| defect.name.defect().stage == Stage::Ingester);
-        Self { choosers: own.map(Chooser::new).collect(), messages: 0 }
+        Self(own.map(Chooser::new).collect())
     }
 
-    /// Whether the next message is skipped, though its offset will be committed: a block of so many messages, once.
-    pub(super) fn skips_message(&mut self) -> bool {
-        if self.choosers.is_empty() {
-            return false;
+    /// Notes that a polled batch has ended. Nothing restarts an ingester here, so `commit_before_process` does what its
+    /// death would: the rest of one batch, whose offsets are committed, is never processed.
+    pub(super) fn end_batch(&mut self) {
+        for chooser in self.0.iter_mut().filter(|chooser| chooser.defect.name == DefectName::CommitBeforeProcess) {
+            chooser.close();
         }
-        self.messages += 1;
-        let number = self.messages;
-        let block = self.choosers.iter().map(|chooser| &chooser.defect).find(|defect| {
-            let is_block = matches!(defect.name, DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock);
-            // The block begins when the other half of a block has passed, so that there is something on both sides.
-            is_block && (defect.count..defect.count * 2).contains(&number)
-        });
-        if let Some(defect) = block {
-            log(&format!("planted {} in message {number}", defect.name.defect().word));
-        }
-        block.is_some()
     }
 
     /// What becomes of the event `uuid`, which happened so long before it was captured.
     pub(super) fn fate(&mut self, uuid: &str, age_ms: i64) -> Fate {
-        for chooser in &mut self.choosers {
-            let fate = match chooser.defect.name {
+        for chooser in &mut self.0 {
+            let name = chooser.defect.name;
+            let fate = match name {
+                DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock => Fate::Dropped,
                 DefectName::SilentDeadLetter => Fate::DeadLetter,
                 DefectName::DropLate if age_ms > LATE_MS => Fate::Dropped,
                 DefectName::RandomPersonId => Fate::WrongPerson(Uuid::now_v7()),
                 _ => continue,
             };
-            if chooser.chooses(uuid) {
-                log(&format!("planted {} in {uuid}", chooser.defect.name.defect().word));
+            let chosen = match name {
+                DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock => chooser.chooses_in_a_row(uuid),
+                _ => chooser.chooses(uuid),
+            };
+            if chosen {
+                log(&format!("planted {} in {uuid}", name.defect().word));
                 return fate;
             }
         }
@@ -76,28 +69,43 @@ impl Planted {
 mod tests {
     use super::*;
 
-    fn planted(name: DefectName, count: u64) -> Planted {
-        Planted::new(vec![PlantedDefect { name, count, every: 1, property: None, token: None, uuids: vec![] }])
+    fn planted(name: DefectName, count: u64, every: u64) -> Planted {
+        Planted::new(vec![PlantedDefect::new(name, count, every)])
+    }
+
+    fn dropped(planted: &mut Planted, events: std::ops::Range<u32>) -> Vec<u32> {
+        events.filter(|event| planted.fate(&event.to_string(), 0) == Fate::Dropped).collect()
     }
 
     #[test]
-    fn a_block_is_skipped_once() {
-        let mut skipping = planted(DefectName::SkipPoisonBlock, 3);
-        let skipped: Vec<bool> = (0..10).map(|_| skipping.skips_message()).collect();
-        assert_eq!(skipped, [false, false, true, true, true, false, false, false, false, false]);
-        let mut none = planted(DefectName::AckThenDrop, 3);
-        assert!((0..10).all(|_| !none.skips_message()), "capture's defects are capture's");
+    fn a_block_is_skipped_with_every_attempt_at_its_events() {
+        let mut skipping = planted(DefectName::SkipPoisonBlock, 3, 2);
+        assert_eq!(dropped(&mut skipping, 0..5), [3, 4]);
+        skipping.end_batch();
+        assert_eq!(dropped(&mut skipping, 0..10), [3, 4, 5], "a block does not end with a batch");
+        let mut none = planted(DefectName::AckThenDrop, 3, 1);
+        assert_eq!(dropped(&mut none, 0..10), Vec::<u32>::new(), "capture's defects are capture's");
+    }
+
+    #[test]
+    fn what_is_committed_and_not_processed_ends_with_its_batch() {
+        let mut dying = planted(DefectName::CommitBeforeProcess, 100, 1);
+        assert_eq!(dropped(&mut dying, 0..40), Vec::<u32>::new());
+        dying.end_batch();
+        assert_eq!(dropped(&mut dying, 40..53), [50, 51, 52]);
+        dying.end_batch();
+        assert_eq!(dropped(&mut dying, 53..100), Vec::<u32>::new(), "it dies once");
     }
 
     #[test]
     fn so_many_events_meet_their_fate() {
-        let mut dead = planted(DefectName::SilentDeadLetter, 1);
+        let mut dead = planted(DefectName::SilentDeadLetter, 1, 1);
         assert_eq!(
             (dead.fate("a", 0), dead.fate("b", 0), dead.fate("a", 0)),
             (Fate::DeadLetter, Fate::Stored, Fate::DeadLetter)
         );
-        let mut late = planted(DefectName::DropLate, 1);
+        let mut late = planted(DefectName::DropLate, 1, 1);
         assert_eq!((late.fate("a", 10), late.fate("b", 60_000)), (Fate::Stored, Fate::Dropped));
-        assert!(matches!(planted(DefectName::RandomPersonId, 1).fate("a", 0), Fate::WrongPerson(_)));
+        assert!(matches!(planted(DefectName::RandomPersonId, 1, 1).fate("a", 0), Fate::WrongPerson(_)));
     }
 }

@@ -1,0 +1,78 @@
+//! The drop list: whose events capture acknowledges and drops (rust/capture, `token_dropper.rs`; ingestion contract 1.4).
+//!
+//! It is how an operator silences a client without telling it: the reply stays 200.
+
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    str::FromStr,
+};
+
+/// The setting `DROP_EVENTS_BY_TOKEN_DISTINCT_ID`: `token` or `token:distinct_id`, separated by commas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DropList(HashMap<String, Dropped>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Dropped {
+    Everything,
+    OfDistinctIds(HashSet<String>),
+}
+
+impl FromStr for DropList {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let mut list = Self::default();
+        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            // A distinct id may hold colons; a token holds none.
+            let (token, distinct_id) = entry.split_once(':').map_or((entry, None), |(token, id)| (token, Some(id)));
+            let of_token = list.0.entry(token.to_owned()).or_insert_with(|| Dropped::OfDistinctIds(HashSet::new()));
+            match (distinct_id, of_token) {
+                (None, of_token) => *of_token = Dropped::Everything,
+                (Some(id), Dropped::OfDistinctIds(ids)) => {
+                    ids.insert(id.to_owned());
+                }
+                (Some(_), Dropped::Everything) => (),
+            }
+        }
+        Ok(list)
+    }
+}
+
+impl DropList {
+    /// Whether events of this token and distinct id are dropped.
+    pub fn drops(&self, token: &str, distinct_id: &str) -> bool {
+        match self.0.get(token) {
+            None => false,
+            Some(Dropped::Everything) => true,
+            Some(Dropped::OfDistinctIds(ids)) => ids.contains(distinct_id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_and_single_ids_are_dropped_and_nothing_else() {
+        for (list, token, distinct_id, dropped) in [
+            ("", "t", "a", false),
+            ("t", "t", "a", true),
+            ("t", "u", "a", false),
+            ("t:a", "t", "a", true),
+            ("t:a", "t", "b", false),
+            ("t:a", "a", "t", false),
+            ("t:a,t:b", "t", "b", true),
+            ("t:a,t", "t", "c", true),
+            ("t,t:a", "t", "c", true),
+            (" u , t:a ", "t", "a", true),
+            ("t:a:b", "t", "a:b", true),
+            ("t:a:b", "t", "a", false),
+            ("t,", "", "a", false),
+        ] {
+            let Ok(read) = list.parse::<DropList>();
+            assert_eq!(read.drops(token, distinct_id), dropped, "{list:?}: {token}, {distinct_id}");
+        }
+    }
+}
