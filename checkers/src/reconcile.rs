@@ -13,6 +13,7 @@ pub mod sent;
 pub mod spans;
 pub mod stages;
 pub mod story;
+pub(crate) mod totals;
 
 #[cfg(test)]
 pub(crate) mod example;

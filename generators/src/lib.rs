@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod error_chain;
 pub mod event;
 pub mod identity;
 pub mod journal;

@@ -6,11 +6,11 @@ use super::{Options, ReadsFile, RowsFile, SentFile, rows::FileRow, sent::SentId}
 use crate::{
     oracle::json,
     reconcile::{
-        evidence::{Class, Evidence, Finding, Late},
-        population::{Count, Lane},
-        sent::EventOutcome,
+        evidence::{Class, Evidence, Finding},
+        population::Lane,
         spans::TimeToVisible,
         story::{Judged, Look, Micros, Presence, RowFacts, Sight, Story},
+        totals::{Company, Totals},
     },
 };
 
@@ -73,26 +73,15 @@ pub(super) fn tell(sent: &SentFile, rows: Option<&RowsFile>, reads: Option<&Read
     told
 }
 
-/// The populations while they are counted.
-struct Totals {
-    loss: Count,
-    correctness: Count,
-    late_worst: Count,
-    late_best: Count,
-}
-
 impl Files<'_> {
     fn tell_all(&self, told: &mut Told) {
-        let count = || Count::new(self.sent.requests(), false);
-        let mut totals = Totals { loss: count(), correctness: count(), late_worst: count(), late_best: count() };
+        let mut totals = Totals::new(self.sent.requests(), false);
         let mut looks = Vec::new();
         for (id, event) in self.sent.events.iter().enumerate() {
             self.tell_one(id as u32, event, &mut looks, &mut totals, told);
         }
         let evidence = &mut told.evidence;
-        evidence.loss = totals.loss.finish();
-        evidence.correctness = totals.correctness.finish();
-        evidence.late = Late { worst: totals.late_worst.finish(), best: totals.late_best.finish() };
+        totals.finish(evidence);
         if let Some(rows) = self.rows {
             evidence.counts.raw_rows = rows.raw_rows;
             evidence.counts.pending_merge_rows = rows.removed;
@@ -124,7 +113,6 @@ impl Files<'_> {
         let judged = story.judge();
         self.count(event, &story, judged, looks, totals, &mut told.evidence);
         if let Some(primary) = judged.classes.primary() {
-            *told.evidence.counts.of(primary) += 1;
             let ids = told.ids.entry(primary).or_default();
             if ids.len() < self.options.examples {
                 ids.push(self.sent.ids.name(id).to_owned());
@@ -176,26 +164,8 @@ impl Files<'_> {
         totals: &mut Totals,
         evidence: &mut Evidence,
     ) {
-        let counts = &mut evidence.counts;
-        counts.planned += 1;
-        counts.visible += u64::from(story.sight.at_last);
-        *match story.outcome {
-            EventOutcome::Acked => &mut counts.acked,
-            EventOutcome::Indeterminate => &mut counts.indeterminate,
-            EventOutcome::Rejected => &mut counts.rejected,
-            EventOutcome::Unsent => &mut counts.unsent,
-        } += 1;
-        counts.expected += u64::from(judged.expected);
-        counts.pending += u64::from(judged.pending);
-        counts.recovered += u64::from(story.outcome == EventOutcome::Indeterminate && story.sight.at_last);
-        evidence.expected_absent += u64::from(story.presence == Presence::Absent);
-        let (request, lane) = (event.request, Lane { partition: -1, second: 0 });
-        if judged.must_be_visible() {
-            totals.loss.add(judged.missing(), request, lane);
-        }
-        if judged.may_be_judged && self.rows.is_some() {
-            totals.correctness.add(judged.incorrect(), request, lane);
-        }
+        let company = Company { request: event.request, lane: Lane { partition: -1, second: 0 } };
+        totals.count(story, judged, company, self.rows.is_some(), evidence);
         if !judged.expected {
             return;
         }
@@ -211,12 +181,7 @@ impl Files<'_> {
             let since = |moment: Micros| seconds(moment - sent_at);
             let time =
                 TimeToVisible { after: missed.map_or(0.0, since).max(0.0), by: by.map(since), seen: story.sight.ever };
-            if let Some(limit) = self.options.targets.p99_time_to_visible {
-                let limit = limit.as_secs_f64();
-                totals.late_worst.add(time.by.is_none_or(|by| by > limit), request, lane);
-                totals.late_best.add(time.after > limit, request, lane);
-            }
-            evidence.spans.add(time);
+            totals.time(time, self.options.targets.p99_time_to_visible, company, evidence);
         }
     }
 

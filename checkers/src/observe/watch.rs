@@ -11,6 +11,7 @@ use std::{
 
 use generators::{
     clock::RunClock,
+    error_chain::told,
     identity::{EventId, RunId, StreamId},
     journal::WriteError,
 };
@@ -158,15 +159,4 @@ async fn look_again(
     read.start = start;
     read.new.extend(seen);
     Ok((read, true))
-}
-
-/// An error with its causes, in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

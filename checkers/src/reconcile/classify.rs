@@ -10,14 +10,15 @@ use generators::{
 };
 
 use super::{
-    evidence::{Class, Evidence, Finding, Late},
-    population::{Count, Lane},
+    evidence::{Class, Evidence, Finding},
+    population::Lane,
     reads::Reads,
     rows::{FinalRead, FoundRow},
     sent::{EventOutcome, Sent, SentEvent},
     spans::{Split, TimeToVisible},
     stages::Stages,
     story::{Look, Micros, Presence, RowFacts, Sight, Story},
+    totals::{Company, Totals},
 };
 use crate::oracle::{
     dialect::Dialect,
@@ -64,9 +65,11 @@ pub fn classify(case: &Case<'_>) -> Evidence {
         ..Evidence::default()
     };
     let mut totals = Totals::new(case.sent.exchanges().len(), case.stages.is_some());
+    // A buffer for the looks at one event.
+    let mut looks = Vec::new();
     for stream in case.sent.streams() {
         for (seq, event) in case.sent.events(stream).iter().enumerate() {
-            case.classify_event(stream, seq as u64, event, &mut totals, &mut evidence);
+            case.classify_event(stream, seq as u64, event, &mut looks, &mut totals, &mut evidence);
         }
     }
     totals.finish(&mut evidence);
@@ -90,31 +93,9 @@ pub fn classify(case: &Case<'_>) -> Evidence {
 /// The classes of one event, were it the only one; unknown rows of the last final read are among them.
 pub(crate) fn classify_one(case: &Case<'_>, stream: StreamId, seq: u64, event: &SentEvent) -> Vec<Class> {
     let mut evidence = Evidence::default();
-    case.classify_event(stream, seq, event, &mut Totals::new(0, false), &mut evidence);
+    case.classify_event(stream, seq, event, &mut Vec::new(), &mut Totals::new(0, false), &mut evidence);
     let strangers = case.final_reads.last().is_some_and(|read| read.unknown_rows > 0);
     strangers.then_some(Class::Phantom).into_iter().chain(evidence.findings.into_keys()).collect()
-}
-
-/// The populations while they are counted, and a buffer for the looks at one event.
-struct Totals {
-    loss: Count,
-    correctness: Count,
-    late_worst: Count,
-    late_best: Count,
-    looks: Vec<Look>,
-}
-
-impl Totals {
-    fn new(requests: usize, lanes: bool) -> Self {
-        let count = || Count::new(requests, lanes);
-        Self { loss: count(), correctness: count(), late_worst: count(), late_best: count(), looks: Vec::new() }
-    }
-
-    fn finish(&self, evidence: &mut Evidence) {
-        evidence.loss = self.loss.finish();
-        evidence.correctness = self.correctness.finish();
-        evidence.late = Late { worst: self.late_worst.finish(), best: self.late_best.finish() };
-    }
 }
 
 /// A moment of the run, as stories count them.
@@ -128,10 +109,11 @@ impl Case<'_> {
         stream: StreamId,
         seq: u64,
         event: &SentEvent,
+        looks: &mut Vec<Look>,
         totals: &mut Totals,
         evidence: &mut Evidence,
     ) {
-        let sight = self.sight(stream, seq, event.answered_at, &mut totals.looks);
+        let sight = self.sight(stream, seq, event.answered_at, looks);
         let rows = self.final_reads.last().map_or(&[][..], |read| read.odd_rows(stream, seq));
         let story = Story {
             outcome: event.outcome,
@@ -141,44 +123,21 @@ impl Case<'_> {
             rows: row_facts(rows),
         };
         let judged = story.judge();
-        let counts = &mut evidence.counts;
-        counts.planned += 1;
-        counts.visible += u64::from(sight.at_last);
-        *match event.outcome {
-            EventOutcome::Acked => &mut counts.acked,
-            EventOutcome::Indeterminate => &mut counts.indeterminate,
-            EventOutcome::Rejected => &mut counts.rejected,
-            EventOutcome::Unsent => &mut counts.unsent,
-        } += 1;
-        counts.expected += u64::from(judged.expected);
-        evidence.expected_absent += u64::from(story.presence == Presence::Absent);
-        counts.pending += u64::from(judged.pending);
-        counts.late += u64::from(judged.expected && self.is_late(stream, seq, event));
-        counts.recovered += u64::from(event.outcome == EventOutcome::Indeterminate && sight.at_last);
-        if let Some(primary) = judged.classes.primary() {
-            *counts.of(primary) += 1;
-        }
-
-        let request = (event.outcome == EventOutcome::Acked).then_some(event.exchange);
         let captured = self.stages.and_then(|stages| stages.captured_at(stream, seq));
-        let partition = captured.map_or(-1, |(partition, _)| i32::from(partition));
-        let lane = Lane { partition, second: event.sent_at.map_or(0, |sent_at| sent_at.as_secs() as i64) };
-        if judged.must_be_visible() {
-            totals.loss.add(judged.missing(), request, lane);
-        }
-        if judged.may_be_judged && !self.final_reads.is_empty() {
-            totals.correctness.add(judged.incorrect(), request, lane);
-        }
-        if judged.expected
-            && let Some(time) = self.time_to_visible(stream, seq, event)
-        {
-            if let Some(limit) = self.visible_within {
-                let limit = limit.as_secs_f64();
-                totals.late_worst.add(time.by.is_none_or(|by| by > limit), request, lane);
-                totals.late_best.add(time.after > limit, request, lane);
+        let company = Company {
+            request: (event.outcome == EventOutcome::Acked).then_some(event.exchange),
+            lane: Lane {
+                partition: captured.map_or(-1, |(partition, _)| i32::from(partition)),
+                second: event.sent_at.map_or(0, |sent_at| sent_at.as_secs() as i64),
+            },
+        };
+        totals.count(&story, judged, company, !self.final_reads.is_empty(), evidence);
+        if judged.expected {
+            evidence.counts.late += u64::from(self.is_late(stream, seq, event));
+            if let Some(time) = self.time_to_visible(stream, seq, event) {
+                totals.time(time, self.visible_within, company, evidence);
+                self.split(stream, seq, event, time, &mut evidence.split);
             }
-            evidence.spans.add(time);
-            self.split(stream, seq, event, time, &mut evidence.split);
         }
         for class in judged.classes.iter() {
             self.report(class, stream, seq, event, rows, evidence);

@@ -10,6 +10,7 @@ use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     clock::RunClock,
+    error_chain::told,
     ledger::{Answer, TEXT_LIMIT},
 };
 
@@ -108,15 +109,4 @@ fn excerpt(status: u16, body: &[u8]) -> String {
     }
     let text = String::from_utf8_lossy(body);
     text[..text.floor_char_boundary(TEXT_LIMIT)].to_owned()
-}
-
-/// An error with its causes.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

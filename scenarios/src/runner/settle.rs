@@ -12,7 +12,7 @@ use checkers::{
     settle::{SettleRules, Settling, Step, Watched},
     verdict::Obstacle,
 };
-use generators::{clock::RunClock, journal::Header, workload::Workload};
+use generators::{clock::RunClock, error_chain::told, journal::Header, workload::Workload};
 
 use super::{Active, TICK, drift_micros};
 use crate::{
@@ -125,15 +125,4 @@ fn pending_until(workload: &Workload, sent: &Sent, reads: &Reads, loss_after: Du
         })
         .max()
         .map(|latest| latest + loss_after)
-}
-
-/// An error with its causes, in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
