@@ -62,6 +62,8 @@ fn held(scenario: &Scenario, name: DefectName) -> Duration {
     match name {
         // A final read must fall into the time in which rows are gone, and none is made before the quiet time is over.
         DefectName::StaleReads => scenario.expect.quiet + Duration::from_millis(800),
+        // The way there takes its time as well.
+        DefectName::SlowDrift => scenario.expect.targets.p99_time_to_visible.unwrap_or_default(),
         _ => scenario.expect.targets.p99_time_to_visible.unwrap_or_default() + Duration::from_secs(1),
     }
 }
