@@ -84,7 +84,7 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
             count: defect.events,
             every: match defect.name {
                 DefectName::QuotaIgnored => (over_quota * 9 / 10 / defect.events.max(1)).max(1),
-                name => (spread(defect.events) / name.defect().rarity()).max(1),
+                _ => spread(defect.events),
             },
             property: defect.property.clone(),
             token: (defect.name == DefectName::SwapTenant).then(|| other_token(run)),
