@@ -62,6 +62,8 @@ fn held(scenario: &Scenario, name: DefectName) -> Duration {
     match name {
         // A final read must fall into the time in which rows are gone, and none is made before the quiet time is over.
         DefectName::StaleReads => scenario.expect.quiet + Duration::from_millis(800),
+        // The way there takes its time as well.
+        DefectName::SlowDrift => scenario.expect.targets.p99_time_to_visible.unwrap_or_default(),
         _ => scenario.expect.targets.p99_time_to_visible.unwrap_or_default() + Duration::from_secs(1),
     }
 }
@@ -82,7 +84,7 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
             count: defect.events,
             every: match defect.name {
                 DefectName::QuotaIgnored => (over_quota * 9 / 10 / defect.events.max(1)).max(1),
-                name => (spread(defect.events) / name.defect().rarity()).max(1),
+                _ => spread(defect.events),
             },
             property: defect.property.clone(),
             token: (defect.name == DefectName::SwapTenant).then(|| other_token(run)),

@@ -197,9 +197,10 @@ async fn drift(client: &Client, database: &str, defect: &PlantedDefect) -> Resul
         let to = drifted(began, now_ms(), defect);
         let moment = |ms: i64| format!("fromUnixTimestamp64Milli({ms})");
         let rows = format!("inserted_at > {} AND inserted_at <= {}", moment(done), moment(to));
+        // The condition stands inside: beside the replacement, `inserted_at` would be the new one.
         let copy = format!(
-            "INSERT INTO `{database}`.events SELECT * REPLACE(now64() AS inserted_at) FROM `{database}`.events_held \
-             WHERE {rows}"
+            "INSERT INTO `{database}`.events SELECT * REPLACE(now64() AS inserted_at) \
+             FROM (SELECT * FROM `{database}`.events_held WHERE {rows})"
         );
         execute(client, &copy).await?;
         done = to;

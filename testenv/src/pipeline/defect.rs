@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub use catalogue::{CATALOGUE, Defect, DefectName, Stage};
 
+use super::settings::log;
+
 /// One planted defect, as the environment variable `ASSAY_PLANTED_DEFECTS` (a JSON array of these) hands it to a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +44,8 @@ impl PlantedDefect {
     }
 }
 
-/// Chooses the events of one defect: one new uuid in `every`, until `count` are chosen.
+/// Chooses the events of one defect: one new uuid in `every`, until `count` are chosen. Where the defect cannot be planted
+/// in an event, the next one in which it can be takes its place.
 #[derive(Debug)]
 pub struct Chooser {
     /// The defect.
@@ -59,20 +62,42 @@ impl Chooser {
         Self { defect, passed: 0, chosen: HashSet::new(), spared: HashSet::new() }
     }
 
-    /// Whether the defect is still to be planted in some event, or was in this one.
-    pub fn concerns(&self, uuid: &str) -> bool {
-        (self.chosen.len() as u64) < self.defect.count || self.chosen.contains(uuid)
-    }
-
-    /// Whether the defect is planted in this event. Ask only for events in which it can be.
-    pub fn chooses(&mut self, uuid: &str) -> bool {
-        self.chooses_when(uuid, |passed, defect| passed.is_multiple_of(defect.every.max(1)))
+    /// Whether the defect is to be planted in this event, if it can be: the event's turn has come, or it was planted in it
+    /// before. If it is planted, [`Chooser::planted`] must be told.
+    pub fn wants(&mut self, uuid: &str) -> bool {
+        self.wants_when(uuid, |chooser| (chooser.chosen.len() as u64) < chooser.passed / chooser.defect.every.max(1))
     }
 
     /// Whether this event is in the block: as many new events as are to be chosen, one after the other, from the middle of
     /// those among which they would otherwise be spread.
-    pub fn chooses_in_a_row(&mut self, uuid: &str) -> bool {
-        self.chooses_when(uuid, |passed, defect| passed > defect.every.saturating_mul(defect.count) / 2)
+    pub fn wants_in_a_row(&mut self, uuid: &str) -> bool {
+        self.wants_when(uuid, |chooser| chooser.passed > chooser.defect.every.saturating_mul(chooser.defect.count) / 2)
+    }
+
+    fn wants_when(&mut self, uuid: &str, due: impl Fn(&Self) -> bool) -> bool {
+        if self.chosen.contains(uuid) {
+            return true;
+        }
+        if self.chosen.len() as u64 >= self.defect.count || self.spared.contains(uuid) {
+            return false;
+        }
+        self.passed += 1;
+        self.spared.insert(uuid.to_owned());
+        due(self)
+    }
+
+    /// Notes that the defect was planted in this event, and says so in the log.
+    pub fn planted(&mut self, uuid: &str) {
+        log(&format!("planted {} in {uuid}", self.defect.name.defect().word));
+        self.chosen.insert(uuid.to_owned());
+        if self.chosen.len() as u64 >= self.defect.count {
+            self.spared = HashSet::new();
+        }
+    }
+
+    /// Whether the defect was planted in this event before.
+    pub fn was_planted(&self, uuid: &str) -> bool {
+        self.chosen.contains(uuid)
     }
 
     /// Chooses no further event, once it has chosen any.
@@ -81,22 +106,6 @@ impl Chooser {
             self.defect.count = self.chosen.len() as u64;
             self.spared = HashSet::new();
         }
-    }
-
-    fn chooses_when(&mut self, uuid: &str, due: impl Fn(u64, &PlantedDefect) -> bool) -> bool {
-        if self.chosen.contains(uuid) {
-            return true;
-        }
-        if self.chosen.len() as u64 >= self.defect.count || self.spared.contains(uuid) {
-            return false;
-        }
-        self.passed += 1;
-        let chosen = due(self.passed, &self.defect);
-        if chosen { &mut self.chosen } else { &mut self.spared }.insert(uuid.to_owned());
-        if self.chosen.len() as u64 >= self.defect.count {
-            self.spared = HashSet::new();
-        }
-        chosen
     }
 }
 
@@ -108,42 +117,71 @@ mod tests {
         Chooser::new(PlantedDefect::new(DefectName::AckThenDrop, count, every))
     }
 
+    /// In which of `events` it is planted, if it can be in those that are `able`.
+    fn chosen(chooser: &mut Chooser, events: std::ops::Range<u32>, able: impl Fn(u32) -> bool) -> Vec<u32> {
+        let mut plant = |event: u32| {
+            let uuid = event.to_string();
+            let planted = chooser.wants(&uuid) && able(event);
+            if planted {
+                chooser.planted(&uuid);
+            }
+            planted
+        };
+        events.filter(|event| plant(*event)).collect()
+    }
+
+    fn chosen_in_a_row(chooser: &mut Chooser, events: std::ops::Range<u32>) -> Vec<u32> {
+        let mut plant = |event: u32| {
+            let wanted = chooser.wants_in_a_row(&event.to_string());
+            if wanted {
+                chooser.planted(&event.to_string());
+            }
+            wanted
+        };
+        events.filter(|event| plant(*event)).collect()
+    }
+
     #[test]
     fn exactly_so_many_are_chosen_and_each_attempt_is_treated_alike() {
         let mut chooser = chooser(3, 10);
-        let first: Vec<bool> = (0..100).map(|number| chooser.chooses(&number.to_string())).collect();
-        assert_eq!(first.iter().filter(|chosen| **chosen).count(), 3);
-        assert!(first[9] && first[19] && first[29]);
-        let again: Vec<bool> = (0..100).map(|number| chooser.chooses(&number.to_string())).collect();
-        assert_eq!(first, again);
+        assert_eq!(chosen(&mut chooser, 0..100, |_| true), [9, 19, 29]);
+        assert_eq!(chosen(&mut chooser, 0..100, |_| true), [9, 19, 29]);
     }
 
     #[test]
     fn a_spared_event_is_not_counted_twice() {
         let mut chooser = chooser(1, 2);
-        assert!(!chooser.chooses("a") && !chooser.chooses("a") && chooser.chooses("b") && chooser.chooses("b"));
+        for (event, wanted) in [("a", false), ("a", false), ("b", true)] {
+            assert_eq!(chooser.wants(event), wanted, "{event}");
+        }
+    }
+
+    #[test]
+    fn where_it_cannot_be_planted_the_next_takes_its_place() {
+        assert_eq!(chosen(&mut chooser(3, 10), 0..100, |event| event % 7 == 0), [14, 21, 35]);
+        assert_eq!(
+            chosen(&mut chooser(3, 10), 0..100, |event| event >= 90),
+            [90, 91, 92],
+            "what is late is made up for"
+        );
+        let mut second = chooser(3, 10);
+        assert_eq!(chosen(&mut second, 0..10, |_| false), Vec::<u32>::new());
+        assert_eq!(chosen(&mut second, 0..10, |_| true), Vec::<u32>::new(), "its first attempt went by");
     }
 
     #[test]
     fn a_block_is_in_a_row_in_the_middle_and_holds_every_attempt() {
         let mut chooser = chooser(3, 10);
-        let mut chosen = |events: &[u32]| {
-            events.iter().map(|event| chooser.chooses_in_a_row(&event.to_string())).collect::<Vec<_>>()
-        };
-        let events: Vec<u32> = (0..30).collect();
-        let first = chosen(&events);
-        assert_eq!(first.iter().position(|chosen| *chosen), Some(15));
-        assert_eq!(first[15..19], [true, true, true, false]);
-        assert_eq!(chosen(&[3, 16, 16, 18]), [false, true, true, false], "each attempt is treated alike");
+        assert_eq!(chosen_in_a_row(&mut chooser, 0..30), [15, 16, 17]);
+        assert_eq!(chosen_in_a_row(&mut chooser, 0..30), [15, 16, 17], "each attempt is treated alike");
     }
 
     #[test]
     fn a_block_that_was_closed_takes_no_more() {
         let mut chooser = chooser(3, 2);
         chooser.close();
-        let block = ["a", "b", "c", "d"].map(|event| chooser.chooses_in_a_row(event));
-        assert_eq!(block, [false, false, false, true]);
+        assert_eq!(chosen_in_a_row(&mut chooser, 0..4), [3]);
         chooser.close();
-        assert!(!chooser.chooses_in_a_row("e") && chooser.chooses_in_a_row("d"));
+        assert_eq!(chosen_in_a_row(&mut chooser, 3..9), [3]);
     }
 }

@@ -12,7 +12,6 @@ use super::spoil;
 use crate::pipeline::{
     captured::CapturedEvent,
     defect::{Chooser, DefectName, PlantedDefect, Stage},
-    settings::log,
     timestamp::{parse, rfc3339},
 };
 
@@ -56,12 +55,14 @@ impl Planted {
         if choosers.is_empty() {
             return Applied { events, reject: false };
         }
-        let tail = |chooser: &mut Chooser| chooser.defect.name == DefectName::DropBatchTail;
-        if events.len() > 1
-            && let Some(chooser) = choosers.iter_mut().find_map(|chooser| tail(chooser).then_some(chooser))
-            && events.last().is_some_and(|last| chosen(chooser, &last.uuid))
-        {
-            events.pop();
+        if let Some(chooser) = of(&mut choosers, DefectName::DropBatchTail) {
+            let last = events.len().saturating_sub(1);
+            let mut places = 0..;
+            events.retain(|event| {
+                let is_tail = last > 0 && places.next() == Some(last);
+                // Once it was forgotten, it is forgotten in every attempt.
+                !(chooser.wants(&event.uuid) && (is_tail || chooser.was_planted(&event.uuid)) && noted(chooser, event))
+            });
         }
         let mut reject = false;
         let events = events.into_iter().flat_map(|event| plant(&mut choosers, event, &mut reject)).collect();
@@ -69,31 +70,31 @@ impl Planted {
     }
 }
 
-fn chosen(chooser: &mut Chooser, uuid: &str) -> bool {
-    let chosen = chooser.chooses(uuid);
-    if chosen {
-        log(&format!("planted {} in {uuid}", chooser.defect.name.defect().word));
-    }
-    chosen
+fn of(choosers: &mut [Chooser], name: DefectName) -> Option<&mut Chooser> {
+    choosers.iter_mut().find(|chooser| chooser.defect.name == name)
+}
+
+fn noted(chooser: &mut Chooser, event: &CapturedEvent<'_>) -> bool {
+    chooser.planted(&event.uuid);
+    true
 }
 
 fn ignores_quota(choosers: &mut [Chooser], event: &CapturedEvent<'_>) -> bool {
-    let mut own = choosers.iter_mut().filter(|chooser| chooser.defect.name == DefectName::QuotaIgnored);
-    own.next().is_some_and(|chooser| chosen(chooser, &event.uuid))
+    of(choosers, DefectName::QuotaIgnored).is_some_and(|chooser| chooser.wants(&event.uuid) && noted(chooser, event))
 }
 
 fn plant(choosers: &mut [Chooser], event: CapturedEvent<'static>, reject: &mut bool) -> Vec<CapturedEvent<'static>> {
     let uuid = event.uuid.to_string();
     let mut produced = vec![event];
-    for chooser in choosers {
+    // The others are planted in whole requests, or where a quota is used up.
+    let single = |name| !matches!(name, DefectName::DropBatchTail | DefectName::QuotaIgnored);
+    for chooser in choosers.iter_mut().filter(|chooser| single(chooser.defect.name)) {
         let Some(event) = produced.first() else { break };
-        if !chooser.concerns(&uuid) {
-            continue;
-        }
         // Only events that the defect changes are counted.
-        if let Some(changed) = spoiled(&chooser.defect, event)
-            && chosen(chooser, &uuid)
+        if chooser.wants(&uuid)
+            && let Some(changed) = spoiled(&chooser.defect, event)
         {
+            chooser.planted(&uuid);
             *reject |= chooser.defect.name == DefectName::PartialReject;
             produced = changed;
         }

@@ -109,17 +109,6 @@ impl Defect {
             matches!(self.name, DefectName::LoseBlock | DefectName::StallPartition | DefectName::SlowDrift);
         self.stage == Sink && !is_of_offsets
     }
-
-    /// In ordinary traffic at least one event in so many can carry it.
-    pub const fn rarity(&self) -> u64 {
-        match self.name {
-            // The last of a batch; a NUL character; a backdated event.
-            DefectName::DropBatchTail => 100,
-            DefectName::DropNul | DefectName::DropLate => 20,
-            DefectName::DropOversize | DefectName::MangleUtf8 => 4,
-            _ => 1,
-        }
-    }
 }
 
 const fn defect(

@@ -2,10 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::pipeline::{
-    defect::{Chooser, DefectName, PlantedDefect, Stage},
-    settings::log,
-};
+use crate::pipeline::defect::{Chooser, DefectName, PlantedDefect, Stage};
 
 /// An event is late to `drop_late` if it happened so long before it was captured, in milliseconds.
 const LATE_MS: i64 = 5_000;
@@ -45,6 +42,10 @@ impl Planted {
     pub(super) fn fate(&mut self, uuid: &str, age_ms: i64) -> Fate {
         for chooser in &mut self.0 {
             let name = chooser.defect.name;
+            let wanted = match name {
+                DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock => chooser.wants_in_a_row(uuid),
+                _ => chooser.wants(uuid),
+            };
             let fate = match name {
                 DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock => Fate::Dropped,
                 DefectName::SilentDeadLetter => Fate::DeadLetter,
@@ -52,12 +53,8 @@ impl Planted {
                 DefectName::RandomPersonId => Fate::WrongPerson(Uuid::now_v7()),
                 _ => continue,
             };
-            let chosen = match name {
-                DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock => chooser.chooses_in_a_row(uuid),
-                _ => chooser.chooses(uuid),
-            };
-            if chosen {
-                log(&format!("planted {} in {uuid}", name.defect().word));
+            if wanted {
+                chooser.planted(uuid);
                 return fate;
             }
         }
