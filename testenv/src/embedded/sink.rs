@@ -166,16 +166,19 @@ async fn spoil(client: &Client, database: &str, defect: &PlantedDefect) -> Resul
     let held = Duration::from_millis(defect.held_ms);
     match defect.name {
         DefectName::WithholdBlock | DefectName::StallPartition => {
+            until_come(client, database, defect).await?;
             until_still(client, database, "events_held").await?;
             tokio::time::sleep(held).await;
             release(client, database).await
         }
         DefectName::SlowDrift => drift(client, database, defect).await,
         DefectName::DeleteAfterVisible => {
+            until_come(client, database, defect).await?;
             until_still(client, database, "events").await?;
             delete(client, database, &chosen).await
         }
         DefectName::StaleReads => {
+            until_come(client, database, defect).await?;
             until_still(client, database, "events").await?;
             let keep = format!("INSERT INTO `{database}`.events_held SELECT * FROM `{database}`.events WHERE {chosen}");
             execute(client, &keep).await?;
@@ -218,6 +221,19 @@ fn drifted(began: i64, now: i64, defect: &PlantedDefect) -> i64 {
 
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+}
+
+/// Waits until all events have come that the defect concerns: a busy machine may stand still for a while before.
+async fn until_come(client: &Client, database: &str, defect: &PlantedDefect) -> Result<(), EnvironmentError> {
+    let count = format!("SELECT uniqExact(uuid) FROM `{database}`.planted");
+    while concerned(defect).is_some() {
+        let come = client.query(&count).fetch_one::<u64>().await;
+        if come.map_err(|source| failed("asking what has come", source))? >= defect.count {
+            break;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
 }
 
 /// Waits until `table` holds rows and their number stands still.
