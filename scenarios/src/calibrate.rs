@@ -31,6 +31,7 @@ pub fn scenario(clean: &Scenario, defect: Option<&Defect>) -> Scenario {
             _ => EVENTS,
         },
         property: (defect.name == DefectName::DropProperty).then(|| "price".to_owned()),
+        amount: None,
     });
     Scenario { planted_defects: planted.into_iter().collect(), ..clean.clone() }
 }

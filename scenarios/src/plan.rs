@@ -87,6 +87,7 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
                 _ => spread(defect.events),
             },
             property: defect.property.clone(),
+            amount: defect.amount,
             token: (defect.name == DefectName::SwapTenant).then(|| other_token(run)),
             uuids: if defect.name.defect().is_told_its_events() {
                 (0..defect.events).map(|number| uuid(number * spread(defect.events))).collect()

@@ -92,6 +92,8 @@ pub struct PlantedDefect {
     pub events: u64,
     /// The property that it concerns.
     pub property: Option<String>,
+    /// How much of it there is, if not as much as the catalogue says.
+    pub amount: Option<u64>,
 }
 
 /// What is expected, and when it is looked for.
@@ -277,8 +279,9 @@ fn planted_defect(mut section: Section<'_>, planned: u64) -> PlantedDefect {
     if (name == DefectName::DropProperty) != property.is_some() && !section.has_problem() {
         section.problem("property", "names the property to drop: needed for `drop_property`, and for nothing else");
     }
+    let amount = name.defect().amount().and_then(|amount| section.optional(amount.key, whole(1..=1 << 32)));
     section.end();
-    PlantedDefect { name, events, property }
+    PlantedDefect { name, events, property, amount }
 }
 
 fn expect(mut section: Section<'_>, flush_interval: Duration) -> Expect {

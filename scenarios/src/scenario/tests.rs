@@ -80,6 +80,9 @@ fn planted_defects() {
     }
     assert!(plant("name = \"x\"\nevents = 60")[0].contains("ack_then_drop"));
     assert!(plant("name = \"ack_then_drop\"\nevents = 60001")[0].contains("from 1 to 60000"));
+    assert_eq!(plant("name = \"shift_timezone\"\nevents = 60\nhours = 5"), Vec::<String>::new());
+    assert!(plant("name = \"shift_timezone\"\nevents = 60\nhours = 0")[0].contains("hours: must be a whole number"));
+    assert!(plant("name = \"truncate_body\"\nevents = 60\nhours = 5")[0].contains("there is no such key"));
     assert!(plant("name = \"filter_in_view\"\nevents = 5001")[0].contains("at most 5000"));
     assert_eq!(plant("name = \"lose_block\"\nevents = 10000"), Vec::<String>::new());
     let with = |second: &str| {

@@ -92,7 +92,8 @@ fn wrong_views(statement: &str, database: &str, defect: &PlantedDefect) -> Vec<S
             vec![with_column("timestamp", &whole)]
         }
         DefectName::ShiftTimezone => {
-            let shifted = format!("{SOURCE}.timestamp + toIntervalHour(if({chosen}, 2, 0))");
+            let hours = defect.amount();
+            let shifted = format!("{SOURCE}.timestamp + toIntervalHour(if({chosen}, {hours}, 0))");
             vec![with_column("timestamp", &shifted)]
         }
         DefectName::SplitAcrossMidnight => doubled("timestamp", &format!("{SOURCE}.timestamp + toIntervalDay(copy)")),
@@ -321,6 +322,7 @@ mod tests {
             let view = made(name).remove(0);
             assert!(view.contains(column) && view.contains(chosen), "{view}");
         }
+        assert!(made(DefectName::ShiftTimezone)[0].contains(&format!("if({chosen}, 2, 0)")));
         let held = made(DefectName::WithholdBlock);
         assert!(held[1].contains("TO `d`.events_held AS") && held[1].ends_with(&format!("WHERE {chosen}")), "{held:?}");
         assert!(held[2].contains("TO `d`.events AS") && held[2].ends_with(&format!("WHERE NOT ({chosen})")));

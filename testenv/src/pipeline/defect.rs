@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use catalogue::{CATALOGUE, Defect, DefectName, Stage};
+pub use catalogue::{Amount, CATALOGUE, Defect, DefectName, Stage};
 
 use super::settings::log;
 
@@ -23,6 +23,9 @@ pub struct PlantedDefect {
     /// The property that `drop_property` removes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub property: Option<String>,
+    /// How much of it there is, if not as much as the catalogue says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<u64>,
     /// The project's token under which `swap_tenant` produces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -40,7 +43,23 @@ pub struct PlantedDefect {
 impl PlantedDefect {
     /// A defect that needs nothing but its name and how often it is planted.
     pub const fn new(name: DefectName, count: u64, every: u64) -> Self {
-        Self { name, count, every, property: None, token: None, uuids: Vec::new(), held_ms: 0, span_ms: 0 }
+        Self {
+            name,
+            count,
+            every,
+            property: None,
+            amount: None,
+            token: None,
+            uuids: Vec::new(),
+            held_ms: 0,
+            span_ms: 0,
+        }
+    }
+
+    /// How much of it there is, in the unit that the catalogue names.
+    pub fn amount(&self) -> u64 {
+        let default = || self.name.defect().amount().map_or(0, |amount| amount.default);
+        self.amount.unwrap_or_else(default)
     }
 }
 

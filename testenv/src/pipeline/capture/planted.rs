@@ -15,13 +15,6 @@ use crate::pipeline::{
     timestamp::{parse, rfc3339},
 };
 
-/// An event is large from so many bytes of data on, to `drop_oversize`.
-const LARGE: usize = 1_000;
-/// `truncate_distinct_id` leaves so many characters.
-const ID_CHARACTERS: usize = 8;
-/// `truncate_body` loses so many properties.
-const LOST_PROPERTIES: usize = 3;
-
 /// The planted defects of one capture, and its quota.
 #[derive(Debug)]
 pub struct Planted {
@@ -112,7 +105,7 @@ fn spoiled(defect: &PlantedDefect, event: &CapturedEvent<'static>) -> Option<Vec
     let one = |event: Option<CapturedEvent<'static>>| event.map(|event| vec![event]);
     match defect.name {
         DefectName::AckThenDrop => Some(Vec::new()),
-        DefectName::DropOversize => (event.data.len() >= LARGE).then(Vec::new),
+        DefectName::DropOversize => (event.data.len() as u64 >= defect.amount()).then(Vec::new),
         DefectName::PartialReject => Some(vec![event.clone()]),
         DefectName::DoubleProduce => {
             // The time is set after timestamps were normalised, so no rule brings it back.
@@ -123,7 +116,7 @@ fn spoiled(defect: &PlantedDefect, event: &CapturedEvent<'static>) -> Option<Vec
             Some(vec![CapturedEvent { uuid: Uuid::now_v7().to_string().into(), ..event.clone() }])
         }
         DefectName::TruncateDistinctId => {
-            let cut: String = event.distinct_id.chars().take(ID_CHARACTERS).collect();
+            let cut: String = event.distinct_id.chars().take(defect.amount() as usize).collect();
             (cut != event.distinct_id).then(|| vec![CapturedEvent { distinct_id: cut.into(), ..event.clone() }])
         }
         DefectName::SwapTenant => {
@@ -147,7 +140,7 @@ fn spoiled(defect: &PlantedDefect, event: &CapturedEvent<'static>) -> Option<Vec
         DefectName::RoundIntegers => one(with_data(spoil::rounded(&event.data))),
         DefectName::StringifyNumbers => one(with_data(spoil::stringified(&event.data))),
         DefectName::NullForEmpty => one(with_data(spoil::nulled(&event.data))),
-        DefectName::TruncateBody => one(with_data(spoil::truncated(&event.data, LOST_PROPERTIES))),
+        DefectName::TruncateBody => one(with_data(spoil::truncated(&event.data, defect.amount() as usize))),
         _ => None,
     }
 }
@@ -228,6 +221,20 @@ mod tests {
         assert!(data(DefectName::NullForEmpty).contains(r#""cart":null"#));
         let truncated = data(DefectName::TruncateBody);
         assert!(truncated.contains("note") && !truncated.contains("price"), "{truncated}");
+    }
+
+    #[test]
+    fn a_scenario_may_say_how_much() {
+        let changed = |name, amount| {
+            let defect = PlantedDefect { amount: Some(amount), ..defect(name) };
+            Planted::new(vec![defect], HashSet::new()).apply(vec![event("a"), event("b")]).events
+        };
+        assert_eq!(changed(DefectName::TruncateDistinctId, 3)[1].distinct_id, "som");
+        let data = |lost| changed(DefectName::TruncateBody, lost)[1].data.clone();
+        assert!(data(1).contains("quantity") && !data(2).contains("quantity"));
+        let bytes = DATA.len() as u64;
+        assert_eq!(changed(DefectName::DropOversize, bytes).len(), 1);
+        assert_eq!(changed(DefectName::DropOversize, bytes + 1).len(), 2);
     }
 
     #[test]

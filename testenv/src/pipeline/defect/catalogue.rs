@@ -87,6 +87,16 @@ pub struct Defect {
     pub also: &'static [&'static str],
 }
 
+/// How much of a defect there is: from how many bytes on an event is large, how many characters are left of an id, how many
+/// properties are lost, after how many seconds an event is late, by how many hours times are shifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount {
+    /// How scenarios call it: its unit.
+    pub key: &'static str,
+    /// What it is if they do not say: such that ordinary traffic shows it.
+    pub default: u64,
+}
+
 impl Defect {
     /// For a defect that loses events: the last stage that had them, which the finding must name.
     pub const fn last_stage(&self) -> Option<&'static str> {
@@ -101,6 +111,19 @@ impl Defect {
             }
             _ => None,
         }
+    }
+
+    /// The number that says how much of it there is, where a scenario may choose it.
+    pub const fn amount(&self) -> Option<Amount> {
+        let (key, default) = match self.name {
+            DefectName::DropOversize => ("bytes", 1_000),
+            DefectName::TruncateDistinctId => ("characters", 8),
+            DefectName::TruncateBody => ("properties", 3),
+            DefectName::DropLate => ("seconds", 5),
+            DefectName::ShiftTimezone => ("hours", 2),
+            _ => return None,
+        };
+        Some(Amount { key, default })
     }
 
     /// Whether it must be told the uuids of its events beforehand: SQL cannot count as it goes.

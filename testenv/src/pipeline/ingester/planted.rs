@@ -4,9 +4,6 @@ use uuid::Uuid;
 
 use crate::pipeline::defect::{Chooser, DefectName, PlantedDefect, Stage};
 
-/// An event is late to `drop_late` if it happened so long before it was captured, in milliseconds.
-const LATE_MS: i64 = 5_000;
-
 /// The planted defects of one ingester.
 #[derive(Debug)]
 pub(super) struct Planted(Vec<Chooser>);
@@ -49,7 +46,7 @@ impl Planted {
             let fate = match name {
                 DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock => Fate::Dropped,
                 DefectName::SilentDeadLetter => Fate::DeadLetter,
-                DefectName::DropLate if age_ms > LATE_MS => Fate::Dropped,
+                DefectName::DropLate if age_ms > chooser.defect.amount() as i64 * 1_000 => Fate::Dropped,
                 DefectName::RandomPersonId => Fate::WrongPerson(Uuid::now_v7()),
                 _ => continue,
             };
@@ -102,7 +99,7 @@ mod tests {
             (Fate::DeadLetter, Fate::Stored, Fate::DeadLetter)
         );
         let mut late = planted(DefectName::DropLate, 1, 1);
-        assert_eq!((late.fate("a", 10), late.fate("b", 60_000)), (Fate::Stored, Fate::Dropped));
+        assert_eq!((late.fate("a", 5_000), late.fate("b", 5_001)), (Fate::Stored, Fate::Dropped));
         assert!(matches!(planted(DefectName::RandomPersonId, 1, 1).fate("a", 0), Fate::WrongPerson(_)));
     }
 }
