@@ -112,7 +112,8 @@ pub async fn create_topics(brokers: &str, topics: &Topics, partitions: u32) -> R
     known.unwrap_or(Err(rdkafka::error::KafkaError::Canceled)).map_err(refused)
 }
 
-/// Waits until the broker knows of every partition and its leader, which comes a little after it has agreed to make them.
+/// Waits until the broker knows of every partition and its leader, which comes a little after it has agreed to make them,
+/// and until that leader answers: for a moment after it was named it still says that it is none.
 fn wait_until_known(brokers: &str, topics: &Topics, partitions: usize) -> Result<(), rdkafka::error::KafkaError> {
     let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create()?;
     let deadline = Instant::now() + ANSWER_WITHIN;
@@ -120,7 +121,10 @@ fn wait_until_known(brokers: &str, topics: &Topics, partitions: usize) -> Result
         loop {
             let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN)?;
             let known = metadata.topics().iter().flat_map(MetadataTopic::partitions);
-            if known.filter(|partition| partition.leader() >= 0).count() == partitions {
+            let led = known.filter(|partition| {
+                partition.leader() >= 0 && consumer.fetch_watermarks(topic, partition.id(), ANSWER_WITHIN).is_ok()
+            });
+            if led.count() == partitions {
                 break;
             }
             if Instant::now() > deadline {
