@@ -12,6 +12,7 @@ use super::spoil;
 use crate::pipeline::{
     captured::CapturedEvent,
     defect::{Chooser, DefectName, PlantedDefect, Stage},
+    settings::log,
     timestamp::{parse, rfc3339},
 };
 
@@ -58,7 +59,14 @@ impl Planted {
             });
         }
         let mut reject = false;
-        let events = events.into_iter().flat_map(|event| plant(&mut choosers, event, &mut reject)).collect();
+        let events: Vec<_> = events.into_iter().flat_map(|event| plant(&mut choosers, event, &mut reject)).collect();
+        if reject {
+            // The reply is for all of the request, so the defect is in each of its events.
+            let word = DefectName::PartialReject.defect().word;
+            for event in &events {
+                log(&format!("planted {word} in {}", event.uuid));
+            }
+        }
         Applied { events, reject }
     }
 }
