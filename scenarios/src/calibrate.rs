@@ -74,6 +74,10 @@ pub fn row(defect: Option<&Defect>, planted: u64, record: &RunRecord) -> Row {
     let outcome = match defect {
         _ if !valid => Outcome::NotCalibrated(record.reasons.join("; ")),
         None if false_alarms == 0 && record.verdict == Verdict::Pass => Outcome::AsItMust,
+        // A generator that missed its schedule, say, is no fault of the judge's.
+        None if false_alarms == 0 && record.verdict == Verdict::Inconclusive => {
+            Outcome::NotCalibrated(record.reasons.join("; "))
+        }
         None => Outcome::Wrong(record.reasons.join("; ")),
         Some(_) if planted == 0 => Outcome::NotCalibrated("the pipeline did not plant it".into()),
         Some(_) if named.is_none() => Outcome::Wrong("it was not found under its name".into()),
