@@ -9,7 +9,7 @@ use generators::{
 use serde::Serialize;
 
 use crate::{
-    oracle::row::{ColumnExpectation, Difference, expect},
+    oracle::row::{ColumnExpectation, Difference, expect, timestamp_difference},
     reconcile::{
         classify::{Case, classify_one},
         evidence::Class,
@@ -108,9 +108,9 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
     let EventId { stream, seq, .. } = id;
     let event = case.workload.event(stream, seq)?;
     let traffic = case.workload.traffic(stream)?;
-    let sent = case.sent.events(stream).get(seq as usize).copied().unwrap_or_default();
-    let latest = case.final_reads.last().map(|read| read.end).unwrap_or_default();
-    let times = case.sent.attempt_times(case.workload, case.start, stream, seq, &event, latest);
+    let sent = case.sent.event(stream, seq);
+    let latest = case.final_reads.last().map(|read| read.span().1).unwrap_or_default();
+    let times = case.sent.attempt_times(case.workload, case.start, stream, seq, event.occurred_micros, latest);
     let expectation = expect(case.dialect, &event, traffic.team, &times, case.clock_tolerance_micros);
     let first = case.reads.first_seen(stream, seq);
     Some(Explanation {
@@ -153,18 +153,17 @@ fn attempt(exchange: &Exchange, answer: &impl Fn(&Exchange) -> String) -> Attemp
 }
 
 fn found(case: &Case<'_>, stream: StreamId, seq: u64) -> Vec<Found> {
+    let spans = case.timestamps(stream, seq);
     case.final_reads
         .iter()
         .map(|read| {
             let plain = read.plain_row(stream, seq);
-            let rows = plain.iter().chain(read.odd_rows(stream, seq));
-            Found {
-                start: seconds(read.start),
-                visible: read.is_visible(stream, seq),
-                rows: rows
-                    .map(|row| RowStory { misrouted: row.misrouted, differences: row.differences.clone() })
-                    .collect(),
-            }
+            let rows = plain.iter().chain(read.odd_rows(stream, seq)).map(|row| {
+                let timestamp = timestamp_difference(&spans, row.timestamp_micros);
+                let differences = row.differences.iter().cloned().chain(timestamp).collect();
+                RowStory { misrouted: row.misrouted, differences }
+            });
+            Found { start: seconds(read.span().0), visible: read.is_visible(stream, seq), rows: rows.collect() }
         })
         .collect()
 }

@@ -10,9 +10,10 @@ use crate::{
     checks::{self, Targets, Times},
     observe::lag::PartitionLag,
     reconcile::{
-        classify::{Case, classify},
+        classify::{Case, Judging},
         evidence::{Counts, Evidence, Finding},
-        sent::{EventOutcome, Sent},
+        rows::Summary,
+        schedule::Schedule,
         spans::Split,
     },
     record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
@@ -39,30 +40,73 @@ impl Default for Allowances {
     }
 }
 
-/// Judges `case`. `obstacles` are those that only the runner can know of, such as a stopped run or a failed component.
-pub fn judge(
-    case: &Case<'_>,
-    targets: &Targets,
-    allowances: &Allowances,
-    mut obstacles: Vec<Obstacle>,
-    greatest_lag: Option<&PartitionLag>,
-    run: RunFacts,
-) -> RunRecord {
-    let evidence = classify(case);
-    let generator = honesty(case.sent, &evidence.counts, allowances);
-    // A crash of the self-test is as bad as a failed one.
-    let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self_test(case)));
-    let self_test = tested.unwrap_or_else(|_| Some(SelfTest::crashed()));
-    if let Some(result) = self_test.as_ref().filter(|result| !result.passed()) {
-        obstacles.push(Obstacle::Invalid(result.told()));
-    }
-    let stages = case.stages.map(|stages| StageFacts {
-        complete: stages.complete,
-        times: stage_times(&evidence),
-        greatest_lag: greatest_lag.cloned(),
-    });
-    RunRecord { stages, self_test, ..conclude(evidence, generator, targets, allowances, obstacles, run) }
+/// A run that is being judged, window after window.
+#[derive(Debug)]
+pub struct Judge {
+    judging: Judging,
+    /// What the self-tests of the windows came to together; `None` while no window had clean events to spare.
+    self_test: Option<SelfTest>,
+    windows: usize,
+    /// The self-test is made in one of so many windows.
+    every: usize,
 }
+
+/// What only the runner knows of a run.
+#[derive(Debug)]
+pub struct Circumstances<'a> {
+    /// What stands in the way of a verdict, such as a stopped run or a failed component.
+    pub obstacles: Vec<Obstacle>,
+    /// How well the requests kept to their time.
+    pub schedule: &'a Schedule,
+    /// What the last final read says as a whole.
+    pub last: Option<&'a Summary>,
+    /// Where Kafka could be read: whether everything up to the end of the run was.
+    pub taps_complete: Option<bool>,
+    /// The greatest lag of a partition.
+    pub greatest_lag: Option<PartitionLag>,
+    /// Which run it is.
+    pub run: RunFacts,
+}
+
+impl Judge {
+    /// A run of so many windows, with so many reads that list ids and so many final ones; `stages` tells whether partitions
+    /// are known.
+    pub fn new(windows: usize, reads: usize, final_reads: usize, stages: bool) -> Self {
+        let judging = Judging::new(reads, final_reads, stages);
+        Self { judging, self_test: None, windows: 0, every: windows.div_ceil(SELF_TESTS).max(1) }
+    }
+
+    /// Judges the events of one window.
+    pub fn window(&mut self, case: &Case<'_>) {
+        self.judging.window(case);
+        if self.windows.is_multiple_of(self.every) {
+            // A crash of the self-test is as bad as a failed one.
+            let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self_test(case)));
+            if let Some(tested) = tested.unwrap_or_else(|_| Some(SelfTest::crashed())) {
+                self.self_test =
+                    Some(self.self_test.take().map_or_else(|| tested.clone(), |before| before.and(&tested)));
+            }
+        }
+        self.windows += 1;
+    }
+
+    /// The verdict on all windows.
+    pub fn finish(self, targets: &Targets, allowances: &Allowances, circumstances: Circumstances<'_>) -> RunRecord {
+        let Circumstances { mut obstacles, schedule, last, taps_complete, greatest_lag, run } = circumstances;
+        let evidence = self.judging.finish(last);
+        let generator = honesty(schedule, &evidence.counts);
+        if let Some(result) = self.self_test.as_ref().filter(|result| !result.passed()) {
+            obstacles.push(Obstacle::Invalid(result.told()));
+        }
+        let times = stage_times(&evidence);
+        let stages = taps_complete.map(|complete| StageFacts { complete, times, greatest_lag });
+        let self_test = self.self_test;
+        RunRecord { stages, self_test, ..conclude(evidence, generator, targets, allowances, obstacles, run) }
+    }
+}
+
+/// The self-test is made in about so many windows, from all over the run.
+const SELF_TESTS: usize = 8;
 
 fn stage_times(evidence: &Evidence) -> Vec<StageTime> {
     let quantiles = evidence.split.quantile(0.5).into_iter().zip(evidence.split.quantile(0.99));
@@ -117,26 +161,16 @@ pub fn conclude(
 }
 
 /// How honestly the traffic was sent, from the ledger alone.
-fn honesty(sent: &Sent, counts: &Counts, allowances: &Allowances) -> GeneratorFacts {
-    let mut lateness: Vec<Duration> = sent
-        .exchanges()
-        .iter()
-        .filter(|exchange| exchange.outcome != EventOutcome::Unsent)
-        .map(|exchange| exchange.sent.saturating_sub(exchange.intended))
-        .collect();
-    lateness.sort_unstable();
-    let requests = lateness.len();
-    let on_schedule = lateness.partition_point(|late| *late <= allowances.tolerance);
-    let at = |place: Option<usize>| place.and_then(|place| lateness.get(place)).map_or(0.0, Duration::as_secs_f64);
+fn honesty(schedule: &Schedule, counts: &Counts) -> GeneratorFacts {
     GeneratorFacts {
         planned: counts.planned,
         sent: counts.planned - counts.unsent,
-        requests: requests as u64,
+        requests: schedule.requests(),
         schedule: Some(ScheduleFacts {
-            on_schedule_share: if requests == 0 { 0.0 } else { on_schedule as f64 / requests as f64 },
-            tolerance: allowances.tolerance.as_secs_f64(),
-            lateness_p99: at((requests * 99).div_ceil(100).checked_sub(1)),
-            lateness_max: at(requests.checked_sub(1)),
+            on_schedule_share: schedule.on_schedule_share(),
+            tolerance: schedule.tolerance().as_secs_f64(),
+            lateness_p99: schedule.lateness_p99().as_secs_f64(),
+            lateness_max: schedule.latest().as_secs_f64(),
         }),
     }
 }

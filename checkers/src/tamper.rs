@@ -17,8 +17,9 @@ use crate::{
         classify::{Case, classify_one},
         evidence::Class,
         reads::{Read, Reads},
-        rows::{FinalRead, FoundRow, Identity, identify, judge_row},
+        rows::{FinalRead, FoundRow, Identity, Summary, identify, judge_row},
         sent::{EventOutcome, SentEvent},
+        windows::Window,
     },
 };
 
@@ -77,6 +78,21 @@ impl SelfTest {
         )
     }
 
+    /// This self-test and another one of the same run.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        if self.planted == 0 || other.planted == 0 {
+            return Self::crashed();
+        }
+        self.planted += other.planted;
+        self.found += other.found;
+        self.false_alarms += other.false_alarms;
+        for (class, count) in &other.missed {
+            *self.missed.entry(*class).or_default() += count;
+        }
+        self
+    }
+
     /// Whether the judge can be believed.
     pub const fn passed(&self) -> bool {
         self.planted > 0 && self.found == self.planted && self.false_alarms == 0
@@ -113,37 +129,31 @@ pub fn self_test(case: &Case<'_>) -> Option<SelfTest> {
 
 type Place = (StreamId, u64);
 
-/// Up to `wanted` events that are as they should be, from all over the run.
+/// Up to `wanted` events that are as they should be, from all over the window.
 fn clean_events(case: &Case<'_>, last: &FinalRead, wanted: usize) -> Vec<Place> {
-    let total: usize = case.sent.streams().map(|stream| case.sent.events(stream).len()).sum();
-    let step = (total / wanted.max(1)).max(1);
-    let mut clean = Vec::new();
-    for stream in case.sent.streams() {
-        if case.workload.traffic(stream).is_none_or(|traffic| traffic.over_quota) {
-            continue;
-        }
-        let events = case.sent.events(stream);
-        for first in (0..events.len()).step_by(step) {
-            // The first clean one of each stretch.
-            let stretch = first..(first + step).min(events.len());
-            let found = stretch.clone().find(|seq| {
-                let seq64 = *seq as u64;
-                events[*seq].outcome == EventOutcome::Acked
-                    && last.plain_row(stream, seq64).is_some()
-                    && case.reads.has_seen(stream, seq64)
-                    && case.final_reads.iter().all(|read| read.is_visible(stream, seq64))
-            });
-            clean.extend(found.map(|seq| (stream, seq as u64)));
-        }
+    let window = case.sent.window();
+    let stream = window.stream;
+    if case.workload.traffic(stream).is_none_or(|traffic| traffic.over_quota) {
+        return Vec::new();
     }
-    clean.truncate(wanted);
-    clean
+    let step = (window.len() / wanted.max(1)).max(1) as u64;
+    let is_clean = |seq: u64| {
+        case.sent.event(stream, seq).outcome == EventOutcome::Acked
+            && last.plain_row(stream, seq).is_some()
+            && case.rows(stream, seq).is_empty()
+            && case.reads.has_seen(stream, seq)
+            && case.final_reads.iter().all(|read| read.is_visible(stream, seq))
+    };
+    let stretches = window.seqs.clone().step_by(step as usize);
+    // The first clean one of each stretch.
+    let clean = stretches.filter_map(|first| (first..(first + step).min(window.seqs.end)).find(|seq| is_clean(*seq)));
+    clean.take(wanted).map(|seq| (stream, seq)).collect()
 }
 
 /// One event's evidence, to be tampered with: its first sight, and what three final reads found.
 struct Copy {
     sent: SentEvent,
-    reads: Reads,
+    seen: Vec<Read>,
     rows: [Vec<FoundRow>; 3],
     unknown: Vec<String>,
     times: [(Duration, Duration); 3],
@@ -151,40 +161,40 @@ struct Copy {
 
 impl Copy {
     fn of(case: &Case<'_>, last: &FinalRead, (stream, seq): Place) -> Self {
-        let mut reads = Reads::default();
-        if let Some((start, end)) = case.reads.first_read(stream, seq) {
-            reads.add(&Read { start, end, new: vec![(stream, vec![seq])] });
-        }
+        let first = case.reads.first_read(stream, seq);
+        let seen = first.map(|(start, end)| Read { start, end, new: vec![(stream, vec![seq])] });
         let rows: Vec<FoundRow> = last.plain_row(stream, seq).into_iter().collect();
         // The last copy is so late that no event is too young to be lost.
-        let later = |more| (last.end + more, last.end + more);
+        let (start, end) = last.span();
+        let later = |more| (end + more, end + more);
         let (next, long_after) = (Duration::from_secs(1), Duration::from_secs(2) + case.loss_after);
         Self {
-            sent: case.sent.events(stream).get(seq as usize).copied().unwrap_or_default(),
-            reads,
+            sent: case.sent.event(stream, seq),
+            seen: seen.into_iter().collect(),
             rows: [rows.clone(), rows.clone(), rows],
             unknown: Vec::new(),
-            times: [(last.start, last.end), later(next), later(long_after)],
+            times: [(start, end), later(next), later(long_after)],
         }
     }
 
     /// The classes that the copy comes to.
     fn judge(&self, case: &Case<'_>, (stream, seq): Place) -> Vec<Class> {
+        let window = Window { stream, seqs: seq..seq + 1 };
         let mut final_reads = Vec::new();
         for (rows, (start, end)) in self.rows.iter().zip(self.times) {
-            let mut read = FinalRead::begin(start);
-            read.end = end;
+            let mut read = FinalRead::begin(window.clone(), Summary { start, end, ..Summary::default() });
             for row in rows {
-                read.add(stream, seq, row.clone());
+                read.put(stream, seq, row.clone());
             }
             final_reads.push(read);
         }
         if let Some(last) = final_reads.last_mut() {
             for what in &self.unknown {
-                last.add_unknown(what.clone());
+                last.summary.add_unknown(what.clone());
             }
         }
-        let copy = Case { reads: &self.reads, final_reads: &final_reads, ..*case };
+        let reads = Reads::of(window, &self.seen);
+        let copy = Case { reads: &reads, final_reads: &final_reads, ..*case };
         classify_one(&copy, stream, seq, &self.sent)
     }
 }
@@ -202,7 +212,7 @@ fn tampered(case: &Case<'_>, last: &FinalRead, place: Place, class: Class, varia
             copy.rows[2].clear();
         }
         Class::Lost => {
-            copy.reads = Reads::default();
+            copy.seen.clear();
             copy.rows = [Vec::new(), Vec::new(), Vec::new()];
         }
         Class::Flicker => copy.rows[1].clear(),
@@ -216,10 +226,10 @@ fn tampered(case: &Case<'_>, last: &FinalRead, place: Place, class: Class, varia
         Class::Phantom | Class::Misrouted | Class::Corrupted | Class::WrongPerson => {
             let event = case.workload.event(stream, seq)?;
             let team = case.workload.traffic(stream)?.team;
-            let latest = last.end;
-            let times = case.sent.attempt_times(case.workload, case.start, stream, seq, &event, latest);
-            let expectation = expect(case.dialect, &event, team, &times, case.clock_tolerance_micros);
-            let mut row = expectation.fulfilled()?;
+            // The timestamp is judged when everything is put together.
+            let expectation = expect(case.dialect, &event, team, &[], 0);
+            let timestamp_micros = last.plain_row(stream, seq)?.timestamp_micros;
+            let mut row = Row { timestamp_micros, ..expectation.fulfilled()? };
             if class == Class::Phantom {
                 row.uuid = Uuid::from_u128(row.uuid.as_u128() ^ 1 << variant);
                 row.properties = "{}".into();

@@ -74,9 +74,9 @@ pub struct ClientClock {
 }
 
 impl ClientClock {
-    /// What the event says in `timestamp`, in milliseconds since 1970.
-    pub const fn timestamp_ms(self, event: &Event) -> i64 {
-        (self.origin_micros + event.occurred_micros).div_euclid(1_000)
+    /// What an event that occurred at `occurred_micros` says in `timestamp`, in milliseconds since 1970.
+    pub const fn timestamp_ms(self, occurred_micros: i64) -> i64 {
+        (self.origin_micros + occurred_micros).div_euclid(1_000)
     }
 }
 

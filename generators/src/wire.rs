@@ -117,7 +117,7 @@ fn wire_event<'a>(event: &'a Event, clock: ClientClock, api_key: Option<&'a str>
         uuid: event.id.to_string(),
         event: &event.name,
         distinct_id: &event.distinct_id,
-        timestamp: rfc3339(clock.timestamp_ms(event)),
+        timestamp: rfc3339(clock.timestamp_ms(event.occurred_micros)),
         properties: &event.properties,
     }
 }

@@ -6,7 +6,9 @@
 mod content;
 mod person;
 
-use std::time::Duration;
+use content::{Template, Values};
+
+use std::{ops::Range, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -119,12 +121,51 @@ pub struct Disorder {
 pub struct Workload {
     plan: Plan,
     personas: PersonaTable,
+    templates: Vec<Template>,
+}
+
+/// An event as text; its buffers are used again for the next one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventText {
+    /// The name.
+    pub name: &'static str,
+    /// The JSON text of its properties, the marker among them: compact, in the order of their keys.
+    pub properties: Vec<u8>,
+    /// Whom it is sent for.
+    pub distinct_id: Vec<u8>,
+    /// Every distinct id that the workload ever joins to this person: the known one, and the anonymous one, which is empty
+    /// where the person has none.
+    pub ids_of_person: [Vec<u8>; 2],
+    /// Whether it joins two ids.
+    pub identifies: bool,
 }
 
 impl Workload {
     /// The workload that `plan` and `personas` make.
-    pub const fn new(plan: Plan, personas: PersonaTable) -> Self {
-        Self { plan, personas }
+    pub fn new(plan: Plan, personas: PersonaTable) -> Self {
+        let templates = (0..personas.len() as u64).filter_map(|person| personas.of(person)).map(Template::of).collect();
+        Self { plan, personas, templates }
+    }
+
+    /// Writes an event as text, the very values that [`EventSource::event`] gives; false if it was never planned.
+    pub fn write(&self, stream: StreamId, seq: u64, into: &mut EventText) -> bool {
+        let Some(traffic) = self.traffic(stream).filter(|traffic| seq < traffic.events) else { return false };
+        let role = person::numbers(self.plan.seed, self.plan.run, stream, traffic.persons, seq);
+        let Some(template) = self.templates.get((role.person % self.templates.len().max(1) as u64) as usize) else {
+            return false;
+        };
+        let values = Values::draw(&mut Random::new(self.plan.seed, stream, seq, Purpose::Content));
+        into.name = values.name(role.identifies);
+        into.identifies = role.identifies;
+        let [known, anonymous] = &mut into.ids_of_person;
+        for buffer in [&mut into.properties, &mut into.distinct_id, known, anonymous] {
+            buffer.clear();
+        }
+        role.write_known(known);
+        role.write_anonymous(anonymous);
+        into.distinct_id.extend_from_slice(if role.is_anonymous { anonymous } else { known });
+        template.write(&values, &role, EventId { run: self.plan.run, stream, seq }, &mut into.properties);
+        true
     }
 
     /// The plan behind it.
@@ -149,6 +190,17 @@ impl Workload {
         start + Permutation::new(key, window.min(traffic.events.saturating_sub(start))).apply(position - start)
     }
 
+    /// Where the sequence numbers lie that are sent at `positions` of the stream's sending order; there may be others.
+    pub fn reach(&self, stream: StreamId, positions: &Range<u64>) -> Range<u64> {
+        let Some(traffic) = self.traffic(stream) else { return positions.clone() };
+        if traffic.disorder.shuffle.is_zero() || positions.is_empty() {
+            return positions.clone();
+        }
+        // They change places only within a block.
+        let block = traffic.arrival.events_in(traffic.disorder.shuffle);
+        positions.start / block * block..positions.end.div_ceil(block).saturating_mul(block).min(traffic.events)
+    }
+
     /// Whether the event is sent a second time.
     pub fn is_resent(&self, stream: StreamId, seq: u64) -> bool {
         self.traffic(stream).is_some_and(|traffic| {
@@ -163,7 +215,10 @@ impl Workload {
         })
     }
 
-    fn occurred_micros(&self, traffic: &Traffic, stream: StreamId, seq: u64) -> i64 {
+    /// When an event happens, in microseconds from the start of its traffic, on a clock that is right; `None` if it was
+    /// never planned.
+    pub fn occurred_micros(&self, stream: StreamId, seq: u64) -> Option<i64> {
+        let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let due = traffic.arrival.due(seq).as_micros() as i64;
         // A shuffled event may be sent up to a window before its turn: it must have happened by then.
         let shuffle = traffic.disorder.shuffle.as_micros() as i64;
@@ -174,7 +229,7 @@ impl Workload {
             0
         };
         // Clients write milliseconds.
-        (due - shuffle - backdated).div_euclid(1_000) * 1_000
+        Some((due - shuffle - backdated).div_euclid(1_000) * 1_000)
     }
 }
 
@@ -190,16 +245,17 @@ impl EventSource for Workload {
     fn event(&self, stream: StreamId, seq: u64) -> Option<Event> {
         let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let id = EventId { run: self.plan.run, stream, seq };
-        let role = person::role(self.plan.seed, self.plan.run, stream, traffic.persons, seq);
+        let role = person::numbers(self.plan.seed, self.plan.run, stream, traffic.persons, seq).role();
         let persona = self.personas.of(role.person)?;
-        let mut random = Random::new(self.plan.seed, stream, seq, Purpose::Content);
-        let (name, mut properties) = content::of(&mut random, persona, &role);
+        let values = Values::draw(&mut Random::new(self.plan.seed, stream, seq, Purpose::Content));
+        let name = values.name(role.identifies.is_some()).to_owned();
+        let mut properties = content::properties(&values, persona, &role);
         properties.insert(MARKER_PROPERTY.to_owned(), id.to_string().into());
         Some(Event {
             id,
             name,
             distinct_id: role.distinct_id,
-            occurred_micros: self.occurred_micros(traffic, stream, seq),
+            occurred_micros: self.occurred_micros(stream, seq)?,
             properties,
             ids_of_person: role.ids_of_person,
         })
@@ -269,6 +325,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_reach_of_positions_holds_their_events() {
+        let workload = small();
+        for positions in [0..1, 1_999..2_001, 4_990..5_000] {
+            let reach = workload.reach(STREAM, &positions);
+            assert!(reach.end <= 5_000 && positions.clone().all(|at| reach.contains(&workload.seq_at(STREAM, at))));
+        }
+        assert_eq!(workload.reach(STREAM, &(0..10)), 0..2_000);
+        assert_eq!(workload.reach(STREAM, &(7..7)), 7..7);
+    }
+
+    #[test]
     fn no_event_happens_after_it_is_sent() {
         let workload = small();
         let arrival = workload.traffic(STREAM).unwrap().arrival;
@@ -303,6 +370,24 @@ pub(crate) mod tests {
             assert!(events[at..].iter().all(|event| event.distinct_id == ids[1]), "known after");
             assert_eq!(events[at].properties["$anon_distinct_id"], ids[0].as_str());
         }
+    }
+
+    #[test]
+    fn both_ways_to_an_event_say_the_same() {
+        let workload = small();
+        let mut text = EventText::default();
+        for seq in 0..workload.planned(STREAM) {
+            let event = workload.event(STREAM, seq).unwrap();
+            assert!(workload.write(STREAM, seq, &mut text));
+            assert_eq!(str::from_utf8(&text.properties).unwrap(), serde_json::to_string(&event.properties).unwrap());
+            assert_eq!((text.name, &text.distinct_id[..]), (event.name.as_str(), event.distinct_id.as_bytes()));
+            assert_eq!(text.identifies, event.name == "$identify");
+            let [known, anonymous] = &text.ids_of_person;
+            let ids: Vec<&[u8]> =
+                [anonymous, known].into_iter().map(Vec::as_slice).filter(|id| !id.is_empty()).collect();
+            assert_eq!(ids, event.ids_of_person.iter().map(String::as_bytes).collect::<Vec<_>>());
+        }
+        assert!(!workload.write(STREAM, 5_000, &mut text) && !workload.write(StreamId(1), 0, &mut text));
     }
 
     #[test]

@@ -1,48 +1,78 @@
-//! A final read: every row of the store against the oracle.
+//! A final read: every row of the store against the oracle, into a journal.
 
-use std::time::Duration;
+use std::path::Path;
 
-use checkers::oracle::dialect::Dialect;
 use checkers::{
     observe::{ObserveError, clickhouse::Store},
-    oracle::row::expect,
-    reconcile::{
-        rows::{FinalRead, Identity, identify, judge_row},
-        sent::Sent,
-    },
+    oracle::{dialect::Dialect, row::expect},
+    reconcile::rows::{FinalReadWriter, FoundRow, Identity, identify, judge_row},
 };
-use generators::{clock::RunClock, event::EventSource, workload::Workload};
+use generators::{
+    clock::RunClock,
+    event::EventSource,
+    identity::StreamId,
+    journal::{Header, WriteError},
+    workload::Workload,
+};
 
-/// Reads `store` whole and judges each row.
+/// A final read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FinalReadError {
+    /// The store could not be read, or not whole.
+    #[error(transparent)]
+    Store(#[from] ObserveError),
+    /// What was found could not be kept.
+    #[error(transparent)]
+    Journal(#[from] WriteError),
+}
+
+/// Reads `store` whole, judges each row, and keeps them at `path`.
 ///
 /// # Errors
-/// When the store cannot be read, or not whole.
+/// When the store cannot be read, or not whole, or the file cannot be written.
 pub async fn read(
     store: &Store,
     dialect: Dialect,
     workload: &Workload,
-    sent: &Sent,
     clock: RunClock,
-    clock_tolerance_micros: i64,
-) -> Result<FinalRead, ObserveError> {
+    path: &Path,
+    header: Header,
+) -> Result<(), FinalReadError> {
+    let begin = || -> Result<FinalReadWriter, FinalReadError> {
+        // What an attempt that was not whole has left.
+        if path.exists() {
+            std::fs::remove_file(path).map_err(|source| WriteError {
+                name: "journal of a final read",
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+        Ok(FinalReadWriter::create(path, header, clock.elapsed())?)
+    };
     let run = workload.plan().run;
-    let latest = clock.elapsed() + Duration::from_millis(1);
-    let mut read = store
-        .read_all(
-            || FinalRead::begin(clock.elapsed()),
-            |read, row| match identify(&row, run, |stream| workload.planned(stream)) {
-                Identity::Unknown(what) => read.add_unknown(what),
-                Identity::Known(stream, seq) => {
-                    let (Some(event), Some(traffic)) = (workload.event(stream, seq), workload.traffic(stream)) else {
-                        return read.add_unknown(row.uuid.to_string());
-                    };
-                    let times = sent.attempt_times(workload, clock.start(), stream, seq, &event, latest);
-                    let expectation = expect(dialect, &event, traffic.team, &times, clock_tolerance_micros);
-                    read.add(stream, seq, judge_row(&row, &expectation, traffic.team));
-                }
-            },
-        )
+    let journal = store
+        .read_all(begin, |journal, row| {
+            match identify(&row, run, |stream| workload.planned(stream)) {
+                Identity::Unknown(what) => journal.add_unknown(what),
+                Identity::Known(stream, seq) => match judged(dialect, workload, stream, seq, &row) {
+                    Some(found) => journal.add(stream, seq, found)?,
+                    None => journal.add_unknown(row.uuid.to_string()),
+                },
+            }
+            Ok(())
+        })
         .await?;
-    read.end = clock.elapsed();
-    Ok(read)
+    Ok(journal.end(clock.elapsed())?)
+}
+
+/// The row against what is expected of its event, but for its timestamp, which depends on when it was sent.
+fn judged(
+    dialect: Dialect,
+    workload: &Workload,
+    stream: StreamId,
+    seq: u64,
+    row: &checkers::oracle::row::Row,
+) -> Option<FoundRow> {
+    let (event, traffic) = (workload.event(stream, seq)?, workload.traffic(stream)?);
+    Some(judge_row(row, &expect(dialect, &event, traffic.team, &[], 0), traffic.team))
 }

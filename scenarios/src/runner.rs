@@ -299,7 +299,7 @@ fn snapshot(workload: &Workload, watch: &Watch, sent: &SenderProgress) -> Snapsh
         sent: sent.sent.load(Ordering::Relaxed),
         acked: sent.acked.load(Ordering::Relaxed),
         failed: sent.failed.load(Ordering::Relaxed),
-        visible: watch.watched().reads.seen(),
+        visible: watch.watched().seen.count(),
         late: Duration::from_micros(sent.late_micros.load(Ordering::Relaxed)),
     }
 }

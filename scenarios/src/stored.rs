@@ -3,13 +3,21 @@
 use std::time::Duration;
 
 use checkers::{
-    judge::judge,
+    judge::{Circumstances, Judge},
     oracle::dialect::Dialect,
-    reconcile::{classify::Case, reads::Reads, rows::FinalRead, sent::Sent, stages::Stages},
+    reconcile::{
+        classify::Case,
+        reads::{Reads, ReadsLog},
+        rows::{FinalRead, FinalReadLog},
+        sent::{Sent, SentLog},
+        stages::{Stages, StagesLog},
+        windows::{Window, Windows},
+    },
     record::{RunFacts, RunRecord},
     verdict::Obstacle,
 };
 use generators::{
+    identity::StreamId,
     journal::ReadError,
     ledger::{LedgerReader, Record},
     workload::{WORKLOAD_VERSION, Workload},
@@ -27,14 +35,25 @@ use crate::{
 /// When the directory is none of a run, or holds something that cannot be trusted.
 pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let run = StoredRun::open(directory)?;
-    let obstacles = match &run.conditions {
-        Some(conditions) => conditions.obstacles.clone(),
-        None => vec![Obstacle::Insufficient("the run was killed before it had settled".into())],
+    let mut judge = Judge::new(run.windows.len(), run.reads.len(), run.final_reads.len(), run.stages.is_some());
+    for (number, window) in run.windows.iter() {
+        judge.window(&run.window(window, number)?.case());
+    }
+    let conditions = run.conditions.as_ref();
+    let last = run.final_reads.last().map(FinalReadLog::summary);
+    let end = last.map(|read| read.end).or_else(|| run.reads.last().map(|(_, end)| end));
+    let circumstances = Circumstances {
+        obstacles: match conditions {
+            Some(conditions) => conditions.obstacles.clone(),
+            None => vec![Obstacle::Insufficient("the run was killed before it had settled".into())],
+        },
+        schedule: &run.sent.schedule,
+        last,
+        taps_complete: run.stages.as_ref().map(|stages| stages.complete),
+        greatest_lag: conditions.and_then(|conditions| conditions.greatest_lag.clone()),
+        run: facts(&run.manifest, end.unwrap_or_default()),
     };
-    let last = run.final_reads.last().map(|read| read.end).or_else(|| run.reads.last().map(|(_, end)| end));
-    let facts = facts(&run.manifest, last.unwrap_or_default());
-    let lag = run.conditions.as_ref().and_then(|conditions| conditions.greatest_lag.as_ref());
-    Ok(judge(&run.case(), &run.manifest.targets, &run.manifest.allowances, obstacles, lag, facts))
+    Ok(judge.finish(&run.manifest.targets, &run.manifest.allowances, circumstances))
 }
 
 /// A run as its directory holds it.
@@ -44,11 +63,22 @@ pub struct StoredRun {
     pub manifest: Manifest,
     directory: RunDirectory,
     workload: Workload,
+    windows: Windows,
+    sent: SentLog,
+    reads: ReadsLog,
+    final_reads: Vec<FinalReadLog>,
+    stages: Option<StagesLog>,
+    conditions: Option<Conditions>,
+}
+
+/// Everything that is known of one window of a run.
+#[derive(Debug)]
+pub struct StoredWindow<'a> {
+    run: &'a StoredRun,
     sent: Sent,
     reads: Reads,
     final_reads: Vec<FinalRead>,
     stages: Option<Stages>,
-    conditions: Option<Conditions>,
 }
 
 impl StoredRun {
@@ -72,67 +102,90 @@ impl StoredRun {
             ));
         }
         let workload = Workload::new(manifest.plan.clone(), manifest.personas.clone());
-        let sent = fold_ledger(directory, manifest.environment.dialect, &workload)?;
+        let (windows, folder) = (Windows::of(&workload), directory.path());
+        let (dialect, tolerance) = (manifest.environment.dialect, manifest.allowances.tolerance);
+        let sent =
+            SentLog::sort(dialect, &workload, &windows, tolerance, folder, records(directory)?).map_err(damaged)?;
         let reads = if directory.reads().exists() {
-            Reads::open(&directory.reads()).map_err(damaged)?
+            ReadsLog::sort(&directory.reads(), &windows, folder).map_err(damaged)?
         } else {
-            Reads::default()
+            ReadsLog::empty()
         };
         let mut final_reads = Vec::new();
         while directory.final_read(final_reads.len() + 1).exists() {
+            let path = directory.final_read(final_reads.len() + 1);
             // One that was not written to its end is none.
-            match FinalRead::open(&directory.final_read(final_reads.len() + 1)).map_err(damaged)? {
+            match FinalReadLog::sort(&path, &windows, folder).map_err(damaged)? {
                 Some(read) => final_reads.push(read),
                 None => break,
             }
         }
-        let stages =
-            directory.stages().exists().then(|| Stages::open(&directory.stages())).transpose().map_err(damaged)?;
+        let path = directory.stages();
+        let stages = path.exists().then(|| StagesLog::sort(&path, &windows, folder)).transpose().map_err(damaged)?;
         let conditions = read_json(&directory.conditions())?;
-        Ok(Self { manifest, directory: directory.clone(), workload, sent, reads, final_reads, stages, conditions })
+        let directory = directory.clone();
+        Ok(Self { manifest, directory, workload, windows, sent, reads, final_reads, stages, conditions })
     }
 
-    /// What there is to judge.
-    pub fn case(&self) -> Case<'_> {
-        Case {
-            dialect: self.manifest.environment.dialect,
-            workload: &self.workload,
-            start: self.manifest.start,
-            sent: &self.sent,
-            reads: &self.reads,
-            final_reads: &self.final_reads,
-            stages: self.stages.as_ref(),
-            loss_after: self.manifest.loss_after,
-            visible_within: self.manifest.targets.p99_time_to_visible,
-            clock_tolerance_micros: clock_tolerance_micros(
-                self.conditions.as_ref().map_or(0, |conditions| conditions.clock_drift_micros),
-            ),
-        }
+    /// What is known of the window that holds an event; `None` if the event was never planned.
+    ///
+    /// # Errors
+    /// When a temporary file cannot be read.
+    pub fn window_of(&self, stream: StreamId, seq: u64) -> Result<Option<StoredWindow<'_>>, Failure> {
+        let number = self.windows.number(stream, seq);
+        let window = number.and_then(|number| Some((self.windows.window(number)?, number)));
+        window.map(|(window, number)| self.window(window, number)).transpose()
+    }
+
+    fn window(&self, window: Window, number: usize) -> Result<StoredWindow<'_>, Failure> {
+        let final_reads = self.final_reads.iter().map(|read| read.window(window.clone(), number));
+        let stages = self.stages.as_ref().map(|stages| stages.window(window.clone(), number));
+        Ok(StoredWindow {
+            run: self,
+            reads: self.reads.window(window.clone(), number).map_err(damaged)?,
+            final_reads: final_reads.collect::<Result<_, _>>().map_err(damaged)?,
+            stages: stages.transpose().map_err(damaged)?,
+            sent: self.sent.window(&self.workload, window, number).map_err(damaged)?,
+        })
     }
 
     /// The ledger's records.
     ///
     /// # Errors
     /// When it is damaged.
-    pub fn records(&self) -> Result<Vec<Record>, Failure> {
-        ledger(&self.directory)
+    pub fn records(&self) -> Result<impl Iterator<Item = Result<Record, Failure>>, Failure> {
+        Ok(records(&self.directory)?.map(|record| record.map_err(damaged)))
     }
 }
 
-/// Folds the run's ledger; an empty one if sending never began.
+impl StoredWindow<'_> {
+    /// What there is to judge.
+    pub fn case(&self) -> Case<'_> {
+        let manifest = &self.run.manifest;
+        let drift = self.run.conditions.as_ref().map_or(0, |conditions| conditions.clock_drift_micros);
+        Case {
+            dialect: manifest.environment.dialect,
+            workload: &self.run.workload,
+            start: manifest.start,
+            sent: &self.sent,
+            reads: &self.reads,
+            final_reads: &self.final_reads,
+            stages: self.stages.as_ref(),
+            loss_after: manifest.loss_after,
+            visible_within: manifest.targets.p99_time_to_visible,
+            clock_tolerance_micros: clock_tolerance_micros(drift),
+        }
+    }
+}
+
+/// The records of the run's ledger; none if sending never began.
 ///
 /// # Errors
-/// When it is damaged.
-pub fn fold_ledger(directory: &RunDirectory, dialect: Dialect, workload: &Workload) -> Result<Sent, Failure> {
-    Ok(Sent::fold(dialect, workload, ledger(directory)?))
-}
-
-fn ledger(directory: &RunDirectory) -> Result<Vec<Record>, Failure> {
-    if !directory.ledger().exists() {
-        return Ok(Vec::new());
-    }
-    let ledger = LedgerReader::open(&directory.ledger()).map_err(damaged)?;
-    ledger.collect::<Result<_, ReadError>>().map_err(damaged)
+/// When it cannot be read.
+pub fn records(directory: &RunDirectory) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<>, Failure> {
+    let path = directory.ledger();
+    let ledger = path.exists().then(|| LedgerReader::open(&path)).transpose().map_err(damaged)?;
+    Ok(ledger.into_iter().flatten())
 }
 
 /// On one host the clocks are one; what is left is how far the wall clock was moved during the run.
@@ -140,7 +193,8 @@ pub const fn clock_tolerance_micros(drift_micros: i64) -> i64 {
     drift_micros.abs()
 }
 
-fn damaged(error: ReadError) -> Failure {
+/// The failure to read what a run has written.
+pub fn damaged(error: ReadError) -> Failure {
     let kind = match &error {
         ReadError::Io { .. } => Kind::Unavailable,
         ReadError::Damaged { .. } => Kind::Usage,

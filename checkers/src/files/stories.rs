@@ -75,10 +75,14 @@ pub(super) fn tell(sent: &SentFile, rows: Option<&RowsFile>, reads: Option<&Read
 
 impl Files<'_> {
     fn tell_all(&self, told: &mut Told) {
-        let mut totals = Totals::new(self.sent.requests(), false);
+        let mut totals = Totals::new(false);
+        totals.begin(self.sent.requests());
         let mut looks = Vec::new();
         for (id, event) in self.sent.events.iter().enumerate() {
             self.tell_one(id as u32, event, &mut looks, &mut totals, told);
+        }
+        for request in 0..self.sent.requests() {
+            totals.close(totals.shares(request));
         }
         let evidence = &mut told.evidence;
         totals.finish(evidence);

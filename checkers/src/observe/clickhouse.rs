@@ -115,19 +115,19 @@ impl Store {
         Ok(rows.into_iter().map(|row| row.uuid).collect())
     }
 
-    /// Reads every row, and hands each to `take`; before each attempt `begin` is called. Returns the number of rows,
-    /// which is the number that the table had announced.
+    /// Reads every row, and hands each to `take`, with what `begin` made before the attempt; returns that, once as many
+    /// rows came as the table had announced.
     ///
     /// # Errors
-    /// When a question fails, or the rows do not become as many as announced.
-    pub async fn read_all<T>(
+    /// When a question fails, the rows do not become as many as announced, or `begin` or `take` refuses.
+    pub async fn read_all<T, E: From<ObserveError>>(
         &self,
-        begin: impl Fn() -> T,
-        mut take: impl FnMut(&mut T, Row),
-    ) -> Result<T, ObserveError> {
+        begin: impl Fn() -> Result<T, E>,
+        mut take: impl FnMut(&mut T, Row) -> Result<(), E>,
+    ) -> Result<T, E> {
         let (mut announced, mut found) = (0, 0);
         for _ in 0..ATTEMPTS {
-            let mut taken = begin();
+            let mut taken = begin()?;
             let parts = self.parts().await?;
             announced = parts.iter().map(|part| part.rows).sum();
             found = self.read_parts(&parts, |row| take(&mut taken, row)).await?;
@@ -135,10 +135,14 @@ impl Store {
                 return Ok(taken);
             }
         }
-        Err(ObserveError::NotWhole { table: self.name(), announced, found, attempts: ATTEMPTS })
+        Err(ObserveError::NotWhole { table: self.name(), announced, found, attempts: ATTEMPTS }.into())
     }
 
-    async fn read_parts(&self, parts: &[Part], mut take: impl FnMut(Row)) -> Result<u64, ObserveError> {
+    async fn read_parts<E: From<ObserveError>>(
+        &self,
+        parts: &[Part],
+        mut take: impl FnMut(Row) -> Result<(), E>,
+    ) -> Result<u64, E> {
         if parts.is_empty() {
             return Ok(0);
         }
@@ -166,7 +170,7 @@ impl Store {
                 person_id: row.person_id,
                 properties: row.properties.to_owned(),
                 version: u64::from(row.version),
-            });
+            })?;
         }
         Ok(count)
     }

@@ -27,7 +27,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::ObserveError;
-use crate::reconcile::stages::{Passage, Stages, StagesWriter, Topic};
+use crate::reconcile::stages::{Passage, StagesWriter, Topic};
 
 const TIME_OUT: Duration = Duration::from_secs(10);
 /// Messages are noted in the journal so many at once.
@@ -50,7 +50,7 @@ pub struct TappedTopics {
 #[derive(Debug)]
 pub struct Taps {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Stages, WriteError>>,
+    thread: JoinHandle<Result<(), WriteError>>,
 }
 
 impl Taps {
@@ -98,13 +98,13 @@ impl Taps {
         Ok(Self { stop, thread })
     }
 
-    /// Reads on to the end of the topics and hands over what passed; blocks. `None` if the thread crashed.
+    /// Reads on to the end of the topics; blocks. If the thread crashed, its journal says that it is not complete.
     ///
     /// # Errors
     /// When the journal could not be written.
-    pub fn end(self) -> Result<Option<Stages>, WriteError> {
+    pub fn end(self) -> Result<(), WriteError> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().map_or(Ok(None), |result| result.map(Some))
+        self.thread.join().unwrap_or(Ok(()))
     }
 }
 
@@ -138,8 +138,8 @@ struct Tap {
 }
 
 impl Tap {
-    fn work(mut self, stop: &AtomicBool) -> Result<Stages, WriteError> {
-        let mut stages = Stages::default();
+    fn work(mut self, stop: &AtomicBool) -> Result<(), WriteError> {
+        let (mut complete, mut strangers) = (false, 0);
         let mut batch = Vec::new();
         // Set when told to end: where the topics ended then, and until when they may be read up to there.
         let mut last: Option<(Vec<PartitionEnd>, Instant)> = None;
@@ -150,11 +150,8 @@ impl Tap {
                 // The client library goes on by itself; what cannot be read shows at the end as not complete.
                 None | Some(Err(_)) => (),
                 Some(Ok(message)) => match self.passage(&message) {
-                    Some(passage) => {
-                        stages.add(&passage);
-                        batch.push(passage);
-                    }
-                    None => stages.strangers += 1,
+                    Some(passage) => batch.push(passage),
+                    None => strangers += 1,
                 },
             }
             if batch.len() >= BATCH || (idle && !batch.is_empty()) {
@@ -168,12 +165,11 @@ impl Tap {
                 (ends(&self.asking, &self.names).unwrap_or_default(), Instant::now() + CATCH_UP)
             });
             if idle {
-                stages.complete = !wanted.is_empty() && reached(&self.consumer, wanted);
+                complete = !wanted.is_empty() && reached(&self.consumer, wanted);
             }
-            if stages.complete || Instant::now() > *deadline {
+            if complete || Instant::now() > *deadline {
                 self.journal.append(&batch)?;
-                self.journal.end(&stages)?;
-                return Ok(stages);
+                return self.journal.end(complete, strangers);
             }
         }
     }

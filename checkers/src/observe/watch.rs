@@ -18,7 +18,10 @@ use generators::{
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 
 use super::{ObserveError, clickhouse::Store, parts::ReadBlocks};
-use crate::reconcile::reads::{Read, Reads, ReadsWriter};
+use crate::reconcile::{
+    reads::{Read, ReadsWriter},
+    seen::Seen,
+};
 
 /// From the beginning of one read to that of the next. With the time that a read takes it stays below 100 ms.
 pub const INTERVAL: Duration = Duration::from_millis(75);
@@ -27,7 +30,7 @@ pub const INTERVAL: Duration = Duration::from_millis(75);
 #[derive(Debug, Default)]
 pub struct Watched {
     /// The reads.
-    pub reads: Reads,
+    pub seen: Seen,
     /// When the store last changed, from the run's start.
     pub last_change: Duration,
     /// Reads that failed.
@@ -105,7 +108,7 @@ async fn watching(
                     watched.last_change = read.end;
                 }
                 watched.failing = None;
-                watched.reads.add(&read);
+                watched.seen.add(&read);
             }
             Err(error) => {
                 let mut watched = lock(&watched);

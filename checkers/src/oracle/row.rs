@@ -101,14 +101,7 @@ pub fn expect(
     attempts: &[AttemptTimes],
     clock_tolerance_micros: i64,
 ) -> Expectation {
-    let tolerance = clock_tolerance_micros + ROUNDING_MICROS;
-    let spans: Vec<(i64, i64)> = attempts
-        .iter()
-        .map(|attempt| {
-            let stored = |now| dialect.stored_timestamp_micros(attempt.timestamp_ms, attempt.sent_at_ms, now);
-            (stored(attempt.earliest_micros) - tolerance, stored(attempt.latest_micros) + tolerance)
-        })
-        .collect();
+    let spans = timestamps(dialect, attempts, clock_tolerance_micros);
     let persons: Vec<String> = event
         .ids_of_person
         .iter()
@@ -131,10 +124,10 @@ pub fn expect(
     ];
     let most_rows = most_rows(&spans);
     columns.push(if spans.is_empty() {
-        column("timestamp", Expected::NotJudged, "no attempt may have stored it, so there is no time to expect")
+        column(TIMESTAMP, Expected::NotJudged, "no attempt may have stored it, so there is no time to expect")
     } else {
         let reason = "timestamp − sent_at + the capture's clock, in the time between sending and answer";
-        column("timestamp", Expected::Within(spans), reason)
+        column(TIMESTAMP, Expected::Within(spans), reason)
     });
     columns.extend(event.properties.iter().map(|(key, value)| {
         let (expected, reason) = if dialect.rewrites_property(key) {
@@ -150,15 +143,43 @@ pub fn expect(
     Expectation { columns, most_rows }
 }
 
+/// The spans in which the stored timestamp must lie, one for each of the `attempts` that may have been stored, ends
+/// included, in microseconds since 1970.
+pub fn timestamps(dialect: Dialect, attempts: &[AttemptTimes], clock_tolerance_micros: i64) -> Vec<(i64, i64)> {
+    let tolerance = clock_tolerance_micros + ROUNDING_MICROS;
+    attempts
+        .iter()
+        .map(|attempt| {
+            let stored = |now| dialect.stored_timestamp_micros(attempt.timestamp_ms, attempt.sent_at_ms, now);
+            (stored(attempt.earliest_micros) - tolerance, stored(attempt.latest_micros) + tolerance)
+        })
+        .collect()
+}
+
+/// How a stored timestamp differs from the `spans` in which it must lie; `None` if it does not, or if there are none.
+pub fn timestamp_difference(spans: &[(i64, i64)], found_micros: i64) -> Option<Difference> {
+    if spans.is_empty() || within(spans, found_micros) {
+        return None;
+    }
+    let expected = Expected::Within(spans.to_vec()).to_string();
+    Some(Difference { column: TIMESTAMP.into(), expected, found: Some(moment(found_micros)) })
+}
+
+fn within(spans: &[(i64, i64)], micros: i64) -> bool {
+    spans.iter().any(|(from, to)| (*from..=*to).contains(&micros))
+}
+
 /// The columns that are judged in a live run: all that an [`Expectation`] names, every sent property among them.
 pub const JUDGED_COLUMNS: [&str; 7] =
     ["uuid", "event", "distinct_id", "team_id", "person_id", "timestamp", "properties.*"];
 
 const SENT_KEPT: &str = "sent properties are kept as JSON values";
 const PROPERTIES: &str = "properties.";
+const TIMESTAMP: &str = "timestamp";
 
-/// The sorting key holds the UTC day, so attempts whose times may fall on different days may leave a row each.
-fn most_rows(spans: &[(i64, i64)]) -> usize {
+/// How many rows may stay of an event whose stored timestamp lies in one of `spans`, one for each attempt: the sorting key
+/// holds the UTC day, so attempts whose times may fall on different days may leave a row each.
+pub fn most_rows(spans: &[(i64, i64)]) -> usize {
     let days: std::collections::BTreeSet<i64> =
         spans.iter().flat_map(|(from, to)| day_of(*from)..=day_of(*to)).take(spans.len().max(1) + 1).collect();
     days.len().min(spans.len()).max(1)
@@ -172,18 +193,18 @@ pub const fn day_of(micros: i64) -> i64 {
 impl Expectation {
     /// Where `row` does not hold what it must. Columns that were never sent are not judged.
     pub fn differences(&self, row: &Row) -> Vec<Difference> {
-        let Some(properties) = json::members(&row.properties) else {
-            return vec![Difference {
-                column: "properties".into(),
-                expected: "a JSON object".into(),
-                found: Some(row.properties.clone()),
-            }];
-        };
+        let properties = json::members(&row.properties);
         let mut differences = Vec::new();
+        if properties.is_none() {
+            let (expected, found) = ("a JSON object".into(), Some(row.properties.clone()));
+            differences.push(Difference { column: "properties".into(), expected, found });
+        }
         for ColumnExpectation { column, expected, .. } in &self.columns {
-            let found = match column.strip_prefix(PROPERTIES) {
-                Some(key) => properties.get(key).map(|value| value.get().to_owned()),
-                None => row.column(column),
+            let found = match (column.strip_prefix(PROPERTIES), &properties) {
+                (Some(key), Some(properties)) => properties.get(key).map(|value| value.get().to_owned()),
+                // Said once above.
+                (Some(_), None) => continue,
+                (None, _) => row.column(column),
             };
             if !expected.allows(found.as_deref()) {
                 let found = match (expected, found.as_deref().map(str::parse)) {
@@ -198,7 +219,7 @@ impl Expectation {
 }
 
 impl Expectation {
-    /// A row that holds all that it must; `None` if the columns do not make one.
+    /// A row that holds all that it must; `None` if the columns do not make one. A timestamp that is not judged is 0.
     pub fn fulfilled(&self) -> Option<Row> {
         let value = |wanted: &str| {
             let column = self.columns.iter().find(|column| column.column == wanted)?;
@@ -207,6 +228,7 @@ impl Expectation {
                 Expected::Number(number) => number.to_string(),
                 Expected::Within(spans) => spans.first()?.0.to_string(),
                 Expected::OneOf(all) => all.first()?.clone(),
+                Expected::NotJudged if wanted == TIMESTAMP => "0".to_owned(),
                 Expected::NotJudged => "null".to_owned(),
             })
         };
@@ -223,7 +245,7 @@ impl Expectation {
             event: value("event")?,
             distinct_id: value("distinct_id")?,
             team_id: value("team_id")?.parse().ok()?,
-            timestamp_micros: value("timestamp")?.parse().ok()?,
+            timestamp_micros: value(TIMESTAMP)?.parse().ok()?,
             person_id: value("person_id")?.parse().ok()?,
             properties: format!("{{{}}}", properties.join(",")),
             version: 1,
@@ -253,9 +275,7 @@ impl Expected {
             (Self::Exact(expected), Some(found)) => expected == found,
             (Self::Number(expected), Some(found)) => found.parse() == Ok(*expected),
             (Self::Json(expected), Some(found)) => expected == found || json::same(expected, found),
-            (Self::Within(spans), Some(found)) => {
-                found.parse::<i64>().is_ok_and(|found| spans.iter().any(|(from, to)| (*from..=*to).contains(&found)))
-            }
+            (Self::Within(spans), Some(found)) => found.parse::<i64>().is_ok_and(|found| within(spans, found)),
             (Self::OneOf(all), Some(found)) => all.iter().any(|one| one == found),
         }
     }
@@ -336,7 +356,11 @@ mod tests {
     #[test]
     fn a_right_row_has_no_difference_and_each_wrong_column_is_named() {
         type Change = fn(&mut Row);
-        let cases: [(Change, &[&str]); 12] = [
+        let broken_and_renamed = |row: &mut Row| {
+            row.properties = "broken".into();
+            row.event = "other".into();
+        };
+        let cases: [(Change, &[&str]); 13] = [
             (|_| (), &[]),
             (|row| row.event = "purchas".into(), &["event"]),
             (|row| row.distinct_id = "u2".into(), &["distinct_id"]),
@@ -349,6 +373,7 @@ mod tests {
             (|row| row.properties = row.properties.replace("\"nothing\":null, ", ""), &["properties.nothing"]),
             (|row| row.properties = row.properties.replace("[\"a\"]", "[]"), &["properties.tags"]),
             (|row| row.properties = "broken".into(), &["properties"]),
+            (broken_and_renamed, &["properties", "event"]),
         ];
         for (case, (change, expected)) in cases.into_iter().enumerate() {
             assert_eq!(columns(&["u1"], change), expected, "case {case}");

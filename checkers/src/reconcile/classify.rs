@@ -1,10 +1,9 @@
-//! One class an event: what was sent, what was seen and what was found, put together.
+//! One class an event: what was sent, what was seen and what was found, put together, window after window.
 
-use std::time::Duration;
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use generators::{
     clock::RunStart,
-    event::EventSource,
     identity::{EventId, StreamId},
     workload::Workload,
 };
@@ -13,19 +12,19 @@ use super::{
     evidence::{Class, Evidence, Finding},
     population::Lane,
     reads::Reads,
-    rows::{FinalRead, FoundRow},
-    sent::{EventOutcome, Sent, SentEvent},
+    rows::{FinalRead, FoundRow, Summary},
+    sent::{EventOutcome, Exchange, ExchangeKey, Sent, SentEvent},
     spans::{Split, TimeToVisible},
     stages::Stages,
     story::{Look, Micros, Presence, RowFacts, Sight, Story},
-    totals::{Company, Totals},
+    totals::{Company, Shares, Totals},
 };
 use crate::oracle::{
     dialect::Dialect,
-    row::{JUDGED_COLUMNS, expect},
+    row::{self, JUDGED_COLUMNS},
 };
 
-/// Everything that is known about a run's events.
+/// Everything that is known about one window's events.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
     /// The rules that the subject follows.
@@ -50,51 +49,97 @@ pub struct Case<'a> {
     pub clock_tolerance_micros: i64,
 }
 
-/// Puts the case's evidence together.
-pub fn classify(case: &Case<'_>) -> Evidence {
-    let mut evidence = Evidence {
-        final_reads: case.final_reads.len(),
-        read_whole: !case.final_reads.is_empty(),
-        reads: case.final_reads.len() + case.reads.len(),
-        tenants: true,
-        judged_columns: if case.final_reads.is_empty() {
-            Vec::new()
-        } else {
-            JUDGED_COLUMNS.map(str::to_owned).to_vec()
-        },
-        ..Evidence::default()
-    };
-    let mut totals = Totals::new(case.sent.exchanges().len(), case.stages.is_some());
-    // A buffer for the looks at one event.
-    let mut looks = Vec::new();
-    for stream in case.sent.streams() {
-        for (seq, event) in case.sent.events(stream).iter().enumerate() {
-            case.classify_event(stream, seq as u64, event, &mut looks, &mut totals, &mut evidence);
-        }
+/// A run that is being judged, window after window.
+#[derive(Debug)]
+pub struct Judging {
+    totals: Totals,
+    evidence: Evidence,
+    /// Requests with events in windows that are still to come.
+    open: HashMap<ExchangeKey, Part>,
+}
+
+/// What is known of a request from some of the windows that its events lie in.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    windows: u32,
+    shares: Shares,
+    /// Whether some of its events were seen, and some not.
+    seen: bool,
+    unseen: bool,
+}
+
+impl Judging {
+    /// A run with so many reads that list ids and so many final ones; `stages` tells whether partitions are known.
+    pub fn new(reads: usize, final_reads: usize, stages: bool) -> Self {
+        let judged_columns = if final_reads == 0 { Vec::new() } else { JUDGED_COLUMNS.map(str::to_owned).to_vec() };
+        let evidence = Evidence {
+            final_reads,
+            read_whole: final_reads > 0,
+            reads: final_reads + reads,
+            tenants: true,
+            judged_columns,
+            ..Evidence::default()
+        };
+        Self { totals: Totals::new(stages), evidence, open: HashMap::new() }
     }
-    totals.finish(&mut evidence);
-    if let Some(last) = case.final_reads.last() {
-        evidence.read_nothing = last.raw_rows == 0;
-        evidence.counts.raw_rows = last.raw_rows;
-        evidence.counts.pending_merge_rows = last.pending_merge_rows;
-        evidence.counts.phantom = last.unknown_rows;
-        for what in &last.unknown {
-            evidence.find(|| Finding::bare(Class::Phantom, what.clone()), Class::Phantom);
+
+    /// Judges the events of one window.
+    pub fn window(&mut self, case: &Case<'_>) {
+        let Self { totals, evidence, open } = self;
+        totals.begin(case.sent.exchanges().len());
+        // A buffer for the looks at one event.
+        let mut looks = Vec::new();
+        let window = case.sent.window();
+        for (seq, event) in window.seqs.clone().zip(case.sent.events()) {
+            case.classify_event(window.stream, seq, event, &mut looks, totals, evidence);
         }
-        // The read kept only the first of them.
-        if last.unknown_rows > 0 {
-            evidence.findings.insert(Class::Phantom, last.unknown_rows);
+        for (number, exchange) in case.sent.exchanges().iter().enumerate() {
+            let mut part = case.part(exchange, totals.shares(number));
+            if exchange.windows > 1 {
+                let whole = open.entry(exchange.key()).or_default();
+                whole.windows += 1;
+                whole.shares.add(part.shares);
+                whole.seen |= part.seen;
+                whole.unseen |= part.unseen;
+                if whole.windows < exchange.windows {
+                    continue;
+                }
+                part = open.remove(&exchange.key()).unwrap_or_default();
+            }
+            totals.close(part.shares);
+            evidence.counts.torn_requests += u64::from(part.seen && part.unseen);
         }
+        evidence.counts.pending_merge_rows += case.final_reads.last().map_or(0, |read| read.pending_merge_rows);
     }
-    evidence.counts.torn_requests = case.torn_requests();
-    evidence
+
+    /// The evidence of all windows, with what the last final read says as a whole.
+    pub fn finish(mut self, last: Option<&Summary>) -> Evidence {
+        for part in self.open.into_values() {
+            self.totals.close(part.shares);
+        }
+        let mut evidence = self.evidence;
+        self.totals.finish(&mut evidence);
+        if let Some(last) = last {
+            evidence.read_nothing = last.raw_rows == 0;
+            evidence.counts.raw_rows = last.raw_rows;
+            evidence.counts.phantom = last.unknown_rows;
+            for what in &last.unknown {
+                evidence.find(|| Finding::bare(Class::Phantom, what.clone()), Class::Phantom);
+            }
+            // The read kept only the first of them.
+            if last.unknown_rows > 0 {
+                evidence.findings.insert(Class::Phantom, last.unknown_rows);
+            }
+        }
+        evidence
+    }
 }
 
 /// The classes of one event, were it the only one; unknown rows of the last final read are among them.
 pub(crate) fn classify_one(case: &Case<'_>, stream: StreamId, seq: u64, event: &SentEvent) -> Vec<Class> {
     let mut evidence = Evidence::default();
-    case.classify_event(stream, seq, event, &mut Vec::new(), &mut Totals::new(0, false), &mut evidence);
-    let strangers = case.final_reads.last().is_some_and(|read| read.unknown_rows > 0);
+    case.classify_event(stream, seq, event, &mut Vec::new(), &mut Totals::new(false), &mut evidence);
+    let strangers = case.final_reads.last().is_some_and(|read| read.summary.unknown_rows > 0);
     strangers.then_some(Class::Phantom).into_iter().chain(evidence.findings.into_keys()).collect()
 }
 
@@ -114,13 +159,13 @@ impl Case<'_> {
         evidence: &mut Evidence,
     ) {
         let sight = self.sight(stream, seq, event.answered_at, looks);
-        let rows = self.final_reads.last().map_or(&[][..], |read| read.odd_rows(stream, seq));
+        let rows = self.rows(stream, seq);
         let story = Story {
             outcome: event.outcome,
             presence: self.presence(stream, seq, rows.len()),
             sight,
             old_enough: self.is_old_enough(event),
-            rows: row_facts(rows),
+            rows: row_facts(&rows),
         };
         let judged = story.judge();
         let captured = self.stages.and_then(|stages| stages.captured_at(stream, seq));
@@ -140,8 +185,33 @@ impl Case<'_> {
             }
         }
         for class in judged.classes.iter() {
-            self.report(class, stream, seq, event, rows, evidence);
+            self.report(class, stream, seq, event, &rows, evidence);
         }
+    }
+
+    /// The rows that stay of an event that is not simply as expected, by the last final read, each with all that differs.
+    pub(crate) fn rows(&self, stream: StreamId, seq: u64) -> Cow<'_, [FoundRow]> {
+        let Some(last) = self.final_reads.last() else { return Cow::default() };
+        let odd = last.odd_rows(stream, seq);
+        let plain = if odd.is_empty() { last.plain_row(stream, seq) } else { None };
+        let timestamps = odd.iter().chain(&plain).map(|row| row.timestamp_micros);
+        let spans = self.timestamps(stream, seq);
+        if timestamps.clone().all(|timestamp| row::timestamp_difference(&spans, timestamp).is_none()) {
+            return Cow::Borrowed(odd);
+        }
+        let rows = odd.iter().chain(&plain).cloned().map(|mut row| {
+            row.differences.extend(row::timestamp_difference(&spans, row.timestamp_micros));
+            row
+        });
+        Cow::Owned(rows.collect())
+    }
+
+    /// The spans in which the event's stored timestamp must lie, one for each attempt that may have stored it.
+    pub(crate) fn timestamps(&self, stream: StreamId, seq: u64) -> Vec<(i64, i64)> {
+        let Some(occurred) = self.workload.occurred_micros(stream, seq) else { return Vec::new() };
+        let latest = self.judged_at().unwrap_or_default();
+        let times = self.sent.attempt_times(self.workload, self.start, stream, seq, occurred, latest);
+        row::timestamps(self.dialect, &times, self.clock_tolerance_micros)
     }
 
     /// Splits an event's time-to-visible by stage, as far as the taps know them.
@@ -163,7 +233,7 @@ impl Case<'_> {
             None if self.final_reads.is_empty() => looks.extend(self.reads.last().map(|last| look(last, false))),
             None => (),
         }
-        looks.extend(self.final_reads.iter().map(|read| look((read.start, read.end), read.is_visible(stream, seq))));
+        looks.extend(self.final_reads.iter().map(|read| look(read.span(), read.is_visible(stream, seq))));
         Sight::of(looks, answered_at.map(micros))
     }
 
@@ -178,7 +248,7 @@ impl Case<'_> {
 
     /// When the read began that says what is missing.
     fn judged_at(&self) -> Option<Duration> {
-        self.final_reads.last().map(|read| read.start).or_else(|| self.reads.last().map(|(start, _)| start))
+        self.final_reads.last().map(|read| read.summary.start).or_else(|| self.reads.last().map(|(start, _)| start))
     }
 
     /// Old enough to be missed.
@@ -209,12 +279,12 @@ impl Case<'_> {
                 let last_miss = self.reads.last().map(|(start, _)| start);
                 let seen = self.final_reads.iter().position(|read| read.is_visible(stream, seq));
                 let missed = match seen {
-                    Some(place) => place.checked_sub(1).map(|before| self.final_reads[before].start).or(last_miss),
+                    Some(place) => place.checked_sub(1).map(|before| self.final_reads[before].span().0).or(last_miss),
                     None => self.judged_at(),
                 };
                 TimeToVisible {
                     after: missed.map_or(0.0, since).max(0.0),
-                    by: seen.map(|place| since(self.final_reads[place].end)),
+                    by: seen.map(|place| since(self.final_reads[place].span().1)),
                     seen: seen.is_some(),
                 }
             }
@@ -222,28 +292,27 @@ impl Case<'_> {
     }
 
     fn most_rows(&self, stream: StreamId, seq: u64) -> usize {
-        let (Some(event), Some(traffic)) = (self.workload.event(stream, seq), self.workload.traffic(stream)) else {
-            return 1;
-        };
-        let latest = self.judged_at().unwrap_or_default();
-        let times = self.sent.attempt_times(self.workload, self.start, stream, seq, &event, latest);
-        expect(self.dialect, &event, traffic.team, &times, self.clock_tolerance_micros).most_rows
+        row::most_rows(&self.timestamps(stream, seq))
     }
 
     fn is_ever_seen(&self, stream: StreamId, seq: u64) -> bool {
         self.reads.has_seen(stream, seq) || self.final_reads.iter().any(|read| read.is_visible(stream, seq))
     }
 
-    /// Requests of unknown outcome of which a part, and only a part, is visible.
-    fn torn_requests(&self) -> u64 {
-        let torn = |exchange: &&super::sent::Exchange| {
+    /// What the window says of a request. Torn are requests of unknown outcome of which a part, and only a part, is visible.
+    fn part(&self, exchange: &Exchange, shares: Shares) -> Part {
+        let mut part = Part { windows: 1, shares, ..Part::default() };
+        if exchange.outcome == EventOutcome::Indeterminate {
             let stream = exchange.request.stream;
-            let visible: Vec<bool> =
-                exchange.request.seqs(self.workload).map(|(seq, _)| self.is_ever_seen(stream, seq)).collect();
-            visible.contains(&true) && visible.contains(&false)
-        };
-        let exchanges = self.sent.exchanges().iter();
-        exchanges.filter(|exchange| exchange.outcome == EventOutcome::Indeterminate).filter(torn).count() as u64
+            for (seq, _) in exchange.request.seqs(self.workload) {
+                if self.sent.window().place(stream, seq).is_some() {
+                    let seen = self.is_ever_seen(stream, seq);
+                    part.seen |= seen;
+                    part.unseen |= !seen;
+                }
+            }
+        }
+        part
     }
 
     /// The last stage that had an event that is missing.

@@ -3,6 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use generators::{
+    event::EventSource,
     identity::{RunId, StreamId},
     ledger::{Answer, Intent, Outcome, Record},
     persona::PersonaTable,
@@ -10,6 +11,12 @@ use generators::{
     schedule::{Arrival, Rate},
     workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
 };
+
+use super::{
+    sent::{Exchanges, Sent},
+    windows::Window,
+};
+use crate::oracle::dialect::Dialect;
 
 pub(crate) const STREAM: StreamId = StreamId(0);
 
@@ -38,6 +45,32 @@ pub(crate) fn workload(events: u64) -> Workload {
     };
     let plan = Plan { workload_version: WORKLOAD_VERSION, run: RunId::new(1), seed: 1, traffic: vec![traffic] };
     Workload::new(plan, PersonaTable::make(1, 2))
+}
+
+/// `events` events that are shuffled within seconds, in requests of up to 30, some of them sent again.
+pub(crate) fn disorderly(events: u64) -> Workload {
+    let mut plan = workload(events).plan().clone();
+    let traffic = &mut plan.traffic[0];
+    traffic.arrival = Arrival::Constant { rate: Rate::new(1_000, Duration::from_secs(1)).unwrap() };
+    traffic.batch = (1, 30);
+    traffic.disorder.shuffle = Duration::from_secs(3);
+    traffic.disorder.resend = Share::new(0.1).unwrap();
+    traffic.clients = 3;
+    Workload::new(plan, PersonaTable::make(1, 2))
+}
+
+/// What `records` say of all events of the first stream.
+pub(crate) fn sent(workload: &Workload, records: impl IntoIterator<Item = Record>) -> Sent {
+    let mut open = Exchanges::default();
+    let mut exchanges: Vec<_> =
+        records.into_iter().filter_map(|record| open.take(Dialect::V2026, workload, record)).collect();
+    exchanges.extend(open.rest());
+    Sent::fold(workload, whole(workload), exchanges)
+}
+
+/// One window for all events of the first stream.
+pub(crate) fn whole(workload: &Workload) -> Window {
+    Window { stream: STREAM, seqs: 0..workload.planned(STREAM) }
 }
 
 pub(crate) fn intent(index: u64, positions: Range<u64>, resends: Range<u64>) -> Record {

@@ -25,40 +25,74 @@ pub struct Population {
     pub by_lane: Option<Clusters>,
 }
 
+/// Defects and events of one request, or of a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Share {
+    /// The defects.
+    pub k: u32,
+    /// All of them.
+    pub n: u32,
+}
+
+impl Share {
+    /// Counts an event.
+    pub const fn count(&mut self, defect: bool) {
+        self.k += defect as u32;
+        self.n += 1;
+    }
+
+    /// Adds another part of the same request.
+    pub const fn add(&mut self, other: Self) {
+        self.k += other.k;
+        self.n += other.n;
+    }
+}
+
 /// A population that is being counted.
 #[derive(Debug, Clone)]
 pub struct Count {
-    requests: Vec<(u32, u32)>,
-    alone: Clusters,
+    /// The requests of the window that is being counted.
+    requests: Vec<Share>,
+    by_request: Clusters,
     lanes: Option<Tally<Lane>>,
 }
 
 impl Count {
-    /// Nothing counted yet, of events in so many requests; `lanes` tells whether partitions are known.
-    pub fn new(requests: usize, lanes: bool) -> Self {
-        Self { requests: vec![(0, 0); requests], alone: Clusters::default(), lanes: lanes.then(Tally::default) }
+    /// Nothing counted yet; `lanes` tells whether partitions are known.
+    pub fn new(lanes: bool) -> Self {
+        Self { requests: Vec::new(), by_request: Clusters::default(), lanes: lanes.then(Tally::default) }
     }
 
-    /// Counts an event: whether it is a defect, the request of its first ack, and its lane.
+    /// Begins a window with events of so many requests.
+    pub fn begin(&mut self, requests: usize) {
+        self.requests.clear();
+        self.requests.resize(requests, Share::default());
+    }
+
+    /// Counts an event: whether it is a defect, the request of its first ack by its number in the window, and its lane.
     pub fn add(&mut self, defect: bool, request: Option<u32>, lane: Lane) {
         match request.and_then(|request| self.requests.get_mut(request as usize)) {
-            Some((k, n)) => {
-                *k += u32::from(defect);
-                *n += 1;
-            }
-            None => self.alone.add(u64::from(defect), 1),
+            Some(share) => share.count(defect),
+            None => self.by_request.add(u64::from(defect), 1),
         }
         if let Some(lanes) = &mut self.lanes {
             lanes.count(lane, defect);
         }
     }
 
-    /// What was counted.
+    /// The events of the window that are of one request.
+    pub fn share(&self, request: usize) -> Share {
+        self.requests.get(request).copied().unwrap_or_default()
+    }
+
+    /// Closes a request of which nothing more will come.
+    pub fn close(&mut self, Share { k, n }: Share) {
+        self.by_request.add(u64::from(k), u64::from(n));
+    }
+
+    /// What was counted, of requests that were closed.
     pub fn finish(&self) -> Population {
-        let mut by_request = self.alone;
-        for (k, n) in &self.requests {
-            by_request.add(u64::from(*k), u64::from(*n));
-        }
+        let by_request = self.by_request;
         Population { n: by_request.n, k: by_request.k, by_request, by_lane: self.lanes.as_ref().map(Tally::clusters) }
     }
 }
@@ -70,17 +104,26 @@ mod tests {
     #[test]
     fn events_fall_into_their_requests_and_lanes() {
         let lane = |partition| Lane { partition, second: 0 };
-        let mut count = Count::new(2, true);
+        let mut count = Count::new(true);
+        count.begin(2);
         for (defect, request, partition) in
             [(true, Some(0), 1), (true, Some(0), 1), (false, Some(1), 2), (false, None, -1), (true, None, -1)]
         {
             count.add(defect, request, lane(partition));
         }
+        let mut whole = count.share(0);
+        assert_eq!((whole, count.share(7)), (Share { k: 2, n: 2 }, Share::default()));
+        count.close(count.share(1));
+        // The other one lies in the next window too.
+        count.begin(1);
+        count.add(false, Some(0), lane(1));
+        whole.add(count.share(0));
+        count.close(whole);
         let population = count.finish();
-        assert_eq!((population.n, population.k), (5, 3));
+        assert_eq!((population.n, population.k), (6, 3));
         assert_eq!((population.by_request.clusters, population.by_request.largest_k), (4, 2));
         let lanes = population.by_lane.unwrap();
-        assert_eq!((lanes.clusters, lanes.n, lanes.largest_k), (3, 5, 2));
-        assert_eq!(Count::new(0, false).finish(), Population::default());
+        assert_eq!((lanes.clusters, lanes.n, lanes.largest_k), (3, 6, 2));
+        assert_eq!(Count::new(false).finish(), Population::default());
     }
 }

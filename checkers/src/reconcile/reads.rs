@@ -5,11 +5,16 @@
 //! first that saw it. The reads are kept in a [journal](generators::journal) while they happen, the empty ones too, so
 //! that a killed run can still be judged.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use generators::{
     identity::StreamId,
     journal::{Header, JournalReader, JournalWriter, Kind, ReadError, WriteError, put_varint, take_varint},
+};
+
+use super::{
+    spool::Spool,
+    windows::{Window, Windows},
 };
 
 const KIND: Kind = Kind { magic: *b"ASSAYRDS", version: 1, name: "journal of reads" };
@@ -34,37 +39,126 @@ pub struct FirstSeen {
     pub seen: Duration,
 }
 
-/// All reads so far.
-#[derive(Debug, Clone, Default)]
-pub struct Reads {
-    spans: Vec<(Duration, Duration)>,
-    /// For each stream, by sequence number: 1 + the read that first saw the event, or 0.
-    first: Vec<Vec<u32>>,
-    seen: u64,
+/// All reads of a run, sorted by window.
+#[derive(Debug)]
+pub struct ReadsLog {
+    spans: Arc<[(Duration, Duration)]>,
+    spool: Spool,
 }
 
-impl Reads {
-    /// Adds a read. An event that was seen before stays with its first read.
-    pub fn add(&mut self, read: &Read) {
-        self.spans.push((read.start, read.end));
-        let number = self.spans.len() as u32;
-        for (stream, seqs) in &read.new {
-            let stream = usize::from(stream.0);
-            if self.first.len() <= stream {
-                self.first.resize_with(stream + 1, Vec::new);
-            }
-            let first = &mut self.first[stream];
-            for &seq in seqs {
-                let seq = seq as usize;
-                if first.len() <= seq {
-                    first.resize(seq + 1, 0);
-                }
-                if first[seq] == 0 {
-                    first[seq] = number;
-                    self.seen += 1;
+impl ReadsLog {
+    /// No read at all.
+    pub fn empty() -> Self {
+        Self { spans: Arc::new([]), spool: Spool::new(0, Path::new(".")) }
+    }
+
+    /// Sorts the reads of the journal at `path` into `windows`; `folder` is where a temporary file may be.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or is damaged, or the temporary file cannot be written.
+    pub fn sort(path: &Path, windows: &Windows, folder: &Path) -> Result<Self, ReadError> {
+        let mut journal = JournalReader::open(path, KIND)?;
+        let (mut spans, mut spool) = (Vec::new(), Spool::new(windows.len(), folder));
+        while let Some(body) = journal.next().transpose()? {
+            let read = decode(&body).ok_or_else(|| journal.unknown())?;
+            spans.push((read.start, read.end));
+            put(&read, spans.len() as u32, windows, &mut spool)?;
+        }
+        Ok(Self { spans: spans.into(), spool })
+    }
+
+    /// When the last read began and ended.
+    pub fn last(&self) -> Option<(Duration, Duration)> {
+        self.spans.last().copied()
+    }
+
+    /// How many reads there were.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there was none.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// What the reads saw of `window`, which is number `number`.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be read.
+    pub fn window(&self, window: Window, number: usize) -> Result<Reads, ReadError> {
+        let bytes = self.spool.part(number)?;
+        let mut reads = Reads { spans: Arc::clone(&self.spans), first: vec![0; window.len()], window };
+        let mut rest = &bytes[..];
+        while let Some((read, count)) = take_numbers(&mut rest) {
+            let (places, after) = rest.split_at(count as usize * PLACE);
+            rest = after;
+            for place in places.chunks_exact(PLACE) {
+                let place = usize::from(u16::from_le_bytes([place[0], place[1]]));
+                if let Some(first) = reads.first.get_mut(place).filter(|first| **first == 0) {
+                    *first = read;
                 }
             }
         }
+        Ok(reads)
+    }
+}
+
+/// An event's place in its window takes so many bytes.
+const PLACE: usize = 2;
+const _: () = assert!(super::windows::EVENTS == 1 << (8 * PLACE));
+
+/// Puts what a read saw into the windows: `number count place*`, the first two varint.
+fn put(read: &Read, number: u32, windows: &Windows, spool: &mut Spool) -> Result<(), ReadError> {
+    // A read sees events of few windows.
+    let mut found: Vec<(usize, Vec<u8>)> = Vec::new();
+    for (stream, seqs) in &read.new {
+        for seq in seqs {
+            let Some(window) = windows.number(*stream, *seq) else { continue };
+            let place = ((seq % super::windows::EVENTS) as u16).to_le_bytes();
+            match found.iter_mut().rev().find(|(other, _)| *other == window) {
+                Some((_, places)) => places.extend_from_slice(&place),
+                None => found.push((window, place.to_vec())),
+            }
+        }
+    }
+    for (window, places) in found {
+        let mut head = Vec::new();
+        put_varint(&mut head, u64::from(number));
+        put_varint(&mut head, (places.len() / PLACE) as u64);
+        spool.append(window, &head)?;
+        spool.append(window, &places)?;
+    }
+    Ok(())
+}
+
+fn take_numbers(rest: &mut &[u8]) -> Option<(u32, u64)> {
+    Some((take_varint(rest)? as u32, take_varint(rest)?))
+}
+
+/// What all reads saw of one window.
+#[derive(Debug, Clone)]
+pub struct Reads {
+    spans: Arc<[(Duration, Duration)]>,
+    window: Window,
+    /// For each event of the window: the number of the read that first saw it, from 1, or 0.
+    first: Vec<u32>,
+}
+
+impl Reads {
+    /// The `reads` of `window`, in their order.
+    pub fn of(window: Window, reads: &[Read]) -> Self {
+        let mut first = vec![0; window.len()];
+        for (read, number) in reads.iter().zip(1..) {
+            for (stream, seqs) in &read.new {
+                for place in seqs.iter().filter_map(|seq| window.place(*stream, *seq)) {
+                    if first[place] == 0 {
+                        first[place] = number;
+                    }
+                }
+            }
+        }
+        Self { spans: reads.iter().map(|read| (read.start, read.end)).collect(), window, first }
     }
 
     /// Whether some read saw the event.
@@ -84,18 +178,13 @@ impl Reads {
         self.spans.get(self.number(stream, seq)?).copied()
     }
 
-    /// How many events were seen.
-    pub const fn seen(&self) -> u64 {
-        self.seen
-    }
-
     /// How many reads there were.
-    pub const fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.spans.len()
     }
 
     /// Whether there was none.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
 
@@ -105,21 +194,7 @@ impl Reads {
     }
 
     fn number(&self, stream: StreamId, seq: u64) -> Option<usize> {
-        let number = *self.first.get(usize::from(stream.0))?.get(usize::try_from(seq).ok()?)?;
-        (number as usize).checked_sub(1)
-    }
-
-    /// Reads them back from the journal at `path`.
-    ///
-    /// # Errors
-    /// When it cannot be read or is damaged.
-    pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let mut journal = JournalReader::open(path, KIND)?;
-        let mut reads = Self::default();
-        while let Some(body) = journal.next().transpose()? {
-            reads.add(&decode(&body).ok_or_else(|| journal.unknown())?);
-        }
-        Ok(reads)
+        (self.first[self.window.place(stream, seq)?] as usize).checked_sub(1)
     }
 }
 
@@ -191,30 +266,36 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::reconcile::example::workload;
 
     fn read(start: u64, end: u64, seqs: &[u64]) -> Read {
-        Read {
-            start: Duration::from_secs(start),
-            end: Duration::from_secs(end),
-            new: vec![(StreamId(0), seqs.to_vec())],
-        }
+        Read { start: Duration::from_secs(start), end: Duration::from_secs(end), new: vec![(STREAM, seqs.to_vec())] }
     }
 
-    #[test]
-    fn first_seen_lies_between_the_last_miss_and_the_first_sight() {
-        let mut reads = Reads::default();
-        for read in [read(1, 2, &[0]), read(3, 4, &[5]), read(5, 6, &[5, 6])] {
-            reads.add(&read);
-        }
+    const STREAM: StreamId = StreamId(0);
+
+    fn check(reads: &Reads) {
         let span = |missed: Option<u64>, seen| {
             Some(FirstSeen { missed: missed.map(Duration::from_secs), seen: Duration::from_secs(seen) })
         };
-        assert_eq!(reads.first_seen(StreamId(0), 0), span(None, 2));
-        assert_eq!(reads.first_seen(StreamId(0), 5), span(Some(1), 4), "seen again is not first seen");
-        assert_eq!(reads.first_seen(StreamId(0), 6), span(Some(3), 6));
-        assert_eq!(reads.first_seen(StreamId(0), 1), None);
+        assert_eq!(reads.first_seen(STREAM, 0), span(None, 2));
+        assert_eq!(reads.first_seen(STREAM, 5), span(Some(1), 4), "seen again is not first seen");
+        assert_eq!(reads.first_seen(STREAM, 6), span(Some(3), 6));
+        assert_eq!(reads.first_read(STREAM, 6), Some((Duration::from_secs(5), Duration::from_secs(6))));
+        assert_eq!(reads.first_seen(STREAM, 1), None);
+        assert_eq!(reads.first_seen(STREAM, 9_999), None, "it was never planned");
         assert_eq!(reads.first_seen(StreamId(1), 0), None);
-        assert_eq!(reads.seen(), 3);
+        assert!(reads.has_seen(STREAM, 5) && !reads.has_seen(STREAM, 1));
+        assert_eq!(reads.last(), Some((Duration::from_secs(7), Duration::from_secs(8))));
+        assert_eq!((reads.len(), reads.is_empty()), (4, false));
+    }
+
+    const READS: [(u64, u64, &[u64]); 4] = [(1, 2, &[0]), (3, 4, &[5]), (5, 6, &[6, 5, 9_999]), (7, 8, &[])];
+
+    #[test]
+    fn first_seen_lies_between_the_last_miss_and_the_first_sight() {
+        let reads = READS.map(|(start, end, seqs)| read(start, end, seqs));
+        check(&Reads::of(Window { stream: STREAM, seqs: 0..10 }, &reads));
     }
 
     #[test]
@@ -223,13 +304,36 @@ mod tests {
         let path = folder.path().join("reads");
         let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(0) };
         let mut writer = ReadsWriter::create(&path, header).unwrap();
-        for read in [read(1, 2, &[9, 3]), read(3, 4, &[])] {
-            writer.append(&read).unwrap();
+        for (start, end, seqs) in READS {
+            writer.append(&read(start, end, seqs)).unwrap();
         }
-        let reads = Reads::open(&path).unwrap();
-        assert_eq!((reads.len(), reads.seen()), (2, 2));
-        assert_eq!(reads.last(), Some((Duration::from_secs(3), Duration::from_secs(4))));
-        assert!(reads.has_seen(StreamId(0), 3));
+        let windows = Windows::of(&workload(10));
+        let log = ReadsLog::sort(&path, &windows, folder.path()).unwrap();
+        assert_eq!((log.len(), log.is_empty()), (4, false));
+        assert_eq!(log.last(), Some((Duration::from_secs(7), Duration::from_secs(8))));
+        check(&log.window(windows.window(0).unwrap(), 0).unwrap());
+        assert!(ReadsLog::empty().is_empty());
+    }
+
+    #[test]
+    fn each_window_gets_its_own_events() {
+        use crate::reconcile::windows::EVENTS;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("reads");
+        let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(0) };
+        let mut writer = ReadsWriter::create(&path, header).unwrap();
+        writer.append(&read(1, 2, &[EVENTS, 3, EVENTS - 1, EVENTS + 7])).unwrap();
+        writer.append(&read(3, 4, &[EVENTS + 8])).unwrap();
+        let windows = Windows::of(&workload(EVENTS + 9));
+        let log = ReadsLog::sort(&path, &windows, folder.path()).unwrap();
+        let seen: Vec<u64> = windows
+            .iter()
+            .flat_map(|(number, window)| {
+                let reads = log.window(window.clone(), number).unwrap();
+                window.seqs.filter(move |seq| reads.has_seen(STREAM, *seq))
+            })
+            .collect();
+        assert_eq!(seen, [3, EVENTS - 1, EVENTS, EVENTS + 7, EVENTS + 8]);
     }
 
     proptest! {

@@ -1,17 +1,25 @@
 //! The ledger, folded: one outcome an event, the strongest of its attempts.
+//!
+//! Intents and outcomes become [`Exchange`]s, exchanges are sorted by [window](super::windows), and each window's are
+//! folded into its events when it is judged.
 
-use std::time::Duration;
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use generators::{
     clock::RunStart,
-    event::EventSource,
     identity::StreamId,
-    ledger::{Answer, End, Outcome, Record},
+    journal::{ReadError, put_varint, take_varint},
+    ledger::{Answer, Outcome, Record},
     request::Request,
     workload::Workload,
 };
 use serde::{Deserialize, Serialize};
 
+use super::{
+    schedule::Schedule,
+    spool::Spool,
+    windows::{Window, Windows},
+};
 use crate::oracle::{dialect::Dialect, row::AttemptTimes};
 
 /// What the client knows of an event, the weakest first.
@@ -34,6 +42,8 @@ pub enum EventOutcome {
 pub struct Exchange {
     /// The request.
     pub request: Request,
+    /// Which attempt to send it this is, from 1.
+    pub attempt: u32,
     /// When it should have been sent, from the run's start.
     pub intended: Duration,
     /// When it was; when it was released where no outcome is known.
@@ -42,6 +52,18 @@ pub struct Exchange {
     pub answered: Option<Duration>,
     /// What it means for its events.
     pub outcome: EventOutcome,
+    /// In how many windows its events may lie.
+    pub windows: u32,
+}
+
+/// Which exchange of a run one is.
+pub type ExchangeKey = (StreamId, u64, u32);
+
+impl Exchange {
+    /// Which exchange of its run it is.
+    pub const fn key(&self) -> ExchangeKey {
+        (self.request.stream, self.request.index, self.attempt)
+    }
 }
 
 /// What is known of one event.
@@ -55,130 +77,252 @@ pub struct SentEvent {
     pub answered_at: Option<Duration>,
     /// The exchange of the first ack, or of the first attempt where there is none, as an index into [`Sent::exchanges`].
     pub exchange: u32,
+    /// The exchange of the first attempt, where `sent_at` is known.
+    first: u32,
 }
 
-/// Everything that was sent.
+/// The ledger's records, while they become exchanges.
+#[derive(Debug, Default)]
+pub struct Exchanges {
+    /// Requests without outcome so far. A sender holds a bounded number of them.
+    open: HashMap<ExchangeKey, Exchange>,
+}
+
+impl Exchanges {
+    /// Takes in a record; returns the exchange that it completes.
+    pub fn take(&mut self, dialect: Dialect, workload: &Workload, record: Record) -> Option<Exchange> {
+        match record {
+            Record::Intent(intent) => {
+                let request = intent.request();
+                let exchange = Exchange {
+                    intended: request.due(workload),
+                    request,
+                    attempt: intent.attempt,
+                    sent: intent.released,
+                    answered: None,
+                    // An intent without outcome: bytes may have left.
+                    outcome: EventOutcome::Indeterminate,
+                    windows: 1,
+                };
+                self.open.insert(exchange.key(), exchange);
+                None
+            }
+            Record::Outcome(outcome) => {
+                let exchange = self.open.remove(&(outcome.stream, outcome.index, outcome.attempt))?;
+                Some(Exchange {
+                    outcome: meaning(dialect, &outcome),
+                    sent: outcome.sent,
+                    answered: matches!(outcome.answer, Answer::Reply { .. }).then_some(outcome.answered),
+                    ..exchange
+                })
+            }
+            Record::End(_) => None,
+        }
+    }
+
+    /// Those that were never completed, in their order.
+    pub fn rest(self) -> Vec<Exchange> {
+        let mut rest: Vec<_> = self.open.into_values().collect();
+        rest.sort_unstable_by_key(Exchange::key);
+        rest
+    }
+}
+
+/// Everything that was sent, sorted by window.
+#[derive(Debug)]
+pub struct SentLog {
+    spool: Spool,
+    /// How well the requests kept to their time.
+    pub schedule: Schedule,
+}
+
+impl SentLog {
+    /// Sorts the ledger's `records` for `workload` into `windows`. A request that leaves more than `tolerance` after its
+    /// intended moment is late. `folder` is where a temporary file may be.
+    ///
+    /// # Errors
+    /// When the ledger is damaged, or the temporary file cannot be written.
+    pub fn sort(
+        dialect: Dialect,
+        workload: &Workload,
+        windows: &Windows,
+        tolerance: Duration,
+        folder: &Path,
+        records: impl IntoIterator<Item = Result<Record, ReadError>>,
+    ) -> Result<Self, ReadError> {
+        let mut log = Self { spool: Spool::new(windows.len(), folder), schedule: Schedule::new(tolerance) };
+        let mut exchanges = Exchanges::default();
+        for record in records {
+            if let Some(exchange) = exchanges.take(dialect, workload, record?) {
+                log.put(workload, windows, &exchange)?;
+            }
+        }
+        for exchange in exchanges.rest() {
+            log.put(workload, windows, &exchange)?;
+        }
+        Ok(log)
+    }
+
+    fn put(&mut self, workload: &Workload, windows: &Windows, exchange: &Exchange) -> Result<(), ReadError> {
+        if exchange.outcome != EventOutcome::Unsent {
+            self.schedule.add(exchange.sent.saturating_sub(exchange.intended));
+        }
+        let Request { stream, positions, resends, .. } = &exchange.request;
+        let mut numbers = std::collections::BTreeSet::new();
+        for positions in [positions, resends] {
+            let reach = workload.reach(*stream, positions);
+            let last = reach.end.checked_sub(1).filter(|last| *last >= reach.start);
+            if let (Some(first), Some(last)) = (windows.number(*stream, reach.start), last) {
+                numbers.extend(first..=windows.number(*stream, last).unwrap_or(first));
+            }
+        }
+        let body = encode(exchange, numbers.len() as u32);
+        numbers.into_iter().try_for_each(|number| self.spool.append(number, &body))
+    }
+
+    /// What was sent of `window`, which is number `number`.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be read.
+    pub fn window(&self, workload: &Workload, window: Window, number: usize) -> Result<Sent, ReadError> {
+        let bytes = self.spool.part(number)?;
+        let mut rest = &bytes[..];
+        let mut exchanges = Vec::new();
+        // What was written a moment ago is read back whole.
+        while let Some(exchange) = decode(&mut rest, workload, window.stream) {
+            exchanges.push(exchange);
+        }
+        Ok(Sent::fold(workload, window, exchanges))
+    }
+}
+
+/// `index attempt first count resend_first resend_count sent (1 + waited, 0 for unanswered) outcome windows`, all varint.
+fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
+    let Request { index, positions, resends, .. } = &exchange.request;
+    let waited = exchange.answered.map_or(0, |answered| 1 + answered.saturating_sub(exchange.sent).as_micros() as u64);
+    let mut body = Vec::with_capacity(32);
+    for number in [
+        *index,
+        u64::from(exchange.attempt),
+        positions.start,
+        positions.end - positions.start,
+        resends.start,
+        resends.end - resends.start,
+        exchange.sent.as_micros() as u64,
+        waited,
+        exchange.outcome as u64,
+        u64::from(windows),
+    ] {
+        put_varint(&mut body, number);
+    }
+    body
+}
+
+fn decode(bytes: &mut &[u8], workload: &Workload, stream: StreamId) -> Option<Exchange> {
+    let mut number = || take_varint(bytes);
+    let (index, attempt) = (number()?, number()? as u32);
+    let (first, count, resend_first, resend_count) = (number()?, number()?, number()?, number()?);
+    let request =
+        Request { stream, index, positions: first..first + count, resends: resend_first..resend_first + resend_count };
+    let sent = Duration::from_micros(number()?);
+    let answered = number()?.checked_sub(1).map(|waited| sent + Duration::from_micros(waited));
+    let outcome = match number()? {
+        0 => EventOutcome::Unsent,
+        1 => EventOutcome::Rejected,
+        2 => EventOutcome::Indeterminate,
+        _ => EventOutcome::Acked,
+    };
+    let windows = number()? as u32;
+    Some(Exchange { intended: request.due(workload), request, attempt, sent, answered, outcome, windows })
+}
+
+/// What was sent of one window.
 #[derive(Debug)]
 pub struct Sent {
+    window: Window,
     exchanges: Vec<Exchange>,
-    /// For each stream, its events by sequence number.
-    events: Vec<Vec<SentEvent>>,
-    /// For each stream, which exchanges an event was in, as (seq, exchange), sorted.
-    attempts: Vec<Vec<(u64, u32)>>,
-    end: Option<End>,
+    /// The window's events, in their order.
+    events: Vec<SentEvent>,
+    /// Attempts behind the first: the event's place in the window, and the exchange; sorted.
+    repeats: Vec<(u32, u32)>,
 }
 
 impl Sent {
-    /// Folds the ledger's `records` for `workload`.
-    pub fn fold(dialect: Dialect, workload: &Workload, records: impl IntoIterator<Item = Record>) -> Self {
-        let mut exchanges: Vec<Exchange> = Vec::new();
-        let mut open = std::collections::HashMap::new();
-        let mut end = None;
-        for record in records {
-            match record {
-                Record::Intent(intent) => {
-                    let request = intent.request();
-                    open.insert((intent.stream, intent.index, intent.attempt), exchanges.len());
-                    exchanges.push(Exchange {
-                        intended: request.due(workload),
-                        request,
-                        sent: intent.released,
-                        answered: None,
-                        // An intent without outcome: bytes may have left.
-                        outcome: EventOutcome::Indeterminate,
-                    });
-                }
-                Record::Outcome(outcome) => {
-                    if let Some(place) = open.remove(&(outcome.stream, outcome.index, outcome.attempt)) {
-                        let exchange = &mut exchanges[place];
-                        exchange.outcome = meaning(dialect, &outcome);
-                        exchange.sent = outcome.sent;
-                        exchange.answered = matches!(outcome.answer, Answer::Reply { .. }).then_some(outcome.answered);
-                    }
-                }
-                Record::End(how) => end = Some(how),
-            }
-        }
-        let mut sent = Self {
-            exchanges,
-            events: workload
-                .streams()
-                .into_iter()
-                .map(|stream| vec![SentEvent::default(); workload.planned(stream) as usize])
-                .collect(),
-            attempts: workload.streams().iter().map(|_| Vec::new()).collect(),
-            end,
-        };
-        sent.fold_events(workload);
-        sent
-    }
-
-    fn fold_events(&mut self, workload: &Workload) {
-        for (place, exchange) in self.exchanges.iter().enumerate() {
-            let stream = usize::from(exchange.request.stream.0);
-            let (Some(events), Some(attempts)) = (self.events.get_mut(stream), self.attempts.get_mut(stream)) else {
+    /// Folds the exchanges that hold events of `window`.
+    pub fn fold(workload: &Workload, window: Window, mut exchanges: Vec<Exchange>) -> Self {
+        exchanges.sort_unstable_by_key(Exchange::key);
+        let mut events = vec![SentEvent::default(); window.len()];
+        let mut repeats = Vec::new();
+        for (number, exchange) in exchanges.iter().enumerate() {
+            if exchange.outcome == EventOutcome::Unsent {
                 continue;
-            };
+            }
+            let number = number as u32;
             for (seq, _) in exchange.request.seqs(workload) {
-                let Some(event) = events.get_mut(seq as usize) else { continue };
-                if exchange.outcome == EventOutcome::Unsent {
-                    continue;
+                let Some(place) = window.place(exchange.request.stream, seq) else { continue };
+                let event = &mut events[place];
+                if event.sent_at.is_some() {
+                    repeats.push((place as u32, number));
+                } else {
+                    (event.first, event.exchange) = (number, number);
                 }
-                attempts.push((seq, place as u32));
                 let first_ack = exchange.outcome == EventOutcome::Acked
                     && event.answered_at.is_none_or(|before| exchange.answered.is_some_and(|now| now < before));
-                if first_ack || event.sent_at.is_none() {
-                    event.exchange = place as u32;
-                }
                 if first_ack {
+                    event.exchange = number;
                     event.answered_at = exchange.answered;
                 }
                 event.sent_at = Some(event.sent_at.map_or(exchange.intended, |first| first.min(exchange.intended)));
                 event.outcome = event.outcome.max(exchange.outcome);
             }
         }
-        for attempts in &mut self.attempts {
-            attempts.sort_unstable();
-        }
+        repeats.sort_unstable();
+        Self { window, exchanges, events, repeats }
     }
 
-    /// All requests, in the order of their intents.
+    /// The window.
+    pub const fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// All requests that may hold events of the window, in their order.
     pub fn exchanges(&self) -> &[Exchange] {
         &self.exchanges
     }
 
-    /// How sending ended; `None` if the sender was killed.
-    pub const fn end(&self) -> Option<End> {
-        self.end
+    /// The window's events, in their order.
+    pub fn events(&self) -> &[SentEvent] {
+        &self.events
     }
 
-    /// The events of a stream by sequence number; empty for an unknown stream.
-    pub fn events(&self, stream: StreamId) -> &[SentEvent] {
-        self.events.get(usize::from(stream.0)).map_or(&[], Vec::as_slice)
-    }
-
-    /// The streams there are.
-    pub fn streams(&self) -> impl Iterator<Item = StreamId> + use<> {
-        (0..self.events.len()).map(|index| StreamId(index as u16))
+    /// An event; one that was never sent if it is not in the window.
+    pub fn event(&self, stream: StreamId, seq: u64) -> SentEvent {
+        self.window.place(stream, seq).map_or_else(SentEvent::default, |place| self.events[place])
     }
 
     /// The requests that carried an event, in their order, but for those that never left.
     pub fn attempts(&self, stream: StreamId, seq: u64) -> impl Iterator<Item = &Exchange> {
-        let attempts = self.attempts.get(usize::from(stream.0)).map_or(&[][..], Vec::as_slice);
-        let from = attempts.partition_point(|(other, _)| *other < seq);
-        let own = attempts[from..].iter().take_while(move |(other, _)| *other == seq);
-        own.filter_map(|(_, exchange)| self.exchanges.get(*exchange as usize))
+        let place = self.window.place(stream, seq);
+        let first = place.map(|place| self.events[place]).filter(|event| event.sent_at.is_some());
+        let own = place.map_or(&[][..], |place| {
+            let place = place as u32;
+            let from = self.repeats.partition_point(|(other, _)| *other < place);
+            let count = self.repeats[from..].iter().take_while(|(other, _)| *other == place).count();
+            &self.repeats[from..from + count]
+        });
+        let numbers = first.map(|event| event.first).into_iter().chain(own.iter().map(|(_, number)| *number));
+        numbers.filter_map(|number| self.exchanges.get(number as usize))
     }
 
-    /// What the attempts that may have stored an event say about its time. A capture that never answered may have read
-    /// its clock at any moment up to `latest`, from the run's start.
+    /// What the attempts that may have stored an event that occurred at `occurred_micros` say about its time. A capture that
+    /// never answered may have read its clock at any moment up to `latest`, from the run's start.
     pub fn attempt_times(
         &self,
         workload: &Workload,
         start: RunStart,
         stream: StreamId,
         seq: u64,
-        event: &generators::event::Event,
+        occurred_micros: i64,
         latest: Duration,
     ) -> Vec<AttemptTimes> {
         let wall = |offset: Duration| start.unix_micros() + offset.as_micros() as i64;
@@ -187,7 +331,7 @@ impl Sent {
             .map(|exchange| {
                 let clock = exchange.request.clock(workload, start);
                 AttemptTimes {
-                    timestamp_ms: clock.timestamp_ms(event),
+                    timestamp_ms: clock.timestamp_ms(occurred_micros),
                     sent_at_ms: clock.sent_at_ms,
                     earliest_micros: wall(exchange.sent),
                     latest_micros: wall(exchange.answered.unwrap_or(latest).max(exchange.sent)),
@@ -209,7 +353,10 @@ fn meaning(dialect: Dialect, outcome: &Outcome) -> EventOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reconcile::example::{STREAM, intent, outcome, workload};
+    use crate::reconcile::{
+        example::{STREAM, disorderly, intent, outcome, sent, workload},
+        windows::EVENTS,
+    };
 
     fn reply(status: u16) -> Answer {
         Answer::Reply { status, excerpt: String::new() }
@@ -221,7 +368,7 @@ mod tests {
         let mut records = vec![intent(0, 0..2, 0..0), intent(1, 2..4, 0..1)];
         records.extend(first.map(|answer| outcome(0, 10, 20, answer)));
         records.extend(second.map(|answer| outcome(1, 30, 40, answer)));
-        Sent::fold(Dialect::V2026, &workload, records).events(STREAM)[0]
+        sent(&workload, records).event(STREAM, 0)
     }
 
     #[test]
@@ -256,9 +403,53 @@ mod tests {
     #[test]
     fn what_has_no_intent_was_never_sent() {
         let workload = workload(4);
-        let sent = Sent::fold(Dialect::V2026, &workload, [intent(0, 0..2, 0..0)]);
-        assert_eq!(sent.events(STREAM)[3].outcome, EventOutcome::Unsent);
-        assert_eq!(sent.events(STREAM)[1].outcome, EventOutcome::Indeterminate);
-        assert_eq!(sent.end(), None);
+        let sent = sent(&workload, [intent(0, 0..2, 0..0)]);
+        assert_eq!(sent.events()[3].outcome, EventOutcome::Unsent);
+        assert_eq!(sent.events()[1].outcome, EventOutcome::Indeterminate);
+        assert_eq!(sent.event(STREAM, 9), SentEvent::default());
+    }
+
+    #[test]
+    fn windows_together_hold_what_one_fold_holds() {
+        let workload = disorderly(EVENTS + 5_000);
+        let mut records = Vec::new();
+        for request in generators::request::Requests::new(&workload, STREAM) {
+            let index = request.index;
+            records.push(intent(index, request.positions, request.resends));
+            records.extend(match index % 50 {
+                0 => None,
+                1 => Some(outcome(index, index, index + 7, reply(503))),
+                2 => Some(outcome(index, index, index + 7, Answer::NeverLeft { error: String::new() })),
+                _ => Some(outcome(index, index, index + 9, reply(200))),
+            });
+        }
+        let windows = Windows::of(&workload);
+        assert_eq!(windows.len(), 2);
+        let folder = std::env::temp_dir();
+        let tolerance = Duration::from_secs(1);
+        let sorted = records.iter().cloned().map(Ok);
+        let log = SentLog::sort(Dialect::V2026, &workload, &windows, tolerance, &folder, sorted).unwrap();
+        let whole = sent(&workload, records);
+        let mut shared = 0;
+        for (number, window) in windows.iter() {
+            let part = log.window(&workload, window.clone(), number).unwrap();
+            shared += part.exchanges().iter().filter(|exchange| exchange.windows == 2).count();
+            for seq in window.seqs {
+                let (one, other) = (part.event(STREAM, seq), whole.event(STREAM, seq));
+                assert_eq!(
+                    (one.outcome, one.sent_at, one.answered_at),
+                    (other.outcome, other.sent_at, other.answered_at)
+                );
+                let keys = |sent: &Sent| sent.attempts(STREAM, seq).map(Exchange::key).collect::<Vec<_>>();
+                assert_eq!(keys(&part), keys(&whole), "event {seq}");
+                if one.sent_at.is_some() {
+                    let key = |sent: &Sent, event: SentEvent| sent.exchanges()[event.exchange as usize].key();
+                    assert_eq!(key(&part, one), key(&whole, other), "event {seq}");
+                }
+            }
+        }
+        assert!(shared > 0, "some requests lie in both windows");
+        let left = whole.exchanges().iter().filter(|exchange| exchange.outcome != EventOutcome::Unsent).count();
+        assert_eq!(log.schedule.requests(), left as u64);
     }
 }

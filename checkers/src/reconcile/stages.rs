@@ -11,6 +11,11 @@ use generators::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::{
+    spool::Spool,
+    windows::{Window, Windows},
+};
+
 const KIND: Kind = Kind { magic: *b"ASSAYTAP", version: 1, name: "journal of stages" };
 
 /// A topic that is tapped.
@@ -80,28 +85,72 @@ struct Entry {
     dead: bool,
 }
 
-/// What the taps saw.
-#[derive(Debug, Clone, Default)]
-pub struct Stages {
-    events: Vec<Vec<Entry>>,
+/// What the taps saw, sorted by window.
+#[derive(Debug)]
+pub struct StagesLog {
+    spool: Spool,
     /// Messages that were no event of this run.
     pub strangers: u64,
     /// Whether the taps have read everything up to the end of the run.
     pub complete: bool,
 }
 
+impl StagesLog {
+    /// Sorts the messages of the journal at `path` into `windows`; `folder` is where a temporary file may be.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or is damaged, or the temporary file cannot be written.
+    pub fn sort(path: &Path, windows: &Windows, folder: &Path) -> Result<Self, ReadError> {
+        let mut journal = JournalReader::open(path, KIND)?;
+        let mut log = Self { spool: Spool::new(windows.len(), folder), strangers: 0, complete: false };
+        while let Some(body) = journal.next().transpose()? {
+            let mut rest = &body[..];
+            while !rest.is_empty() {
+                match take_entry(&mut rest).ok_or_else(|| journal.unknown())? {
+                    Entered::Passage(passage) => {
+                        if let Some(number) = windows.number(passage.stream, passage.seq) {
+                            log.spool.append(number, &encode(&[passage]))?;
+                        }
+                    }
+                    Entered::End { complete, strangers } => (log.complete, log.strangers) = (complete, strangers),
+                }
+            }
+        }
+        Ok(log)
+    }
+
+    /// What the taps saw of `window`, which is number `number`.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be read.
+    pub fn window(&self, window: Window, number: usize) -> Result<Stages, ReadError> {
+        let bytes = self.spool.part(number)?;
+        let mut stages = Stages::new(window);
+        let mut rest = &bytes[..];
+        while let Some(Entered::Passage(passage)) = take_entry(&mut rest) {
+            stages.add(&passage);
+        }
+        Ok(stages)
+    }
+}
+
+/// What the taps saw of one window.
+#[derive(Debug, Clone)]
+pub struct Stages {
+    window: Window,
+    events: Vec<Entry>,
+}
+
 impl Stages {
+    /// Nothing seen yet.
+    pub fn new(window: Window) -> Self {
+        Self { events: vec![Entry::default(); window.len()], window }
+    }
+
     /// Adds a message; of several of one event in one topic the first counts.
     pub fn add(&mut self, passage: &Passage) {
-        let stream = usize::from(passage.stream.0);
-        if self.events.len() <= stream {
-            self.events.resize_with(stream + 1, Vec::new);
-        }
-        let (events, seq) = (&mut self.events[stream], passage.seq as usize);
-        if events.len() <= seq {
-            events.resize(seq + 1, Entry::default());
-        }
-        let entry = &mut events[seq];
+        let Some(place) = self.window.place(passage.stream, passage.seq) else { return };
+        let entry = &mut self.events[place];
         let at = passage.at_ms.saturating_add(1);
         match passage.topic {
             Topic::Capture if entry.captured == 0 => {
@@ -116,8 +165,7 @@ impl Stages {
     }
 
     fn entry(&self, stream: StreamId, seq: u64) -> Entry {
-        let events = self.events.get(usize::from(stream.0));
-        events.and_then(|events| events.get(seq as usize)).copied().unwrap_or_default()
+        self.window.place(stream, seq).map_or_else(Entry::default, |place| self.events[place])
     }
 
     /// The last stage that had the event.
@@ -142,46 +190,32 @@ impl Stages {
         let seconds = |at: u32| at.checked_sub(1).map(|ms| f64::from(ms) / 1e3);
         (seconds(entry.captured), seconds(entry.ingested))
     }
+}
 
-    /// Reads them back from the journal at `path`.
-    ///
-    /// # Errors
-    /// When it cannot be read or is damaged.
-    pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let mut journal = JournalReader::open(path, KIND)?;
-        let mut stages = Self::default();
-        while let Some(body) = journal.next().transpose()? {
-            stages.restore(&body).ok_or_else(|| journal.unknown())?;
-        }
-        Ok(stages)
-    }
+/// One entry of the journal.
+enum Entered {
+    Passage(Passage),
+    End { complete: bool, strangers: u64 },
+}
 
-    fn restore(&mut self, mut body: &[u8]) -> Option<()> {
-        while !body.is_empty() {
-            let kind = take_varint(&mut body)?;
-            let topic = match kind {
-                0 => Topic::Capture,
-                1 => Topic::DeadLetters,
-                2 => Topic::Events,
-                END => {
-                    self.complete = take_varint(&mut body)? == 1;
-                    self.strangers = take_varint(&mut body)?;
-                    continue;
-                }
-                _ => return None,
-            };
-            let mut number = || take_varint(&mut body);
-            self.add(&Passage {
-                topic,
-                stream: StreamId(u16::try_from(number()?).ok()?),
-                seq: number()?,
-                at_ms: u32::try_from(number()?).ok()?,
-                partition: u16::try_from(number()?).ok()?,
-                offset: number()?,
-            });
-        }
-        Some(())
-    }
+/// Takes an entry from the front of `body`; `None` if there is none that this code wrote.
+fn take_entry(body: &mut &[u8]) -> Option<Entered> {
+    let topic = match take_varint(body)? {
+        0 => Topic::Capture,
+        1 => Topic::DeadLetters,
+        2 => Topic::Events,
+        END => return Some(Entered::End { complete: take_varint(body)? == 1, strangers: take_varint(body)? }),
+        _ => return None,
+    };
+    let mut number = || take_varint(body);
+    Some(Entered::Passage(Passage {
+        topic,
+        stream: StreamId(u16::try_from(number()?).ok()?),
+        seq: number()?,
+        at_ms: u32::try_from(number()?).ok()?,
+        partition: u16::try_from(number()?).ok()?,
+        offset: number()?,
+    }))
 }
 
 const END: u64 = 3;
@@ -207,13 +241,13 @@ impl StagesWriter {
         self.0.append([encode(passages)])
     }
 
-    /// Says how it ended.
+    /// Says how it ended: whether everything was read up to the end of the run, and how many messages were no event of it.
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn end(&mut self, stages: &Stages) -> Result<(), WriteError> {
+    pub fn end(&mut self, complete: bool, strangers: u64) -> Result<(), WriteError> {
         let mut body = Vec::new();
-        for number in [END, u64::from(stages.complete), stages.strangers] {
+        for number in [END, u64::from(complete), strangers] {
             put_varint(&mut body, number);
         }
         self.0.append([body])
@@ -243,6 +277,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::reconcile::example::{whole, workload};
 
     fn passage(topic: Topic, seq: u64, at_ms: u32) -> Passage {
         Passage { topic, stream: StreamId(0), seq, at_ms, partition: 3, offset: 70 + seq }
@@ -250,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_last_stage_is_the_one_furthest_down() {
-        let mut stages = Stages::default();
+        let mut stages = Stages::new(whole(&workload(10)));
         for passage in [
             passage(Topic::Capture, 1, 10),
             passage(Topic::Capture, 2, 11),
@@ -276,10 +311,13 @@ mod tests {
         let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(0) };
         let mut writer = StagesWriter::create(&path, header).unwrap();
         writer.append(&[passage(Topic::Capture, 5, 0), passage(Topic::Events, 5, 7)]).unwrap();
-        assert!(!Stages::open(&path).unwrap().complete, "it was not ended");
-        writer.end(&Stages { complete: true, strangers: 4, ..Stages::default() }).unwrap();
-        let stages = Stages::open(&path).unwrap();
-        assert_eq!((stages.complete, stages.strangers), (true, 4));
+        let windows = Windows::of(&workload(10));
+        let sorted = || StagesLog::sort(&path, &windows, folder.path()).unwrap();
+        assert!(!sorted().complete, "it was not ended");
+        writer.end(true, 4).unwrap();
+        let log = sorted();
+        assert_eq!((log.complete, log.strangers), (true, 4));
+        let stages = log.window(whole(&workload(10)), 0).unwrap();
         assert_eq!(stages.times(StreamId(0), 5), (Some(0.0), Some(0.007)));
     }
 
@@ -289,12 +327,10 @@ mod tests {
             stream in 0u16..4, seq in 0u64..2_000, at_ms in 0u32..u32::MAX - 1, partition: u16, offset in 0u64..1 << 32,
         ) {
             let one = Passage { topic: Topic::Capture, stream: StreamId(stream), seq, at_ms, partition, offset };
-            let (mut direct, mut restored) = (Stages::default(), Stages::default());
-            direct.add(&one);
-            prop_assert!(restored.restore(&encode(&[one])).is_some());
-            let of = |stages: &Stages| (stages.captured_at(one.stream, seq), stages.times(one.stream, seq));
-            prop_assert_eq!(of(&direct), of(&restored));
-            prop_assert!(of(&direct).0.is_some());
+            let bytes = encode(&[one]);
+            let mut rest = &bytes[..];
+            let restored = take_entry(&mut rest);
+            prop_assert!(matches!(restored, Some(Entered::Passage(restored)) if restored == one) && rest.is_empty());
         }
     }
 }

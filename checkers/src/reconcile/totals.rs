@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     evidence::{Evidence, Late},
-    population::{Count, Lane},
+    population::{Count, Lane, Share},
     sent::EventOutcome,
     spans::TimeToVisible,
     story::{Judged, Presence, Story},
@@ -19,20 +19,50 @@ pub(crate) struct Totals {
     late_best: Count,
 }
 
+/// The events of one request in each population.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shares([Share; 4]);
+
+impl Shares {
+    /// Adds those of another window.
+    pub fn add(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(share, other)| share.add(other));
+    }
+}
+
 /// What an event shares with others, and its fate perhaps too.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Company {
-    /// The request of its first ack.
+    /// The request of its first ack, by its number in the window.
     pub request: Option<u32>,
     /// Its lane.
     pub lane: Lane,
 }
 
 impl Totals {
-    /// Nothing counted yet, of events in so many requests; `lanes` tells whether partitions are known.
-    pub fn new(requests: usize, lanes: bool) -> Self {
-        let count = || Count::new(requests, lanes);
+    /// Nothing counted yet; `lanes` tells whether partitions are known.
+    pub fn new(lanes: bool) -> Self {
+        let count = || Count::new(lanes);
         Self { loss: count(), correctness: count(), late_worst: count(), late_best: count() }
+    }
+
+    const fn all(&mut self) -> [&mut Count; 4] {
+        [&mut self.loss, &mut self.correctness, &mut self.late_worst, &mut self.late_best]
+    }
+
+    /// Begins a window with events of so many requests.
+    pub fn begin(&mut self, requests: usize) {
+        self.all().into_iter().for_each(|count| count.begin(requests));
+    }
+
+    /// The events of the window that are of one request.
+    pub fn shares(&self, request: usize) -> Shares {
+        Shares([&self.loss, &self.correctness, &self.late_worst, &self.late_best].map(|count| count.share(request)))
+    }
+
+    /// Closes a request of which nothing more will come.
+    pub fn close(&mut self, shares: Shares) {
+        self.all().into_iter().zip(shares.0).for_each(|(count, share)| count.close(share));
     }
 
     /// Counts an event; `with_rows` tells whether the final read holds rows, and not ids only.
@@ -78,7 +108,7 @@ impl Totals {
         evidence.spans.add(time);
     }
 
-    /// Puts the populations into the evidence.
+    /// Puts the populations into the evidence; all requests must have been closed.
     pub fn finish(&self, evidence: &mut Evidence) {
         evidence.loss = self.loss.finish();
         evidence.correctness = self.correctness.finish();

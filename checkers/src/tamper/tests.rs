@@ -3,11 +3,10 @@ use generators::{clock::RunStart, ledger::Answer};
 use super::*;
 use crate::{
     oracle::dialect::Dialect,
-    reconcile::{
-        example::{STREAM, intent, outcome, workload},
-        sent::Sent,
-    },
+    reconcile::example::{STREAM, intent, outcome, sent, whole, workload},
 };
+
+const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
 
 /// A run of `events` events, two in a request, all of them acked, seen and found; `spoiled` are found wrong.
 fn result(events: u64, spoiled: impl Fn(u64) -> bool) -> Option<SelfTest> {
@@ -16,20 +15,22 @@ fn result(events: u64, spoiled: impl Fn(u64) -> bool) -> Option<SelfTest> {
         let answer = Answer::Reply { status: 200, excerpt: String::new() };
         [intent(index, index * 2..index * 2 + 2, 0..0), outcome(index, index * 10, index * 10 + 5, answer)]
     });
-    let sent = Sent::fold(Dialect::V2026, &workload, records);
-    let mut reads = Reads::default();
+    let sent = sent(&workload, records);
     let at = Duration::from_secs(20);
-    reads.add(&Read { start: at, end: at, new: vec![(STREAM, (0..events).collect())] });
-    let mut last = FinalRead::begin(Duration::from_secs(25));
-    last.end = Duration::from_secs(26);
+    let reads = Reads::of(whole(&workload), &[Read { start: at, end: at, new: vec![(STREAM, (0..events).collect())] }]);
+    let (start, end) = (Duration::from_secs(25), Duration::from_secs(26));
+    let mut last = FinalRead::begin(whole(&workload), Summary { start, end, ..Summary::default() });
     for seq in 0..events {
-        let row = FoundRow { key: seq + 1, version: 1, misrouted: spoiled(seq), differences: Vec::new() };
-        last.add(STREAM, seq, row);
+        // Events happen at one a second, and are sent one after the other at once.
+        let late =
+            Duration::from_micros(seq / 2 * 10_000 + 2_500).as_micros() as i64 - i64::from(seq % 2 == 0) * 1_000_000;
+        let row = FoundRow::plain(START.unix_micros() + late, 1);
+        last.put(STREAM, seq, FoundRow { misrouted: spoiled(seq), ..row });
     }
     self_test(&Case {
         dialect: Dialect::V2026,
         workload: &workload,
-        start: RunStart::from_unix_micros(1_790_000_000_000_000),
+        start: START,
         sent: &sent,
         reads: &reads,
         final_reads: &[last],
@@ -56,6 +57,16 @@ fn it_takes_clean_events_only_and_as_many_as_there_are() {
     assert_eq!((few.planted, few.found, few.false_alarms), (18, 18, 0));
     assert_eq!(result(16, |_| false), None, "too few for one of each class");
     assert_eq!(result(400, |_| true), None);
+}
+
+#[test]
+fn self_tests_of_several_windows_are_one() {
+    let good = SelfTest { planted: 54, found: 54, false_alarms: 0, missed: BTreeMap::new() };
+    let bad = SelfTest { found: 53, false_alarms: 2, missed: BTreeMap::from([(Class::Lost, 1)]), ..good.clone() };
+    let both = good.clone().and(&bad).and(&bad);
+    assert_eq!((both.planted, both.found, both.false_alarms, both.missed[&Class::Lost]), (162, 160, 4, 2));
+    assert!(!both.passed() && good.clone().and(&good).passed());
+    assert!(!good.clone().and(&SelfTest::crashed()).passed() && !SelfTest::crashed().and(&good).passed());
 }
 
 #[test]

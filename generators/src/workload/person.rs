@@ -3,6 +3,8 @@
 //! In each round every person has exactly one event, in an order of the round's own. So the round is the ordinal of the
 //! event in its person's life, and "has this person identified yet?" needs no memory.
 
+use std::io::Write;
+
 use crate::{
     identity::{RunId, StreamId},
     permutation::Permutation,
@@ -28,25 +30,78 @@ pub(super) struct Role {
     pub ids_of_person: Vec<String>,
 }
 
-pub(super) fn role(seed: u64, run: RunId, stream: StreamId, persons: Persons, seq: u64) -> Role {
+/// The same in numbers, from which the texts follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Numbers {
+    run: RunId,
+    stream: StreamId,
+    /// The person's number in the stream.
+    pub person: u64,
+    /// Which of the person's events this is, from 0.
+    pub ordinal: u64,
+    /// What the anonymous id is made of, where the person has one.
+    pub anonymous: Option<u64>,
+    /// Whether the event is sent under the anonymous id.
+    pub is_anonymous: bool,
+    /// Whether the event identifies its person.
+    pub identifies: bool,
+}
+
+pub(super) fn numbers(seed: u64, run: RunId, stream: StreamId, persons: Persons, seq: u64) -> Numbers {
     let count = persons.count.max(1);
     let (ordinal, place) = (seq / count, seq % count);
     let key = Random::new(seed, stream, ordinal, Purpose::Person).bits();
     let person = Permutation::new(key, count).apply(place);
 
-    // The run is in the ids: on a shared or external store, earlier runs' persons must not be met again.
-    let known = format!("user-{run}-{}-{person}", stream.0);
     let mut random = Random::new(seed, stream, person, Purpose::Identify);
+    let known = Numbers { run, stream, person, ordinal, anonymous: None, is_anonymous: false, identifies: false };
     if !random.chance(persons.identify) {
-        return Role { person, ordinal, distinct_id: known.clone(), identifies: None, ids_of_person: vec![known] };
+        return known;
     }
     let identifies_in = 1 + random.below(IDENTIFY_ROUNDS);
-    let anonymous = format!("anon-{run}-{}-{:016x}", stream.0, random.bits());
-    Role {
-        person,
-        ordinal,
-        distinct_id: if ordinal < identifies_in { anonymous.clone() } else { known.clone() },
-        identifies: (ordinal == identifies_in).then(|| anonymous.clone()),
-        ids_of_person: vec![anonymous, known],
+    Numbers {
+        anonymous: Some(random.bits()),
+        is_anonymous: ordinal < identifies_in,
+        identifies: ordinal == identifies_in,
+        ..known
+    }
+}
+
+// The run is in the ids: on a shared or external store, earlier runs' persons must not be met again.
+impl Numbers {
+    /// Writes the id by which the person is known.
+    pub fn write_known(&self, into: &mut Vec<u8>) {
+        // Writing into memory cannot fail.
+        let _ = write!(into, "user-{}-{}-{}", self.run, self.stream.0, self.person);
+    }
+
+    /// Writes the anonymous id; nothing where the person has none.
+    pub fn write_anonymous(&self, into: &mut Vec<u8>) {
+        if let Some(bits) = self.anonymous {
+            let _ = write!(into, "anon-{}-{}-{bits:016x}", self.run, self.stream.0);
+        }
+    }
+
+    /// Writes the id that the event is sent under.
+    pub fn write_distinct_id(&self, into: &mut Vec<u8>) {
+        if self.is_anonymous { self.write_anonymous(into) } else { self.write_known(into) }
+    }
+
+    /// The role with its texts.
+    pub fn role(&self) -> Role {
+        let text = |write: fn(&Self, &mut Vec<u8>)| {
+            let mut text = Vec::new();
+            write(self, &mut text);
+            String::from_utf8(text).unwrap_or_default()
+        };
+        let known = text(Self::write_known);
+        let anonymous = self.anonymous.map(|_| text(Self::write_anonymous));
+        Role {
+            person: self.person,
+            ordinal: self.ordinal,
+            distinct_id: text(Self::write_distinct_id),
+            identifies: anonymous.clone().filter(|_| self.identifies),
+            ids_of_person: anonymous.into_iter().chain([known]).collect(),
+        }
     }
 }

@@ -1,11 +1,18 @@
 //! `assay explain EVENT-ID --run DIR`: one event's whole story.
 
-use std::{collections::HashMap, path::Path, process::ExitCode};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    process::ExitCode,
+};
 
-use checkers::{explain::explain as story_of, reconcile::sent::Exchange};
+use checkers::{
+    explain::explain as story_of,
+    reconcile::sent::{Exchange, ExchangeKey},
+};
 use generators::{
     identity::EventId,
-    ledger::{Answer, Outcome, Record},
+    ledger::{Answer, Record},
 };
 use uuid::Uuid;
 
@@ -25,24 +32,25 @@ pub(super) fn explain(event: &str, directory: &Path, json: bool) -> Result<ExitC
     let id = EventId::from_uuid(uuid).map_err(|error| wrong(format!("`{event}` is no event of Assay's: {error}")))?;
     let directory = RunDirectory::open(directory);
     let run = StoredRun::open(&directory)?;
-    let case = run.case();
     if id.run != run.manifest.plan.run {
         let other = run.manifest.plan.run;
         return Err(wrong(format!("`{event}` belongs to run {}, and the directory is that of run {other}", id.run)));
     }
-    let answers: HashMap<(u16, u64), Outcome> = run
-        .records()?
-        .into_iter()
-        .filter_map(|record| match record {
-            Record::Outcome(outcome) => Some(((outcome.stream.0, outcome.index), outcome)),
-            _ => None,
-        })
-        .collect();
-    let answer = |exchange: &Exchange| {
-        answers
-            .get(&(exchange.request.stream.0, exchange.request.index))
-            .map_or_else(|| "no answer is known".to_owned(), |outcome| in_words(&outcome.answer))
-    };
+    let planned = run.window_of(id.stream, id.seq)?;
+    let window = planned.ok_or_else(|| wrong(format!("`{event}` was never planned")))?;
+    let case = window.case();
+    let attempts: HashSet<ExchangeKey> = case.sent.attempts(id.stream, id.seq).map(Exchange::key).collect();
+    let mut answers: HashMap<ExchangeKey, Answer> = HashMap::new();
+    for record in run.records()? {
+        if let Record::Outcome(outcome) = record? {
+            let key = (outcome.stream, outcome.index, outcome.attempt);
+            if attempts.contains(&key) {
+                answers.insert(key, outcome.answer);
+            }
+        }
+    }
+    let answer =
+        |exchange: &Exchange| answers.get(&exchange.key()).map_or_else(|| "no answer is known".to_owned(), in_words);
     let story = story_of(&case, id, answer).ok_or_else(|| wrong(format!("`{event}` was never planned")))?;
     if json {
         let text = serde_json::to_string_pretty(&story)

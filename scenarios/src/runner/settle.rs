@@ -1,25 +1,19 @@
 //! The phase of settling: watching until the pipeline is quiet, and reading everything until it stays the same.
 
-use std::time::Duration;
-
 use checkers::{
     observe::{clickhouse::Store, lag::LagWatch, watch::Watch},
-    reconcile::{
-        reads::Reads,
-        rows::FinalRead,
-        sent::{EventOutcome, Sent},
-    },
+    reconcile::{awaited::Awaited, rows::FinalReadLog, windows::Windows},
     settle::{SettleRules, Settling, Step, Watched},
     verdict::Obstacle,
 };
 use generators::{clock::RunClock, error_chain::told, journal::Header, workload::Workload};
 
-use super::{Active, TICK, drift_micros};
+use super::{Active, TICK};
 use crate::{
     failure::Failure,
-    final_read,
+    final_read::{self, FinalReadError},
     run_directory::not_written,
-    stored::{clock_tolerance_micros, fold_ledger},
+    stored::{damaged, records},
 };
 
 /// Final reads may fail so often in a row before the store counts as unreadable.
@@ -45,22 +39,21 @@ pub(super) async fn settle(
 ) -> Result<Settled, Failure> {
     let expect = &active.request.scenario.expect;
     let dialect = active.request.scenario.pipeline.dialect;
-    let sent = fold_ledger(active.directory, dialect, workload)?;
+    let folder = active.directory.path();
+    let windows = Windows::of(workload);
+    let records = records(active.directory)?;
+    let mut awaited = Awaited::at(clock.elapsed(), expect.loss_after, dialect, workload, records).map_err(damaged)?;
     let rules = SettleRules { quiet: expect.quiet, limit: expect.settle_limit };
     let mut settling = Settling::new(rules, clock.elapsed());
     let (mut final_reads, mut failed_reads) = (0, 0);
     loop {
         let behind = lag.map(LagWatch::latest);
         let watched = {
-            let watched = watch.watched();
-            Watched {
-                now: clock.elapsed(),
-                last_change: watched.last_change,
-                lag: behind,
-                pending_until: pending_until(workload, &sent, &watched.reads, expect.loss_after),
-            }
+            let (watched, now) = (watch.watched(), clock.elapsed());
+            let pending_until = awaited.pending_until(now, workload, &watched.seen);
+            Watched { now, last_change: watched.last_change, lag: behind, pending_until }
         };
-        let seen = watch.watched().reads.seen();
+        let seen = watch.watched().seen.count();
         active.progress.now(format!(
             "settling  visible {} · consumers {} messages behind · final reads {final_reads}",
             reports::figures::count(seen),
@@ -74,15 +67,18 @@ pub(super) async fn settle(
             }
             Step::Wait => (),
             Step::Read => {
-                let tolerance = clock_tolerance_micros(drift_micros(clock));
-                match final_read::read(store, dialect, workload, &sent, clock, tolerance).await {
-                    Ok(read) => {
+                let path = active.directory.final_read(final_reads + 1);
+                match final_read::read(store, dialect, workload, clock, &path, header).await {
+                    Ok(()) => {
                         failed_reads = 0;
                         final_reads += 1;
-                        keep(active, &read, final_reads, header)?;
-                        settling.read(read.end, read.digest());
+                        let read = FinalReadLog::sort(&path, &windows, folder).map_err(damaged)?;
+                        if let Some(read) = read {
+                            settling.read(read.summary().end, read.digest(&windows).map_err(damaged)?);
+                        }
                     }
-                    Err(error) => {
+                    Err(FinalReadError::Journal(error)) => return Err(not_written(&path, error)),
+                    Err(FinalReadError::Store(error)) => {
                         failed_reads += 1;
                         if failed_reads == FAILED_READS {
                             let what = format!("the store could not be read: {}", told(&error));
@@ -104,25 +100,4 @@ pub(super) async fn settle(
             () = tokio::time::sleep(TICK) => (),
         }
     }
-}
-
-fn keep(active: &Active<'_>, read: &FinalRead, number: usize, header: Header) -> Result<(), Failure> {
-    let path = active.directory.final_read(number);
-    read.save(&path, header).map_err(|error| not_written(&path, error))
-}
-
-/// Until when an event is pending: the latest answer among acked events that nobody saw, plus `loss_after`.
-fn pending_until(workload: &Workload, sent: &Sent, reads: &Reads, loss_after: Duration) -> Option<Duration> {
-    sent.streams()
-        .filter(|stream| workload.traffic(*stream).is_some_and(|traffic| !traffic.over_quota))
-        .flat_map(|stream| {
-            let events = sent.events(stream).iter().enumerate();
-            events
-                .filter(move |(seq, event)| {
-                    event.outcome == EventOutcome::Acked && !reads.has_seen(stream, *seq as u64)
-                })
-                .filter_map(|(_, event)| event.answered_at.or(event.sent_at))
-        })
-        .max()
-        .map(|latest| latest + loss_after)
 }

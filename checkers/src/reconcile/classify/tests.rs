@@ -6,10 +6,13 @@ use super::*;
 use crate::{
     oracle::row::Difference,
     reconcile::{
-        example::{STREAM, intent, outcome, workload},
+        example::{STREAM, intent, outcome, sent, whole, workload},
         reads::Read,
     },
 };
+
+/// When the runs of these tests began.
+const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
 
 const LOSS_AFTER: Duration = Duration::from_secs(10);
 
@@ -26,13 +29,20 @@ enum Step {
 
 type History = (&'static str, Option<Answer>, Vec<Step>, Vec<Class>);
 
-fn row(key: u64) -> FoundRow {
-    FoundRow { key, version: 1, misrouted: false, differences: Vec::new() }
+/// A right row; the greatest number of them differ by their version alone.
+fn row() -> FoundRow {
+    // Event 0 is due, and says that it happened, when the run begins.
+    FoundRow::plain(START.unix_micros() + 50_000, 1)
+}
+
+/// A right row that stands elsewhere, as that of another uuid would.
+fn elsewhere() -> FoundRow {
+    FoundRow { key: u64::MAX, ..row() }
 }
 
 fn differing(column: &str) -> FoundRow {
     let difference = Difference { column: column.into(), expected: "a".into(), found: None };
-    FoundRow { differences: vec![difference], ..row(1) }
+    FoundRow { differences: vec![difference], ..row() }
 }
 
 /// The known answer with this status, as opposed to none.
@@ -45,47 +55,56 @@ fn evidence_of(answer: Option<Answer>, steps: &[Step]) -> Evidence {
     let workload = workload(1);
     let mut records: Vec<Record> = vec![intent(0, 0..1, 0..0)];
     records.extend(answer.map(|answer| outcome(0, 0, 100, answer)));
-    let sent = Sent::fold(Dialect::V2026, &workload, records);
-    let (mut reads, mut final_reads) = (Reads::default(), Vec::new());
+    let (mut reads, mut final_reads) = (Vec::new(), Vec::new());
     for step in steps {
         let at = |second: u64| (Duration::from_secs(second), Duration::from_millis(second * 1_000 + 50));
         match step {
             Step::Seen(second) | Step::Missed(second) => {
                 let (start, end) = at(*second);
                 let new = if matches!(step, Step::Seen(_)) { vec![(STREAM, vec![0])] } else { Vec::new() };
-                reads.add(&Read { start, end, new });
+                reads.push(Read { start, end, new });
             }
             Step::Final(second, rows) => {
                 let (start, end) = at(*second);
-                let mut read = FinalRead::begin(start);
-                read.end = end;
+                let mut read = FinalRead::begin(whole(&workload), Summary { start, end, ..Summary::default() });
                 for row in rows {
-                    read.add(STREAM, 0, row.clone());
+                    read.put(STREAM, 0, row.clone());
                 }
                 final_reads.push(read);
             }
         }
     }
-    classify(&Case {
+    judged(&workload, &sent(&workload, records), &Reads::of(whole(&workload), &reads), &final_reads)
+}
+
+fn judged(workload: &Workload, sent: &Sent, reads: &Reads, final_reads: &[FinalRead]) -> Evidence {
+    let mut judging = Judging::new(reads.len(), final_reads.len(), false);
+    judging.window(&case(workload, sent, reads, final_reads));
+    judging.finish(final_reads.last().map(|read| &read.summary))
+}
+
+const fn case<'a>(workload: &'a Workload, sent: &'a Sent, reads: &'a Reads, final_reads: &'a [FinalRead]) -> Case<'a> {
+    Case {
         dialect: Dialect::V2026,
-        workload: &workload,
-        start: RunStart::from_unix_micros(1_790_000_000_000_000),
-        sent: &sent,
-        reads: &reads,
-        final_reads: &final_reads,
+        workload,
+        start: START,
+        sent,
+        reads,
+        final_reads,
         stages: None,
         loss_after: LOSS_AFTER,
         visible_within: Some(Duration::from_secs(5)),
         clock_tolerance_micros: 0,
-    })
+    }
 }
 
 #[test]
 fn histories_of_one_event() {
     use Class::{Corrupted, Duplicated, Flicker, Lost, Misrouted, RejectedButVisible, Vanished, WrongPerson};
     use Step::{Final, Missed, Seen};
-    let misrouted = FoundRow { misrouted: true, ..differing("team_id") };
-    let whole = || Final(20, vec![row(1)]);
+    let misrouted = FoundRow { misrouted: true, key: u64::MAX, ..differing("team_id") };
+    let at = |micros| FoundRow { timestamp_micros: START.unix_micros() + micros, ..row() };
+    let whole = || Final(20, vec![row()]);
     let nothing = |second| Final(second, vec![]);
     let cases: Vec<History> = vec![
         ("acked and found", reply(200), vec![Missed(1), Seen(2), whole()], vec![]),
@@ -97,14 +116,19 @@ fn histories_of_one_event() {
         ("acked and nowhere, killed before settling", reply(200), vec![Missed(1), Missed(5)], vec![]),
         ("acked and nowhere, killed late", reply(200), vec![Missed(20)], vec![Lost]),
         ("seen and gone", reply(200), vec![Seen(2), nothing(20)], vec![Vanished]),
-        ("gone and back", reply(200), vec![Seen(2), nothing(20), Final(22, vec![row(1)])], vec![Flicker]),
+        ("gone and back", reply(200), vec![Seen(2), nothing(20), Final(22, vec![row()])], vec![Flicker]),
         ("gone for good", reply(200), vec![Seen(2), nothing(20), nothing(22)], vec![Vanished]),
-        ("twice", reply(200), vec![Final(20, vec![row(1), row(2)])], vec![Duplicated]),
-        ("twice under one key", reply(200), vec![Final(20, vec![row(1), row(1)])], vec![]),
+        ("twice", reply(200), vec![Final(20, vec![row(), elsewhere()])], vec![Duplicated]),
+        ("twice under one key", reply(200), vec![Final(20, vec![row(), row()])], vec![]),
         ("wrong column", reply(200), vec![Final(20, vec![differing("properties.price")])], vec![Corrupted]),
+        ("the earliest time", reply(200), vec![Final(20, vec![at(-1_000)])], vec![]),
+        ("the latest time", reply(200), vec![Final(20, vec![at(101_000)])], vec![]),
+        ("too early", reply(200), vec![Final(20, vec![at(-1_001)])], vec![Corrupted]),
+        ("too late", reply(200), vec![Final(20, vec![at(101_001)])], vec![Corrupted]),
+        ("too late, yet to be merged away", reply(200), vec![Final(20, vec![at(101_001), row()])], vec![]),
         ("wrong person", reply(200), vec![Final(20, vec![differing("person_id")])], vec![WrongPerson]),
         ("other tenant", reply(200), vec![Final(20, vec![misrouted.clone()])], vec![Misrouted]),
-        ("other tenant too", reply(200), vec![Final(20, vec![row(2), misrouted])], vec![Misrouted, Duplicated]),
+        ("other tenant too", reply(200), vec![Final(20, vec![row(), misrouted])], vec![Misrouted, Duplicated]),
         ("rejected and absent", reply(400), vec![Missed(1), nothing(20)], vec![]),
         ("rejected and found", reply(400), vec![whole()], vec![RejectedButVisible]),
         ("rejected, seen once", reply(400), vec![Seen(1), nothing(20)], vec![RejectedButVisible, Vanished]),
@@ -137,14 +161,14 @@ fn pending_recovered_and_late_are_counted_and_are_no_defects() {
     assert_eq!(counts(reply(200), &[Step::Final(9, vec![])]).pending, 1);
     assert_eq!(counts(reply(200), &[]).pending, 1, "no read at all");
     assert_eq!(counts(reply(200), &[Step::Final(20, vec![])]).pending, 0);
-    assert_eq!(counts(reply(503), &[Step::Final(20, vec![row(1)])]).recovered, 1);
+    assert_eq!(counts(reply(503), &[Step::Final(20, vec![row()])]).recovered, 1);
     assert_eq!(counts(reply(200), &[Step::Missed(11), Step::Seen(12)]).late, 1);
     assert_eq!(counts(reply(200), &[Step::Missed(2), Step::Seen(12)]).late, 0, "it may have come early enough");
 }
 
 #[test]
 fn populations_of_the_rates() {
-    let whole = [Step::Final(20, vec![row(1)])];
+    let whole = [Step::Final(20, vec![row()])];
     let of = |answer, steps: &[Step]| {
         let evidence = evidence_of(answer, steps);
         (evidence.loss.n, evidence.correctness.n, evidence.correctness.k)
@@ -174,32 +198,64 @@ fn time_to_visible_lies_between_miss_and_sight() {
     is(&[Step::Missed(4), Step::Seen(6)], 4.0, Some(6.05), (1, 0));
     is(&[Step::Missed(6), Step::Seen(7)], 6.0, Some(7.05), (1, 1));
     is(&[Step::Seen(2)], 0.0, Some(2.05), (0, 0));
-    is(&[Step::Missed(1), Step::Final(20, vec![row(1)])], 1.0, Some(20.05), (1, 0));
+    is(&[Step::Missed(1), Step::Final(20, vec![row()])], 1.0, Some(20.05), (1, 0));
     is(&[Step::Missed(1), Step::Final(20, vec![])], 20.0, None, (1, 1));
     let indeterminate = evidence_of(reply(503), &[Step::Seen(1)]);
     assert_eq!((indeterminate.spans.n(), indeterminate.late.worst.n), (0, 0), "indeterminate events are not in it");
 }
 
 #[test]
+fn a_wrong_time_is_named() {
+    let late = FoundRow { timestamp_micros: START.unix_micros() + 7_000_000, ..row() };
+    let evidence = evidence_of(reply(200), &[Step::Final(20, vec![late])]);
+    let finding = &evidence.examples[&Class::Corrupted][0];
+    assert_eq!(finding.column.as_deref(), Some("timestamp"));
+    let (expected, found) = (finding.expected.as_deref().unwrap(), finding.found.as_deref().unwrap());
+    assert!(expected.contains(" to ") && found.ends_with("14:13:27.000000Z"), "{expected} / {found}");
+    assert_eq!(evidence.columns["timestamp"], 1);
+}
+
+#[test]
 fn torn_requests_are_counted() {
     let workload = workload(2);
-    let sent = Sent::fold(Dialect::V2026, &workload, [intent(0, 0..2, 0..0)]);
-    let mut final_read = FinalRead::begin(Duration::from_secs(20));
-    final_read.add(STREAM, 1, row(1));
-    let evidence = classify(&Case {
-        dialect: Dialect::V2026,
-        workload: &workload,
-        start: RunStart::from_unix_micros(0),
-        sent: &sent,
-        reads: &Reads::default(),
-        final_reads: &[final_read],
-        stages: None,
-        loss_after: LOSS_AFTER,
-        visible_within: Some(Duration::from_secs(5)),
-        clock_tolerance_micros: 0,
-    });
-    assert_eq!(evidence.counts.torn_requests, 1);
-    assert!(evidence.findings.is_empty());
+    let sent = sent(&workload, [intent(0, 0..2, 0..0)]);
+    let torn = |seqs: &[u64]| {
+        let at = Duration::from_secs(20);
+        let mut read = FinalRead::begin(whole(&workload), Summary { start: at, end: at, ..Summary::default() });
+        for seq in seqs {
+            read.put(STREAM, *seq, row());
+        }
+        judged(&workload, &sent, &Reads::of(whole(&workload), &[]), &[read]).counts.torn_requests
+    };
+    assert_eq!((torn(&[]), torn(&[1]), torn(&[0, 1])), (0, 1, 0));
+}
+
+/// A request whose events lie in two windows is one cluster, and one torn request.
+#[test]
+fn a_request_may_lie_in_two_windows() {
+    let workload = workload(6);
+    let reply = Answer::Reply { status: 200, excerpt: String::new() };
+    let exchanges = || {
+        let records = [intent(0, 0..4, 0..0), intent(1, 4..6, 0..0), outcome(0, 0, 100, reply.clone())];
+        let whole = sent(&workload, records);
+        whole.exchanges().iter().cloned().map(|exchange| Exchange { windows: 2, ..exchange }).collect::<Vec<_>>()
+    };
+    let mut judging = Judging::new(1, 0, false);
+    // Events 1 and 3 of the first request are lost, event 5 of the second one was seen.
+    for seqs in [0..2, 2..5, 5..6] {
+        let window = super::super::windows::Window { stream: STREAM, seqs };
+        let held = exchanges().into_iter().filter(|exchange| {
+            exchange.request.positions.start < window.seqs.end && window.seqs.start < exchange.request.positions.end
+        });
+        let sent = Sent::fold(&workload, window.clone(), held.collect());
+        let at = Duration::from_secs(20);
+        let reads = Reads::of(window, &[Read { start: at, end: at, new: vec![(STREAM, vec![0, 2, 5])] }]);
+        judging.window(&case(&workload, &sent, &reads, &[]));
+    }
+    let evidence = judging.finish(None);
+    let by_request = evidence.loss.by_request;
+    assert_eq!((by_request.clusters, by_request.n, by_request.k, by_request.largest_k), (1, 4, 2, 2));
+    assert_eq!((evidence.counts.torn_requests, evidence.counts.planned), (1, 6));
 }
 
 #[test]

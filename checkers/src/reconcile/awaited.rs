@@ -1,0 +1,97 @@
+//! What a run that has been sent still waits for: acked events that nobody has seen and that are too young to be lost.
+
+use std::time::Duration;
+
+use generators::{journal::ReadError, ledger::Record, request::Request, workload::Workload};
+
+use super::{
+    seen::Seen,
+    sent::{EventOutcome, Exchanges},
+};
+use crate::oracle::dialect::Dialect;
+
+/// The acked requests whose events may still be awaited. There are no more of them than are answered within `loss_after`.
+#[derive(Debug)]
+pub struct Awaited {
+    /// Until when the events of a request are pending, and the request.
+    requests: Vec<(Duration, Request)>,
+}
+
+impl Awaited {
+    /// What the ledger's `records` leave to be awaited at `now`: an event is lost, and not pending any more, `loss_after`
+    /// behind its answer. Events that must not appear are not waited for.
+    ///
+    /// # Errors
+    /// When the ledger is damaged.
+    pub fn at(
+        now: Duration,
+        loss_after: Duration,
+        dialect: Dialect,
+        workload: &Workload,
+        records: impl IntoIterator<Item = Result<Record, ReadError>>,
+    ) -> Result<Self, ReadError> {
+        let (mut exchanges, mut requests) = (Exchanges::default(), Vec::new());
+        for record in records {
+            let Some(exchange) = exchanges.take(dialect, workload, record?) else { continue };
+            let until = exchange.answered.unwrap_or(exchange.intended) + loss_after;
+            let absent = workload.traffic(exchange.request.stream).is_none_or(|traffic| traffic.over_quota);
+            if exchange.outcome == EventOutcome::Acked && until > now && !absent {
+                requests.push((until, exchange.request));
+            }
+        }
+        Ok(Self { requests })
+    }
+
+    /// Until when some event is pending; `None` if none is at `now`. Requests of which nothing is awaited any more are
+    /// forgotten.
+    pub fn pending_until(&mut self, now: Duration, workload: &Workload, seen: &Seen) -> Option<Duration> {
+        self.requests.retain(|(until, request)| {
+            *until > now && request.seqs(workload).any(|(seq, _)| !seen.has(request.stream, seq))
+        });
+        self.requests.iter().map(|(until, _)| *until).max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use generators::ledger::Answer;
+
+    use super::*;
+    use crate::reconcile::{
+        example::{STREAM, intent, outcome, workload},
+        reads::Read,
+    };
+
+    #[test]
+    fn acked_events_are_awaited_until_they_are_seen_or_lost() {
+        let workload = workload(8);
+        let reply = |status| Answer::Reply { status, excerpt: String::new() };
+        let records = [
+            intent(0, 0..2, 0..0),
+            intent(1, 2..4, 0..0),
+            intent(2, 4..6, 0..0),
+            intent(3, 6..8, 0..0),
+            outcome(0, 0, 1_000, reply(200)),
+            outcome(1, 0, 3_000, reply(200)),
+            outcome(2, 0, 9_000, reply(503)),
+        ];
+        let seconds = Duration::from_secs;
+        let of = |workload: &Workload| {
+            let records = records.iter().cloned().map(Ok);
+            Awaited::at(seconds(4), seconds(10), Dialect::V2026, workload, records).unwrap()
+        };
+        let mut awaited = of(&workload);
+        let mut seen = Seen::default();
+        assert_eq!(awaited.pending_until(seconds(4), &workload, &seen), Some(seconds(13)));
+        seen.add(&Read { new: vec![(STREAM, vec![2])], ..Read::default() });
+        assert_eq!(awaited.pending_until(seconds(4), &workload, &seen), Some(seconds(13)), "only one of two");
+        seen.add(&Read { new: vec![(STREAM, vec![3])], ..Read::default() });
+        assert_eq!(awaited.pending_until(seconds(4), &workload, &seen), Some(seconds(11)));
+        assert_eq!(awaited.pending_until(seconds(11), &workload, &seen), None, "old enough to be lost");
+
+        let mut plan = workload.plan().clone();
+        plan.traffic[0].over_quota = true;
+        let workload = Workload::new(plan, generators::persona::PersonaTable::make(1, 2));
+        assert_eq!(of(&workload).pending_until(seconds(4), &workload, &Seen::default()), None);
+    }
+}

@@ -1,0 +1,329 @@
+//! The journal of a final read: rows go in as they come, and come back sorted by window.
+
+use std::{path::Path, time::Duration};
+
+use generators::{
+    identity::StreamId,
+    journal::{Header, JournalReader, JournalWriter, Kind, ReadError, WriteError, put_varint, take_varint},
+    random::mix,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{FinalRead, FoundRow};
+use crate::reconcile::{
+    spool::Spool,
+    windows::{EVENTS, Window, Windows},
+};
+
+const KIND: Kind = Kind { magic: *b"ASSAYROW", version: 2, name: "journal of a final read" };
+
+/// Rows are put into the journal when so many bytes of them have come together.
+const CHUNK: usize = 1 << 16;
+
+/// So many unknown rows are kept as examples.
+const UNKNOWN_EXAMPLES: usize = 100;
+
+/// What is said of a final read as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// When it began, from the run's start.
+    pub start: Duration,
+    /// When it ended.
+    pub end: Duration,
+    /// How many rows it returned, which is how many it had announced.
+    pub raw_rows: u64,
+    /// Rows that are no planned event's, up to a bound as examples.
+    pub unknown: Vec<String>,
+    /// How many those are.
+    pub unknown_rows: u64,
+}
+
+impl Summary {
+    /// Counts a row of nobody's.
+    pub fn add_unknown(&mut self, what: String) {
+        self.raw_rows += 1;
+        self.unknown_rows += 1;
+        if self.unknown.len() < UNKNOWN_EXAMPLES {
+            self.unknown.push(what);
+        }
+    }
+}
+
+/// A final read that is going on: its rows go into a journal as they come.
+#[derive(Debug)]
+pub struct FinalReadWriter {
+    journal: JournalWriter,
+    start_micros: i64,
+    summary: Summary,
+    /// The body of the next record of plain rows, and whose stream's they are.
+    plain: Vec<u8>,
+    stream: Option<StreamId>,
+}
+
+impl FinalReadWriter {
+    /// Creates the journal of a read that began at `start`.
+    ///
+    /// # Errors
+    /// When the file exists or the system refuses.
+    pub fn create(path: &Path, header: Header, start: Duration) -> Result<Self, WriteError> {
+        let journal = JournalWriter::create(path, KIND, header)?;
+        let summary = Summary { start, ..Summary::default() };
+        Ok(Self { journal, start_micros: header.start.unix_micros(), summary, plain: Vec::new(), stream: None })
+    }
+
+    /// Adds a row of nobody's.
+    pub fn add_unknown(&mut self, what: String) {
+        self.summary.add_unknown(what);
+    }
+
+    /// Adds a row of an event.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn add(&mut self, stream: StreamId, seq: u64, row: FoundRow) -> Result<(), WriteError> {
+        self.summary.raw_rows += 1;
+        if !row.is_plain() {
+            return self.journal.append([json_body(ODD, &StoredRow { stream: stream.0, seq, row })]);
+        }
+        if self.stream != Some(stream) || self.plain.len() > CHUNK {
+            self.write_plain()?;
+            self.stream = Some(stream);
+            self.plain.push(PLAIN);
+            put_varint(&mut self.plain, u64::from(stream.0));
+        }
+        put_varint(&mut self.plain, seq);
+        put_varint(&mut self.plain, zigzag(row.timestamp_micros - self.start_micros));
+        put_varint(&mut self.plain, row.version);
+        Ok(())
+    }
+
+    fn write_plain(&mut self) -> Result<(), WriteError> {
+        if !self.plain.is_empty() {
+            self.journal.append([&self.plain])?;
+            self.plain.clear();
+        }
+        Ok(())
+    }
+
+    /// Ends it at `end`: it was whole.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn end(mut self, end: Duration) -> Result<(), WriteError> {
+        self.write_plain()?;
+        self.summary.end = end;
+        self.journal.append([json_body(END, &self.summary)])
+    }
+}
+
+/// A final read, sorted by window.
+#[derive(Debug)]
+pub struct FinalReadLog {
+    summary: Summary,
+    spool: Spool,
+}
+
+impl FinalReadLog {
+    /// Sorts the rows of the journal at `path` into `windows`; `None` if it was not written to its end. `folder` is where a
+    /// temporary file may be.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or is damaged, or the temporary file cannot be written.
+    pub fn sort(path: &Path, windows: &Windows, folder: &Path) -> Result<Option<Self>, ReadError> {
+        let mut journal = JournalReader::open(path, KIND)?;
+        let start_micros = journal.header().map_or(0, |header| header.start.unix_micros());
+        let mut spool = Spool::new(windows.len(), folder);
+        let mut record = Vec::new();
+        while let Some(body) = journal.next().transpose()? {
+            let Some((kind, rest)) = body.split_first() else { return Err(journal.unknown()) };
+            match *kind {
+                END => {
+                    let summary = serde_json::from_slice(rest).map_err(|_| journal.unknown())?;
+                    return Ok(Some(Self { summary, spool }));
+                }
+                PLAIN => {
+                    let mut rest = rest;
+                    let stream = take_varint(&mut rest).and_then(|stream| u16::try_from(stream).ok());
+                    let stream = StreamId(stream.ok_or_else(|| journal.unknown())?);
+                    while !rest.is_empty() {
+                        let row = take_plain(&mut rest).ok_or_else(|| journal.unknown())?;
+                        let (seq, timestamp, version) = row;
+                        let Some(number) = windows.number(stream, seq) else { return Err(journal.unknown()) };
+                        record.clear();
+                        record.push(PLAIN);
+                        put_varint(&mut record, seq % EVENTS);
+                        record.extend_from_slice(&(start_micros + timestamp).to_le_bytes());
+                        put_varint(&mut record, version);
+                        spool.append(number, &record)?;
+                    }
+                }
+                ODD => {
+                    let row: StoredRow = serde_json::from_slice(rest).map_err(|_| journal.unknown())?;
+                    let number = windows.number(StreamId(row.stream), row.seq).ok_or_else(|| journal.unknown())?;
+                    record.clear();
+                    record.push(ODD);
+                    put_varint(&mut record, rest.len() as u64);
+                    record.extend_from_slice(rest);
+                    spool.append(number, &record)?;
+                }
+                _ => return Err(journal.unknown()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is said of the read as a whole.
+    pub const fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// What it found of `window`, which is number `number`.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be read.
+    pub fn window(&self, window: Window, number: usize) -> Result<FinalRead, ReadError> {
+        let bytes = self.spool.part(number)?;
+        let (stream, first) = (window.stream, window.seqs.start);
+        let mut read = FinalRead::begin(window, self.summary.clone());
+        let mut rest = &bytes[..];
+        // What was written a moment ago is read back whole.
+        while let Some((seq, row)) = take_record(&mut rest, first) {
+            read.put(stream, seq, row);
+        }
+        Ok(read)
+    }
+
+    /// Equal digests mean that two reads said the same, merges apart.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be read.
+    pub fn digest(&self, windows: &Windows) -> Result<u64, ReadError> {
+        windows.iter().try_fold(mix(self.summary.unknown_rows), |sum, (number, window)| {
+            Ok(sum.wrapping_add(self.window(window, number)?.digest()))
+        })
+    }
+}
+
+/// The journal's records: odd = { a row of an event as JSON }; plain = stream { seq timestamp version }*, all varint, the
+/// timestamp in microseconds from the run's start with its sign last; end = { the summary as JSON }.
+const ODD: u8 = 1;
+const PLAIN: u8 = 2;
+const END: u8 = 3;
+
+#[derive(Serialize, Deserialize)]
+struct StoredRow {
+    stream: u16,
+    seq: u64,
+    row: FoundRow,
+}
+
+fn json_body(kind: u8, value: &impl Serialize) -> Vec<u8> {
+    let mut body = vec![kind];
+    // Serialising these into memory cannot fail; if it did, the record would be refused when it is read.
+    body.extend(serde_json::to_vec(value).unwrap_or_default());
+    body
+}
+
+const fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+/// Sequence number, timestamp from the run's start, and version.
+fn take_plain(rest: &mut &[u8]) -> Option<(u64, i64, u64)> {
+    let (seq, timestamp) = (take_varint(rest)?, take_varint(rest)?);
+    Some((seq, (timestamp >> 1) as i64 ^ -((timestamp & 1) as i64), take_varint(rest)?))
+}
+
+/// A row from a window's part: `PLAIN place timestamp:i64 version`, or `ODD length { JSON }`.
+fn take_record(rest: &mut &[u8], first: u64) -> Option<(u64, FoundRow)> {
+    let (kind, after) = rest.split_first()?;
+    *rest = after;
+    if *kind == ODD {
+        let length = take_varint(rest)? as usize;
+        let (json, after) = rest.split_at_checked(length)?;
+        *rest = after;
+        let stored: StoredRow = serde_json::from_slice(json).ok()?;
+        return Some((stored.seq, stored.row));
+    }
+    let place = take_varint(rest)?;
+    let (timestamp, after) = rest.split_first_chunk::<8>()?;
+    *rest = after;
+    Some((first + place, FoundRow::plain(i64::from_le_bytes(*timestamp), take_varint(rest)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use generators::{clock::RunStart, identity::RunId};
+
+    use super::*;
+    use crate::{oracle::row::Difference, reconcile::example::workload};
+
+    const STREAM: StreamId = StreamId(0);
+    const DAY: i64 = 86_400_000_000;
+
+    fn plain(day: i64, version: u64) -> FoundRow {
+        FoundRow::plain(day * DAY, version)
+    }
+
+    fn differing(day: i64, version: u64) -> FoundRow {
+        let difference = Difference { column: "person_id".into(), expected: "a".into(), found: Some("b".into()) };
+        FoundRow { differences: vec![difference], ..plain(day, version) }
+    }
+
+    /// What a journal gives back, sorted, of `events` planned events.
+    fn sorted(rows: &[(u64, FoundRow)], unknown: &[&str], events: u64) -> (FinalReadLog, Windows) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("final-read-1");
+        let header = Header { run: RunId::new(3), start: RunStart::from_unix_micros(5 * DAY) };
+        let mut writer = FinalReadWriter::create(&path, header, Duration::from_secs(1)).unwrap();
+        for (seq, row) in rows {
+            writer.add(STREAM, *seq, row.clone()).unwrap();
+        }
+        for what in unknown {
+            writer.add_unknown((*what).into());
+        }
+        let windows = Windows::of(&workload(events));
+        assert!(FinalReadLog::sort(&path, &windows, folder.path()).unwrap().is_none(), "it was not ended");
+        writer.end(Duration::from_secs(2)).unwrap();
+        (FinalReadLog::sort(&path, &windows, folder.path()).unwrap().unwrap(), windows)
+    }
+
+    #[test]
+    fn a_kept_read_is_the_read() {
+        let rows =
+            [(5, plain(1, 3)), (6, differing(2, 4)), (7, plain(9, 1)), (7, plain(9, 2)), (EVENTS + 1, plain(1, 1))];
+        let (log, windows) = sorted(&rows, &["some uuid"], EVENTS + 2);
+        let summary = log.summary();
+        assert_eq!((summary.start, summary.end), (Duration::from_secs(1), Duration::from_secs(2)));
+        assert_eq!((summary.raw_rows, summary.unknown_rows), (6, 1));
+        assert_eq!(summary.unknown, ["some uuid"]);
+        let first = log.window(windows.window(0).unwrap(), 0).unwrap();
+        assert_eq!(first.plain_row(STREAM, 5), Some(plain(1, 3)));
+        assert_eq!(first.odd_rows(STREAM, 6), [differing(2, 4)]);
+        assert_eq!((first.plain_row(STREAM, 7), first.pending_merge_rows), (Some(plain(9, 2)), 1));
+        assert!(!first.is_visible(STREAM, 8) && !first.is_visible(STREAM, EVENTS + 1));
+        let second = log.window(windows.window(1).unwrap(), 1).unwrap();
+        assert!(second.is_visible(STREAM, EVENTS + 1) && !second.is_visible(STREAM, 5));
+        assert_eq!(second.span(), (Duration::from_secs(1), Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn two_reads_that_say_the_same_have_one_digest() {
+        let digest = |rows: &[(u64, FoundRow)], unknown: &[&str]| {
+            let (log, windows) = sorted(rows, unknown, EVENTS + 2);
+            log.digest(&windows).unwrap()
+        };
+        let (one, other) = ((5, plain(1, 3)), (EVENTS + 1, plain(1, 1)));
+        let both = digest(&[one.clone(), other.clone()], &[]);
+        assert_eq!(both, digest(&[other.clone(), one.clone(), one.clone()], &[]), "in another order, before a merge");
+        assert_ne!(both, digest(std::slice::from_ref(&one), &[]));
+        assert_ne!(both, digest(&[one, other], &["stranger"]));
+    }
+
+    #[test]
+    fn only_so_many_unknown_rows_are_kept() {
+        let mut summary = Summary::default();
+        (0..UNKNOWN_EXAMPLES + 5).for_each(|number| summary.add_unknown(number.to_string()));
+        assert_eq!((summary.unknown.len(), summary.unknown_rows), (UNKNOWN_EXAMPLES, UNKNOWN_EXAMPLES as u64 + 5));
+    }
+}
