@@ -5,4 +5,5 @@
 
 pub mod dialect;
 pub mod json;
+pub mod plain;
 pub mod row;

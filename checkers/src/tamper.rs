@@ -234,7 +234,7 @@ fn tampered(case: &Case<'_>, last: &FinalRead, place: Place, class: Class, varia
                 row.uuid = Uuid::from_u128(row.uuid.as_u128() ^ 1 << variant);
                 row.properties = "{}".into();
                 // As in a final read: only what is nobody's is unknown.
-                if let Identity::Unknown(what) = identify(&row, case.workload.plan().run, |_| seq + 1) {
+                if let Identity::Unknown(what) = identify(&row.view(), case.workload.plan().run, |_| seq + 1) {
                     copy.unknown.push(what);
                 }
             } else {

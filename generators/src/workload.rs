@@ -5,8 +5,9 @@
 
 mod content;
 mod person;
+mod text;
 
-use content::{Template, Values};
+use content::{Choices, Template, Values};
 
 use std::{ops::Range, time::Duration};
 
@@ -122,6 +123,7 @@ pub struct Workload {
     plan: Plan,
     personas: PersonaTable,
     templates: Vec<Template>,
+    choices: Choices,
 }
 
 /// An event as text; its buffers are used again for the next one.
@@ -131,6 +133,8 @@ pub struct EventText {
     pub name: &'static str,
     /// The JSON text of its properties, the marker among them: compact, in the order of their keys.
     pub properties: Vec<u8>,
+    /// Where in it each member begins, with the quote of its key.
+    pub members: Vec<u32>,
     /// Whom it is sent for.
     pub distinct_id: Vec<u8>,
     /// Every distinct id that the workload ever joins to this person: the known one, and the anonymous one, which is empty
@@ -144,7 +148,7 @@ impl Workload {
     /// The workload that `plan` and `personas` make.
     pub fn new(plan: Plan, personas: PersonaTable) -> Self {
         let templates = (0..personas.len() as u64).filter_map(|person| personas.of(person)).map(Template::of).collect();
-        Self { plan, personas, templates }
+        Self { plan, personas, templates, choices: Choices::new() }
     }
 
     /// Writes an event as text, the very values that [`EventSource::event`] gives; false if it was never planned.
@@ -161,10 +165,11 @@ impl Workload {
         for buffer in [&mut into.properties, &mut into.distinct_id, known, anonymous] {
             buffer.clear();
         }
+        into.members.clear();
         role.write_known(known);
         role.write_anonymous(anonymous);
         into.distinct_id.extend_from_slice(if role.is_anonymous { anonymous } else { known });
-        template.write(&values, &role, EventId { run: self.plan.run, stream, seq }, &mut into.properties);
+        template.write(&self.choices, &values, &role, EventId { run: self.plan.run, stream, seq }, into);
         true
     }
 
@@ -372,6 +377,11 @@ pub(crate) mod tests {
         }
     }
 
+    fn key_at(text: &[u8], at: u32) -> &[u8] {
+        let rest = &text[at as usize..];
+        &rest[..rest.iter().position(|byte| *byte == b':').unwrap()]
+    }
+
     #[test]
     fn both_ways_to_an_event_say_the_same() {
         let workload = small();
@@ -380,6 +390,9 @@ pub(crate) mod tests {
             let event = workload.event(STREAM, seq).unwrap();
             assert!(workload.write(STREAM, seq, &mut text));
             assert_eq!(str::from_utf8(&text.properties).unwrap(), serde_json::to_string(&event.properties).unwrap());
+            let keys =
+                text.members.iter().map(|at| serde_json::from_slice::<String>(key_at(&text.properties, *at)).unwrap());
+            assert_eq!(keys.collect::<Vec<_>>(), event.properties.keys().cloned().collect::<Vec<_>>());
             assert_eq!((text.name, &text.distinct_id[..]), (event.name.as_str(), event.distinct_id.as_bytes()));
             assert_eq!(text.identifies, event.name == "$identify");
             let [known, anonymous] = &text.ids_of_person;

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use checkers::{
     observe::{ObserveError, clickhouse::Store},
-    oracle::{dialect::Dialect, row::expect},
+    oracle::{
+        dialect::Dialect,
+        plain::PlainRows,
+        row::{RowRef, expect},
+    },
     reconcile::rows::{FinalReadWriter, FoundRow, Identity, identify, judge_row},
 };
 use generators::{
@@ -50,11 +54,12 @@ pub async fn read(
         Ok(FinalReadWriter::create(path, header, clock.elapsed())?)
     };
     let run = workload.plan().run;
+    let mut plain = PlainRows::new(dialect);
     let journal = store
         .read_all(begin, |journal, row| {
             match identify(&row, run, |stream| workload.planned(stream)) {
                 Identity::Unknown(what) => journal.add_unknown(what),
-                Identity::Known(stream, seq) => match judged(dialect, workload, stream, seq, &row) {
+                Identity::Known(stream, seq) => match judged(dialect, workload, &mut plain, stream, seq, row) {
                     Some(found) => journal.add(stream, seq, found)?,
                     None => journal.add_unknown(row.uuid.to_string()),
                 },
@@ -69,10 +74,15 @@ pub async fn read(
 fn judged(
     dialect: Dialect,
     workload: &Workload,
+    plain: &mut PlainRows,
     stream: StreamId,
     seq: u64,
-    row: &checkers::oracle::row::Row,
+    row: RowRef<'_>,
 ) -> Option<FoundRow> {
-    let (event, traffic) = (workload.event(stream, seq)?, workload.traffic(stream)?);
-    Some(judge_row(row, &expect(dialect, &event, traffic.team, &[], 0), traffic.team))
+    let team = workload.traffic(stream)?.team;
+    if plain.is_right(workload, stream, seq, team, &row) {
+        return Some(FoundRow::plain(row.timestamp_micros, row.version));
+    }
+    let event = workload.event(stream, seq)?;
+    Some(judge_row(&row.to_row(), &expect(dialect, &event, team, &[], 0), team))
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{ObserveError, parts::Part};
-use crate::oracle::row::Row;
+use crate::oracle::row::RowRef;
 
 /// A question that takes longer than this is given up.
 const TIME_OUT: Duration = Duration::from_secs(30);
@@ -123,7 +123,7 @@ impl Store {
     pub async fn read_all<T, E: From<ObserveError>>(
         &self,
         begin: impl Fn() -> Result<T, E>,
-        mut take: impl FnMut(&mut T, Row) -> Result<(), E>,
+        mut take: impl FnMut(&mut T, RowRef<'_>) -> Result<(), E>,
     ) -> Result<T, E> {
         let (mut announced, mut found) = (0, 0);
         for _ in 0..ATTEMPTS {
@@ -141,7 +141,7 @@ impl Store {
     async fn read_parts<E: From<ObserveError>>(
         &self,
         parts: &[Part],
-        mut take: impl FnMut(Row) -> Result<(), E>,
+        mut take: impl FnMut(RowRef<'_>) -> Result<(), E>,
     ) -> Result<u64, E> {
         if parts.is_empty() {
             return Ok(0);
@@ -161,14 +161,14 @@ impl Store {
             .map_err(failed)?
         {
             count += 1;
-            take(Row {
+            take(RowRef {
                 uuid: row.uuid,
-                event: row.event.to_owned(),
-                distinct_id: row.distinct_id.to_owned(),
+                event: row.event,
+                distinct_id: row.distinct_id,
                 team_id: row.team_id,
                 timestamp_micros: row.timestamp,
                 person_id: row.person_id,
-                properties: row.properties.to_owned(),
+                properties: row.properties,
                 version: u64::from(row.version),
             })?;
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use memchr::memchr;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Which generation of PostHog's ingestion the subject follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,8 +18,9 @@ pub enum Dialect {
 /// Further in the future than this, a timestamp is replaced by the server's clock (rust/common/types/src/timestamp.rs).
 const FUTURE_LIMIT: Duration = Duration::from_hours(23);
 
-/// A NUL character in JSON text.
-const NUL: &str = "\\u0000";
+/// A NUL character in JSON text, and what is stored for it.
+const NUL: &[u8] = b"\\u0000";
+const REPLACEMENT: &[u8] = b"\\ufffd";
 
 impl Dialect {
     /// Whether a reply is one that the capture gives *before* anything of the request could be stored. All others but 200
@@ -44,34 +47,35 @@ impl Dialect {
         }
     }
 
-    /// The namespace of person ids: UUIDv5 of `"{team_id}:{distinct_id}"`
+    /// The id of the person that a new distinct id belongs to: UUIDv5 of `"{team_id}:{distinct_id}"`
     /// (nodejs/src/ingestion/common/persons/person-uuid.ts).
-    pub const fn person_namespace(self) -> uuid::Uuid {
-        match self {
-            Self::V2026 => uuid::Uuid::from_u128(0x9329_79b4_65c3_4424_8467_0b66_ec27_bc22),
-        }
+    pub fn person_id(self, team: i64, distinct_id: &str) -> Uuid {
+        let namespace = match self {
+            Self::V2026 => Uuid::from_u128(0x9329_79b4_65c3_4424_8467_0b66_ec27_bc22),
+        };
+        Uuid::new_v5(&namespace, format!("{team}:{distinct_id}").as_bytes())
     }
 
-    /// The JSON text that is stored for one that was sent: NUL characters, which `PostgreSQL` cannot hold, become U+FFFD
-    /// (PostHog, pull request 18282). `text` is compact JSON, as our own serializer writes it.
-    pub fn stored_json(self, text: &str) -> std::borrow::Cow<'_, str> {
+    /// Makes the JSON text that was sent into the one that is stored for it: NUL characters, which `PostgreSQL` cannot hold,
+    /// become U+FFFD (PostHog, pull request 18282). The text is compact JSON, as our own serializer writes it, and keeps its
+    /// length. Returns whether anything changed.
+    pub fn store_json(self, text: &mut [u8]) -> bool {
+        let mut changed = false;
         match self {
-            Self::V2026 if text.contains(NUL) => {
-                // An escaped backslash before it makes it the text of an escape, and no NUL.
-                let mut stored = String::with_capacity(text.len());
-                let mut rest = text;
-                while let Some(at) = rest.find('\\') {
-                    let (before, escape) = rest.split_at(at);
-                    stored.push_str(before);
-                    let length = if escape.starts_with(NUL) { NUL.len() } else { 2.min(escape.len()) };
-                    stored.push_str(if escape.starts_with(NUL) { "\\ufffd" } else { &escape[..length] });
-                    rest = &escape[length..];
+            Self::V2026 => {
+                let mut at = 0;
+                while let Some(escape) = memchr(b'\\', &text[at..]) {
+                    at += escape;
+                    if text[at..].starts_with(NUL) {
+                        text[at..at + NUL.len()].copy_from_slice(REPLACEMENT);
+                        changed = true;
+                    }
+                    // An escaped backslash makes what follows the text of an escape, and no escape.
+                    at = text.len().min(at + 2);
                 }
-                stored.push_str(rest);
-                stored.into()
             }
-            Self::V2026 => text.into(),
         }
+        changed
     }
 
     /// Whether the pipeline itself writes this property, so that what was sent need not be what is stored
@@ -99,7 +103,9 @@ mod tests {
             (r#""\\\u0000 \n""#, r#""\\\ufffd \n""#),
             (r#""plain""#, r#""plain""#),
         ] {
-            assert_eq!(Dialect::V2026.stored_json(sent), stored);
+            let mut text = sent.as_bytes().to_vec();
+            assert_eq!(Dialect::V2026.store_json(&mut text), sent != stored);
+            assert_eq!(text, stored.as_bytes());
         }
     }
 

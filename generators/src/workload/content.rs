@@ -5,12 +5,16 @@
 
 use serde_json::{Value, json};
 
-use super::person::{Numbers, Role};
+use super::{
+    person::{Numbers, Role},
+    text,
+};
 use crate::{
     event::Properties,
     identity::{EventId, MARKER_PROPERTY},
     persona::Persona,
     random::Random,
+    workload::EventText,
 };
 
 const LIBRARY: &str = "assay";
@@ -82,18 +86,15 @@ impl Values {
         values
     }
 
-    const fn system(&self, person: u64) -> &'static str {
-        SYSTEMS[(self.browser + person as usize) % SYSTEMS.len()]
+    /// Which of the systems.
+    const fn system(&self, person: u64) -> usize {
+        (self.browser + person as usize) % SYSTEMS.len()
     }
 
     /// The event's name.
     pub const fn name(&self, identifies: bool) -> &'static str {
         if identifies { "$identify" } else { NAMES[self.name] }
     }
-}
-
-const fn plan_of(person: u64) -> &'static str {
-    PLANS[(person % 3) as usize]
 }
 
 /// The event's properties, without the marker.
@@ -109,7 +110,7 @@ pub(super) fn properties(values: &Values, persona: &Persona, role: &Role) -> Pro
         "$lib_version": env!("CARGO_PKG_VERSION"),
         "$browser": BROWSERS[values.browser],
         "$browser_version": values.browser_version,
-        "$os": values.system(role.person),
+        "$os": SYSTEMS[values.system(role.person)],
         "$current_url": format!("https://{}{path}", persona.host),
         "$pathname": path,
         "$host": persona.host,
@@ -131,7 +132,7 @@ pub(super) fn properties(values: &Values, persona: &Persona, role: &Role) -> Pro
         "note": NOTES[values.note],
         "motto": persona.motto,
         "cart": cart,
-        "context": {"plan": plan_of(role.person), "flags": {}, "tags": []},
+        "context": {"plan": PLANS[(role.person % 3) as usize], "flags": {}, "tags": []},
     }));
     if let Some(anonymous) = &role.identifies {
         properties.insert("$anon_distinct_id".into(), anonymous.as_str().into());
@@ -148,148 +149,203 @@ fn object(value: Value) -> Properties {
     }
 }
 
-/// What is the same in the JSON text of all events of one persona: the members around the holes, in the order of keys.
+/// What is the same in the JSON text of all events of one persona, in one piece: runs of members in the order of keys, the
+/// last of them perhaps without the end of its value.
 #[derive(Debug, Clone)]
 pub(super) struct Template {
-    /// `://HOST`, with the scheme, without the closing quote.
-    url: String,
-    /// From behind `$current_url` to before the value of `$os`.
-    host: String,
-    /// From behind `$pathname` to before the value of `$referrer`.
-    user_agent: String,
-    /// From behind `$session_id` and what identifies to before the value of the marker.
-    time_zone: String,
-    /// From behind `cart` to before the plan.
-    city: String,
-    /// From behind the plan to before the value of `is_trial`.
-    country: String,
-    /// From behind `is_trial` to before the value of `note`.
-    motto: String,
-    /// From behind `ratio` to the end.
-    address: String,
-    /// `$set`, whole.
-    set: String,
+    text: Box<str>,
+    runs: [Run; 9],
+}
+
+/// Where a run of members ends in its template, and where in the run members begin behind the first; 0 for none.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    end: u32,
+    members: [u32; 3],
+}
+
+/// Places in a [`Template`].
+#[derive(Clone, Copy)]
+enum Same {
+    /// `$current_url` up to the path.
+    Url,
+    /// `$host` to `$os`.
+    Host,
+    /// `$raw_user_agent` and `$referrer`.
+    UserAgent,
+    /// `$set` and `$set_once`.
+    Set,
+    /// `$timezone` and the marker.
+    TimeZone,
+    /// `city` to `context`.
+    City,
+    /// `country` and `is_trial`.
+    Country,
+    /// `motto` and `note`.
+    Motto,
+    /// `reported_address`.
+    Address,
+}
+
+/// The texts of all personas' events that hold a choice of few, as JSON.
+#[derive(Debug, Clone)]
+pub(super) struct Choices {
     paths: [String; PATHS.len()],
     notes: [String; NOTES.len()],
+    systems: [String; SYSTEMS.len()],
+    contexts: [String; PLANS.len()],
+}
+
+/// A string's JSON text.
+fn quoted(value: &str) -> String {
+    // Serialising a string into memory cannot fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+impl Choices {
+    pub fn new() -> Self {
+        let context = |plan| format!("{{\"flags\":{{}},\"plan\":{},\"tags\":[]}}", quoted(plan));
+        Self {
+            paths: PATHS.map(quoted),
+            notes: NOTES.map(quoted),
+            systems: SYSTEMS.map(quoted),
+            contexts: PLANS.map(context),
+        }
+    }
 }
 
 impl Template {
     pub fn of(persona: &Persona) -> Self {
-        // Serialising a string into memory cannot fail.
-        let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
-        let inner = |value: &str| within_quotes(&text(value)).to_owned();
-        Self {
-            url: format!("https://{}", inner(&persona.host)),
-            host: format!(
-                "\",\"$host\":{},\"$lib\":\"{LIBRARY}\",\"$lib_version\":\"{}\",\"$os\":\"",
-                text(&persona.host),
-                env!("CARGO_PKG_VERSION")
-            ),
-            user_agent: format!(",\"$raw_user_agent\":{},\"$referrer\":", text(&persona.user_agent)),
-            time_zone: format!(",\"$timezone\":{},\"{MARKER_PROPERTY}\":\"", text(&persona.time_zone)),
-            city: format!(
-                "],\"city\":{},\"company\":{},\"context\":{{\"flags\":{{}},\"plan\":\"",
-                text(&persona.city),
-                text(&persona.company)
-            ),
-            country: format!("\",\"tags\":[]}},\"country\":{},\"is_trial\":", text(&persona.country)),
-            motto: format!(",\"motto\":{},\"note\":", text(&persona.motto)),
-            address: format!(",\"reported_address\":{}}}", text(&persona.address)),
-            set: format!("{{\"email\":{},\"name\":{}}}", text(&persona.email), text(&persona.name)),
-            paths: PATHS.map(text),
-            notes: NOTES.map(text),
-        }
+        let member = |key: &str, value: &str| format!("\"{key}\":{}", quoted(value));
+        let open = |key: &str| format!("\"{key}\":");
+        let runs = [
+            vec![format!("\"$current_url\":\"https://{}", within_quotes(&quoted(&persona.host)))],
+            vec![
+                member("$host", &persona.host),
+                member("$lib", LIBRARY),
+                member("$lib_version", env!("CARGO_PKG_VERSION")),
+                open("$os"),
+            ],
+            vec![member("$raw_user_agent", &persona.user_agent), open("$referrer")],
+            vec![
+                format!("\"$set\":{{\"email\":{},\"name\":{}}}", quoted(&persona.email), quoted(&persona.name)),
+                open("$set_once"),
+            ],
+            vec![member("$timezone", &persona.time_zone), open(MARKER_PROPERTY)],
+            vec![member("city", &persona.city), member("company", &persona.company), open("context")],
+            vec![member("country", &persona.country), open("is_trial")],
+            vec![member("motto", &persona.motto), open("note")],
+            vec![member("reported_address", &persona.address)],
+        ];
+        let mut text = String::new();
+        let runs = runs.map(|members| {
+            let start = text.len();
+            let mut begins = [0; 3];
+            for (number, member) in members.iter().enumerate() {
+                if let Some(begin) = number.checked_sub(1).and_then(|place| begins.get_mut(place)) {
+                    text.push(',');
+                    *begin = (text.len() - start) as u32;
+                }
+                text += member;
+            }
+            Run { end: text.len() as u32, members: begins }
+        });
+        Self { text: text.into(), runs }
+    }
+
+    /// Writes a run of members.
+    fn run<'a, 'b>(&self, json: &'b mut Members<'a>, place: Same) -> &'b mut Members<'a> {
+        let place = place as usize;
+        let begin = place.checked_sub(1).map_or(0, |before| self.runs[before].end);
+        let Run { end, members } = self.runs[place];
+        json.member(self.text.get(begin as usize..end as usize).unwrap_or_default());
+        let first = json.members.last().copied().unwrap_or_default();
+        json.members.extend(members.iter().take_while(|member| **member > 0).map(|member| first + member));
+        json
     }
 
     /// Writes the JSON text of [`properties`] with the marker among them, byte for byte as `serde_json` does.
-    pub fn write(&self, values: &Values, role: &Numbers, id: EventId, into: &mut Vec<u8>) {
-        let path = &self.paths[values.path];
-        into.push(b'{');
+    pub fn write(&self, choices: &Choices, values: &Values, role: &Numbers, id: EventId, into: &mut EventText) {
+        let EventText { properties, members, ids_of_person: [_, anonymous], .. } = into;
+        let mut json = Members { text: properties, members };
+        let path = &choices.paths[values.path];
         if role.identifies {
-            put(into, "\"$anon_distinct_id\":\"");
-            role.write_anonymous(into);
-            put(into, "\",");
+            json.member("\"$anon_distinct_id\":\"").bytes(anonymous).put("\"");
         }
-        put(into, "\"$browser\":\"");
-        put(into, BROWSERS[values.browser]);
-        put(into, "\",\"$browser_version\":");
-        number(into, values.browser_version);
-        put(into, ",\"$current_url\":\"");
-        put(into, &self.url);
-        put(into, within_quotes(path));
-        put(into, &self.host);
-        put(into, values.system(role.person));
-        put(into, "\",\"$pathname\":");
-        put(into, path);
-        put(into, &self.user_agent);
-        put(into, if values.is_referred { REFERRER_JSON } else { "null" });
-        put(into, ",\"$screen_width\":");
-        number(into, u64::from(SCREEN_WIDTHS[values.screen_width]));
-        put(into, ",\"$session_id\":\"");
-        hexadecimal(into, values.session);
-        into.push(b'"');
+        json.member("\"$browser\":\"").put(BROWSERS[values.browser]).put("\"");
+        json.member("\"$browser_version\":").number(values.browser_version);
+        self.run(&mut json, Same::Url).put(within_quotes(path)).put("\"");
+        self.run(&mut json, Same::Host).put(&choices.systems[values.system(role.person)]);
+        json.member("\"$pathname\":").put(path);
+        self.run(&mut json, Same::UserAgent).put(if values.is_referred { REFERRER_JSON } else { "null" });
+        json.member("\"$screen_width\":").number(u64::from(SCREEN_WIDTHS[values.screen_width]));
+        json.member("\"$session_id\":\"").hexadecimal(values.session).put("\"");
         if role.identifies {
-            put(into, ",\"$set\":");
-            put(into, &self.set);
-            put(into, ",\"$set_once\":{\"initial_path\":");
-            put(into, path);
-            into.push(b'}');
+            self.run(&mut json, Same::Set).put("{\"initial_path\":").put(path).put("}");
         }
-        put(into, &self.time_zone);
-        let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
-        put(into, id.to_uuid().hyphenated().encode_lower(&mut uuid));
-        put(into, "\",\"balance\":");
-        if values.balance < 0 {
-            into.push(b'-');
-        }
-        number(into, values.balance.unsigned_abs());
-        put(into, ",\"cart\":[");
+        let mut uuid = [b'"'; uuid::fmt::Hyphenated::LENGTH + 2];
+        id.to_uuid().hyphenated().encode_lower(&mut uuid[1..]);
+        self.run(&mut json, Same::TimeZone).bytes(&uuid);
+        json.member(if values.balance < 0 { "\"balance\":-" } else { "\"balance\":" });
+        json.number(values.balance.unsigned_abs());
+        json.member("\"cart\":[");
         for (item, count) in values.counts[..values.items].iter().enumerate() {
-            put(into, if item == 0 { "{\"count\":" } else { ",{\"count\":" });
-            number(into, *count);
-            put(into, ",\"sku\":\"sku-");
-            number(into, item as u64);
-            put(into, "\"}");
+            json.put(if item == 0 { "{\"count\":" } else { ",{\"count\":" }).number(*count);
+            json.put(",\"sku\":\"sku-").number(item as u64).put("\"}");
         }
-        put(into, &self.city);
-        put(into, plan_of(role.person));
-        put(into, &self.country);
-        put(into, if values.is_trial { "true" } else { "false" });
-        put(into, &self.motto);
-        put(into, &self.notes[values.note]);
-        put(into, ",\"ordinal\":");
-        number(into, role.ordinal);
-        put(into, ",\"price\":");
-        float(into, values.price);
-        put(into, ",\"quantity\":");
-        number(into, values.quantity);
-        put(into, ",\"ratio\":");
-        float(into, values.ratio);
-        put(into, &self.address);
+        json.put("]");
+        self.run(&mut json, Same::City).put(&choices.contexts[(role.person % 3) as usize]);
+        self.run(&mut json, Same::Country).put(if values.is_trial { "true" } else { "false" });
+        self.run(&mut json, Same::Motto).put(&choices.notes[values.note]);
+        json.member("\"ordinal\":").number(role.ordinal);
+        json.member("\"price\":").float(values.price);
+        json.member("\"quantity\":").number(values.quantity);
+        json.member("\"ratio\":").float(values.ratio);
+        self.run(&mut json, Same::Address).put("}");
+    }
+}
+
+/// A JSON object's text while it is written, member by member.
+struct Members<'a> {
+    text: &'a mut Vec<u8>,
+    members: &'a mut Vec<u32>,
+}
+
+impl Members<'_> {
+    /// Begins a member with its key, quotes and colon included, and perhaps the beginning of its value.
+    fn member(&mut self, begin: &str) -> &mut Self {
+        self.text.push(if self.members.is_empty() { b'{' } else { b',' });
+        self.members.push(self.text.len() as u32);
+        self.put(begin)
+    }
+
+    fn put(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.text.extend_from_slice(bytes);
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        text::decimal(self.text, number);
+        self
+    }
+
+    fn float(&mut self, number: f64) -> &mut Self {
+        text::float(self.text, number);
+        self
+    }
+
+    /// Sixteen digits.
+    fn hexadecimal(&mut self, word: u64) -> &mut Self {
+        text::hexadecimal::<16>(self.text, word);
+        self
     }
 }
 
 /// The text of a JSON string without its quotes.
 fn within_quotes(string: &str) -> &str {
     string.get(1..string.len().saturating_sub(1)).unwrap_or_default()
-}
-
-fn put(into: &mut Vec<u8>, text: &str) {
-    into.extend_from_slice(text.as_bytes());
-}
-
-fn number(into: &mut Vec<u8>, number: u64) {
-    // Writing into memory cannot fail.
-    let _ = serde_json::to_writer(into, &number);
-}
-
-fn float(into: &mut Vec<u8>, number: f64) {
-    // Writing into memory cannot fail.
-    let _ = serde_json::to_writer(into, &number);
-}
-
-/// Sixteen digits.
-fn hexadecimal(into: &mut Vec<u8>, word: u64) {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    into.extend((0..16).rev().map(|place| DIGITS[(word >> (4 * place)) as usize & 15]));
 }

@@ -3,8 +3,7 @@
 //! In each round every person has exactly one event, in an order of the round's own. So the round is the ordinal of the
 //! event in its person's life, and "has this person identified yet?" needs no memory.
 
-use std::io::Write;
-
+use super::text;
 use crate::{
     identity::{RunId, StreamId},
     permutation::Permutation,
@@ -69,17 +68,27 @@ pub(super) fn numbers(seed: u64, run: RunId, stream: StreamId, persons: Persons,
 
 // The run is in the ids: on a shared or external store, earlier runs' persons must not be met again.
 impl Numbers {
-    /// Writes the id by which the person is known.
+    /// Writes the id by which the person is known: `user-RUN-STREAM-PERSON`.
     pub fn write_known(&self, into: &mut Vec<u8>) {
-        // Writing into memory cannot fail.
-        let _ = write!(into, "user-{}-{}-{}", self.run, self.stream.0, self.person);
+        self.write_begin(into, b"user-");
+        text::decimal(into, self.person);
     }
 
-    /// Writes the anonymous id; nothing where the person has none.
+    /// Writes the anonymous id, `anon-RUN-STREAM-RANDOM`; nothing where the person has none.
     pub fn write_anonymous(&self, into: &mut Vec<u8>) {
         if let Some(bits) = self.anonymous {
-            let _ = write!(into, "anon-{}-{}-{bits:016x}", self.run, self.stream.0);
+            self.write_begin(into, b"anon-");
+            text::hexadecimal::<16>(into, bits);
         }
+    }
+
+    fn write_begin(&self, into: &mut Vec<u8>, kind: &[u8]) {
+        into.extend_from_slice(kind);
+        // As runs are written everywhere.
+        text::hexadecimal::<10>(into, self.run.get());
+        into.push(b'-');
+        text::decimal(into, u64::from(self.stream.0));
+        into.push(b'-');
     }
 
     /// Writes the id that the event is sent under.

@@ -3,7 +3,7 @@
 use generators::identity::{EventId, MARKER_PROPERTY, RunId, StreamId};
 use uuid::Uuid;
 
-use crate::oracle::{json, row::Row};
+use crate::oracle::{json, row::RowRef};
 
 /// Whose row a row is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +16,12 @@ pub enum Identity {
 
 /// Tells whose `row` is: by its uuid, or, where that is damaged or foreign, by the marker among its properties.
 /// `planned` tells how many events a stream of this run has.
-pub fn identify(row: &Row, run: RunId, planned: impl Fn(StreamId) -> u64) -> Identity {
+pub fn identify(row: &RowRef<'_>, run: RunId, planned: impl Fn(StreamId) -> u64) -> Identity {
     let known = |uuid: Uuid| EventId::from_uuid(uuid).ok().filter(|id| id.run == run && id.seq < planned(id.stream));
     if let Some(id) = known(row.uuid) {
         return Identity::Known(id.stream, id.seq);
     }
-    let marker = json::members(&row.properties)
+    let marker = json::members(row.properties)
         .and_then(|members| serde_json::from_str::<String>(members.get(MARKER_PROPERTY)?.get()).ok())
         .and_then(|text| Uuid::parse_str(&text).ok());
     match marker.and_then(known) {
@@ -33,6 +33,7 @@ pub fn identify(row: &Row, run: RunId, planned: impl Fn(StreamId) -> u64) -> Ide
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oracle::row::Row;
 
     const STREAM: StreamId = StreamId(0);
 
@@ -50,7 +51,7 @@ mod tests {
             properties,
             version: 0,
         };
-        let whose = |row: &Row| identify(row, run, |stream| if stream == STREAM { 4 } else { 0 });
+        let whose = |row: &Row| identify(&row.view(), run, |stream| if stream == STREAM { 4 } else { 0 });
         let marker = format!("{{\"assay_id\":\"{id}\"}}");
         assert_eq!(whose(&row(id.to_uuid(), "{}".into())), Identity::Known(STREAM, 3));
         assert_eq!(whose(&row(Uuid::nil(), marker)), Identity::Known(STREAM, 3));
