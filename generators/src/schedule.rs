@@ -44,8 +44,13 @@ impl Arrival {
     pub fn due(&self, position: u64) -> Duration {
         match self {
             Self::Constant { rate } => {
-                let nanos = u128::from(position) * rate.per.as_nanos() / u128::from(rate.events);
-                Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+                let per = rate.per.as_nanos();
+                // Sixty-four bits are enough for nearly all, and quicker.
+                let quick = u64::try_from(per).ok().and_then(|per| position.checked_mul(per));
+                Duration::from_nanos(quick.map_or_else(
+                    || u64::try_from(u128::from(position) * per / u128::from(rate.events)).unwrap_or(u64::MAX),
+                    |nanos| nanos / rate.events,
+                ))
             }
         }
     }

@@ -227,8 +227,9 @@ impl Workload {
         let due = traffic.arrival.due(seq).as_micros() as i64;
         // A shuffled event may be sent up to a window before its turn: it must have happened by then.
         let shuffle = traffic.disorder.shuffle.as_micros() as i64;
+        let share = traffic.disorder.backdated;
         let mut random = Random::new(self.plan.seed, stream, seq, Purpose::Backdated);
-        let backdated = if random.chance(traffic.disorder.backdated) {
+        let backdated = if share > Share::default() && random.chance(share) {
             random.offset_micros(traffic.disorder.backdated_by)
         } else {
             0

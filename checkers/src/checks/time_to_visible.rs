@@ -152,7 +152,7 @@ mod tests {
         let late = Late { worst: population(worst, n), best: population(best, n) };
         let mut evidence = Evidence { late, ..Evidence::default() };
         for time in times {
-            evidence.spans.add(*time);
+            evidence.spans.add(*time, 1);
         }
         evidence
     }

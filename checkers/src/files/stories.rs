@@ -10,7 +10,7 @@ use crate::{
         population::Lane,
         spans::TimeToVisible,
         story::{Judged, Look, Micros, Presence, RowFacts, Sight, Story},
-        totals::{Company, Totals},
+        totals::{Company, Told as Judgement, Totals},
     },
 };
 
@@ -169,24 +169,22 @@ impl Files<'_> {
         evidence: &mut Evidence,
     ) {
         let company = Company { request: event.request, lane: Lane { partition: -1, second: 0 } };
-        totals.count(story, judged, company, self.rows.is_some(), evidence);
-        if !judged.expected {
-            return;
+        let mut told = Judgement { story: *story, judged, company, is_late: false, time: None, events: 1 };
+        if judged.expected {
+            // When nobody says when the rows were read, that read tells no time.
+            let untimed = self.rows.is_some() && self.options.now.is_none();
+            let timed = if untimed { &looks[..looks.len() - 1] } else { looks };
+            let missed = last_miss(timed);
+            let answered = event.answered_at.or(event.sent_at);
+            told.is_late = story.sight.ever
+                && missed.zip(answered).is_some_and(|(missed, answered)| missed - answered >= self.loss_after());
+            told.time = event.sent_at.map(|sent_at| {
+                let by = timed.iter().filter(|look| look.seen).map(|look| look.end).min();
+                let since = |moment: Micros| seconds(moment - sent_at);
+                TimeToVisible { after: missed.map_or(0.0, since).max(0.0), by: by.map(since), seen: story.sight.ever }
+            });
         }
-        // When nobody says when the rows were read, that read tells no time.
-        let timed = if self.rows.is_some() && self.options.now.is_none() { &looks[..looks.len() - 1] } else { looks };
-        let missed = last_miss(timed);
-        let answered = event.answered_at.or(event.sent_at);
-        let is_late = story.sight.ever
-            && missed.zip(answered).is_some_and(|(missed, answered)| missed - answered >= self.loss_after());
-        evidence.counts.late += u64::from(is_late);
-        if let Some(sent_at) = event.sent_at {
-            let by = timed.iter().filter(|look| look.seen).map(|look| look.end).min();
-            let since = |moment: Micros| seconds(moment - sent_at);
-            let time =
-                TimeToVisible { after: missed.map_or(0.0, since).max(0.0), by: by.map(since), seen: story.sight.ever };
-            totals.time(time, self.options.targets.p99_time_to_visible, company, evidence);
-        }
+        totals.count(&told, self.options.targets.p99_time_to_visible, self.rows.is_some(), evidence);
     }
 
     /// What each read says about an id, the final one last.

@@ -173,14 +173,18 @@ pub fn expect(
 /// The spans in which the stored timestamp must lie, one for each of the `attempts` that may have been stored, ends
 /// included, in microseconds since 1970.
 pub fn timestamps(dialect: Dialect, attempts: &[AttemptTimes], clock_tolerance_micros: i64) -> Vec<(i64, i64)> {
+    attempts.iter().map(|attempt| timestamp_span(dialect, attempt, clock_tolerance_micros)).collect()
+}
+
+fn timestamp_span(dialect: Dialect, attempt: &AttemptTimes, clock_tolerance_micros: i64) -> (i64, i64) {
     let tolerance = clock_tolerance_micros + ROUNDING_MICROS;
-    attempts
-        .iter()
-        .map(|attempt| {
-            let stored = |now| dialect.stored_timestamp_micros(attempt.timestamp_ms, attempt.sent_at_ms, now);
-            (stored(attempt.earliest_micros) - tolerance, stored(attempt.latest_micros) + tolerance)
-        })
-        .collect()
+    let stored = |now| dialect.stored_timestamp_micros(attempt.timestamp_ms, attempt.sent_at_ms, now);
+    (stored(attempt.earliest_micros) - tolerance, stored(attempt.latest_micros) + tolerance)
+}
+
+/// Whether a stored timestamp is one that `attempt` may have left, if that is the only one.
+pub fn is_timely(dialect: Dialect, attempt: &AttemptTimes, clock_tolerance_micros: i64, found_micros: i64) -> bool {
+    within(&[timestamp_span(dialect, attempt, clock_tolerance_micros)], found_micros)
 }
 
 /// How a stored timestamp differs from the `spans` in which it must lie; `None` if it does not, or if there are none.

@@ -13,11 +13,11 @@ use super::{
     population::Lane,
     reads::Reads,
     rows::{FinalRead, FoundRow, Summary},
-    sent::{EventOutcome, Exchange, ExchangeKey, Sent, SentEvent},
+    sent::{EventOutcome, Exchange, ExchangeKey, Moments, Sent, SentEvent},
     spans::{Split, TimeToVisible},
     stages::Stages,
     story::{Look, Micros, Presence, RowFacts, Sight, Story},
-    totals::{Company, Shares, Totals},
+    totals::{Company, Shares, Told, Totals},
 };
 use crate::oracle::{
     dialect::Dialect,
@@ -90,9 +90,20 @@ impl Judging {
         // A buffer for the looks at one event.
         let mut looks = Vec::new();
         let window = case.sent.window();
-        for (seq, event) in window.seqs.clone().zip(case.sent.events()) {
-            case.classify_event(window.stream, seq, event, &mut looks, totals, evidence);
+        let mut alike = Alike::new(case);
+        for (place, event) in case.sent.events().iter().enumerate() {
+            if alike.takes(place, event) {
+                continue;
+            }
+            alike.count(totals, evidence);
+            let seq = window.seqs.start + place as u64;
+            let (told, rows) = case.tell(window.stream, seq, event, &mut looks);
+            for class in told.judged.classes.iter() {
+                case.report(class, window.stream, seq, event, &rows, evidence);
+            }
+            alike.begin(place, event, told, rows.is_empty());
         }
+        alike.count(totals, evidence);
         for (number, exchange) in case.sent.exchanges().iter().enumerate() {
             let mut part = case.part(exchange, totals.shares(number));
             if exchange.windows > 1 {
@@ -137,10 +148,70 @@ impl Judging {
 
 /// The classes of one event, were it the only one; unknown rows of the last final read are among them.
 pub(crate) fn classify_one(case: &Case<'_>, stream: StreamId, seq: u64, event: &SentEvent) -> Vec<Class> {
-    let mut evidence = Evidence::default();
-    case.classify_event(stream, seq, event, &mut Vec::new(), &mut Totals::new(false), &mut evidence);
+    let (told, _) = case.tell(stream, seq, event, &mut Vec::new());
     let strangers = case.final_reads.last().is_some_and(|read| read.summary.unknown_rows > 0);
-    strangers.then_some(Class::Phantom).into_iter().chain(evidence.findings.into_keys()).collect()
+    strangers.then_some(Class::Phantom).into_iter().chain(told.judged.classes.iter()).collect()
+}
+
+/// Events in a row that are alike: what is known of them is the same, and nothing is wrong. Their story is told once.
+struct Alike<'a> {
+    case: &'a Case<'a>,
+    /// The first of them: its place, what was sent, and its story.
+    first: Option<(usize, SentEvent, Told)>,
+    /// When the capture may have stored them, if it may have.
+    moments: Option<Moments>,
+}
+
+impl<'a> Alike<'a> {
+    const fn new(case: &'a Case<'a>) -> Self {
+        Self { case, first: None, moments: None }
+    }
+
+    /// Begins with an event; `plainly` tells whether its rows are simply as expected.
+    fn begin(&mut self, place: usize, event: &SentEvent, told: Told, plainly: bool) {
+        self.first = Some((place, *event, told));
+        let is_odd = self.case.final_reads.iter().any(|read| read.has_odd(place));
+        let alone = event.repeated || !plainly || is_odd || !told.judged.classes.is_empty();
+        let exchange = self.case.sent.exchanges().get(event.exchange as usize).filter(|_| !alone);
+        let latest = self.case.judged_at().unwrap_or_default();
+        // An event that no attempt may have stored has no moments, and is told alone.
+        self.moments = exchange.and_then(|exchange| exchange.moments(self.case.workload, self.case.start, latest));
+    }
+
+    /// Takes in the event at `place` if it is like the first one.
+    fn takes(&mut self, place: usize, event: &SentEvent) -> bool {
+        let (Some((first, sent, told)), Some(moments)) = (&mut self.first, self.moments) else { return false };
+        let case = self.case;
+        let (one, first) = (place, *first);
+        let is_like = *event == *sent
+            && case.reads.number_at(one) == case.reads.number_at(first)
+            && case.stages.is_none_or(|stages| stages.are_alike(one, first))
+            && case
+                .final_reads
+                .iter()
+                .all(|read| read.plain_at(one).is_some() == read.plain_at(first).is_some() && !read.has_odd(one))
+            && case.final_reads.last().and_then(|read| read.plain_at(one)).is_none_or(|timestamp| {
+                let seq = case.sent.window().seqs.start + one as u64;
+                case.workload.occurred_micros(case.sent.window().stream, seq).is_some_and(|occurred| {
+                    row::is_timely(case.dialect, &moments.of(occurred), case.clock_tolerance_micros, timestamp)
+                })
+            });
+        if is_like {
+            told.events += 1;
+        }
+        is_like
+    }
+
+    /// Counts the events so far, and has none then.
+    fn count(&mut self, totals: &mut Totals, evidence: &mut Evidence) {
+        let Some((place, event, told)) = self.first.take() else { return };
+        totals.count(&told, self.case.visible_within, !self.case.final_reads.is_empty(), evidence);
+        if let Some(time) = told.time {
+            let window = self.case.sent.window();
+            let seq = window.seqs.start + place as u64;
+            self.case.split(window.stream, seq, &event, time, u64::from(told.events), &mut evidence.split);
+        }
+    }
 }
 
 /// A moment of the run, as stories count them.
@@ -149,15 +220,14 @@ fn micros(moment: Duration) -> Micros {
 }
 
 impl Case<'_> {
-    fn classify_event(
+    /// The story of one event, and its rows if they are not simply as expected.
+    fn tell(
         &self,
         stream: StreamId,
         seq: u64,
         event: &SentEvent,
         looks: &mut Vec<Look>,
-        totals: &mut Totals,
-        evidence: &mut Evidence,
-    ) {
+    ) -> (Told, Cow<'_, [FoundRow]>) {
         let sight = self.sight(stream, seq, event.answered_at, looks);
         let rows = self.rows(stream, seq);
         let story = Story {
@@ -176,17 +246,9 @@ impl Case<'_> {
                 second: event.sent_at.map_or(0, |sent_at| sent_at.as_secs() as i64),
             },
         };
-        totals.count(&story, judged, company, !self.final_reads.is_empty(), evidence);
-        if judged.expected {
-            evidence.counts.late += u64::from(self.is_late(stream, seq, event));
-            if let Some(time) = self.time_to_visible(stream, seq, event) {
-                totals.time(time, self.visible_within, company, evidence);
-                self.split(stream, seq, event, time, &mut evidence.split);
-            }
-        }
-        for class in judged.classes.iter() {
-            self.report(class, stream, seq, event, &rows, evidence);
-        }
+        let is_late = judged.expected && self.is_late(stream, seq, event);
+        let time = if judged.expected { self.time_to_visible(stream, seq, event) } else { None };
+        (Told { story, judged, company, is_late, time, events: 1 }, rows)
     }
 
     /// The rows that stay of an event that is not simply as expected, by the last final read, each with all that differs.
@@ -214,12 +276,20 @@ impl Case<'_> {
         row::timestamps(self.dialect, &times, self.clock_tolerance_micros)
     }
 
-    /// Splits an event's time-to-visible by stage, as far as the taps know them.
-    fn split(&self, stream: StreamId, seq: u64, event: &SentEvent, time: TimeToVisible, split: &mut Split) {
+    /// Splits the time-to-visible of `events` events that are alike by stage, as far as the taps know them.
+    fn split(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        event: &SentEvent,
+        time: TimeToVisible,
+        events: u64,
+        split: &mut Split,
+    ) {
         let Some((captured, ingested)) = self.stages.map(|stages| stages.times(stream, seq)) else { return };
         let sent_at = event.sent_at.map(|sent_at| sent_at.as_secs_f64());
         let visible = time.by.zip(sent_at).map(|(by, sent_at)| sent_at + by);
-        split.add([(sent_at, captured), (captured, ingested), (ingested, visible)]);
+        split.add([(sent_at, captured), (captured, ingested), (ingested, visible)], events);
     }
 
     /// What the reads say, final ones after the others. A read while the run went on tells what it saw first, and is a miss

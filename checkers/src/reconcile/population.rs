@@ -35,10 +35,10 @@ pub struct Share {
 }
 
 impl Share {
-    /// Counts an event.
-    pub const fn count(&mut self, defect: bool) {
-        self.k += defect as u32;
-        self.n += 1;
+    /// Counts so many events, all of them defects or none.
+    pub const fn count(&mut self, defect: bool, events: u32) {
+        self.k += if defect { events } else { 0 };
+        self.n += events;
     }
 
     /// Adds another part of the same request.
@@ -69,14 +69,15 @@ impl Count {
         self.requests.resize(requests, Share::default());
     }
 
-    /// Counts an event: whether it is a defect, the request of its first ack by its number in the window, and its lane.
-    pub fn add(&mut self, defect: bool, request: Option<u32>, lane: Lane) {
+    /// Counts so many events that are alike: whether they are defects, the request of their first ack by its number in the
+    /// window, and their lane.
+    pub fn add(&mut self, defect: bool, request: Option<u32>, lane: Lane, events: u32) {
         match request.and_then(|request| self.requests.get_mut(request as usize)) {
-            Some(share) => share.count(defect),
-            None => self.by_request.add(u64::from(defect), 1),
+            Some(share) => share.count(defect, events),
+            None => (0..events).for_each(|_| self.by_request.add(u64::from(defect), 1)),
         }
         if let Some(lanes) = &mut self.lanes {
-            lanes.count(lane, defect);
+            lanes.count(lane, defect, events);
         }
     }
 
@@ -109,14 +110,14 @@ mod tests {
         for (defect, request, partition) in
             [(true, Some(0), 1), (true, Some(0), 1), (false, Some(1), 2), (false, None, -1), (true, None, -1)]
         {
-            count.add(defect, request, lane(partition));
+            count.add(defect, request, lane(partition), 1);
         }
         let mut whole = count.share(0);
         assert_eq!((whole, count.share(7)), (Share { k: 2, n: 2 }, Share::default()));
         count.close(count.share(1));
         // The other one lies in the next window too.
         count.begin(1);
-        count.add(false, Some(0), lane(1));
+        count.add(false, Some(0), lane(1), 1);
         whole.add(count.share(0));
         count.close(whole);
         let population = count.finish();

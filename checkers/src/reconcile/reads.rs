@@ -193,6 +193,11 @@ impl Reads {
         self.spans.last().copied()
     }
 
+    /// The number of the read that first saw the event at `place` of the window, from 1, or 0.
+    pub(crate) fn number_at(&self, place: usize) -> u32 {
+        self.first.get(place).copied().unwrap_or_default()
+    }
+
     fn number(&self, stream: StreamId, seq: u64) -> Option<usize> {
         (self.first[self.window.place(stream, seq)?] as usize).checked_sub(1)
     }

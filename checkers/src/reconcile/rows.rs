@@ -159,6 +159,16 @@ impl FinalRead {
         (timestamp != NO_ROW).then(|| FoundRow::plain(timestamp, version))
     }
 
+    /// The timestamp of the plain row of the event at `place` of the window; `None` if it has none.
+    pub(crate) fn plain_at(&self, place: usize) -> Option<i64> {
+        self.plain.get(place).map(|(timestamp, _)| *timestamp).filter(|timestamp| *timestamp != NO_ROW)
+    }
+
+    /// Whether the event at `place` of the window has rows that are not simply as expected.
+    pub(crate) fn has_odd(&self, place: usize) -> bool {
+        !self.odd.is_empty() && self.odd.contains_key(&(place as u32))
+    }
+
     fn digest(&self) -> u64 {
         let word = |place: usize| mix(mix(u64::from(self.window.stream.0)) ^ (self.window.seqs.start + place as u64));
         let found = self.plain.iter().enumerate().filter(|(_, (timestamp, _))| *timestamp != NO_ROW);

@@ -10,7 +10,7 @@ use generators::{
     identity::StreamId,
     journal::{ReadError, put_varint, take_varint},
     ledger::{Answer, Outcome, Record},
-    request::Request,
+    request::{ClientClock, Request},
     workload::Workload,
 };
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,8 @@ pub struct SentEvent {
     pub answered_at: Option<Duration>,
     /// The exchange of the first ack, or of the first attempt where there is none, as an index into [`Sent::exchanges`].
     pub exchange: u32,
+    /// Whether it was in several attempts that left.
+    pub repeated: bool,
     /// The exchange of the first attempt, where `sent_at` is known.
     first: u32,
 }
@@ -262,6 +264,7 @@ impl Sent {
                 let Some(place) = window.place(exchange.request.stream, seq) else { continue };
                 let event = &mut events[place];
                 if event.sent_at.is_some() {
+                    event.repeated = true;
                     repeats.push((place as u32, number));
                 } else {
                     (event.first, event.exchange) = (number, number);
@@ -325,19 +328,42 @@ impl Sent {
         occurred_micros: i64,
         latest: Duration,
     ) -> Vec<AttemptTimes> {
-        let wall = |offset: Duration| start.unix_micros() + offset.as_micros() as i64;
         self.attempts(stream, seq)
-            .filter(|exchange| exchange.outcome >= EventOutcome::Indeterminate)
-            .map(|exchange| {
-                let clock = exchange.request.clock(workload, start);
-                AttemptTimes {
-                    timestamp_ms: clock.timestamp_ms(occurred_micros),
-                    sent_at_ms: clock.sent_at_ms,
-                    earliest_micros: wall(exchange.sent),
-                    latest_micros: wall(exchange.answered.unwrap_or(latest).max(exchange.sent)),
-                }
-            })
+            .filter_map(|exchange| Some(exchange.moments(workload, start, latest)?.of(occurred_micros)))
             .collect()
+    }
+}
+
+/// When the capture may have read its clock for an exchange, and what the client's clock said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moments {
+    clock: ClientClock,
+    earliest_micros: i64,
+    latest_micros: i64,
+}
+
+impl Moments {
+    /// The times of the attempt for an event that occurred at `occurred_micros`.
+    pub const fn of(self, occurred_micros: i64) -> AttemptTimes {
+        AttemptTimes {
+            timestamp_ms: self.clock.timestamp_ms(occurred_micros),
+            sent_at_ms: self.clock.sent_at_ms,
+            earliest_micros: self.earliest_micros,
+            latest_micros: self.latest_micros,
+        }
+    }
+}
+
+impl Exchange {
+    /// The moments of an exchange that may have stored its events; `None` for one that cannot have. See
+    /// [`Sent::attempt_times`].
+    pub(crate) fn moments(&self, workload: &Workload, start: RunStart, latest: Duration) -> Option<Moments> {
+        let wall = |offset: Duration| start.unix_micros() + offset.as_micros() as i64;
+        (self.outcome >= EventOutcome::Indeterminate).then(|| Moments {
+            clock: self.request.clock(workload, start),
+            earliest_micros: wall(self.sent),
+            latest_micros: wall(self.answered.unwrap_or(latest).max(self.sent)),
+        })
     }
 }
 

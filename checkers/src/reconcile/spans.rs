@@ -27,11 +27,11 @@ pub struct Spans {
 }
 
 impl Spans {
-    /// Adds an event's span.
-    pub fn add(&mut self, time: TimeToVisible) {
-        self.left.add(Some(time.after));
-        self.right.add(time.by);
-        self.unseen += u64::from(!time.seen);
+    /// Adds the span of `events` events that have the same.
+    pub fn add(&mut self, time: TimeToVisible, events: u64) {
+        self.left.add(Some(time.after), events);
+        self.right.add(time.by, events);
+        self.unseen += if time.seen { 0 } else { events };
     }
 
     /// How many events there are.
@@ -63,15 +63,15 @@ struct Ends {
 }
 
 impl Ends {
-    fn add(&mut self, seconds: Option<f64>) {
-        self.n += 1;
+    fn add(&mut self, seconds: Option<f64>, events: u64) {
+        self.n += events;
         let Some(seconds) = seconds else { return };
         if self.known.is_none() {
             // In microseconds, up to 12 days; the bounds are constants that the constructor accepts.
             self.known = Histogram::<u64>::new_with_bounds(1, 1 << 40, 3).ok();
         }
         if let Some(known) = &mut self.known {
-            known.saturating_record((seconds.max(0.0) * 1e6).round() as u64);
+            known.saturating_record_n((seconds.max(0.0) * 1e6).round() as u64, events);
         }
     }
 
@@ -94,11 +94,12 @@ impl Split {
     /// The names of the parts, in their order.
     pub const PARTS: [&str; 3] = ["sent to captured", "captured to ingested", "ingested to visible"];
 
-    /// Adds an event's beginnings and ends, in seconds from the run's start, as far as they are known.
-    pub fn add(&mut self, parts: [(Option<f64>, Option<f64>); 3]) {
+    /// Adds the beginnings and ends of `events` events that have the same, in seconds from the run's start, as far as they are
+    /// known.
+    pub fn add(&mut self, parts: [(Option<f64>, Option<f64>); 3], events: u64) {
         for (ends, (from, to)) in self.0.iter_mut().zip(parts) {
             if let (Some(from), Some(to)) = (from, to) {
-                ends.add(Some(to - from));
+                ends.add(Some(to - from), events);
             }
         }
     }
@@ -118,7 +119,7 @@ mod tests {
         let mut spans = Spans::default();
         for (after, by, seen) in [(1.0, Some(2.0), true), (0.5, Some(1.0), true), (9.0, None, false), (0.0, None, true)]
         {
-            spans.add(TimeToVisible { after, by, seen });
+            spans.add(TimeToVisible { after, by, seen }, 1);
         }
         let close = |value: Option<f64>, expected: f64| (value.unwrap() / expected - 1.0).abs() < 1e-3;
         assert_eq!((spans.n(), spans.unseen()), (4, 1));
@@ -131,8 +132,8 @@ mod tests {
     #[test]
     fn a_time_is_split_as_far_as_its_stages_are_known() {
         let mut split = Split::default();
-        split.add([(Some(1.0), Some(1.5)), (Some(1.5), Some(3.5)), (Some(3.5), Some(3.75))]);
-        split.add([(Some(1.0), Some(1.5)), (Some(1.5), None), (None, Some(9.0))]);
+        split.add([(Some(1.0), Some(1.5)), (Some(1.5), Some(3.5)), (Some(3.5), Some(3.75))], 1);
+        split.add([(Some(1.0), Some(1.5)), (Some(1.5), None), (None, Some(9.0))], 1);
         let medians = split.quantile(0.5);
         for ((n, found), (events, expected)) in medians.into_iter().zip([(2, 0.5), (1, 2.0), (1, 0.25)]) {
             assert_eq!(n, events);
@@ -145,7 +146,7 @@ mod tests {
     fn every_rank_of_many_is_found() {
         let mut spans = Spans::default();
         for step in 1..=1_000 {
-            spans.add(TimeToVisible { after: 0.0, by: Some(f64::from(step) / 1e3), seen: true });
+            spans.add(TimeToVisible { after: 0.0, by: Some(f64::from(step) / 1e3), seen: true }, 1);
         }
         for rank in 1..=1_000 {
             let value = spans.right_at(rank).unwrap();

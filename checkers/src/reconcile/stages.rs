@@ -164,6 +164,12 @@ impl Stages {
         }
     }
 
+    /// Whether the events at two places of the window passed the stages at the same times and in the same partition.
+    pub(crate) fn are_alike(&self, one: usize, other: usize) -> bool {
+        let of = |place: usize| self.events.get(place).map(|entry| (entry.captured, entry.ingested, entry.partition));
+        of(one) == of(other)
+    }
+
     fn entry(&self, stream: StreamId, seq: u64) -> Entry {
         self.window.place(stream, seq).map_or_else(Entry::default, |place| self.events[place])
     }

@@ -39,6 +39,23 @@ pub(crate) struct Company {
     pub lane: Lane,
 }
 
+/// One event, judged, or several that are alike.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    /// Its story.
+    pub story: Story,
+    /// What that comes to.
+    pub judged: Judged,
+    /// What it shares with others.
+    pub company: Company,
+    /// Expected, and first seen after the watermark had passed it.
+    pub is_late: bool,
+    /// How long it took to be visible, if it has such a time.
+    pub time: Option<TimeToVisible>,
+    /// How many events these are.
+    pub events: u32,
+}
+
 impl Totals {
     /// Nothing counted yet; `lanes` tells whether partitions are known.
     pub fn new(lanes: bool) -> Self {
@@ -65,47 +82,41 @@ impl Totals {
         self.all().into_iter().zip(shares.0).for_each(|(count, share)| count.close(share));
     }
 
-    /// Counts an event; `with_rows` tells whether the final read holds rows, and not ids only.
-    pub fn count(&mut self, story: &Story, judged: Judged, company: Company, with_rows: bool, evidence: &mut Evidence) {
+    /// Counts events, their time-to-visible against `limit` if there is one; `with_rows` tells whether the final read holds
+    /// rows, and not ids only.
+    pub fn count(&mut self, told: &Told, limit: Option<Duration>, with_rows: bool, evidence: &mut Evidence) {
+        let Told { story, judged, company: Company { request, lane }, is_late, time, events } = *told;
         let counts = &mut evidence.counts;
-        counts.planned += 1;
-        counts.visible += u64::from(story.sight.at_last);
+        let all_if = |fits: bool| if fits { u64::from(events) } else { 0 };
+        counts.planned += all_if(true);
+        counts.visible += all_if(story.sight.at_last);
         *match story.outcome {
             EventOutcome::Acked => &mut counts.acked,
             EventOutcome::Indeterminate => &mut counts.indeterminate,
             EventOutcome::Rejected => &mut counts.rejected,
             EventOutcome::Unsent => &mut counts.unsent,
-        } += 1;
-        counts.expected += u64::from(judged.expected);
-        counts.pending += u64::from(judged.pending);
-        counts.either += u64::from(story.presence == Presence::Either);
-        counts.recovered += u64::from(story.outcome == EventOutcome::Indeterminate && story.sight.at_last);
+        } += all_if(true);
+        counts.expected += all_if(judged.expected);
+        counts.pending += all_if(judged.pending);
+        counts.either += all_if(story.presence == Presence::Either);
+        counts.recovered += all_if(story.outcome == EventOutcome::Indeterminate && story.sight.at_last);
+        counts.late += all_if(is_late);
         if let Some(primary) = judged.classes.primary() {
-            *counts.of(primary) += 1;
+            *counts.of(primary) += all_if(true);
         }
-        evidence.expected_absent += u64::from(story.presence == Presence::Absent);
-        let Company { request, lane } = company;
+        evidence.expected_absent += all_if(story.presence == Presence::Absent);
         if judged.must_be_visible() {
-            self.loss.add(judged.missing(), request, lane);
+            self.loss.add(judged.missing(), request, lane, events);
         }
         if judged.may_be_judged && with_rows {
-            self.correctness.add(judged.incorrect(), request, lane);
+            self.correctness.add(judged.incorrect(), request, lane, events);
         }
-    }
-
-    /// Counts the time-to-visible of an event, against `limit` if there is one.
-    pub fn time(
-        &mut self,
-        time: TimeToVisible,
-        limit: Option<Duration>,
-        Company { request, lane }: Company,
-        evidence: &mut Evidence,
-    ) {
+        let Some(time) = time else { return };
         if let Some(limit) = limit.map(|limit| limit.as_secs_f64()) {
-            self.late_worst.add(time.by.is_none_or(|by| by > limit), request, lane);
-            self.late_best.add(time.after > limit, request, lane);
+            self.late_worst.add(time.by.is_none_or(|by| by > limit), request, lane, events);
+            self.late_best.add(time.after > limit, request, lane, events);
         }
-        evidence.spans.add(time);
+        evidence.spans.add(time, u64::from(events));
     }
 
     /// Puts the populations into the evidence; all requests must have been closed.

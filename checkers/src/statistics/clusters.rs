@@ -87,11 +87,11 @@ impl<K> Default for Tally<K> {
 }
 
 impl<K: Hash + Eq> Tally<K> {
-    /// Counts an event of the cluster `key`.
-    pub fn count(&mut self, key: K, defect: bool) {
+    /// Counts so many events of the cluster `key`, all of them defects or none.
+    pub fn count(&mut self, key: K, defect: bool, events: u32) {
         let (k, n) = self.0.entry(key).or_default();
-        *k += u32::from(defect);
-        *n += 1;
+        *k += if defect { events } else { 0 };
+        *n += events;
     }
 
     /// The clusters counted so far.
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn a_tally_becomes_its_clusters() {
         let mut tally = Tally::default();
-        for (key, defect) in [("a", false), ("b", true), ("a", true), ("b", true)] {
-            tally.count(key, defect);
+        for (key, defect, events) in [("a", false, 1), ("b", true, 2), ("a", true, 1)] {
+            tally.count(key, defect, events);
         }
         assert_eq!(tally.clusters(), clusters(&[(1, 2), (2, 2)]));
         assert_eq!(tally.clusters().largest_k, 2);

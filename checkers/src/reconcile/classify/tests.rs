@@ -1,6 +1,7 @@
 //! Truth tables: histories as a line of named steps, against the classes that must come out.
 
 use generators::ledger::{Answer, Record};
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -256,6 +257,93 @@ fn a_request_may_lie_in_two_windows() {
     let by_request = evidence.loss.by_request;
     assert_eq!((by_request.clusters, by_request.n, by_request.k, by_request.largest_k), (1, 4, 2, 2));
     assert_eq!((evidence.counts.torn_requests, evidence.counts.planned), (1, 6));
+}
+
+/// What happened to one of forty events: its request's answer, the read that first saw it, and for each of two final reads
+/// whether its row is missing, right, at a wrong time, or wrong.
+type Fate = (u8, u8, [u8; 2]);
+
+/// The evidence of events with these fates, four to a request, judged in windows of so many.
+fn in_windows(fates: &[Fate], size: u64) -> Evidence {
+    let workload = workload(fates.len() as u64);
+    let total = fates.len() as u64;
+    let mut records = Vec::new();
+    for index in 0..total / 4 {
+        records.push(intent(index, index * 4..index * 4 + 4, 0..0));
+        let answer = match fates[index as usize * 4].0 {
+            0 => Some(Answer::Reply { status: 400, excerpt: String::new() }),
+            1 => None,
+            2 => Some(Answer::NeverLeft { error: String::new() }),
+            _ => Some(Answer::Reply { status: 200, excerpt: String::new() }),
+        };
+        records.extend(answer.map(|answer| outcome(index, index * 4_000 + 3_000, index * 4_000 + 3_010, answer)));
+    }
+    let together = sent(&workload, records);
+    let mut judging = Judging::new(5, 2, false);
+    for start in (0..total).step_by(size as usize) {
+        let window = super::super::windows::Window { stream: STREAM, seqs: start..total.min(start + size) };
+        let held = together.exchanges().iter().filter(|exchange| {
+            exchange.request.positions.start < window.seqs.end && window.seqs.start < exchange.request.positions.end
+        });
+        let held = held.cloned().map(|exchange| {
+            let (first, last) = (exchange.request.positions.start / size, (exchange.request.positions.end - 1) / size);
+            Exchange { windows: (last - first + 1) as u32, ..exchange }
+        });
+        let sent = Sent::fold(&workload, window.clone(), held.collect());
+        let at = |second: u64| Duration::from_secs(second);
+        let reads: Vec<Read> = (1..=5u8)
+            .map(|number| {
+                let seqs = window.seqs.clone().filter(|seq| fates[*seq as usize].1 == number).collect();
+                let start = at(20 * u64::from(number));
+                Read { start, end: start + at(1), new: vec![(STREAM, seqs)] }
+            })
+            .collect();
+        let final_reads: Vec<FinalRead> = (0..2)
+            .map(|number| {
+                let (start, end) = (at(200 + 10 * number), at(205 + 10 * number));
+                let mut read = FinalRead::begin(window.clone(), Summary { start, end, ..Summary::default() });
+                for seq in window.seqs.clone() {
+                    // Requests are sent at once when their last event is due, at one a second.
+                    let right = START.unix_micros() + seq as i64 * 1_000_000 + 5_000;
+                    let row = FoundRow { timestamp_micros: right, ..row() };
+                    match fates[seq as usize].2[number as usize] {
+                        0 => (),
+                        1 => read.put(STREAM, seq, FoundRow { timestamp_micros: right + 900_000, ..row }),
+                        2 => read.put(STREAM, seq, FoundRow { timestamp_micros: right, ..differing("event") }),
+                        _ => read.put(STREAM, seq, row),
+                    }
+                }
+                read
+            })
+            .collect();
+        judging.window(&case(&workload, &sent, &Reads::of(window, &reads), &final_reads));
+    }
+    judging.finish(None)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Events that are alike are told once, and a window's size is nobody's business: each event in a window of its own gives
+    /// the same evidence.
+    #[test]
+    fn windows_and_likeness_change_nothing(
+        fates in prop::collection::vec((0u8..12, prop_oneof![1 => 0u8..6, 3 => Just(1u8)], [0u8..9, 0u8..9]), 40),
+        size in 2u64..50,
+    ) {
+        let (one, other) = (in_windows(&fates, size), in_windows(&fates, 1));
+        prop_assert_eq!(one.counts, other.counts);
+        prop_assert_eq!(&one.findings, &other.findings);
+        prop_assert_eq!(&one.examples, &other.examples);
+        prop_assert_eq!((one.loss, one.correctness), (other.loss, other.correctness));
+        prop_assert_eq!((one.late.worst, one.late.best), (other.late.worst, other.late.best));
+        prop_assert_eq!(&one.columns, &other.columns);
+        for rank in 1..=one.spans.n() {
+            prop_assert_eq!(one.spans.left_at(rank), other.spans.left_at(rank));
+            prop_assert_eq!(one.spans.right_at(rank), other.spans.right_at(rank));
+        }
+        prop_assert_eq!((one.spans.n(), one.spans.unseen()), (other.spans.n(), other.spans.unseen()));
+    }
 }
 
 #[test]
