@@ -8,6 +8,9 @@ mod person;
 mod text;
 
 use content::{Choices, Template, Values};
+use text::Writing;
+
+pub use text::Members;
 
 use std::{ops::Range, time::Duration};
 
@@ -126,22 +129,55 @@ pub struct Workload {
     choices: Choices,
 }
 
-/// An event as text; its buffers are used again for the next one.
+/// The ids that an event carries, as text; the buffers are used again for the next one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EventText {
-    /// The name.
-    pub name: &'static str,
-    /// The JSON text of its properties, the marker among them: compact, in the order of their keys.
-    pub properties: Vec<u8>,
-    /// Where in it each member begins, with the quote of its key.
-    pub members: Vec<u32>,
+pub struct Ids {
     /// Whom it is sent for.
     pub distinct_id: Vec<u8>,
-    /// Every distinct id that the workload ever joins to this person: the known one, and the anonymous one, which is empty
-    /// where the person has none.
-    pub ids_of_person: [Vec<u8>; 2],
-    /// Whether it joins two ids.
-    pub identifies: bool,
+    /// The id by which the person is known.
+    pub known: Vec<u8>,
+    /// The id that the workload joins to it; empty where there is none.
+    pub anonymous: Vec<u8>,
+}
+
+/// What an event holds, before it is text: the very values that [`EventSource::event`] gives.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    template: &'a Template,
+    choices: &'a Choices,
+    values: Values,
+    role: person::Numbers,
+    id: EventId,
+}
+
+impl<'a> Content<'a> {
+    /// The event's name.
+    pub const fn name(&self) -> &'static str {
+        self.values.name(self.role.identifies)
+    }
+
+    /// Writes its ids.
+    pub fn write_ids(&self, into: &mut Ids) {
+        let Ids { distinct_id, known, anonymous } = into;
+        for buffer in [&mut *distinct_id, &mut *known, &mut *anonymous] {
+            buffer.clear();
+        }
+        self.role.write_known(known);
+        self.role.write_anonymous(anonymous);
+        distinct_id.extend_from_slice(if self.role.is_anonymous { anonymous } else { known });
+    }
+
+    /// Tells its properties, the marker among them, in the order of their keys.
+    pub fn tell(&self, ids: &Ids, to: &mut impl Members<'a>) {
+        self.template.tell(self.choices, &self.values, &self.role, self.id, &ids.anonymous, to);
+    }
+
+    /// Writes its properties as compact JSON, in the order of their keys.
+    pub fn write(&self, ids: &Ids, into: &mut Vec<u8>) {
+        let mut writing = Writing::begin(into);
+        self.tell(ids, &mut writing);
+        writing.end();
+    }
 }
 
 impl Workload {
@@ -151,26 +187,14 @@ impl Workload {
         Self { plan, personas, templates, choices: Choices::new() }
     }
 
-    /// Writes an event as text, the very values that [`EventSource::event`] gives; false if it was never planned.
-    pub fn write(&self, stream: StreamId, seq: u64, into: &mut EventText) -> bool {
-        let Some(traffic) = self.traffic(stream).filter(|traffic| seq < traffic.events) else { return false };
+    /// What an event holds; `None` if it was never planned.
+    pub fn content(&self, stream: StreamId, seq: u64) -> Option<Content<'_>> {
+        let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let role = person::numbers(self.plan.seed, self.plan.run, stream, traffic.persons, seq);
-        let Some(template) = self.templates.get((role.person % self.templates.len().max(1) as u64) as usize) else {
-            return false;
-        };
+        let template = self.templates.get((role.person % self.templates.len().max(1) as u64) as usize)?;
         let values = Values::draw(&mut Random::new(self.plan.seed, stream, seq, Purpose::Content));
-        into.name = values.name(role.identifies);
-        into.identifies = role.identifies;
-        let [known, anonymous] = &mut into.ids_of_person;
-        for buffer in [&mut into.properties, &mut into.distinct_id, known, anonymous] {
-            buffer.clear();
-        }
-        into.members.clear();
-        role.write_known(known);
-        role.write_anonymous(anonymous);
-        into.distinct_id.extend_from_slice(if role.is_anonymous { anonymous } else { known });
-        template.write(&self.choices, &values, &role, EventId { run: self.plan.run, stream, seq }, into);
-        true
+        let id = EventId { run: self.plan.run, stream, seq };
+        Some(Content { template, choices: &self.choices, values, role, id })
     }
 
     /// The plan behind it.
@@ -378,30 +402,41 @@ pub(crate) mod tests {
         }
     }
 
-    fn key_at(text: &[u8], at: u32) -> &[u8] {
-        let rest = &text[at as usize..];
-        &rest[..rest.iter().position(|byte| *byte == b':').unwrap()]
+    /// The keys that are told.
+    struct Keys(Vec<String>);
+
+    impl<'a> Members<'a> for Keys {
+        fn members(&mut self, text: &'a str, behind: &'a [u32]) {
+            for begin in std::iter::once(&0).chain(behind) {
+                let member = &text[*begin as usize..];
+                let key = &member[..member.find(':').unwrap()];
+                self.0.push(serde_json::from_str(key).unwrap());
+            }
+        }
+
+        fn value(&mut self, _: &[u8]) {}
     }
 
     #[test]
     fn both_ways_to_an_event_say_the_same() {
         let workload = small();
-        let mut text = EventText::default();
+        let mut ids = Ids::default();
         for seq in 0..workload.planned(STREAM) {
             let event = workload.event(STREAM, seq).unwrap();
-            assert!(workload.write(STREAM, seq, &mut text));
-            assert_eq!(str::from_utf8(&text.properties).unwrap(), serde_json::to_string(&event.properties).unwrap());
-            let keys =
-                text.members.iter().map(|at| serde_json::from_slice::<String>(key_at(&text.properties, *at)).unwrap());
-            assert_eq!(keys.collect::<Vec<_>>(), event.properties.keys().cloned().collect::<Vec<_>>());
-            assert_eq!((text.name, &text.distinct_id[..]), (event.name.as_str(), event.distinct_id.as_bytes()));
-            assert_eq!(text.identifies, event.name == "$identify");
-            let [known, anonymous] = &text.ids_of_person;
-            let ids: Vec<&[u8]> =
-                [anonymous, known].into_iter().map(Vec::as_slice).filter(|id| !id.is_empty()).collect();
-            assert_eq!(ids, event.ids_of_person.iter().map(String::as_bytes).collect::<Vec<_>>());
+            let content = workload.content(STREAM, seq).unwrap();
+            content.write_ids(&mut ids);
+            let mut json = Vec::new();
+            content.write(&ids, &mut json);
+            assert_eq!(str::from_utf8(&json).unwrap(), serde_json::to_string(&event.properties).unwrap());
+            let mut keys = Keys(Vec::new());
+            content.tell(&ids, &mut keys);
+            assert_eq!(keys.0, event.properties.keys().cloned().collect::<Vec<_>>());
+            assert_eq!((content.name(), &ids.distinct_id[..]), (event.name.as_str(), event.distinct_id.as_bytes()));
+            let of_person = [&ids.anonymous, &ids.known].into_iter().filter(|id| !id.is_empty());
+            let expected: Vec<&[u8]> = event.ids_of_person.iter().map(String::as_bytes).collect();
+            assert_eq!(of_person.map(Vec::as_slice).collect::<Vec<_>>(), expected);
         }
-        assert!(!workload.write(STREAM, 5_000, &mut text) && !workload.write(StreamId(1), 0, &mut text));
+        assert!(workload.content(STREAM, 5_000).is_none() && workload.content(StreamId(1), 0).is_none());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     identity::{EventId, MARKER_PROPERTY},
     persona::Persona,
     random::Random,
-    workload::EventText,
+    workload::text::Members,
 };
 
 const LIBRARY: &str = "assay";
@@ -194,6 +194,9 @@ pub(super) struct Choices {
     notes: [String; NOTES.len()],
     systems: [String; SYSTEMS.len()],
     contexts: [String; PLANS.len()],
+    /// With their keys.
+    browsers: [String; BROWSERS.len()],
+    screen_widths: [String; SCREEN_WIDTHS.len()],
 }
 
 /// A string's JSON text.
@@ -210,6 +213,8 @@ impl Choices {
             notes: NOTES.map(quoted),
             systems: SYSTEMS.map(quoted),
             contexts: PLANS.map(context),
+            browsers: BROWSERS.map(|browser| format!("\"$browser\":{}", quoted(browser))),
+            screen_widths: SCREEN_WIDTHS.map(|width| format!("\"$screen_width\":{width}")),
         }
     }
 }
@@ -253,96 +258,100 @@ impl Template {
         Self { text: text.into(), runs }
     }
 
-    /// Writes a run of members.
-    fn run<'a, 'b>(&self, json: &'b mut Members<'a>, place: Same) -> &'b mut Members<'a> {
+    /// A run of members, and where those behind the first begin.
+    fn run(&self, place: Same) -> (&str, &[u32]) {
         let place = place as usize;
         let begin = place.checked_sub(1).map_or(0, |before| self.runs[before].end);
-        let Run { end, members } = self.runs[place];
-        json.member(self.text.get(begin as usize..end as usize).unwrap_or_default());
-        let first = json.members.last().copied().unwrap_or_default();
-        json.members.extend(members.iter().take_while(|member| **member > 0).map(|member| first + member));
-        json
+        let Run { end, members } = &self.runs[place];
+        let behind = members.iter().take_while(|member| **member > 0).count();
+        (self.text.get(begin as usize..*end as usize).unwrap_or_default(), &members[..behind])
     }
 
-    /// Writes the JSON text of [`properties`] with the marker among them, byte for byte as `serde_json` does.
-    pub fn write(&self, choices: &Choices, values: &Values, role: &Numbers, id: EventId, into: &mut EventText) {
-        let EventText { properties, members, ids_of_person: [_, anonymous], .. } = into;
-        let mut json = Members { text: properties, members };
+    /// Tells the members of [`properties`] and the marker among them, in the order of their keys, as the text that
+    /// `serde_json` makes of them.
+    pub fn tell<'a>(
+        &'a self,
+        choices: &'a Choices,
+        values: &Values,
+        role: &Numbers,
+        id: EventId,
+        anonymous: &[u8],
+        to: &mut impl Members<'a>,
+    ) {
         let path = &choices.paths[values.path];
         if role.identifies {
-            json.member("\"$anon_distinct_id\":\"").bytes(anonymous).put("\"");
+            to.members("\"$anon_distinct_id\":\"", &[]);
+            to.value(anonymous);
+            to.value(b"\"");
         }
-        json.member("\"$browser\":\"").put(BROWSERS[values.browser]).put("\"");
-        json.member("\"$browser_version\":").number(values.browser_version);
-        self.run(&mut json, Same::Url).put(within_quotes(path)).put("\"");
-        self.run(&mut json, Same::Host).put(&choices.systems[values.system(role.person)]);
-        json.member("\"$pathname\":").put(path);
-        self.run(&mut json, Same::UserAgent).put(if values.is_referred { REFERRER_JSON } else { "null" });
-        json.member("\"$screen_width\":").number(u64::from(SCREEN_WIDTHS[values.screen_width]));
-        json.member("\"$session_id\":\"").hexadecimal(values.session).put("\"");
+        to.members(&choices.browsers[values.browser], &[]);
+        to.members("\"$browser_version\":", &[]);
+        number(to, values.browser_version);
+        self.members(to, Same::Url);
+        to.value(within_quotes(path).as_bytes());
+        to.value(b"\"");
+        self.members(to, Same::Host);
+        to.value(choices.systems[values.system(role.person)].as_bytes());
+        to.members("\"$pathname\":", &[]);
+        to.value(path.as_bytes());
+        self.members(to, Same::UserAgent);
+        to.value(if values.is_referred { REFERRER_JSON } else { "null" }.as_bytes());
+        to.members(&choices.screen_widths[values.screen_width], &[]);
+        to.members("\"$session_id\":", &[]);
+        to.value(&text::quoted_hexadecimal(values.session));
         if role.identifies {
-            self.run(&mut json, Same::Set).put("{\"initial_path\":").put(path).put("}");
+            self.members(to, Same::Set);
+            to.value(b"{\"initial_path\":");
+            to.value(path.as_bytes());
+            to.value(b"}");
         }
         let mut uuid = [b'"'; uuid::fmt::Hyphenated::LENGTH + 2];
         id.to_uuid().hyphenated().encode_lower(&mut uuid[1..]);
-        self.run(&mut json, Same::TimeZone).bytes(&uuid);
-        json.member(if values.balance < 0 { "\"balance\":-" } else { "\"balance\":" });
-        json.number(values.balance.unsigned_abs());
-        json.member("\"cart\":[");
+        self.members(to, Same::TimeZone);
+        to.value(&uuid);
+        to.members(if values.balance < 0 { "\"balance\":-" } else { "\"balance\":" }, &[]);
+        number(to, values.balance.unsigned_abs());
+        to.members("\"cart\":[", &[]);
         for (item, count) in values.counts[..values.items].iter().enumerate() {
-            json.put(if item == 0 { "{\"count\":" } else { ",{\"count\":" }).number(*count);
-            json.put(",\"sku\":\"sku-").number(item as u64).put("\"}");
+            to.value(if item == 0 { b"{\"count\":" } else { b",{\"count\":" });
+            number(to, *count);
+            to.value(ITEMS[item]);
         }
-        json.put("]");
-        self.run(&mut json, Same::City).put(&choices.contexts[(role.person % 3) as usize]);
-        self.run(&mut json, Same::Country).put(if values.is_trial { "true" } else { "false" });
-        self.run(&mut json, Same::Motto).put(&choices.notes[values.note]);
-        json.member("\"ordinal\":").number(role.ordinal);
-        json.member("\"price\":").float(values.price);
-        json.member("\"quantity\":").number(values.quantity);
-        json.member("\"ratio\":").float(values.ratio);
-        self.run(&mut json, Same::Address).put("}");
+        to.value(b"]");
+        self.members(to, Same::City);
+        to.value(choices.contexts[(role.person % 3) as usize].as_bytes());
+        self.members(to, Same::Country);
+        to.value(if values.is_trial { b"true" } else { b"false" });
+        self.members(to, Same::Motto);
+        to.value(choices.notes[values.note].as_bytes());
+        to.members("\"ordinal\":", &[]);
+        number(to, role.ordinal);
+        to.members("\"price\":", &[]);
+        float(to, values.price);
+        to.members("\"quantity\":", &[]);
+        number(to, values.quantity);
+        to.members("\"ratio\":", &[]);
+        float(to, values.ratio);
+        self.members(to, Same::Address);
+    }
+
+    fn members<'a>(&'a self, to: &mut impl Members<'a>, place: Same) {
+        let (text, behind) = self.run(place);
+        to.members(text, behind);
     }
 }
 
-/// A JSON object's text while it is written, member by member.
-struct Members<'a> {
-    text: &'a mut Vec<u8>,
-    members: &'a mut Vec<u32>,
+/// The ends of the cart's items.
+const ITEMS: [&[u8]; 3] = [b",\"sku\":\"sku-0\"}", b",\"sku\":\"sku-1\"}", b",\"sku\":\"sku-2\"}"];
+
+fn number<'a>(to: &mut impl Members<'a>, number: u64) {
+    let (digits, length) = text::decimal(number);
+    to.value(&digits[..length]);
 }
 
-impl Members<'_> {
-    /// Begins a member with its key, quotes and colon included, and perhaps the beginning of its value.
-    fn member(&mut self, begin: &str) -> &mut Self {
-        self.text.push(if self.members.is_empty() { b'{' } else { b',' });
-        self.members.push(self.text.len() as u32);
-        self.put(begin)
-    }
-
-    fn put(&mut self, text: &str) -> &mut Self {
-        self.bytes(text.as_bytes())
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.text.extend_from_slice(bytes);
-        self
-    }
-
-    fn number(&mut self, number: u64) -> &mut Self {
-        text::decimal(self.text, number);
-        self
-    }
-
-    fn float(&mut self, number: f64) -> &mut Self {
-        text::float(self.text, number);
-        self
-    }
-
-    /// Sixteen digits.
-    fn hexadecimal(&mut self, word: u64) -> &mut Self {
-        text::hexadecimal::<16>(self.text, word);
-        self
-    }
+fn float<'a>(to: &mut impl Members<'a>, number: f64) {
+    let (digits, length) = text::float(number);
+    to.value(&digits[..length]);
 }
 
 /// The text of a JSON string without its quotes.

@@ -71,23 +71,23 @@ impl Numbers {
     /// Writes the id by which the person is known: `user-RUN-STREAM-PERSON`.
     pub fn write_known(&self, into: &mut Vec<u8>) {
         self.write_begin(into, b"user-");
-        text::decimal(into, self.person);
+        text::put_decimal(into, self.person);
     }
 
     /// Writes the anonymous id, `anon-RUN-STREAM-RANDOM`; nothing where the person has none.
     pub fn write_anonymous(&self, into: &mut Vec<u8>) {
         if let Some(bits) = self.anonymous {
             self.write_begin(into, b"anon-");
-            text::hexadecimal::<16>(into, bits);
+            into.extend_from_slice(&text::hexadecimal::<16>(bits));
         }
     }
 
     fn write_begin(&self, into: &mut Vec<u8>, kind: &[u8]) {
         into.extend_from_slice(kind);
         // As runs are written everywhere.
-        text::hexadecimal::<10>(into, self.run.get());
+        into.extend_from_slice(&text::hexadecimal::<10>(self.run.get()));
         into.push(b'-');
-        text::decimal(into, u64::from(self.stream.0));
+        text::put_decimal(into, u64::from(self.stream.0));
         into.push(b'-');
     }
 

@@ -1,0 +1,220 @@
+//! A whole run judged from its journals: how long it takes, and that memory grows neither with the events nor with the defects.
+//!
+//! `cargo bench -p checkers --bench whole_run -- 100000000` judges so many events (a million and ten million without it); they
+//! need some 30 bytes each on the disk.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use checkers::{
+    checks::{Independence, Targets},
+    judge::{Allowances, Circumstances, Judge},
+    oracle::{dialect::Dialect, row::Difference},
+    reconcile::{
+        classify::Case,
+        reads::{Read, ReadsLog, ReadsWriter},
+        rows::{FinalReadLog, FinalReadWriter, FoundRow},
+        sent::SentLog,
+        windows::Windows,
+    },
+    record::{RunFacts, RunRecord},
+    verdict::Verdict,
+};
+use generators::{
+    clock::RunStart,
+    identity::{RunId, StreamId},
+    journal::Header,
+    ledger::{Answer, Intent, LedgerReader, LedgerWriter, Outcome, Record},
+    persona::PersonaTable,
+    random::{Distribution, Share},
+    request::Requests,
+    schedule::{Arrival, Rate},
+    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+};
+
+const STREAM: StreamId = StreamId(0);
+const RUN: RunId = RunId::new(7);
+const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
+const RATE: u64 = 50_000;
+const BATCH: u64 = 100;
+
+fn main() {
+    let asked: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    if let (Some(events), Ok(defect_every)) = (asked.first(), std::env::var(DEFECT_EVERY)) {
+        return one(*events, defect_every.parse().unwrap());
+    }
+    println!("{:>12} {:>10} {:>9} {:>12} {:>9} {:>12}", "events", "defects", "seconds", "events/s", "peak", "an event");
+    for events in if asked.is_empty() { vec![1_000_000, 10_000_000] } else { asked } {
+        for defect_every in ["0", "10"] {
+            // In a process of its own, so that the peak is its own.
+            let program = std::env::current_exe().unwrap();
+            let mut child = std::process::Command::new(program);
+            assert!(child.arg(events.to_string()).env(DEFECT_EVERY, defect_every).status().unwrap().success());
+        }
+    }
+    println!(
+        "Peers: Kafka's validate_delivery holds 96 bytes an event, Trogdor and a table diff by hand 64, kgo-verifier 17."
+    );
+}
+
+/// Tells the process that makes one line of the table how many events there are to one defect; 0 for none.
+const DEFECT_EVERY: &str = "ASSAY_BENCH_DEFECT_EVERY";
+
+fn one(events: u64, defect_every: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let workload = workload(events);
+    write(&workload, events, defect_every, folder.path());
+    // Resets the peak (proc(5), clear_refs).
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let began = Instant::now();
+    let record = judge(&workload, folder.path());
+    let (seconds, peak) = (began.elapsed().as_secs_f64(), resident("VmHWM:"));
+    let defects = if defect_every == 0 { 0 } else { events.div_ceil(defect_every) };
+    assert_eq!((record.counts.visible, record.counts.corrupted), (events, defects));
+    assert_eq!(record.verdict, if defects == 0 { Verdict::Pass } else { Verdict::Fail }, "{:?}", record.reasons);
+    println!(
+        "{events:>12} {defects:>10} {seconds:>9.1} {:>10.1} M {:>6} MB {:>10.2} B",
+        events as f64 / seconds / 1e6,
+        peak / 1_000,
+        (peak * 1_000) as f64 / events as f64
+    );
+}
+
+/// A figure of this process from `/proc/self/status`, in kilobytes.
+fn resident(figure: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(figure)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn workload(events: u64) -> Workload {
+    let constant = Distribution::Constant { value: Duration::ZERO };
+    let traffic = Traffic {
+        name: "bench".into(),
+        events,
+        arrival: Arrival::Constant { rate: Rate::new(RATE, Duration::from_secs(1)).unwrap() },
+        batch: (BATCH, BATCH),
+        endpoint: Endpoint::Batch,
+        compression: Compression::None,
+        token: "phc_bench".into(),
+        team: 1,
+        persons: Persons { count: 5_000, identify: Share::default() },
+        disorder: Disorder {
+            backdated: Share::default(),
+            backdated_by: constant,
+            shuffle: Duration::ZERO,
+            resend: Share::default(),
+            clock_skew: constant,
+        },
+        clients: 4,
+        over_quota: false,
+    };
+    let plan = Plan { workload_version: WORKLOAD_VERSION, run: RUN, seed: 1, traffic: vec![traffic] };
+    Workload::new(plan, PersonaTable::make(1, 8))
+}
+
+/// What a run leaves: each request is answered in 4 ms, each event seen half a second later, and found by two final reads in the
+/// order of a hash, as a store returns them.
+fn write(workload: &Workload, events: u64, defect_every: u64, folder: &Path) {
+    let header = Header { run: RUN, start: START };
+    let mut ledger = LedgerWriter::create(&folder.join("ledger"), header).unwrap();
+    for request in Requests::new(workload, STREAM) {
+        let (stream, index, attempt, due) = (STREAM, request.index, 1, request.due(workload));
+        let (positions, resends) = (request.positions, request.resends);
+        let answer = Answer::Reply { status: 200, excerpt: String::new() };
+        let answered = due + Duration::from_millis(4);
+        let intent = Record::Intent(Intent { stream, index, attempt, positions, resends, released: due });
+        let outcome = Record::Outcome(Outcome { stream, index, attempt, sent: due, answered, answer });
+        ledger.append([&intent, &outcome]).unwrap();
+    }
+    let mut reads = ReadsWriter::create(&folder.join("reads"), header).unwrap();
+    let each = RATE / 10;
+    for number in 0..=events.div_ceil(each) {
+        let start = Duration::from_millis(100 * number + 400);
+        let seqs = (number.saturating_sub(1) * each..(number * each).min(events)).collect();
+        reads.append(&Read { start, end: start + Duration::from_millis(3), new: vec![(STREAM, seqs)] }).unwrap();
+    }
+    let end = Duration::from_secs(events / RATE + 20);
+    for number in 1..=2u32 {
+        let path = folder.join(format!("final-read-{number}"));
+        let mut journal = FinalReadWriter::create(&path, header, end * number).unwrap();
+        // A walk over all events that is no order of theirs.
+        let step = (events / 7 * 3..=events + 1).find(|step| gcd(*step, events) == 1).unwrap();
+        for place in 0..events {
+            let seq = (u128::from(place) * u128::from(step) % u128::from(events)) as u64;
+            let request_due =
+                Duration::from_nanos(((seq / BATCH + 1) * BATCH).min(events).saturating_sub(1) * 1_000_000_000 / RATE);
+            let occurred = workload.occurred_micros(STREAM, seq).unwrap();
+            let sent_at_ms = (START.unix_micros() + request_due.as_micros() as i64).div_euclid(1_000);
+            let timestamp_ms = (START.unix_micros() + occurred).div_euclid(1_000);
+            let received = START.unix_micros() + request_due.as_micros() as i64 + 2_000;
+            let mut row = FoundRow::plain(received + (timestamp_ms - sent_at_ms) * 1_000, 1);
+            if defect_every > 0 && seq.is_multiple_of(defect_every) {
+                let (expected, found) = ("\"plain\"".to_owned(), Some("\"spoiled\"".to_owned()));
+                row.differences.push(Difference { column: "properties.note".into(), expected, found });
+            }
+            journal.add(STREAM, seq, row).unwrap();
+        }
+        journal.end(end * number + Duration::from_secs(1)).unwrap();
+    }
+}
+
+fn gcd(one: u64, other: u64) -> u64 {
+    if other == 0 { one } else { gcd(other, one % other) }
+}
+
+fn judge(workload: &Workload, folder: &Path) -> RunRecord {
+    let windows = Windows::of(workload);
+    let allowances = Allowances::default();
+    let records = LedgerReader::open(&folder.join("ledger")).unwrap();
+    let sent = SentLog::sort(Dialect::V2026, workload, &windows, allowances.tolerance, folder, records).unwrap();
+    let reads = ReadsLog::sort(&folder.join("reads"), &windows, folder).unwrap();
+    let final_reads: Vec<FinalReadLog> = (1..=2)
+        .map(|number| {
+            FinalReadLog::sort(&folder.join(format!("final-read-{number}")), &windows, folder).unwrap().unwrap()
+        })
+        .collect();
+    assert_eq!(final_reads[0].digest(&windows).unwrap(), final_reads[1].digest(&windows).unwrap());
+    let mut judge = Judge::new(windows.len(), reads.len(), 2, false);
+    for (number, window) in windows.iter() {
+        let found: Vec<_> = final_reads.iter().map(|read| read.window(window.clone(), number).unwrap()).collect();
+        judge.window(&Case {
+            dialect: Dialect::V2026,
+            workload,
+            start: START,
+            sent: &sent.window(workload, window.clone(), number).unwrap(),
+            reads: &reads.window(window.clone(), number).unwrap(),
+            final_reads: &found,
+            stages: None,
+            loss_after: Duration::from_secs(10),
+            visible_within: Some(Duration::from_secs(5)),
+            clock_tolerance_micros: 0,
+        });
+    }
+    let run = RunFacts {
+        id: None,
+        scenario: "bench".into(),
+        started_at: None,
+        duration: 0.0,
+        seed: None,
+        environment: "none".into(),
+        dialect: None,
+        confidence: 0.95,
+        planted_defects: Vec::new(),
+    };
+    let targets = Targets {
+        loss: 1e-4,
+        correctness: 1e-4,
+        confidence: 0.95,
+        independence: Independence::Event,
+        p99_time_to_visible: Some(Duration::from_secs(5)),
+    };
+    let last = final_reads.last().map(FinalReadLog::summary);
+    let (schedule, obstacles) = (&sent.schedule, Vec::new());
+    let circumstances = Circumstances { obstacles, schedule, last, taps_complete: None, greatest_lag: None, run };
+    judge.finish(&targets, &allowances, circumstances)
+}
