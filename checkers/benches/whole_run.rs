@@ -212,6 +212,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
         confidence: 0.95,
         independence: Independence::Event,
         p99_time_to_visible: Some(Duration::from_secs(5)),
+        may_stop_early: false,
     };
     let last = final_reads.last().map(FinalReadLog::summary);
     let (schedule, obstacles) = (&sent.schedule, Vec::new());

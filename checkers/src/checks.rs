@@ -5,6 +5,7 @@
 mod correctness;
 mod loss;
 mod rate;
+mod sequential;
 mod time_to_visible;
 mod zero_tolerance;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{reconcile::evidence::Evidence, verdict::Verdict};
 
 pub use rate::Clustering;
+pub use sequential::SequentialTest;
 pub use time_to_visible::{NotReached, Quantile, Times};
 
 /// What the scenario promises, as rates of defects.
@@ -31,6 +33,9 @@ pub struct Targets {
     pub independence: Independence,
     /// The limit for p99 time-to-visible, if there is one.
     pub p99_time_to_visible: Option<Duration>,
+    /// Whether the run may stop as soon as it has its answer: then rates pass by a sequential test, and by nothing else.
+    #[serde(default)]
+    pub may_stop_early: bool,
 }
 
 /// What counts as one independent observation: how many defects are likely to come together.
@@ -90,6 +95,9 @@ pub struct CheckResult {
     /// The clusterings that were looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clusterings: Vec<Clustering>,
+    /// The sequential test, where the run might stop early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<SequentialTest>,
     /// The answer in words.
     pub reason: String,
 }
@@ -130,6 +138,7 @@ impl CheckResult {
             n_effective: None,
             deff: None,
             clusterings: Vec::new(),
+            sequential: None,
             reason: String::new(),
         }
     }
@@ -146,6 +155,7 @@ mod tests {
         confidence: 0.95,
         independence: Independence::Event,
         p99_time_to_visible: None,
+        may_stop_early: false,
     };
 
     /// `k` defects among `n` events, each in a request of its own.

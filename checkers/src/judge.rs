@@ -32,11 +32,24 @@ pub struct Allowances {
     pub rejected: f64,
     /// The share of events that may be indeterminate.
     pub indeterminate: f64,
+    /// The share of planned events that may never have left.
+    #[serde(default = "unsent")]
+    pub unsent: f64,
+}
+
+const fn unsent() -> f64 {
+    0.01
 }
 
 impl Default for Allowances {
     fn default() -> Self {
-        Self { tolerance: Duration::from_millis(100), late: 0.01, rejected: 0.01, indeterminate: 0.01 }
+        Self {
+            tolerance: Duration::from_millis(100),
+            late: 0.01,
+            rejected: 0.01,
+            indeterminate: 0.01,
+            unsent: unsent(),
+        }
     }
 }
 
@@ -203,7 +216,7 @@ fn shortfalls(counts: &Counts, generator: &GeneratorFacts, allowances: &Allowanc
     for (part, allowed, name) in [
         (counts.indeterminate, allowances.indeterminate, "indeterminate"),
         (counts.rejected, allowances.rejected, "rejected"),
-        (counts.unsent, 0.01, "unsent"),
+        (counts.unsent, allowances.unsent, "unsent"),
         (counts.either, allowances.indeterminate, "free to be stored or not"),
     ] {
         if generator.sent > 0 && share(part) > allowed {

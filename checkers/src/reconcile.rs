@@ -16,6 +16,7 @@ pub mod rows;
 pub mod schedule;
 pub mod seen;
 pub mod sent;
+pub mod sequence;
 pub mod spans;
 pub mod spool;
 pub mod stages;

@@ -225,6 +225,7 @@ fn fast(history: &History) -> Judged {
             confidence: 0.95,
             independence: Independence::Event,
             p99_time_to_visible: Some(Duration::from_secs(5)),
+            may_stop_early: false,
         },
         allowances: Allowances::default(),
         examples: 1_000,

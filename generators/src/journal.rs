@@ -120,7 +120,8 @@ impl JournalWriter {
     }
 }
 
-/// Reads the bodies of records one by one, in constant memory, up to wherever the writer was stopped.
+/// Reads the bodies of records one by one, in constant memory, up to wherever the writer was stopped. One that ended may be
+/// asked again while the journal is being written: it goes on where it was.
 #[derive(Debug)]
 pub struct JournalReader<R = File> {
     kind: Kind,
@@ -192,7 +193,11 @@ impl<R: Read> JournalReader<R> {
                     return Ok(Some(item));
                 }
                 Decoded::Damaged(what) => return Err(self.damaged(what)),
-                Decoded::Cut if self.exhausted => return Ok(None),
+                Decoded::Cut if self.exhausted => {
+                    // More may have been written when somebody asks again.
+                    self.exhausted = false;
+                    return Ok(None);
+                }
                 Decoded::Cut => self.fill()?,
             }
         }
@@ -366,6 +371,26 @@ mod tests {
             put_varint(&mut bytes, number);
             prop_assert_eq!(take_varint(&mut &bytes[..]), Some(number));
         }
+    }
+
+    #[test]
+    fn a_reader_follows_its_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut writer = JournalWriter::create(&path, KIND, HEADER).unwrap();
+        let mut reader = JournalReader::open(&path, KIND).unwrap();
+        let mut following = || reader.by_ref().map(Result::unwrap).collect::<Vec<_>>();
+        assert_eq!(following(), Vec::<Vec<u8>>::new());
+        writer.append([b"one", b"two"]).unwrap();
+        assert_eq!(following(), [b"one", b"two"]);
+        // Half a record is none yet.
+        let mut record = Vec::new();
+        put_record(&mut record, b"three");
+        let (head, tail) = record.split_at(4);
+        writer.file.write_all(head).unwrap();
+        assert_eq!(following(), Vec::<Vec<u8>>::new());
+        writer.file.write_all(tail).unwrap();
+        assert_eq!(following(), [b"three"]);
     }
 
     #[test]

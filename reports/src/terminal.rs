@@ -6,6 +6,7 @@ use checkers::{
     checks::CheckResult,
     reconcile::evidence::Finding,
     record::{RunRecord, StageTime},
+    statistics::sequential::Crossed,
     verdict::Verdict,
 };
 use comfy_table::{CellAlignment, Table, presets};
@@ -90,6 +91,13 @@ fn row(check: &CheckResult, record: &RunRecord) -> [String; 5] {
         (Verdict::Fail, Some(lower)) => format!("≥ {}", percent(lower)),
         _ => format!("≤ {}", percent(upper)),
     };
+    let bound = match check.sequential.as_ref().map(|test| test.crossed) {
+        // A fixed interval says nothing at its confidence about a run that might stop when it looked good.
+        Some(Some(Crossed::Pass)) if check.verdict == Verdict::Pass => "sequential test passed".to_owned(),
+        Some(Some(_)) if check.verdict != Verdict::Fail => "sequential test ended".to_owned(),
+        Some(None) if check.verdict != Verdict::Fail => "sequential test still open".to_owned(),
+        _ => bound,
+    };
     let target = check.target.map(|target| format!("≤ {}", percent(target))).unwrap_or_default();
     if check.name == "time_to_visible" {
         let measured =
@@ -115,6 +123,17 @@ fn proves(record: &RunRecord) -> String {
         let check = record.checks.iter().find(|check| check.name == name && check.n > 0)?;
         check.upper_by_request.map(percent)
     };
+    let loss = record.checks.iter().find(|check| check.name == "loss");
+    if let (Verdict::Pass, Some(test)) = (record.verdict, loss.and_then(|check| check.sequential.as_ref())) {
+        return format!(
+            "By Wald's sequential test this run passes with at most {} risk where the rate of lost or of wrong events is {} or \
+             more: {} units were needed, {} of them defects {conditions}.",
+            percent(1.0 - record.run.confidence),
+            percent(test.bad),
+            count(test.units as u64),
+            count(test.defects),
+        );
+    }
     match (record.verdict, bound("loss"), bound("correctness")) {
         (Verdict::Pass, Some(loss), Some(correctness)) => format!(
             "This run proves, at {} confidence each, if defects come independently: under this load at most {loss} of \

@@ -36,6 +36,7 @@ fn verdict(sent: &str, rows: &str, reads: &str) -> Value {
             confidence: 0.95,
             independence: Independence::Request,
             p99_time_to_visible: Some(Duration::from_secs(5)),
+            may_stop_early: false,
         },
         allowances: Allowances::default(),
         examples: 2,

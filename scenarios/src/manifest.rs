@@ -96,6 +96,9 @@ pub struct Conditions {
     pub clock_drift_micros: i64,
     /// How many final reads were completed.
     pub final_reads: usize,
+    /// Whether sending ended before everything was sent because the sequential test had its answer.
+    #[serde(default)]
+    pub stopped_early: bool,
     /// The greatest lag of any one partition while it ran.
     #[serde(default)]
     pub greatest_lag: Option<PartitionLag>,

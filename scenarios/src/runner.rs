@@ -3,6 +3,7 @@
 //! Whatever happens, what was started is ended: by [`Environment::down`] in good order, by the guard otherwise. What
 //! stands in the way of a verdict is collected as obstacles; only what leaves nothing to judge is a failure.
 
+mod early_stop;
 mod environment;
 mod preflight;
 mod settle;
@@ -31,7 +32,7 @@ use generators::{
     event::EventSource,
     identity::RunId,
     journal::Header,
-    ledger::LedgerWriter,
+    ledger::{LedgerReader, LedgerWriter},
     persona::PersonaTable,
     workload::Workload,
 };
@@ -43,6 +44,7 @@ use testenv::{
 };
 use tokio::sync::watch;
 
+use self::early_stop::EarlyStop;
 pub use self::environment::{Environment, Wanted, substrate_options};
 
 use crate::{
@@ -51,7 +53,7 @@ use crate::{
     open_files, plan,
     run_directory::{RunDirectory, not_written, write_json, write_text},
     scenario::Scenario,
-    stored::judge_directory,
+    stored::{damaged, judge_directory},
 };
 
 /// Between the making of the clock and the first event, for what is written before it.
@@ -167,8 +169,11 @@ impl Active<'_> {
         let sender = Sender::start(Arc::clone(&workload), clock, ledger, options, Arc::clone(&sent), sending_stopped)
             .map_err(|error| Failure::caused(Kind::Internal, "nothing could be sent", "", error))?;
 
-        let mut sending = Sending { workload: &workload, watch: &watch, sent: &sent, stop };
-        let mut obstacles = self.send(sender, stop_sending, &mut sending).await?;
+        let early_stop = self.early_stop()?;
+        let mut sending =
+            Sending { workload: &workload, watch: &watch, sent: &sent, clock, early_stop, stopped_early: false };
+        let mut obstacles = self.send(sender, (stop_sending, stop), &mut sending).await?;
+        let stopped_early = sending.stopped_early;
         let mut final_reads = 0;
         if !obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Invalid(_))) {
             let settled = settle::settle(self, &workload, &store, &watch, clock, header, lag.as_ref()).await?;
@@ -185,9 +190,20 @@ impl Active<'_> {
             obstacles,
             clock_drift_micros: drift_micros(clock),
             final_reads,
+            stopped_early,
             greatest_lag: lag.and_then(|lag| lag.greatest()),
         };
         write_json(&self.directory.conditions(), &conditions)
+    }
+
+    /// The sequential test, where the run may stop early.
+    fn early_stop(&self) -> Result<Option<EarlyStop>, Failure> {
+        let Scenario { expect, pipeline, .. } = &self.request.scenario;
+        if !expect.targets.may_stop_early {
+            return Ok(None);
+        }
+        let ledger = LedgerReader::open(&self.directory.ledger()).map_err(damaged)?;
+        Ok(Some(EarlyStop::follow(ledger, &expect.targets, expect.loss_after, pipeline.dialect)))
     }
 
     /// Taps the topics, where Kafka can be read.
@@ -204,11 +220,12 @@ impl Active<'_> {
         tokio::task::block_in_place(start).map(Some).map_err(kafka_unreadable)
     }
 
-    /// Sends everything, or until something stops it; returns what stands in the way of a verdict.
+    /// Sends everything, or until something stops it, as `stop` does when it becomes true; returns what stands in the way of a
+    /// verdict.
     async fn send(
         &self,
         mut sender: Sender,
-        stop_sending: watch::Sender<bool>,
+        (stop_sending, mut stop): (watch::Sender<bool>, watch::Receiver<bool>),
         sending: &mut Sending<'_>,
     ) -> Result<Vec<Obstacle>, Failure> {
         let mut obstacles = Vec::new();
@@ -216,7 +233,7 @@ impl Active<'_> {
         loop {
             tokio::select! {
                 () = sender.finished() => break,
-                Ok(_) = sending.stop.wait_for(|stop| *stop), if !stopping => {
+                Ok(_) = stop.wait_for(|stop| *stop), if !stopping => {
                     self.progress.step("stopped: what was sent is settled and judged; once more leaves at once");
                     obstacles.push(Obstacle::Insufficient("the run was stopped before everything was sent".into()));
                     stopping = true;
@@ -229,6 +246,11 @@ impl Active<'_> {
                 () = tokio::time::sleep(TICK) => {
                     // Its journal could not be written; ending the watch tells why.
                     stopping |= sending.watch.has_ended();
+                    if !stopping && sending.has_its_answer()? {
+                        self.progress.step("the sequential test has its answer: sending ends early");
+                        sending.stopped_early = true;
+                        stopping = true;
+                    }
                 }
             }
             if stopping {
@@ -284,10 +306,20 @@ struct Sending<'a> {
     workload: &'a Workload,
     watch: &'a Watch,
     sent: &'a SenderProgress,
-    stop: watch::Receiver<bool>,
+    clock: RunClock,
+    early_stop: Option<EarlyStop>,
+    stopped_early: bool,
 }
 
 impl Sending<'_> {
+    /// Whether the run may stop early, and can.
+    fn has_its_answer(&mut self) -> Result<bool, Failure> {
+        let Some(early_stop) = &mut self.early_stop else { return Ok(false) };
+        let watched = self.watch.watched();
+        let crossed = early_stop.look(self.clock.elapsed(), self.workload, &watched.seen).map_err(damaged)?;
+        Ok(crossed.is_some())
+    }
+
     fn snapshot(&self) -> Snapshot {
         snapshot(self.workload, self.watch, self.sent)
     }

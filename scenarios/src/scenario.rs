@@ -299,6 +299,7 @@ fn expect(mut section: Section<'_>, flush_interval: Duration) -> Expect {
             times.end();
             p99
         },
+        may_stop_early: section.optional("may_stop_early", flag).unwrap_or_default(),
     };
     if !(0.5..1.0).contains(&targets.confidence) {
         section.problem("confidence", "must lie from 50% to below 100%");
@@ -308,6 +309,7 @@ fn expect(mut section: Section<'_>, flush_interval: Duration) -> Expect {
         late: section.optional("late", parse_share).unwrap_or(allowed.late),
         rejected: section.optional("rejected", parse_share).unwrap_or(allowed.rejected),
         indeterminate: section.optional("indeterminate", parse_share).unwrap_or(allowed.indeterminate),
+        unsent: allowed.unsent,
     };
     let loss_after = section.optional("loss_after", Duration::parse).unwrap_or(Duration::from_mins(1));
     let quiet = section.optional("quiet", Duration::parse).unwrap_or(Duration::from_secs(10));

@@ -53,7 +53,12 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
         greatest_lag: conditions.and_then(|conditions| conditions.greatest_lag.clone()),
         run: facts(&run.manifest, end.unwrap_or_default()),
     };
-    Ok(judge.finish(&run.manifest.targets, &run.manifest.allowances, circumstances))
+    let mut allowances = run.manifest.allowances;
+    if conditions.is_some_and(|conditions| conditions.stopped_early) {
+        // What was not sent was not needed any more.
+        allowances.unsent = 1.0;
+    }
+    Ok(judge.finish(&run.manifest.targets, &allowances, circumstances))
 }
 
 /// A run as its directory holds it.

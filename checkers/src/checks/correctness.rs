@@ -1,12 +1,13 @@
 //! `correctness`: visible the right number of times, under its own tenant, with every judged column as expected.
 
-use super::{CheckResult, Targets, rate};
+use super::{CheckResult, Targets, rate, sequential};
 use crate::{reconcile::evidence::Evidence, verdict::Verdict};
 
 pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
     let told = ("are not stored as expected", "visible events");
     let counted = rate::Counted::of(&evidence.correctness);
-    let mut result = rate::judge("correctness", &counted, targets.correctness, targets, told);
+    let result = rate::judge("correctness", &counted, targets.correctness, targets, told);
+    let mut result = sequential::decide(result, &evidence.correctness_in_order, targets.correctness, targets);
     if evidence.final_reads == 0 {
         result.verdict = Verdict::Inconclusive;
         result.reason = "there was no final read: reads that carry ids only say nothing about columns".into();

@@ -1,6 +1,6 @@
 //! `loss`: lost and vanished events among those that must be visible.
 
-use super::{CheckResult, Targets, rate};
+use super::{CheckResult, Targets, rate, sequential};
 use crate::{
     reconcile::{evidence::Evidence, population::Population},
     verdict::Verdict,
@@ -10,7 +10,7 @@ pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
     let told = ("are lost", "events that must be visible");
     let judged =
         |population: &Population| rate::judge("loss", &rate::Counted::of(population), targets.loss, targets, told);
-    let mut result = judged(&evidence.loss);
+    let mut result = sequential::decide(judged(&evidence.loss), &evidence.loss_in_order, targets.loss, targets);
     let pending = evidence.counts.pending;
     if pending > 0 {
         // A fail must stand if all of them became visible.

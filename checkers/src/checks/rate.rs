@@ -150,6 +150,7 @@ pub(super) fn judge(
         n_effective: Some(n_effective),
         deff: Some(deff),
         clusterings: clusterings(best, targets.confidence),
+        sequential: None,
         reason,
     }
 }

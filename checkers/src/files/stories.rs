@@ -81,10 +81,11 @@ impl Files<'_> {
         for (id, event) in self.sent.events.iter().enumerate() {
             self.tell_one(id as u32, event, &mut looks, &mut totals, told);
         }
-        for request in 0..self.sent.requests() {
-            totals.close(totals.shares(request));
-        }
         let evidence = &mut told.evidence;
+        for request in 0..self.sent.requests() {
+            // Files are whole, and never judged as a sequence.
+            totals.close(totals.shares(request), 0, evidence);
+        }
         totals.finish(evidence);
         if let Some(rows) = self.rows {
             evidence.counts.raw_rows = rows.raw_rows;

@@ -13,6 +13,7 @@ fn options() -> Options {
             confidence: 0.95,
             independence: Independence::Event,
             p99_time_to_visible: None,
+            may_stop_early: false,
         },
         allowances: Allowances::default(),
         examples: 100,

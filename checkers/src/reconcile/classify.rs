@@ -117,7 +117,7 @@ impl Judging {
                 }
                 part = open.remove(&exchange.key()).unwrap_or_default();
             }
-            totals.close(part.shares);
+            totals.close(part.shares, exchange.intended.as_secs() as i64, evidence);
             evidence.counts.torn_requests += u64::from(part.seen && part.unseen);
         }
         evidence.counts.pending_merge_rows += case.final_reads.last().map_or(0, |read| read.pending_merge_rows);
@@ -125,10 +125,11 @@ impl Judging {
 
     /// The evidence of all windows, with what the last final read says as a whole.
     pub fn finish(mut self, last: Option<&Summary>) -> Evidence {
-        for part in self.open.into_values() {
-            self.totals.close(part.shares);
-        }
         let mut evidence = self.evidence;
+        // None is left where every window was judged.
+        for part in self.open.into_values() {
+            self.totals.close(part.shares, i64::MAX, &mut evidence);
+        }
         self.totals.finish(&mut evidence);
         if let Some(last) = last {
             evidence.read_nothing = last.raw_rows == 0;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     population::Population,
+    sequence::InOrder,
     spans::{Spans, Split},
 };
 
@@ -186,6 +187,10 @@ pub struct Evidence {
     pub loss: Population,
     /// Events visible in the final read that may be there; those with a finding that makes them incorrect are the defects.
     pub correctness: Population,
+    /// The events of `loss` in the order of their sending.
+    pub loss_in_order: InOrder,
+    /// The events of `correctness` in the order of their sending.
+    pub correctness_in_order: InOrder,
     /// Events with a time-to-visible; those later than the limit are the defects.
     pub late: Late,
     /// The times to visible.

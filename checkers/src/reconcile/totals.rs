@@ -77,9 +77,15 @@ impl Totals {
         Shares([&self.loss, &self.correctness, &self.late_worst, &self.late_best].map(|count| count.share(request)))
     }
 
-    /// Closes a request of which nothing more will come.
-    pub fn close(&mut self, shares: Shares) {
+    /// Closes a request of which nothing more will come, and which was to be sent in that `second`.
+    pub fn close(&mut self, shares: Shares, second: i64, evidence: &mut Evidence) {
         self.all().into_iter().zip(shares.0).for_each(|(count, share)| count.close(share));
+        let [loss, correctness, ..] = shares.0;
+        for (order, share) in [(&mut evidence.loss_in_order, loss), (&mut evidence.correctness_in_order, correctness)] {
+            if share.n > 0 {
+                order.requests.add(second, share.k > 0, 1);
+            }
+        }
     }
 
     /// Counts events, their time-to-visible against `limit` if there is one; `with_rows` tells whether the final read holds
@@ -107,9 +113,11 @@ impl Totals {
         evidence.expected_absent += all_if(story.presence == Presence::Absent);
         if judged.must_be_visible() {
             self.loss.add(judged.missing(), request, lane, events);
+            evidence.loss_in_order.events.add(lane.second, judged.missing(), u64::from(events));
         }
         if judged.may_be_judged && with_rows {
             self.correctness.add(judged.incorrect(), request, lane, events);
+            evidence.correctness_in_order.events.add(lane.second, judged.incorrect(), u64::from(events));
         }
         let Some(time) = time else { return };
         if let Some(limit) = limit.map(|limit| limit.as_secs_f64()) {

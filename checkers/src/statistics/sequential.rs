@@ -5,6 +5,8 @@
 //! only pass: crossing its other line, and ending between the two, are inconclusive, with no falling back to a fixed
 //! interval.
 
+use serde::{Deserialize, Serialize};
+
 /// Which of two rates a sequence of events has.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Test {
@@ -19,7 +21,8 @@ pub struct Test {
 }
 
 /// A line that was crossed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Crossed {
     /// The rate is at most the target, at the test's errors.
     Pass,
@@ -48,9 +51,10 @@ impl Test {
         Self::new(target / 2.0, target, 1.0 - confidence, 1.0 - confidence)
     }
 
-    /// Takes in `clean` units without a defect and then, if `defect`, one with. After a line was crossed nothing changes.
-    pub fn add(&mut self, clean: u64, defect: bool) {
-        for (units, step) in [(clean as f64, self.clean), (f64::from(u8::from(defect)), self.defect)] {
+    /// Takes in `clean` units without a defect, perhaps parts of one, and then, if `defect`, one with. After a line was
+    /// crossed nothing changes.
+    pub fn add(&mut self, clean: f64, defect: bool) {
+        for (units, step) in [(clean, self.clean), (f64::from(u8::from(defect)), self.defect)] {
             if self.ended.is_none() {
                 self.ratio = units.mul_add(step, self.ratio);
                 self.ended = if self.ratio <= self.accept {
@@ -83,15 +87,15 @@ mod tests {
     fn the_checkpoints_of_the_design() {
         let mut test = Test::for_target(1e-4, 0.95);
         assert_eq!(test.still_needed(), Some(58_885));
-        test.add(58_884, false);
+        test.add(58_884.0, false);
         assert_eq!(test.crossed(), None);
         let before = test.still_needed();
         assert_eq!(before, Some(1));
-        test.add(1, false);
+        test.add(1.0, false);
         assert_eq!((test.crossed(), test.still_needed()), (Some(Crossed::Pass), None));
         // Each defect costs ln 2 / (5.00037…·10⁻⁵) clean events.
         let mut one = Test::for_target(1e-4, 0.95);
-        one.add(0, true);
+        one.add(0.0, true);
         assert_eq!(one.still_needed(), Some(58_885 + 13_862));
     }
 
@@ -99,12 +103,12 @@ mod tests {
     fn too_many_defects_end_it_for_good() {
         let mut test = Test::for_target(1e-4, 0.95);
         for _ in 0..4 {
-            test.add(0, true);
+            test.add(0.0, true);
         }
         assert_eq!(test.crossed(), None, "four defects: 4 ln 2 < ln 19");
-        test.add(0, true);
+        test.add(0.0, true);
         assert_eq!(test.crossed(), Some(Crossed::Inconclusive));
-        test.add(1_000_000_000, false);
+        test.add(1e9, false);
         assert_eq!(test.crossed(), Some(Crossed::Inconclusive), "no way back");
     }
 
@@ -120,7 +124,7 @@ mod tests {
             let mut test = Test::for_target(1e-2, 0.95);
             (0..2_000_000).find_map(|_| {
                 let defect = uniform() < rate;
-                test.add(u64::from(!defect), defect);
+                test.add(f64::from(u8::from(!defect)), defect);
                 test.crossed()
             }) == Some(Crossed::Pass)
         };

@@ -1,7 +1,7 @@
 //! What a stranger reads, as snapshots.
 
 use checkers::{
-    checks::{Quantile, Times},
+    checks::{Quantile, SequentialTest, Times},
     observe::lag::PartitionLag,
     reconcile::evidence::{Class, Counts, Finding},
     record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
@@ -25,6 +25,7 @@ fn check(name: &str, verdict: Verdict, k: u64, upper: f64, lower: f64, reason: &
         n_effective: Some(60_000.0),
         deff: Some(1.0),
         clusterings: vec![],
+        sequential: None,
         reason: reason.into(),
     }
 }
@@ -174,4 +175,22 @@ fn every_check_is_a_case_in_junit() {
     let text = junit::render(&failed()).unwrap();
     assert!(text.contains(r#"<testsuites name="assay" tests="6" skipped="1" failures="2" errors="0">"#), "{text}");
     assert!(text.contains("00000000-ff00-8000-8000-000000000003"), "examples are in the failure");
+}
+
+#[test]
+fn a_run_that_might_stop_early_passes_by_the_sequential_test() {
+    let test = |crossed, still_needed| {
+        let (good, bad, units, defects) = (5e-5, 1e-4, 58_885.0, 0);
+        Some(SequentialTest { good, bad, units, defects, crossed, still_needed })
+    };
+    let mut record = passed();
+    record.checks[0].sequential = test(Some(Crossed::Pass), None);
+    let text = render(&record, false);
+    assert!(text.contains("sequential test passed") && !text.contains("This run proves"), "{text}");
+    assert!(text.contains("58 885 units were needed, 0 of them defects"), "{text}");
+    record.verdict = Verdict::Inconclusive;
+    record.checks[0].verdict = Verdict::Inconclusive;
+    record.checks[0].sequential = test(None, Some(7));
+    let text = render(&record, false);
+    assert!(text.contains("sequential test still open") && text.contains("proves nothing either way"), "{text}");
 }

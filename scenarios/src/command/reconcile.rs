@@ -106,6 +106,7 @@ pub(super) fn reconcile(arguments: &Arguments) -> Result<ExitCode, Failure> {
             confidence: arguments.confidence,
             independence: arguments.independence,
             p99_time_to_visible: arguments.p99,
+            may_stop_early: false,
         },
         allowances: Allowances::default(),
         examples: arguments.examples,

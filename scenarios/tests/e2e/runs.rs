@@ -114,3 +114,28 @@ fn json_is_alone_on_stdout() {
     assert_eq!((&verdict["verdict"], &verdict["run"]["seed"]), (&"inconclusive".into(), &7.into()));
     assert_eq!(run.stderr, "");
 }
+
+#[test]
+fn a_run_that_may_stop_early_does_so_when_the_sequential_test_has_its_answer() {
+    let bench = Bench::new("");
+    // The test of 99.9 % needs some 5 900 clean events, and five seconds to see that they are not lost.
+    let settings = ["expect.may_stop_early=true", "traffic.app.events=60_000", "traffic.app.arrival.rate=1500/s"];
+    let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let run = bench.run_shared_with(&arguments);
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert!(run.stderr.contains("sending ends early"), "{}", run.told());
+    assert!(run.count("unsent") > 30_000 && run.count("acked") > 5_900, "{}", run.told());
+    for check in ["loss", "correctness"] {
+        assert_eq!(run.check(check), "pass", "{check}\n{}", run.told());
+    }
+    let checks = run.verdict["checks"].as_array().unwrap();
+    let loss = checks.iter().find(|check| check["name"] == "loss").unwrap();
+    assert_eq!((&loss["sequential"]["crossed"], &loss["sequential"]["defects"]), (&"pass".into(), &0.into()));
+    assert!(run.stdout.contains("sequential test passed"), "{}", run.told());
+
+    // With too few events it ends between the lines, where the fixed rule would have passed.
+    let bench = Bench::new("");
+    let run = bench.run_shared_with(&["--set", "expect.may_stop_early=true", "--set", "traffic.app.events=5_000"]);
+    assert_eq!(run.code, Some(2), "{}", run.told());
+    assert!(run.stdout.contains("has not ended"), "{}", run.told());
+}

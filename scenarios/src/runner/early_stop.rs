@@ -1,0 +1,81 @@
+//! When a run that may stop early has its answer: the sequential test on what is known while it is being sent.
+//!
+//! This only decides when to stop sending. What the run proves is decided from the whole ledger in the order of sending, by the
+//! same test; ending between its lines is inconclusive there.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use checkers::{
+    checks::{Independence, Targets},
+    oracle::dialect::Dialect,
+    reconcile::{
+        seen::Seen,
+        sent::{EventOutcome, ExchangeKey, Exchanges},
+    },
+    statistics::sequential::{Crossed, Test},
+};
+use generators::{journal::ReadError, ledger::LedgerReader, request::Request, workload::Workload};
+
+/// The sequential test of a run that is being sent.
+#[derive(Debug)]
+pub(super) struct EarlyStop {
+    ledger: LedgerReader,
+    exchanges: Exchanges,
+    /// Acked requests that are too young to be judged, in the order of their sending, with the moment from which on they are
+    /// not.
+    young: BTreeMap<(Duration, ExchangeKey), (Duration, Request)>,
+    test: Test,
+    independence: Independence,
+    loss_after: Duration,
+    dialect: Dialect,
+}
+
+impl EarlyStop {
+    /// Follows `ledger`; an event that nobody has seen `loss_after` behind its answer counts as lost.
+    pub fn follow(ledger: LedgerReader, targets: &Targets, loss_after: Duration, dialect: Dialect) -> Self {
+        Self {
+            ledger,
+            exchanges: Exchanges::default(),
+            young: BTreeMap::new(),
+            test: Test::for_target(targets.loss, targets.confidence),
+            independence: targets.independence,
+            loss_after,
+            dialect,
+        }
+    }
+
+    /// Takes in what was written and seen since, and says whether the test has ended.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn look(&mut self, now: Duration, workload: &Workload, seen: &Seen) -> Result<Option<Crossed>, ReadError> {
+        for record in self.ledger.by_ref() {
+            let Some(exchange) = self.exchanges.take(self.dialect, workload, record?) else { continue };
+            let absent = workload.traffic(exchange.request.stream).is_none_or(|traffic| traffic.over_quota);
+            if exchange.outcome == EventOutcome::Acked && !absent {
+                let until = exchange.answered.unwrap_or(exchange.sent) + self.loss_after;
+                self.young.insert((exchange.intended, exchange.key()), (until, exchange.request));
+            }
+        }
+        while let Some(first) = self.young.first_entry().filter(|first| first.get().0 <= now) {
+            let (_, request) = first.remove();
+            let (mut all, mut unseen) = (0u64, 0u64);
+            for (seq, again) in request.seqs(workload) {
+                // An event that is sent again belongs to its first request.
+                if !again {
+                    all += 1;
+                    unseen += u64::from(!seen.has(request.stream, seq));
+                }
+            }
+            match self.independence {
+                Independence::Request => self.test.add(if unseen == 0 { 1.0 } else { 0.0 }, unseen > 0),
+                Independence::Event | Independence::Events(_) => {
+                    let together = if let Independence::Events(events) = self.independence { events } else { 1.0 };
+                    (0..unseen).for_each(|_| self.test.add(0.0, true));
+                    self.test.add((all - unseen) as f64 / together, false);
+                }
+            }
+        }
+        Ok(self.test.crossed())
+    }
+}
