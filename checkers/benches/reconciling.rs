@@ -63,12 +63,14 @@ fn workload(shuffle: Duration) -> Workload {
         disorder: Disorder {
             backdated: Share::default(),
             backdated_by: constant,
+            ahead: Share::default(),
+            ahead_by: constant,
             shuffle,
             resend: Share::default(),
             clock_skew: constant,
         },
         clients: 4,
-        over_quota: false,
+        absent: None,
     };
     let plan = Plan { workload_version: WORKLOAD_VERSION, run: RunId::new(7), seed: 1, traffic: vec![traffic] };
     Workload::new(plan, PersonaTable::make(1, 256))

@@ -106,12 +106,14 @@ fn workload(events: u64) -> Workload {
         disorder: Disorder {
             backdated: Share::default(),
             backdated_by: constant,
+            ahead: Share::default(),
+            ahead_by: constant,
             shuffle: Duration::ZERO,
             resend: Share::default(),
             clock_skew: constant,
         },
         clients: 4,
-        over_quota: false,
+        absent: None,
     };
     let plan = Plan { workload_version: WORKLOAD_VERSION, run: RUN, seed: 1, traffic: vec![traffic] };
     Workload::new(plan, PersonaTable::make(1, 8))

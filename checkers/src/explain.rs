@@ -5,6 +5,7 @@ use std::time::Duration;
 use generators::{
     event::{EventSource, Properties},
     identity::{EventId, StreamId},
+    workload::Absence,
 };
 use serde::Serialize;
 
@@ -33,6 +34,9 @@ pub struct Explanation {
     pub attempts: Vec<Attempt>,
     /// What the client knows of it.
     pub outcome: EventOutcome,
+    /// Why it must not be stored although it may have been acked, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_absent: Option<&'static str>,
     /// How many rows may stay.
     pub most_rows: usize,
     /// What each column must hold, and why.
@@ -119,6 +123,7 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
         seq,
         attempts: case.sent.attempts(stream, seq).map(|exchange| attempt(exchange, &answer)).collect(),
         outcome: sent.outcome,
+        expected_absent: traffic.absent.map(Absence::reason),
         most_rows: expectation.most_rows,
         expected: expectation.columns,
         missed: first.and_then(|first| first.missed).map(seconds),

@@ -231,7 +231,92 @@ fn shortfalls(counts: &Counts, generator: &GeneratorFacts, allowances: &Allowanc
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use generators::{clock::RunStart, ledger::Answer};
+
     use super::*;
+    use crate::{
+        checks::Independence,
+        oracle::dialect::Dialect,
+        reconcile::{
+            evidence::Class,
+            example::{STREAM, intent, outcome, sent, whole, workload},
+            reads::{Read, Reads},
+            rows::{FinalRead, FoundRow},
+        },
+    };
+
+    /// The verdict on 400 clean events, with what became of the self-test.
+    fn judged(self_test: impl FnOnce(Option<SelfTest>) -> Option<SelfTest>) -> RunRecord {
+        let start = RunStart::from_unix_micros(1_790_000_000_000_000);
+        let workload = workload(400);
+        let at = Duration::from_secs;
+        let records = (0..200).flat_map(|index| {
+            let (answer, sent) = (Answer::Reply { status: 200, excerpt: String::new() }, index * 2_000 + 1_000);
+            [intent(index, index * 2..index * 2 + 2, 0..0), outcome(index, sent, sent + 5, answer)]
+        });
+        let sent = sent(&workload, records);
+        let read = Read { start: at(401), end: at(402), new: vec![(STREAM, (0..400).collect())] };
+        let summary = Summary { start: at(500), end: at(501), raw_rows: 400, ..Summary::default() };
+        let mut last = FinalRead::begin(whole(&workload), summary.clone());
+        for seq in 0..400 {
+            let received = start.unix_micros() + seq as i64 * 1_000_000 + 2_000;
+            last.put(STREAM, seq, FoundRow::plain(received, 1));
+        }
+        let mut judge = Judge::new(1, 1, 1, false);
+        judge.window(&Case {
+            dialect: Dialect::V2026,
+            workload: &workload,
+            start,
+            sent: &sent,
+            reads: &Reads::of(whole(&workload), &[read]),
+            final_reads: &[last],
+            stages: None,
+            loss_after: at(10),
+            visible_within: None,
+            clock_tolerance_micros: 0,
+        });
+        judge.self_test = self_test(judge.self_test.take());
+        let targets = Targets {
+            loss: 0.01,
+            correctness: 0.01,
+            confidence: 0.95,
+            independence: Independence::Event,
+            p99_time_to_visible: None,
+            may_stop_early: false,
+        };
+        let mut schedule = Schedule::new(Duration::from_millis(100));
+        (0..200).for_each(|_| schedule.add(Duration::ZERO));
+        let run = RunFacts {
+            id: None,
+            scenario: "example".into(),
+            started_at: None,
+            duration: 501.0,
+            seed: None,
+            environment: "none".into(),
+            dialect: None,
+            confidence: 0.95,
+            planted_defects: Vec::new(),
+        };
+        let (obstacles, last) = (Vec::new(), Some(&summary));
+        let circumstances =
+            Circumstances { obstacles, schedule: &schedule, last, taps_complete: None, greatest_lag: None, run };
+        judge.finish(&targets, &Allowances::default(), circumstances)
+    }
+
+    #[test]
+    fn a_blind_or_crashed_judge_says_nothing() {
+        let clean = judged(|self_test| self_test);
+        assert_eq!((clean.verdict, clean.reasons.len()), (Verdict::Pass, 0), "{:?}", clean.reasons);
+        assert_eq!(clean.self_test.as_ref().map(|test| (test.planted, test.found)), Some((54, 54)));
+        let blind = SelfTest { planted: 54, found: 53, false_alarms: 0, missed: BTreeMap::from([(Class::Lost, 1)]) };
+        for (self_test, reason) in [(SelfTest::crashed(), "crashed"), (blind, "1 lost")] {
+            let record = judged(|_| Some(self_test));
+            assert_eq!(record.verdict, Verdict::Inconclusive);
+            assert!(record.reasons[0].contains(reason), "{:?}", record.reasons);
+        }
+    }
 
     fn counts(acked: u64, indeterminate: u64, rejected: u64, unsent: u64) -> Counts {
         let planned = acked + indeterminate + rejected + unsent;

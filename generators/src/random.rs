@@ -41,6 +41,8 @@ pub enum Purpose {
     ClockSkew = 7,
     /// How many events a request holds.
     BatchSize = 8,
+    /// Whether and by how much an event is said to happen later than it is sent.
+    Ahead = 9,
 }
 
 /// A stream of random values.
@@ -146,6 +148,13 @@ pub enum Distribution {
         /// The standard deviation.
         deviation: Duration,
     },
+}
+
+impl Default for Distribution {
+    /// Nothing at all.
+    fn default() -> Self {
+        Self::Constant { value: Duration::ZERO }
+    }
 }
 
 #[cfg(test)]

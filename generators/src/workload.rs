@@ -66,9 +66,29 @@ pub struct Traffic {
     pub disorder: Disorder,
     /// How many SDK instances share the requests, in turn; each has a clock of its own.
     pub clients: u64,
-    /// Whether the token's quota is used up, so that every event is acked and none may appear.
+    /// Why every event is acked and none may appear, where that is so.
     #[serde(default)]
-    pub over_quota: bool,
+    pub absent: Option<Absence>,
+}
+
+/// Why events are acked and not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Absence {
+    /// The token's quota is used up.
+    OverQuota,
+    /// The token is on the operator's drop list.
+    DropListed,
+}
+
+impl Absence {
+    /// The reason in words.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::OverQuota => "the token's quota is used up",
+            Self::DropListed => "the token is on the drop list",
+        }
+    }
 }
 
 /// An endpoint of the capture API (ingestion contract 1.1).
@@ -112,6 +132,12 @@ pub struct Disorder {
     pub backdated: Share,
     /// By how much.
     pub backdated_by: Distribution,
+    /// Which share of events is said to happen later than it is sent.
+    #[serde(default)]
+    pub ahead: Share,
+    /// By how much.
+    #[serde(default)]
+    pub ahead_by: Distribution,
     /// Within which window the order of sending is random; zero keeps it.
     pub shuffle: Duration,
     /// Which share of events is sent a second time, unchanged, in a later request of the same client.
@@ -258,8 +284,15 @@ impl Workload {
         } else {
             0
         };
+        let share = traffic.disorder.ahead;
+        let mut random = Random::new(self.plan.seed, stream, seq, Purpose::Ahead);
+        let ahead = if share > Share::default() && random.chance(share) {
+            random.offset_micros(traffic.disorder.ahead_by)
+        } else {
+            0
+        };
         // Clients write milliseconds.
-        Some((due - shuffle - backdated).div_euclid(1_000) * 1_000)
+        Some((due - shuffle - backdated + ahead).div_euclid(1_000) * 1_000)
     }
 }
 
@@ -318,12 +351,14 @@ pub(crate) mod tests {
                 disorder: Disorder {
                     backdated: Share::new(0.05).unwrap(),
                     backdated_by: Distribution::Exponential { mean: Duration::from_secs(30) },
+                    ahead: Share::default(),
+                    ahead_by: Distribution::default(),
                     shuffle: Duration::from_secs(2),
                     resend: Share::new(0.02).unwrap(),
                     clock_skew: Distribution::Normal { mean: Duration::ZERO, deviation: Duration::from_secs(2) },
                 },
                 clients: 4,
-                over_quota: false,
+                absent: None,
             }],
         };
         let personas = PersonaTable::make(plan.seed, 16);
@@ -373,6 +408,17 @@ pub(crate) mod tests {
             let event = workload.event(STREAM, workload.seq_at(STREAM, position)).unwrap();
             assert!(event.occurred_micros <= arrival.due(position).as_micros() as i64, "position {position}");
         }
+    }
+
+    #[test]
+    fn events_may_be_said_to_happen_later_than_they_are_sent() {
+        let mut plan = small().plan().clone();
+        plan.traffic[0].disorder.ahead = Share::new(0.1).unwrap();
+        plan.traffic[0].disorder.ahead_by = Distribution::Constant { value: Duration::from_hours(1) };
+        let (ahead, usual) = (Workload::new(plan, PersonaTable::make(42, 16)), small());
+        let of = |workload: &Workload, seq| workload.occurred_micros(STREAM, seq).unwrap();
+        let moved: Vec<i64> = (0..5_000).map(|seq| of(&ahead, seq) - of(&usual, seq)).filter(|by| *by != 0).collect();
+        assert!(moved.iter().all(|by| *by == 3_600_000_000) && (400..600).contains(&moved.len()), "{}", moved.len());
     }
 
     #[test]

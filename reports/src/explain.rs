@@ -56,7 +56,10 @@ fn write_story(text: &mut String, story: &Explanation) -> std::fmt::Result {
     if story.final_reads.is_empty() {
         writeln!(text, "  there was no final read")?;
     }
-    writeln!(text, "\nexpected, in at most {} row(s)", story.most_rows)?;
+    match story.expected_absent {
+        Some(reason) => writeln!(text, "\nexpected in no row: {reason}. Were it stored:")?,
+        None => writeln!(text, "\nexpected, in at most {} row(s)", story.most_rows)?,
+    }
     let mut reason = "";
     for column in &story.expected {
         if column.reason != reason {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use generators::{
     identity::{EventId, RunId, StreamId},
-    workload::{Plan, Traffic, WORKLOAD_VERSION},
+    workload::{Absence, Plan, Traffic, WORKLOAD_VERSION},
 };
 use testenv::pipeline::defect::{DefectName, PlantedDefect};
 
@@ -20,12 +20,19 @@ pub fn token(run: RunId) -> String {
 
 /// The team of traffic whose quota is used up.
 pub const OVER_QUOTA_TEAM: i64 = 2;
+/// The team of traffic that is on the drop list.
+pub const DROP_LISTED_TEAM: i64 = 4;
 /// A team that no traffic is meant for; `swap_tenant` puts events there.
 pub const OTHER_TEAM: i64 = 3;
 
 /// The token of the project whose quota is used up.
 pub fn over_quota_token(run: RunId) -> String {
     format!("phc_assay_{run}_over_quota")
+}
+
+/// The token of the project that is on the drop list.
+pub fn drop_listed_token(run: RunId) -> String {
+    format!("phc_assay_{run}_drop_listed")
 }
 
 /// The token of a project that no traffic is meant for.
@@ -35,11 +42,22 @@ pub fn other_token(run: RunId) -> String {
 
 /// Which token belongs to which team.
 pub fn teams(run: RunId) -> BTreeMap<String, i64> {
-    [(token(run), TEAM), (over_quota_token(run), OVER_QUOTA_TEAM), (other_token(run), OTHER_TEAM)].into()
+    [
+        (token(run), TEAM),
+        (over_quota_token(run), OVER_QUOTA_TEAM),
+        (drop_listed_token(run), DROP_LISTED_TEAM),
+        (other_token(run), OTHER_TEAM),
+    ]
+    .into()
 }
 
 /// The workload's plan.
 pub fn workload(scenario: &Scenario, run: RunId, seed: u64) -> Plan {
+    let project = |absent| match absent {
+        None => (token(run), TEAM),
+        Some(Absence::OverQuota) => (over_quota_token(run), OVER_QUOTA_TEAM),
+        Some(Absence::DropListed) => (drop_listed_token(run), DROP_LISTED_TEAM),
+    };
     let traffic = scenario.traffic.iter().map(|traffic| Traffic {
         name: traffic.name.clone(),
         events: traffic.events,
@@ -47,12 +65,12 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64) -> Plan {
         batch: traffic.batch,
         endpoint: traffic.endpoint,
         compression: traffic.compression,
-        token: if traffic.over_quota { over_quota_token(run) } else { token(run) },
-        team: if traffic.over_quota { OVER_QUOTA_TEAM } else { TEAM },
+        token: project(traffic.absent).0,
+        team: project(traffic.absent).1,
         persons: traffic.persons,
         disorder: traffic.disorder,
         clients: traffic.clients,
-        over_quota: traffic.over_quota,
+        absent: traffic.absent,
     });
     Plan { workload_version: WORKLOAD_VERSION, run, seed, traffic: traffic.collect() }
 }
@@ -70,9 +88,9 @@ fn held(scenario: &Scenario, name: DefectName) -> Duration {
 
 /// The defects to plant, spread over nine tenths of the planned events, so that their number is certain to be reached.
 pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
-    let over_quota: u64 =
-        scenario.traffic.iter().filter(|traffic| traffic.over_quota).map(|traffic| traffic.events).sum();
-    let good = scenario.traffic.iter().position(|traffic| !traffic.over_quota).unwrap_or_default();
+    let is_over_quota = |traffic: &&crate::scenario::Traffic| traffic.absent == Some(Absence::OverQuota);
+    let over_quota: u64 = scenario.traffic.iter().filter(is_over_quota).map(|traffic| traffic.events).sum();
+    let good = scenario.traffic.iter().position(|traffic| traffic.absent.is_none()).unwrap_or_default();
     let planned = scenario.traffic.get(good).map_or(0, |traffic| traffic.events);
     let spread = |events: u64| (planned * 9 / 10 / events.max(1)).max(1);
     let uuid = |seq| EventId { run, stream: StreamId(good as u16), seq }.to_string();

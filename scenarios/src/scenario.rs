@@ -18,7 +18,7 @@ use checkers::{
 use generators::{
     random::{Distribution, Share},
     schedule::{Arrival, Rate},
-    workload::{Compression, Disorder, Endpoint, Persons},
+    workload::{Absence, Compression, Disorder, Endpoint, Persons},
 };
 use testenv::pipeline::defect::{CATALOGUE, DefectName, Stage};
 
@@ -68,8 +68,8 @@ pub struct Traffic {
     pub persons: Persons,
     /// How order and clocks are disturbed.
     pub disorder: Disorder,
-    /// Whether the project's quota is used up, so that every event is acked and none may appear.
-    pub over_quota: bool,
+    /// Why every event is acked and none may appear, where that is so.
+    pub absent: Option<Absence>,
 }
 
 /// Settings of the reference pipeline.
@@ -232,6 +232,16 @@ fn traffic(mut section: Section<'_>) -> Traffic {
         );
     }
     let over_quota = section.optional("over_quota", flag).unwrap_or_default();
+    let drop_listed = section.optional("drop_listed", flag).unwrap_or_default();
+    if over_quota && drop_listed {
+        section
+            .problem("drop_listed", "a project is either over its quota or on the drop list: make two traffics of it");
+    }
+    let absent = match (over_quota, drop_listed) {
+        (true, _) => Some(Absence::OverQuota),
+        (false, true) => Some(Absence::DropListed),
+        (false, false) => None,
+    };
     section.end();
     Traffic {
         name,
@@ -243,23 +253,29 @@ fn traffic(mut section: Section<'_>) -> Traffic {
         clients,
         persons: Persons { count, identify },
         disorder,
-        over_quota,
+        absent,
     }
 }
 
 fn disorder(mut section: Section<'_>) -> Disorder {
-    let none = Distribution::Constant { value: Duration::ZERO };
     let backdated = section.optional("backdated", Share::parse).unwrap_or_default();
     let backdated_by = section.optional("backdated_by", Distribution::parse);
     if backdated > Share::default() && !section.mentions("backdated_by") {
         section.problem("backdated_by", "is missing: say by how much, such as \"exponential(30s)\"");
     }
+    let ahead = section.optional("ahead", Share::parse).unwrap_or_default();
+    let ahead_by = section.optional("ahead_by", Distribution::parse);
+    if ahead > Share::default() && !section.mentions("ahead_by") {
+        section.problem("ahead_by", "is missing: say by how much, such as \"uniform(1min, 1h)\"");
+    }
     let disorder = Disorder {
         backdated,
-        backdated_by: backdated_by.unwrap_or(none),
+        backdated_by: backdated_by.unwrap_or_default(),
+        ahead,
+        ahead_by: ahead_by.unwrap_or_default(),
         shuffle: section.optional("shuffle", Duration::parse).unwrap_or_default(),
         resend: section.optional("resend", Share::parse).unwrap_or_default(),
-        clock_skew: section.optional("clock_skew", Distribution::parse).unwrap_or(none),
+        clock_skew: section.optional("clock_skew", Distribution::parse).unwrap_or_default(),
     };
     section.end();
     disorder

@@ -34,7 +34,7 @@ impl Awaited {
         for record in records {
             let Some(exchange) = exchanges.take(dialect, workload, record?) else { continue };
             let until = exchange.answered.unwrap_or(exchange.intended) + loss_after;
-            let absent = workload.traffic(exchange.request.stream).is_none_or(|traffic| traffic.over_quota);
+            let absent = workload.traffic(exchange.request.stream).is_none_or(|traffic| traffic.absent.is_some());
             if exchange.outcome == EventOutcome::Acked && until > now && !absent {
                 requests.push((until, exchange.request));
             }
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(awaited.pending_until(seconds(11), &workload, &seen), None, "old enough to be lost");
 
         let mut plan = workload.plan().clone();
-        plan.traffic[0].over_quota = true;
+        plan.traffic[0].absent = Some(generators::workload::Absence::DropListed);
         let workload = Workload::new(plan, generators::persona::PersonaTable::make(1, 2));
         assert_eq!(of(&workload).pending_until(seconds(4), &workload, &Seen::default()), None);
     }

@@ -36,12 +36,14 @@ pub(crate) fn workload(events: u64) -> Workload {
         disorder: Disorder {
             backdated: Share::default(),
             backdated_by: constant,
+            ahead: Share::default(),
+            ahead_by: constant,
             shuffle: Duration::ZERO,
             resend: Share::new(1.0).unwrap(),
             clock_skew: constant,
         },
         clients: 1,
-        over_quota: false,
+        absent: None,
     };
     let plan = Plan { workload_version: WORKLOAD_VERSION, run: RunId::new(1), seed: 1, traffic: vec![traffic] };
     Workload::new(plan, PersonaTable::make(1, 2))

@@ -67,6 +67,11 @@ impl ReadsLog {
         Ok(Self { spans: spans.into(), spool })
     }
 
+    /// When the reads began and ended.
+    pub fn spans(&self) -> &[(Duration, Duration)] {
+        &self.spans
+    }
+
     /// When the last read began and ended.
     pub fn last(&self) -> Option<(Duration, Duration)> {
         self.spans.last().copied()

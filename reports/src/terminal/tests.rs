@@ -179,18 +179,18 @@ fn every_check_is_a_case_in_junit() {
 
 #[test]
 fn a_run_that_might_stop_early_passes_by_the_sequential_test() {
-    let test = |crossed, still_needed| {
+    let sequential = |crossed, still_needed| {
         let (good, bad, units, defects) = (5e-5, 1e-4, 58_885.0, 0);
         Some(SequentialTest { good, bad, units, defects, crossed, still_needed })
     };
     let mut record = passed();
-    record.checks[0].sequential = test(Some(Crossed::Pass), None);
+    record.checks[0].sequential = sequential(Some(Crossed::Pass), None);
     let text = render(&record, false);
     assert!(text.contains("sequential test passed") && !text.contains("This run proves"), "{text}");
     assert!(text.contains("58 885 units were needed, 0 of them defects"), "{text}");
     record.verdict = Verdict::Inconclusive;
     record.checks[0].verdict = Verdict::Inconclusive;
-    record.checks[0].sequential = test(None, Some(7));
+    record.checks[0].sequential = sequential(None, Some(7));
     let text = render(&record, false);
     assert!(text.contains("sequential test still open") && text.contains("proves nothing either way"), "{text}");
 }

@@ -73,7 +73,7 @@ impl Environment {
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: request.scenario.pipeline.flush_interval,
             partitions: request.scenario.pipeline.partitions,
-            drop_list: Vec::new(),
+            drop_list: vec![plan::drop_listed_token(run)],
             planted_defects: plan::planted_defects(&request.scenario, run),
             folder,
             logs: directory.logs(),

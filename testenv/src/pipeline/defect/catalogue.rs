@@ -30,6 +30,7 @@ pub enum DefectName {
     SkipPoisonBlock,
     SilentDeadLetter,
     DropLate,
+    DropFuture,
     RandomPersonId,
     FilterInView,
     TruncateMilliseconds,
@@ -102,9 +103,10 @@ impl Defect {
     pub const fn last_stage(&self) -> Option<&'static str> {
         match self.name {
             DefectName::AckThenDrop | DefectName::DropBatchTail | DefectName::DropOversize => Some("acked"),
-            DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock | DefectName::DropLate => {
-                Some("capture topic")
-            }
+            DefectName::CommitBeforeProcess
+            | DefectName::SkipPoisonBlock
+            | DefectName::DropLate
+            | DefectName::DropFuture => Some("capture topic"),
             DefectName::SilentDeadLetter => Some("dead letters"),
             DefectName::FilterInView | DefectName::LoseBlock | DefectName::DeleteAfterVisible => {
                 Some("ingester output")
@@ -119,7 +121,7 @@ impl Defect {
             DefectName::DropOversize => ("bytes", 1_000),
             DefectName::TruncateDistinctId => ("characters", 8),
             DefectName::TruncateBody => ("properties", 3),
-            DefectName::DropLate => ("seconds", 5),
+            DefectName::DropLate | DefectName::DropFuture => ("seconds", 5),
             DefectName::ShiftTimezone => ("hours", 2),
             _ => return None,
         };
@@ -155,7 +157,7 @@ use Stage::{Capture, Ingester, Sink};
 /// rows of equal keys, which merges remove; `lose_key` and `parallel_same_person` change the order of a person's events.
 /// Nor is `drop_future`: no traffic lies ahead of the server's clock yet.
 #[rustfmt::skip]
-pub const CATALOGUE: [Defect; 36] = [
+pub const CATALOGUE: [Defect; 37] = [
     defect(N::AckThenDrop, "ack_then_drop", Capture, "answers 200 and produces nothing", "lost", None, &[]),
     defect(N::DropBatchTail, "drop_batch_tail", Capture, "forgets the last event of a batch", "lost", None, &[]),
     defect(N::DropOversize, "drop_oversize", Capture, "answers 200 to a large event and produces nothing", "lost", None, &[]),
@@ -179,6 +181,7 @@ pub const CATALOGUE: [Defect; 36] = [
     defect(N::SkipPoisonBlock, "skip_poison_block", Ingester, "skips a block after a message that it cannot read", "lost", None, &[]),
     defect(N::SilentDeadLetter, "silent_dead_letter", Ingester, "puts good events into the dead-letter topic", "lost", None, &[]),
     defect(N::DropLate, "drop_late", Ingester, "drops events that happened a while ago", "lost", None, &[]),
+    defect(N::DropFuture, "drop_future", Ingester, "drops events that are yet to happen", "lost", None, &[]),
     defect(N::RandomPersonId, "random_person_id", Ingester, "gives events to a person that nobody knows", "wrong_person", Some("person_id"), &[]),
     defect(N::FilterInView, "filter_in_view", Sink, "the materialized view leaves rows out", "lost", None, &[]),
     defect(N::TruncateMilliseconds, "truncate_milliseconds", Sink, "the view keeps whole seconds", "corrupted", Some("timestamp"), &[]),

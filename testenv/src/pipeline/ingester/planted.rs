@@ -47,6 +47,7 @@ impl Planted {
                 DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock => Fate::Dropped,
                 DefectName::SilentDeadLetter => Fate::DeadLetter,
                 DefectName::DropLate if age_ms > chooser.defect.amount() as i64 * 1_000 => Fate::Dropped,
+                DefectName::DropFuture if -age_ms > chooser.defect.amount() as i64 * 1_000 => Fate::Dropped,
                 DefectName::RandomPersonId => Fate::WrongPerson(Uuid::now_v7()),
                 _ => continue,
             };
@@ -100,6 +101,8 @@ mod tests {
         );
         let mut late = planted(DefectName::DropLate, 1, 1);
         assert_eq!((late.fate("a", 5_000), late.fate("b", 5_001)), (Fate::Stored, Fate::Dropped));
+        let mut future = planted(DefectName::DropFuture, 1, 1);
+        assert_eq!((future.fate("a", -5_000), future.fate("b", -5_001)), (Fate::Stored, Fate::Dropped));
         assert!(matches!(planted(DefectName::RandomPersonId, 1, 1).fate("a", 0), Fate::WrongPerson(_)));
     }
 }
