@@ -105,7 +105,7 @@ fn one(watch: bool) -> Measured {
     runtime.block_on(role.insert());
     // Long enough for the last read.
     std::thread::sleep(Duration::from_millis(500));
-    let (took, subject) = (began.elapsed(), role.cpu() - cpu);
+    let (took, subject) = (began.elapsed(), role.cpu().saturating_sub(cpu));
     drop(stop);
     let (watched, watching) = watching.join().unwrap();
     let apart = if watch { apart(&folder.path().join("reads")) } else { (0, 0) };
@@ -126,7 +126,8 @@ fn apart(path: &Path) -> (u128, u128) {
     let plan = Plan { workload_version: WORKLOAD_VERSION, run: RUN, seed: 0, traffic: Vec::new() };
     let windows = Windows::of(&Workload::new(plan, PersonaTable::make(0, 1)));
     let reads = ReadsLog::sort(path, &windows, path.parent().unwrap()).unwrap();
-    let mut apart: Vec<u128> = reads.spans().windows(2).map(|pair| (pair[1].0 - pair[0].0).as_millis()).collect();
+    let mut apart: Vec<u128> =
+        reads.spans().windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].0).as_millis()).collect();
     apart.sort_unstable();
     (apart[apart.len() / 2], apart[apart.len() * 99 / 100])
 }
@@ -140,7 +141,7 @@ struct Role {
 }
 
 #[derive(Row, Serialize)]
-struct Event {
+struct Inserted {
     #[serde(with = "clickhouse::serde::uuid")]
     uuid: Uuid,
     event: &'static str,
@@ -187,9 +188,9 @@ impl Role {
         let properties = format!("{{\"filler\":\"{}\"}}", "x1y2".repeat(250));
         for block in 0..SECONDS * BLOCKS_A_SECOND {
             let each = RATE / BLOCKS_A_SECOND;
-            let mut insert = client.insert::<Event>("events").await.unwrap();
+            let mut insert = client.insert::<Inserted>("events").await.unwrap();
             for seq in block * each..(block + 1) * each {
-                let row = Event {
+                let row = Inserted {
                     uuid: EventId { run: RUN, stream: StreamId(0), seq }.to_uuid(),
                     event: "$pageview",
                     distinct_id: format!("user-{}", seq % 5_000),

@@ -81,6 +81,9 @@ pub fn row(defect: Option<&Defect>, planted: u64, record: &RunRecord) -> Row {
         None => Outcome::Wrong(record.reasons.join("; ")),
         Some(_) if planted == 0 => Outcome::NotCalibrated("the pipeline did not plant it".into()),
         Some(_) if named.is_none() => Outcome::Wrong("it was not found under its name".into()),
+        Some(defect) if defect.counts_events() && found != planted => {
+            Outcome::Wrong(format!("{found} of {planted} were found"))
+        }
         Some(_) if false_alarms > 0 => Outcome::Wrong("something was found that nobody had planted".into()),
         Some(_) => Outcome::AsItMust,
     };
@@ -108,4 +111,67 @@ fn found_of(record: &RunRecord, class: Class) -> u64 {
     let check = record.checks.iter().find(|check| check.name == class.name()).map_or(0, |check| check.k);
     let examples = record.findings.iter().filter(|finding| finding.class == class).count() as u64;
     counted.max(check).max(examples)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use checkers::{
+        checks::{Independence, Targets},
+        files::{Options, RowsFile, SentFile, judge},
+        judge::Allowances,
+        tamper::SelfTest,
+    };
+    use testenv::pipeline::defect::CATALOGUE;
+
+    use super::*;
+
+    /// A judged run of four acked events, of which so many were lost.
+    fn record(lost: usize) -> RunRecord {
+        let ids = ["a", "b", "c", "d"];
+        let sent = ids.map(|id| format!("{{\"id\":\"{id}\",\"outcome\":\"acked\",\"tenant\":\"t\"}}")).join("\n");
+        let sent = SentFile::read("sent", sent.as_bytes()).unwrap();
+        let rows: Vec<String> = ids[lost..].iter().map(|id| format!("{{\"id\":\"{id}\",\"tenant\":\"t\"}}")).collect();
+        let rows = RowsFile::read("rows", rows.join("\n").as_bytes(), &sent).unwrap();
+        let targets = Targets {
+            loss: 0.9,
+            correctness: 0.9,
+            confidence: 0.95,
+            independence: Independence::Event,
+            p99_time_to_visible: None,
+            may_stop_early: false,
+        };
+        let options =
+            Options { now: None, loss_after: Duration::ZERO, targets, allowances: Allowances::default(), examples: 9 };
+        let mut record = judge(&sent, Some(&rows), None, &options).record;
+        record.self_test = Some(SelfTest { planted: 54, found: 54, false_alarms: 0, missed: [].into() });
+        for finding in &mut record.findings {
+            finding.stage = Some("acked".into());
+        }
+        record
+    }
+
+    fn defect(word: &str) -> &'static Defect {
+        CATALOGUE.iter().find(|defect| defect.word == word).unwrap()
+    }
+
+    #[test]
+    fn a_defect_must_be_found_by_name_and_number() {
+        let of = |word: &str, planted, lost| row(Some(defect(word)), planted, &record(lost)).outcome;
+        assert_eq!(of("ack_then_drop", 2, 2), Outcome::AsItMust);
+        assert_eq!(of("ack_then_drop", 3, 2), Outcome::Wrong("2 of 3 were found".into()));
+        assert_eq!(of("lose_block", 3, 2), Outcome::Wrong("it was not found under its name".into()), "another stage");
+        assert_eq!(of("remint_uuid", 2, 2), Outcome::Wrong("it was not found under its name".into()));
+        assert!(matches!(of("ack_then_drop", 0, 0), Outcome::NotCalibrated(_)));
+        let mut blind = record(2);
+        blind.self_test = Some(SelfTest::crashed());
+        assert!(matches!(row(Some(defect("ack_then_drop")), 2, &blind).outcome, Outcome::NotCalibrated(_)));
+    }
+
+    #[test]
+    fn a_clean_run_must_raise_nothing() {
+        assert_eq!(row(None, 0, &record(0)).outcome, Outcome::AsItMust);
+        assert!(matches!(row(None, 0, &record(1)).outcome, Outcome::Wrong(_)));
+    }
 }

@@ -128,6 +128,15 @@ impl Defect {
         Some(Amount { key, default })
     }
 
+    /// Whether as many events are concerned as are planted, so that as many must be found. Others concern rows, of which an
+    /// event that was sent twice has two, or a stretch of time with whatever comes then.
+    pub const fn counts_events(&self) -> bool {
+        !matches!(
+            self.name,
+            DefectName::LoseBlock | DefectName::WithholdBlock | DefectName::StallPartition | DefectName::SlowDrift
+        )
+    }
+
     /// Whether it must be told the uuids of its events beforehand: SQL cannot count as it goes.
     pub fn is_told_its_events(&self) -> bool {
         let is_of_offsets =
