@@ -5,12 +5,12 @@
 
 use crate::random::mix;
 
-const ROUNDS: u64 = 4;
+const ROUNDS: usize = 4;
 
 /// A permutation of the numbers below `size`, chosen by `key`.
 #[derive(Debug, Clone, Copy)]
 pub struct Permutation {
-    key: u64,
+    keys: [u64; ROUNDS],
     size: u64,
     half_bits: u32,
 }
@@ -19,7 +19,13 @@ impl Permutation {
     /// The permutation of 0..`size` that `key` chooses.
     pub const fn new(key: u64, size: u64) -> Self {
         let bits = if size <= 1 { 2 } else { 64 - (size - 1).leading_zeros() };
-        Self { key, size, half_bits: bits.div_ceil(2) }
+        let mut keys = [0; ROUNDS];
+        let mut round = 0;
+        while round < ROUNDS {
+            keys[round] = mix(key ^ mix(round as u64 + 1));
+            round += 1;
+        }
+        Self { keys, size, half_bits: bits.div_ceil(2) }
     }
 
     /// Where `index` goes. An index that is not below the size stays where it is.
@@ -34,7 +40,7 @@ impl Permutation {
             let (mut left, mut right) = (value >> self.half_bits, value & mask);
             let mut round = 0;
             while round < ROUNDS {
-                (left, right) = (right, left ^ (mix(self.key ^ mix(right ^ (round << 48))) & mask));
+                (left, right) = (right, left ^ (mix(right ^ self.keys[round]) & mask));
                 round += 1;
             }
             value = (left << self.half_bits) | right;

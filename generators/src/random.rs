@@ -43,6 +43,8 @@ pub enum Purpose {
     BatchSize = 8,
     /// Whether and by how much an event is said to happen later than it is sent.
     Ahead = 9,
+    /// What the variants of a persona have in common.
+    Variant = 10,
 }
 
 /// A stream of random values.

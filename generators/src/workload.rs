@@ -7,10 +7,7 @@ mod content;
 mod person;
 mod text;
 
-use content::{Choices, Template, Values};
-use text::Writing;
-
-pub use text::Members;
+use content::{Template, VARIANTS, Values, Variant};
 
 use std::{ops::Range, time::Duration};
 
@@ -18,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{Event, EventSource},
-    identity::{EventId, MARKER_PROPERTY, RunId, StreamId},
+    identity::{EventId, RunId, StreamId},
     permutation::Permutation,
     persona::PersonaTable,
     random::{Distribution, Purpose, Random, Share},
@@ -26,7 +23,7 @@ use crate::{
 };
 
 /// The generation of the rules in this folder; a stored run names the one that it was made with.
-pub const WORKLOAD_VERSION: u32 = 2;
+pub const WORKLOAD_VERSION: u32 = 3;
 
 /// Everything that decides what is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,8 +148,8 @@ pub struct Disorder {
 pub struct Workload {
     plan: Plan,
     personas: PersonaTable,
+    /// Variant after variant of each persona.
     templates: Vec<Template>,
-    choices: Choices,
 }
 
 /// The ids that an event carries, as text; the buffers are used again for the next one.
@@ -170,57 +167,82 @@ pub struct Ids {
 #[derive(Debug, Clone, Copy)]
 pub struct Content<'a> {
     template: &'a Template,
-    choices: &'a Choices,
     values: Values,
     role: person::Numbers,
     id: EventId,
 }
 
-impl<'a> Content<'a> {
+impl Content<'_> {
     /// The event's name.
     pub const fn name(&self) -> &'static str {
         self.values.name(self.role.identifies)
     }
 
-    /// Writes its ids.
+    /// The number of its person in its stream, which decides the person's ids.
+    pub const fn person(&self) -> u64 {
+        self.role.person
+    }
+
+    /// Writes the id that it is sent for in the place of another one.
+    pub fn write_distinct_id(&self, into: &mut Vec<u8>) {
+        into.clear();
+        self.role.write_distinct_id(into);
+    }
+
+    /// Writes its ids in the place of others.
     pub fn write_ids(&self, into: &mut Ids) {
-        let Ids { distinct_id, known, anonymous } = into;
-        for buffer in [&mut *distinct_id, &mut *known, &mut *anonymous] {
-            buffer.clear();
-        }
-        self.role.write_known(known);
-        self.role.write_anonymous(anonymous);
-        distinct_id.extend_from_slice(if self.role.is_anonymous { anonymous } else { known });
+        self.write_distinct_id(&mut into.distinct_id);
+        into.known.clear();
+        self.role.write_known(&mut into.known);
+        into.anonymous.clear();
+        self.role.write_anonymous(&mut into.anonymous);
     }
 
-    /// Tells its properties, the marker among them, in the order of their keys.
-    pub fn tell(&self, ids: &Ids, to: &mut impl Members<'a>) {
-        self.template.tell(self.choices, &self.values, &self.role, self.id, &ids.anonymous, to);
+    /// Whether it joins its person's two ids.
+    pub const fn identifies(&self) -> bool {
+        self.role.identifies
     }
 
-    /// Writes its properties as compact JSON, in the order of their keys.
-    pub fn write(&self, ids: &Ids, into: &mut Vec<u8>) {
-        let mut writing = Writing::begin(into);
-        self.tell(ids, &mut writing);
-        writing.end();
+    /// Appends its properties, the marker among them, as compact JSON in the order of their keys, and where in `into` each
+    /// member begins, with the quote of its key.
+    pub fn write(&self, ids: &Ids, into: &mut Vec<u8>, members: &mut Vec<u32>) {
+        self.template.write(&self.values, &self.role, self.id, &ids.anonymous, into, members);
     }
 }
 
 impl Workload {
     /// The workload that `plan` and `personas` make.
     pub fn new(plan: Plan, personas: PersonaTable) -> Self {
-        let templates = (0..personas.len() as u64).filter_map(|person| personas.of(person)).map(Template::of).collect();
-        Self { plan, personas, templates, choices: Choices::new() }
+        let workload = Self { plan, personas, templates: Vec::new() };
+        let variants = (0..workload.personas.len() as u64)
+            .flat_map(|persona| (0..VARIANTS).map(move |variant| (persona, variant)));
+        let templates = variants.filter_map(|(persona, variant)| workload.template(persona, variant)).collect();
+        Self { templates, ..workload }
+    }
+
+    /// The template of one variant of a persona, made from an example.
+    fn template(&self, persona: u64, variant: u64) -> Option<Template> {
+        let id = EventId { run: self.plan.run, stream: StreamId(0), seq: 0 };
+        let values = Values::draw(&mut Random::new(self.plan.seed, id.stream, 0, Purpose::Content));
+        let role = person::Role {
+            person: persona,
+            ordinal: 0,
+            distinct_id: String::new(),
+            identifies: Some(String::new()),
+            ids_of_person: Vec::new(),
+        };
+        let variant = Variant::draw(self.plan.seed, persona, variant);
+        Some(Template::of(content::properties(&values, self.personas.of(persona)?, &variant, &role, id)))
     }
 
     /// What an event holds; `None` if it was never planned.
     pub fn content(&self, stream: StreamId, seq: u64) -> Option<Content<'_>> {
         let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let role = person::numbers(self.plan.seed, self.plan.run, stream, traffic.persons, seq);
-        let template = self.templates.get((role.person % self.templates.len().max(1) as u64) as usize)?;
         let values = Values::draw(&mut Random::new(self.plan.seed, stream, seq, Purpose::Content));
-        let id = EventId { run: self.plan.run, stream, seq };
-        Some(Content { template, choices: &self.choices, values, role, id })
+        let persona = role.person % (self.personas.len() as u64).max(1);
+        let template = self.templates.get((persona * VARIANTS + values.variant) as usize)?;
+        Some(Content { template, values, role, id: EventId { run: self.plan.run, stream, seq } })
     }
 
     /// The plan behind it.
@@ -312,8 +334,9 @@ impl EventSource for Workload {
         let persona = self.personas.of(role.person)?;
         let values = Values::draw(&mut Random::new(self.plan.seed, stream, seq, Purpose::Content));
         let name = values.name(role.identifies.is_some()).to_owned();
-        let mut properties = content::properties(&values, persona, &role);
-        properties.insert(MARKER_PROPERTY.to_owned(), id.to_string().into());
+        let number = role.person % (self.personas.len() as u64).max(1);
+        let variant = Variant::draw(self.plan.seed, number, values.variant);
+        let properties = content::properties(&values, persona, &variant, &role, id);
         Some(Event {
             id,
             name,
@@ -448,21 +471,6 @@ pub(crate) mod tests {
         }
     }
 
-    /// The keys that are told.
-    struct Keys(Vec<String>);
-
-    impl<'a> Members<'a> for Keys {
-        fn members(&mut self, text: &'a str, behind: &'a [u32]) {
-            for begin in std::iter::once(&0).chain(behind) {
-                let member = &text[*begin as usize..];
-                let key = &member[..member.find(':').unwrap()];
-                self.0.push(serde_json::from_str(key).unwrap());
-            }
-        }
-
-        fn value(&mut self, _: &[u8]) {}
-    }
-
     #[test]
     fn both_ways_to_an_event_say_the_same() {
         let workload = small();
@@ -471,12 +479,15 @@ pub(crate) mod tests {
             let event = workload.event(STREAM, seq).unwrap();
             let content = workload.content(STREAM, seq).unwrap();
             content.write_ids(&mut ids);
-            let mut json = Vec::new();
-            content.write(&ids, &mut json);
-            assert_eq!(str::from_utf8(&json).unwrap(), serde_json::to_string(&event.properties).unwrap());
-            let mut keys = Keys(Vec::new());
-            content.tell(&ids, &mut keys);
-            assert_eq!(keys.0, event.properties.keys().cloned().collect::<Vec<_>>());
+            // Behind something else, as in a batch.
+            let (mut json, mut members) = (b"[".to_vec(), Vec::new());
+            content.write(&ids, &mut json, &mut members);
+            assert_eq!(str::from_utf8(&json[1..]).unwrap(), serde_json::to_string(&event.properties).unwrap());
+            let key = |begin: &u32| {
+                let member = str::from_utf8(&json[*begin as usize..]).unwrap();
+                serde_json::from_str::<String>(&member[..member.find(':').unwrap()]).unwrap()
+            };
+            assert!(members.iter().map(key).eq(event.properties.keys().cloned()));
             assert_eq!((content.name(), &ids.distinct_id[..]), (event.name.as_str(), event.distinct_id.as_bytes()));
             let of_person = [&ids.anonymous, &ids.known].into_iter().filter(|id| !id.is_empty());
             let expected: Vec<&[u8]> = event.ids_of_person.iter().map(String::as_bytes).collect();

@@ -57,6 +57,7 @@ pub(crate) fn disorderly(events: u64) -> Workload {
     traffic.batch = (1, 30);
     traffic.disorder.shuffle = Duration::from_secs(3);
     traffic.disorder.resend = Share::new(0.1).unwrap();
+    traffic.persons.identify = Share::new(0.5).unwrap();
     traffic.clients = 3;
     Workload::new(plan, PersonaTable::make(1, 2))
 }

@@ -1,26 +1,24 @@
 //! What an event holds: a name and some twenty-five properties of every JSON type.
 //!
-//! There are two ways to the same JSON: a map of values, which is plain to read, and text from a [`Template`], which is
-//! quick to make.
+//! There are two ways to the same JSON: a map of values, which is plain to read, and text, which is quick to make. Each persona
+//! has a few variants; in their text only some values differ from event to event, and all but one of those have the same
+//! width always, so the text is copied from a [`Template`] and its holes are patched.
 
 use serde_json::{Value, json};
 
 use super::{
     person::{Numbers, Role},
-    text,
+    text::{decimal, put_digits, put_hexadecimal},
 };
 use crate::{
     event::Properties,
-    identity::{EventId, MARKER_PROPERTY},
+    identity::{EventId, MARKER_PROPERTY, StreamId},
     persona::Persona,
-    random::Random,
-    workload::text::Members,
+    random::{Purpose, Random},
 };
 
 const LIBRARY: &str = "assay";
 const REFERRER: &str = "https://search.example.com/";
-const REFERRER_JSON: &str = "\"https://search.example.com/\"";
-
 const NAMES: [&str; 6] = ["$pageview", "$pageleave", "$autocapture", "signed_up", "purchase", "file_uploaded"];
 const PATHS: [&str; 5] = ["/", "/pricing", "/docs/getting-started", "/cart", "/søk/überblick"];
 const BROWSERS: [&str; 4] = ["Chrome", "Firefox", "Safari", "Edge"];
@@ -37,58 +35,72 @@ const NOTES: [&str; 6] = [
     "a NUL \0 in the middle",
 ];
 
-/// What is random in an event. Drawn in one order for all forms, which is part of the workload and must not change.
+/// How many variants a persona has.
+pub(super) const VARIANTS: u64 = 4;
+
+/// What is the same in all events of one variant of a persona, beside what is the persona's.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Values {
+pub(super) struct Variant {
     browser: usize,
+    system: usize,
     path: usize,
-    items: usize,
-    browser_version: u64,
     is_referred: bool,
     screen_width: usize,
-    session: u64,
-    price: f64,
-    ratio: f64,
-    quantity: u64,
-    balance: i64,
+    plan: usize,
+    precise: f64,
     is_trial: bool,
     note: usize,
-    counts: [u64; 3],
+    items: usize,
+}
+
+impl Variant {
+    /// Variant number `variant` of persona number `persona`.
+    pub fn draw(seed: u64, persona: u64, variant: u64) -> Self {
+        let index = persona * VARIANTS + variant;
+        let mut random = Random::new(seed, StreamId(0), index, Purpose::Variant);
+        let mut below = |length: usize| random.below(length as u64) as usize;
+        let (browser, system, path) = (below(BROWSERS.len()), below(SYSTEMS.len()), below(PATHS.len()));
+        let (is_referred, screen_width) = (below(3) != 0, below(SCREEN_WIDTHS.len()));
+        let (plan, is_trial, note, items) = (below(PLANS.len()), below(2) == 0, below(NOTES.len()), below(4));
+        let precise = random.unit();
+        Self { browser, system, path, is_referred, screen_width, plan, precise, is_trial, note, items }
+    }
+}
+
+/// What differs from event to event. Drawn in one order for both ways, which is part of the workload and must not change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Values {
+    /// Which variant of its persona it is.
+    pub variant: u64,
     name: usize,
+    browser_version: u64,
+    session: u64,
+    /// In cents, the last of them never 0.
+    price: u64,
+    /// In millionths from 100 000 on, the last of them never 0.
+    ratio: u64,
+    quantity: u64,
+    /// What is owed.
+    balance: u64,
+    counts: [u64; 3],
 }
 
 impl Values {
     pub fn draw(random: &mut Random) -> Self {
-        let browser = random.below(BROWSERS.len() as u64) as usize;
-        let path = random.below(PATHS.len() as u64) as usize;
-        let items = random.below(4) as usize;
-        let mut values = Self {
-            browser,
-            path,
-            items,
-            browser_version: 90 + random.below(60),
-            is_referred: random.below(3) != 0,
-            screen_width: random.below(4) as usize,
+        // All of one width, and no decimal ends with a zero, which JSON would leave out.
+        let of_choices = random.bits();
+        let choice = |at: u32, bound: u64| ((of_choices >> at & 0xff) * bound) >> 8;
+        Self {
+            variant: choice(0, VARIANTS),
+            name: choice(8, NAMES.len() as u64) as usize,
+            browser_version: 100 + choice(16, 60),
+            counts: [choice(24, 9), choice(32, 9), choice(40, 9)],
             session: random.bits(),
-            price: (random.below(1_000_000) as f64) / 100.0,
-            ratio: random.unit(),
-            quantity: random.below(1 << 53),
-            balance: -(random.below(100_000) as i64),
-            is_trial: random.below(2) == 0,
-            note: random.below(NOTES.len() as u64) as usize,
-            counts: [0; 3],
-            name: 0,
-        };
-        for count in &mut values.counts[..items] {
-            *count = random.below(9);
+            price: (10_000 + random.below(90_000)) * 10 + 1 + choice(48, 9),
+            ratio: (10_000 + random.below(90_000)) * 10 + 1 + choice(56, 9),
+            quantity: 1_000_000_000_000_000 + random.below(8_000_000_000_000_000),
+            balance: 10_000 + random.below(90_000),
         }
-        values.name = random.below(NAMES.len() as u64) as usize;
-        values
-    }
-
-    /// Which of the systems.
-    const fn system(&self, person: u64) -> usize {
-        (self.browser + person as usize) % SYSTEMS.len()
     }
 
     /// The event's name.
@@ -97,10 +109,16 @@ impl Values {
     }
 }
 
-/// The event's properties, without the marker.
-pub(super) fn properties(values: &Values, persona: &Persona, role: &Role) -> Properties {
-    let path = PATHS[values.path];
-    let cart: Vec<Value> = values.counts[..values.items]
+/// The event's properties, with the marker.
+pub(super) fn properties(
+    values: &Values,
+    persona: &Persona,
+    variant: &Variant,
+    role: &Role,
+    id: EventId,
+) -> Properties {
+    let path = PATHS[variant.path];
+    let cart: Vec<Value> = values.counts[..variant.items]
         .iter()
         .enumerate()
         .map(|(item, count)| json!({"sku": format!("sku-{item}"), "count": count}))
@@ -108,14 +126,14 @@ pub(super) fn properties(values: &Values, persona: &Persona, role: &Role) -> Pro
     let mut properties = object(json!({
         "$lib": LIBRARY,
         "$lib_version": env!("CARGO_PKG_VERSION"),
-        "$browser": BROWSERS[values.browser],
+        "$browser": BROWSERS[variant.browser],
         "$browser_version": values.browser_version,
-        "$os": SYSTEMS[values.system(role.person)],
+        "$os": SYSTEMS[variant.system],
         "$current_url": format!("https://{}{path}", persona.host),
         "$pathname": path,
         "$host": persona.host,
-        "$referrer": if values.is_referred { json!(REFERRER) } else { Value::Null },
-        "$screen_width": SCREEN_WIDTHS[values.screen_width],
+        "$referrer": if variant.is_referred { json!(REFERRER) } else { Value::Null },
+        "$screen_width": SCREEN_WIDTHS[variant.screen_width],
         "$session_id": format!("{:016x}", values.session),
         "$timezone": persona.time_zone,
         "$raw_user_agent": persona.user_agent,
@@ -124,23 +142,28 @@ pub(super) fn properties(values: &Values, persona: &Persona, role: &Role) -> Pro
         "company": persona.company,
         "reported_address": persona.address,
         "ordinal": role.ordinal,
-        "price": values.price,
-        "ratio": values.ratio,
+        "precise": variant.precise,
+        "price": values.price as f64 / 100.0,
+        "ratio": values.ratio as f64 / 1e6,
         "quantity": values.quantity,
-        "balance": values.balance,
-        "is_trial": values.is_trial,
-        "note": NOTES[values.note],
+        "balance": -(values.balance as i64),
+        "is_trial": variant.is_trial,
+        "note": NOTES[variant.note],
         "motto": persona.motto,
         "cart": cart,
-        "context": {"plan": PLANS[(role.person % 3) as usize], "flags": {}, "tags": []},
+        "context": {"plan": PLANS[variant.plan], "flags": {}, "tags": []},
     }));
+    properties.insert(MARKER_PROPERTY.to_owned(), id.to_string().into());
     if let Some(anonymous) = &role.identifies {
-        properties.insert("$anon_distinct_id".into(), anonymous.as_str().into());
+        properties.insert(ANONYMOUS.into(), anonymous.as_str().into());
         properties.insert("$set".into(), json!({"name": persona.name, "email": persona.email}));
         properties.insert("$set_once".into(), json!({"initial_path": path}));
     }
     properties
 }
+
+/// Comes before all other keys.
+const ANONYMOUS: &str = "$anon_distinct_id";
 
 fn object(value: Value) -> Properties {
     match value {
@@ -149,212 +172,129 @@ fn object(value: Value) -> Properties {
     }
 }
 
-/// What is the same in the JSON text of all events of one persona, in one piece: runs of members in the order of keys, the
-/// last of them perhaps without the end of its value.
+/// The JSON text of one variant's events, with holes; in two forms, of which the second is for the event that identifies, all
+/// but its anonymous id.
 #[derive(Debug, Clone)]
-pub(super) struct Template {
-    text: Box<str>,
-    runs: [Run; 9],
-}
+pub(super) struct Template([Form; 2]);
 
-/// Where a run of members ends in its template, and where in the run members begin behind the first; 0 for none.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    end: u32,
-    members: [u32; 3],
-}
-
-/// Places in a [`Template`].
-#[derive(Clone, Copy)]
-enum Same {
-    /// `$current_url` up to the path.
-    Url,
-    /// `$host` to `$os`.
-    Host,
-    /// `$raw_user_agent` and `$referrer`.
-    UserAgent,
-    /// `$set` and `$set_once`.
-    Set,
-    /// `$timezone` and the marker.
-    TimeZone,
-    /// `city` to `context`.
-    City,
-    /// `country` and `is_trial`.
-    Country,
-    /// `motto` and `note`.
-    Motto,
-    /// `reported_address`.
-    Address,
-}
-
-/// The texts of all personas' events that hold a choice of few, as JSON.
 #[derive(Debug, Clone)]
-pub(super) struct Choices {
-    paths: [String; PATHS.len()],
-    notes: [String; NOTES.len()],
-    systems: [String; SYSTEMS.len()],
-    contexts: [String; PLANS.len()],
-    /// With their keys.
-    browsers: [String; BROWSERS.len()],
-    screen_widths: [String; SCREEN_WIDTHS.len()],
+struct Form {
+    text: Box<[u8]>,
+    /// Where each member begins, with the quote of its key.
+    members: Box<[u32]>,
+    /// Where the value of `ordinal` stands, one digit here, which alone has no width of its own.
+    ordinal: usize,
+    holes: Holes,
 }
 
-/// A string's JSON text.
-fn quoted(value: &str) -> String {
-    // Serialising a string into memory cannot fail.
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-impl Choices {
-    pub fn new() -> Self {
-        let context = |plan| format!("{{\"flags\":{{}},\"plan\":{},\"tags\":[]}}", quoted(plan));
-        Self {
-            paths: PATHS.map(quoted),
-            notes: NOTES.map(quoted),
-            systems: SYSTEMS.map(quoted),
-            contexts: PLANS.map(context),
-            browsers: BROWSERS.map(|browser| format!("\"$browser\":{}", quoted(browser))),
-            screen_widths: SCREEN_WIDTHS.map(|width| format!("\"$screen_width\":{width}")),
-        }
-    }
+/// Where the values are that differ, in the template's text.
+#[derive(Debug, Clone, Copy, Default)]
+struct Holes {
+    browser_version: usize,
+    session: usize,
+    marker: usize,
+    balance: usize,
+    counts: [usize; 3],
+    price: usize,
+    quantity: usize,
+    ratio: usize,
 }
 
 impl Template {
-    pub fn of(persona: &Persona) -> Self {
-        let member = |key: &str, value: &str| format!("\"{key}\":{}", quoted(value));
-        let open = |key: &str| format!("\"{key}\":");
-        let runs = [
-            vec![format!("\"$current_url\":\"https://{}", within_quotes(&quoted(&persona.host)))],
-            vec![
-                member("$host", &persona.host),
-                member("$lib", LIBRARY),
-                member("$lib_version", env!("CARGO_PKG_VERSION")),
-                open("$os"),
-            ],
-            vec![member("$raw_user_agent", &persona.user_agent), open("$referrer")],
-            vec![
-                format!("\"$set\":{{\"email\":{},\"name\":{}}}", quoted(&persona.email), quoted(&persona.name)),
-                open("$set_once"),
-            ],
-            vec![member("$timezone", &persona.time_zone), open(MARKER_PROPERTY)],
-            vec![member("city", &persona.city), member("company", &persona.company), open("context")],
-            vec![member("country", &persona.country), open("is_trial")],
-            vec![member("motto", &persona.motto), open("note")],
-            vec![member("reported_address", &persona.address)],
-        ];
-        let mut text = String::new();
-        let runs = runs.map(|members| {
-            let start = text.len();
-            let mut begins = [0; 3];
-            for (number, member) in members.iter().enumerate() {
-                if let Some(begin) = number.checked_sub(1).and_then(|place| begins.get_mut(place)) {
-                    text.push(',');
-                    *begin = (text.len() - start) as u32;
-                }
-                text += member;
-            }
-            Run { end: text.len() as u32, members: begins }
-        });
-        Self { text: text.into(), runs }
+    /// The template of events like `properties`, which are those of an event that identifies, with `ordinal` 0.
+    pub fn of(mut properties: Properties) -> Self {
+        properties.remove(ANONYMOUS);
+        let identifying = Form::of(&properties);
+        for key in ["$set", "$set_once"] {
+            properties.remove(key);
+        }
+        Self([Form::of(&properties), identifying])
     }
 
-    /// A run of members, and where those behind the first begin.
-    fn run(&self, place: Same) -> (&str, &[u32]) {
-        let place = place as usize;
-        let begin = place.checked_sub(1).map_or(0, |before| self.runs[before].end);
-        let Run { end, members } = &self.runs[place];
-        let behind = members.iter().take_while(|member| **member > 0).count();
-        (self.text.get(begin as usize..*end as usize).unwrap_or_default(), &members[..behind])
-    }
-
-    /// Tells the members of [`properties`] and the marker among them, in the order of their keys, as the text that
-    /// `serde_json` makes of them.
-    pub fn tell<'a>(
-        &'a self,
-        choices: &'a Choices,
+    /// Appends the JSON text of [`properties`], byte for byte as `serde_json` writes it, and where its members begin.
+    pub fn write(
+        &self,
         values: &Values,
         role: &Numbers,
         id: EventId,
         anonymous: &[u8],
-        to: &mut impl Members<'a>,
+        into: &mut Vec<u8>,
+        members: &mut Vec<u32>,
     ) {
-        let path = &choices.paths[values.path];
+        let Form { text, members: begins, ordinal, holes } = &self.0[usize::from(role.identifies)];
+        let start = into.len();
+        let mut text = &text[..];
         if role.identifies {
-            to.members("\"$anon_distinct_id\":\"", &[]);
-            to.value(anonymous);
-            to.value(b"\"");
+            members.push(start as u32 + 1);
+            into.extend_from_slice(b"{\"$anon_distinct_id\":\"");
+            into.extend_from_slice(anonymous);
+            into.extend_from_slice(b"\",");
+            // Its own brace is not needed; what its places count from lies before it.
+            text = &text[1..];
         }
-        to.members(&choices.browsers[values.browser], &[]);
-        to.members("\"$browser_version\":", &[]);
-        number(to, values.browser_version);
-        self.members(to, Same::Url);
-        to.value(within_quotes(path).as_bytes());
-        to.value(b"\"");
-        self.members(to, Same::Host);
-        to.value(choices.systems[values.system(role.person)].as_bytes());
-        to.members("\"$pathname\":", &[]);
-        to.value(path.as_bytes());
-        self.members(to, Same::UserAgent);
-        to.value(if values.is_referred { REFERRER_JSON } else { "null" }.as_bytes());
-        to.members(&choices.screen_widths[values.screen_width], &[]);
-        to.members("\"$session_id\":", &[]);
-        to.value(&text::quoted_hexadecimal(values.session));
-        if role.identifies {
-            self.members(to, Same::Set);
-            to.value(b"{\"initial_path\":");
-            to.value(path.as_bytes());
-            to.value(b"}");
-        }
-        let mut uuid = [b'"'; uuid::fmt::Hyphenated::LENGTH + 2];
-        id.to_uuid().hyphenated().encode_lower(&mut uuid[1..]);
-        self.members(to, Same::TimeZone);
-        to.value(&uuid);
-        to.members(if values.balance < 0 { "\"balance\":-" } else { "\"balance\":" }, &[]);
-        number(to, values.balance.unsigned_abs());
-        to.members("\"cart\":[", &[]);
-        for (item, count) in values.counts[..values.items].iter().enumerate() {
-            to.value(if item == 0 { b"{\"count\":" } else { b",{\"count\":" });
-            number(to, *count);
-            to.value(ITEMS[item]);
-        }
-        to.value(b"]");
-        self.members(to, Same::City);
-        to.value(choices.contexts[(role.person % 3) as usize].as_bytes());
-        self.members(to, Same::Country);
-        to.value(if values.is_trial { b"true" } else { b"false" });
-        self.members(to, Same::Motto);
-        to.value(choices.notes[values.note].as_bytes());
-        to.members("\"ordinal\":", &[]);
-        number(to, role.ordinal);
-        to.members("\"price\":", &[]);
-        float(to, values.price);
-        to.members("\"quantity\":", &[]);
-        number(to, values.quantity);
-        to.members("\"ratio\":", &[]);
-        float(to, values.ratio);
-        self.members(to, Same::Address);
-    }
+        let base = into.len() - usize::from(role.identifies);
+        let (head, tail) = text.split_at(*ordinal - usize::from(role.identifies));
+        into.extend_from_slice(head);
+        let (digits, length) = decimal(role.ordinal);
+        into.extend_from_slice(&digits[..length]);
+        into.extend_from_slice(&tail[1..]);
+        let shift = length - 1;
+        members.extend(begins.iter().map(|begin| {
+            let behind = if *begin as usize > *ordinal { shift } else { 0 };
+            *begin + (base + behind) as u32
+        }));
 
-    fn members<'a>(&'a self, to: &mut impl Members<'a>, place: Same) {
-        let (text, behind) = self.run(place);
-        to.members(text, behind);
+        let text = &mut into[base..];
+        put_digits(&mut text[holes.browser_version..][..3], values.browser_version);
+        put_hexadecimal(&mut text[holes.session..][..16], values.session);
+        id.to_uuid().hyphenated().encode_lower(&mut text[holes.marker..][..uuid::fmt::Hyphenated::LENGTH]);
+        put_digits(&mut text[holes.balance..][..5], values.balance);
+        for (count, hole) in values.counts.iter().zip(holes.counts).take_while(|(_, hole)| *hole > 0) {
+            text[hole] = b'0' + *count as u8;
+        }
+        let text = &mut text[shift..];
+        put_digits(&mut text[holes.price..][..4], values.price / 100);
+        put_digits(&mut text[holes.price + 5..][..2], values.price % 100);
+        put_digits(&mut text[holes.quantity..][..16], values.quantity);
+        put_digits(&mut text[holes.ratio + 2..][..6], values.ratio);
     }
 }
 
-/// The ends of the cart's items.
-const ITEMS: [&[u8]; 3] = [b",\"sku\":\"sku-0\"}", b",\"sku\":\"sku-1\"}", b",\"sku\":\"sku-2\"}"];
-
-fn number<'a>(to: &mut impl Members<'a>, number: u64) {
-    let (digits, length) = text::decimal(number);
-    to.value(&digits[..length]);
+impl Form {
+    fn of(properties: &Properties) -> Self {
+        let mut text = String::from("{");
+        let (mut members, mut holes, mut ordinal) = (Vec::new(), Holes::default(), 0);
+        for (key, value) in properties {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            members.push(text.len() as u32);
+            // Serialising into memory cannot fail.
+            text += &serde_json::to_string(key).unwrap_or_default();
+            text.push(':');
+            let at = text.len();
+            text += &value.to_string();
+            match key.as_str() {
+                "$browser_version" => holes.browser_version = at,
+                // Behind the quote, or the sign.
+                "$session_id" => holes.session = at + 1,
+                MARKER_PROPERTY => holes.marker = at + 1,
+                "balance" => holes.balance = at + 1,
+                "cart" => {
+                    for (hole, (count, key)) in holes.counts.iter_mut().zip(text[at..].match_indices(COUNT)) {
+                        *hole = at + count + key.len();
+                    }
+                }
+                "ordinal" => ordinal = at,
+                "price" => holes.price = at,
+                "quantity" => holes.quantity = at,
+                "ratio" => holes.ratio = at,
+                _ => (),
+            }
+        }
+        text.push('}');
+        Self { text: text.into_bytes().into(), members: members.into(), ordinal, holes }
+    }
 }
 
-fn float<'a>(to: &mut impl Members<'a>, number: f64) {
-    let (digits, length) = text::float(number);
-    to.value(&digits[..length]);
-}
-
-/// The text of a JSON string without its quotes.
-fn within_quotes(string: &str) -> &str {
-    string.get(1..string.len().saturating_sub(1)).unwrap_or_default()
-}
+const COUNT: &str = "\"count\":";

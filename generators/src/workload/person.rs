@@ -78,14 +78,18 @@ impl Numbers {
     pub fn write_anonymous(&self, into: &mut Vec<u8>) {
         if let Some(bits) = self.anonymous {
             self.write_begin(into, b"anon-");
-            into.extend_from_slice(&text::hexadecimal::<16>(bits));
+            into.extend_from_slice(&[0; 16]);
+            let start = into.len() - 16;
+            text::put_hexadecimal(&mut into[start..], bits);
         }
     }
 
     fn write_begin(&self, into: &mut Vec<u8>, kind: &[u8]) {
         into.extend_from_slice(kind);
         // As runs are written everywhere.
-        into.extend_from_slice(&text::hexadecimal::<10>(self.run.get()));
+        into.extend_from_slice(&[0; 10]);
+        let start = into.len() - 10;
+        text::put_hexadecimal(&mut into[start..], self.run.get());
         into.push(b'-');
         text::put_decimal(into, u64::from(self.stream.0));
         into.push(b'-');
