@@ -55,9 +55,11 @@ pub struct FinalReadWriter {
     journal: JournalWriter,
     start_micros: i64,
     summary: Summary,
-    /// The body of the next record of plain rows, and whose stream's they are.
-    plain: Vec<u8>,
-    stream: Option<StreamId>,
+    /// The bodies of the next records, in the order of the rows, and how many bytes they hold.
+    bodies: Vec<Vec<u8>>,
+    held: usize,
+    /// Whose rows the last body holds, if more plain ones fit behind them.
+    open: Option<StreamId>,
 }
 
 impl FinalReadWriter {
@@ -68,7 +70,8 @@ impl FinalReadWriter {
     pub fn create(path: &Path, header: Header, start: Duration) -> Result<Self, WriteError> {
         let journal = JournalWriter::create(path, KIND, header)?;
         let summary = Summary { start, ..Summary::default() };
-        Ok(Self { journal, start_micros: header.start.unix_micros(), summary, plain: Vec::new(), stream: None })
+        let start_micros = header.start.unix_micros();
+        Ok(Self { journal, start_micros, summary, bodies: Vec::new(), held: 0, open: None })
     }
 
     /// Adds a row of nobody's.
@@ -82,27 +85,32 @@ impl FinalReadWriter {
     /// When the system refuses.
     pub fn add(&mut self, stream: StreamId, seq: u64, row: FoundRow) -> Result<(), WriteError> {
         self.summary.raw_rows += 1;
-        if !row.is_plain() {
-            return self.journal.append([json_body(ODD, &StoredRow { stream: stream.0, seq, row })]);
+        if row.is_plain() {
+            if self.open != Some(stream) {
+                let mut body = vec![PLAIN];
+                put_varint(&mut body, u64::from(stream.0));
+                self.bodies.push(body);
+                self.open = Some(stream);
+            }
+            if let Some(body) = self.bodies.last_mut() {
+                let before = body.len();
+                put_varint(body, seq);
+                put_varint(body, zigzag(row.timestamp_micros - self.start_micros));
+                put_varint(body, row.version);
+                self.held += body.len() - before;
+            }
+        } else {
+            let body = json_body(ODD, &StoredRow { stream: stream.0, seq, row });
+            self.held += body.len();
+            self.bodies.push(body);
+            self.open = None;
         }
-        if self.stream != Some(stream) || self.plain.len() > CHUNK {
-            self.write_plain()?;
-            self.stream = Some(stream);
-            self.plain.push(PLAIN);
-            put_varint(&mut self.plain, u64::from(stream.0));
-        }
-        put_varint(&mut self.plain, seq);
-        put_varint(&mut self.plain, zigzag(row.timestamp_micros - self.start_micros));
-        put_varint(&mut self.plain, row.version);
-        Ok(())
+        if self.held > CHUNK { self.write() } else { Ok(()) }
     }
 
-    fn write_plain(&mut self) -> Result<(), WriteError> {
-        if !self.plain.is_empty() {
-            self.journal.append([&self.plain])?;
-            self.plain.clear();
-        }
-        Ok(())
+    fn write(&mut self) -> Result<(), WriteError> {
+        (self.held, self.open) = (0, None);
+        self.journal.append(self.bodies.drain(..))
     }
 
     /// Ends it at `end`: it was whole.
@@ -110,7 +118,7 @@ impl FinalReadWriter {
     /// # Errors
     /// When the system refuses.
     pub fn end(mut self, end: Duration) -> Result<(), WriteError> {
-        self.write_plain()?;
+        self.write()?;
         self.summary.end = end;
         self.journal.append([json_body(END, &self.summary)])
     }
@@ -305,6 +313,21 @@ mod tests {
         let second = log.window(windows.window(1).unwrap(), 1).unwrap();
         assert!(second.is_visible(STREAM, EVENTS + 1) && !second.is_visible(STREAM, 5));
         assert_eq!(second.span(), (Duration::from_secs(1), Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn rows_come_back_in_their_order() {
+        // Of equal versions the later row stays, whatever lies between.
+        let other = |number: i64| (8, plain(number, 1));
+        let many: Vec<_> = (0..20_000).map(other).collect();
+        for (first, second) in [(plain(1, 1), differing(1, 1)), (differing(1, 1), plain(1, 1))] {
+            for between in [0, 1, 20_000] {
+                let rows = [&[(5, first.clone())], &many[..between], &[(5, second.clone())]].concat();
+                let (log, windows) = sorted(&rows, &[], 10);
+                let read = log.window(windows.window(0).unwrap(), 0).unwrap();
+                assert_eq!(read.odd_rows(STREAM, 5), std::slice::from_ref(&second), "{between}");
+            }
+        }
     }
 
     #[test]

@@ -128,12 +128,16 @@ impl Defect {
         Some(Amount { key, default })
     }
 
-    /// Whether as many events are concerned as are planted, so that as many must be found. Others concern rows, of which an
-    /// event that was sent twice has two, or a stretch of time with whatever comes then.
+    /// Whether as many events are concerned as are planted, so that as many must be found. Others concern rows or requests, of
+    /// which an event that was sent twice has two, or a stretch of time with whatever comes then.
     pub const fn counts_events(&self) -> bool {
         !matches!(
             self.name,
-            DefectName::LoseBlock | DefectName::WithholdBlock | DefectName::StallPartition | DefectName::SlowDrift
+            DefectName::PartialReject
+                | DefectName::LoseBlock
+                | DefectName::WithholdBlock
+                | DefectName::StallPartition
+                | DefectName::SlowDrift
         )
     }
 
