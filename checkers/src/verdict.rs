@@ -87,4 +87,11 @@ mod tests {
             assert_eq!(merge(checks.clone(), &obstacles), expected, "{checks:?} {obstacles:?}");
         }
     }
+
+    #[test]
+    fn each_verdict_has_its_exit_code_and_word() {
+        assert_eq!([Pass, Fail, Inconclusive, NotApplicable].map(Verdict::exit_code), [0, 1, 2, 2]);
+        let words = [Pass, Fail, Inconclusive, NotApplicable].map(Verdict::word);
+        assert_eq!(words, ["pass", "fail", "inconclusive", "not applicable"]);
+    }
 }

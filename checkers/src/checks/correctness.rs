@@ -32,6 +32,10 @@ mod tests {
     fn the_columns_are_named_and_without_a_final_read_nothing_is_said() {
         let clean = Evidence { correctness: population(0, 60_000), final_reads: 1, ..Evidence::default() };
         assert_eq!(check(&clean, &TARGETS).verdict, Verdict::Pass);
+        assert!(check(&clean, &TARGETS).reason.contains("no column was judged"));
+        let judged = Evidence { judged_columns: vec!["event".into()], ..clean.clone() };
+        assert!(!check(&judged, &TARGETS).reason.contains("no column was judged"));
+        assert!(!check(&Evidence { final_reads: 0, ..clean.clone() }, &TARGETS).reason.contains("no column"));
         let mut evidence = Evidence { correctness: population(60, 60_000), ..clean };
         evidence.columns.insert("properties.price".into(), 60);
         let result = check(&evidence, &TARGETS);

@@ -60,6 +60,7 @@ mod tests {
             (evidence(0, 60_000, 1), Inconclusive),
             (evidence(60, 60_000, 0), Fail),
             (evidence(60, 60_000, 1), Fail),
+            (evidence(60, 60_000, 10), Fail),
             (evidence(60, 60_000, 10_000_000), Inconclusive),
             (evidence(0, 0, 0), Inconclusive),
             (Evidence { reads: 0, ..evidence(0, 60_000, 0) }, Inconclusive),
@@ -74,5 +75,7 @@ mod tests {
         assert_eq!(result.verdict, Fail);
         assert!(result.reason.contains("right table"), "{}", result.reason);
         assert!(!check(&evidence(60_000, 60_000, 0), &TARGETS).reason.contains("right table"));
+        let nothing_lost = Evidence { read_nothing: true, ..evidence(0, 60_000, 0) };
+        assert!(!check(&nothing_lost, &TARGETS).reason.contains("right table"));
     }
 }

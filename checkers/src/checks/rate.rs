@@ -193,6 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn the_reason_says_what_was_counted_and_why_that_decides() {
+        for (k, n, reason) in [
+            (0, 0, "no events to look at"),
+            (0, 60_000, "0 of 60000 events are lost"),
+            (60, 60_000, "60 of 60000 events are lost: more than the target allows"),
+            (0, 10, "0 of 10 events are lost: too few events to tell on which side of the target the rate lies"),
+        ] {
+            let result = judged(&population(k, n));
+            assert_eq!((result.reason.as_str(), result.measured.is_some()), (reason, n > 0));
+        }
+        let counted = Counted { worst: &population(40, 1_000), best: &population(0, 1_000) };
+        let doubt = judge("x", &counted, 0.01, &TARGETS, ("are late", "events")).reason;
+        assert!(doubt.contains("but 0 for certain: the reads are too far apart"), "{doubt}");
+    }
+
+    #[test]
     fn a_doubt_forbids_both_pass_and_fail() {
         let judged = |worst, best| {
             let (worst, best) = (population(worst, 1_000), population(best, 1_000));
@@ -216,6 +232,11 @@ mod tests {
         assert_eq!(whole.verdict, Verdict::Inconclusive);
         assert!(whole.deff.unwrap() > 39.0 && whole.upper > apart.upper, "{whole:?}");
         assert_eq!(whole.n_effective, Some(100_000.0 / 40.0));
+        // The very bounds, from effective sizes.
+        assert_eq!(whole.upper, Some(binomial::upper(1.0, 2_500.0, 0.95)));
+        let deff = whole.deff.unwrap();
+        assert_eq!(whole.lower, Some(binomial::lower(40.0 / deff, 1e5 / deff, 0.95)));
+        assert_eq!((whole.measured, whole.k, whole.n), (Some(4e-4), 40, 100_000));
     }
 
     #[test]

@@ -147,6 +147,11 @@ mod tests {
         assert_eq!((verdict, test.crossed, test.defects), (Verdict::Inconclusive, None, 1));
         assert_eq!(test.still_needed, Some(13_862));
         assert_eq!(of(Independence::Request).0, Verdict::Pass);
+        let (_, test) = decided(&[(1, 1_000_000)], Independence::Event, Verdict::Pass);
+        assert_eq!((test.units, test.defects), (72_748.0, 1), "no more than it needed");
+        assert_eq!((test.good, test.bad), (5e-5, 1e-4));
+        let (_, test) = decided(&[(9, 0)], Independence::Event, Verdict::Pass);
+        assert_eq!((test.units, test.defects, test.crossed), (5.0, 5, Some(Crossed::Inconclusive)));
         let (_, test) = decided(&[(0, 1_000_000)], Independence::Event, Verdict::Pass);
         assert_eq!((test.units, test.crossed), (58_885.0, Some(Crossed::Pass)));
     }

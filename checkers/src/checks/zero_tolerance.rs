@@ -79,4 +79,35 @@ mod tests {
             assert_eq!(of(&bad), Some(Verdict::Fail), "{}", class.name());
         }
     }
+
+    #[test]
+    fn each_applies_where_it_can_see_something() {
+        let whole = || Evidence { read_whole: true, reads: 1, ..Evidence::default() };
+        let mut rejected = whole();
+        rejected.counts.rejected = 1;
+        let mut unsent = whole();
+        unsent.counts.unsent = 1;
+        let mut unread = Evidence { expected_absent: 1, ..Evidence::default() };
+        unread.counts.rejected = 1;
+        for (evidence, applying) in [
+            (whole(), vec![Class::Phantom]),
+            (Evidence { tenants: true, ..whole() }, vec![Class::Phantom, Class::Misrouted]),
+            (Evidence { tenants: true, read_whole: false, ..whole() }, vec![]),
+            (rejected, vec![Class::Phantom, Class::RejectedButVisible]),
+            (unsent, vec![Class::Phantom, Class::RejectedButVisible]),
+            (Evidence { expected_absent: 1, ..whole() }, vec![Class::Phantom, Class::ShouldBeAbsent]),
+            (Evidence { reads: 2, ..whole() }, vec![Class::Phantom, Class::Flicker]),
+            // What nobody has read cannot be there.
+            (unread, vec![]),
+        ] {
+            let applies = checks(&evidence).into_iter().filter(|result| result.verdict != Verdict::NotApplicable);
+            let names: Vec<String> = applies.map(|result| result.name).collect();
+            assert_eq!(names, applying.into_iter().map(Class::name).collect::<Vec<_>>(), "{evidence:?}");
+        }
+        // A finding counts also where the check could not have been expected to see any.
+        let found = Evidence { findings: [(Class::Flicker, 2)].into(), ..Evidence::default() };
+        let flicker = checks(&found).pop().unwrap();
+        assert_eq!((flicker.verdict, flicker.k, flicker.measured), (Verdict::Fail, 2, Some(2.0)));
+        assert!(flicker.reason.starts_with("2 events seen"));
+    }
 }
