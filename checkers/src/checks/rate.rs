@@ -232,6 +232,9 @@ mod tests {
         assert_eq!(whole.verdict, Verdict::Inconclusive);
         assert!(whole.deff.unwrap() > 39.0 && whole.upper > apart.upper, "{whole:?}");
         assert_eq!(whole.n_effective, Some(100_000.0 / 40.0));
+        let by_request = &whole.clusterings[0];
+        assert_eq!((by_request.clusters, by_request.largest_defects, &by_request.skipped), (1_000, 40, &None));
+        assert_eq!(by_request.deff, whole.deff);
         // The very bounds, from effective sizes.
         assert_eq!(whole.upper, Some(binomial::upper(1.0, 2_500.0, 0.95)));
         let deff = whole.deff.unwrap();
@@ -263,6 +266,8 @@ mod tests {
             told,
             [Some("no cluster holds two events"), Some("the partitions of the capture topic are not known")]
         );
+        let pairs = judged(&in_requests(&[(0, 1), (1, 2)]));
+        assert_eq!(pairs.clusterings[0].skipped, None, "two events are enough");
         let result = judged(&in_requests(&[(1, 5)]));
         assert_eq!(result.clusterings[0].skipped.as_deref(), Some("there are fewer than two clusters"));
     }
