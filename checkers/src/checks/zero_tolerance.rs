@@ -109,5 +109,8 @@ mod tests {
         let flicker = checks(&found).pop().unwrap();
         assert_eq!((flicker.verdict, flicker.k, flicker.measured), (Verdict::Fail, 2, Some(2.0)));
         assert!(flicker.reason.starts_with("2 events seen"));
+        let mut planned = whole();
+        planned.counts.planned = 7;
+        assert!(checks(&planned).iter().all(|result| (result.n, result.target) == (7, Some(0.0))));
     }
 }
