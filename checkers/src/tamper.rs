@@ -133,7 +133,7 @@ type Place = (StreamId, u64);
 fn clean_events(case: &Case<'_>, last: &FinalRead, wanted: usize) -> Vec<Place> {
     let window = case.sent.window();
     let stream = window.stream;
-    if case.workload.traffic(stream).is_none_or(|traffic| traffic.absent.is_some()) {
+    if case.workload.must_be_absent(stream) {
         return Vec::new();
     }
     let step = (window.len() / wanted.max(1)).max(1) as u64;

@@ -255,6 +255,11 @@ impl Workload {
         self.plan.traffic.get(usize::from(stream.0))
     }
 
+    /// Whether the stream's events are acked and must not appear; false for an unknown stream.
+    pub fn must_be_absent(&self, stream: StreamId) -> bool {
+        self.traffic(stream).is_some_and(|traffic| traffic.absent.is_some())
+    }
+
     /// Which event is sent at `position` of the stream's sending order.
     pub fn seq_at(&self, stream: StreamId, position: u64) -> u64 {
         let Some(traffic) = self.traffic(stream) else { return position };

@@ -34,7 +34,7 @@ impl Awaited {
         for record in records {
             let Some(exchange) = exchanges.take(dialect, workload, record?) else { continue };
             let until = exchange.answered.unwrap_or(exchange.intended) + loss_after;
-            let absent = workload.traffic(exchange.request.stream).is_none_or(|traffic| traffic.absent.is_some());
+            let absent = workload.must_be_absent(exchange.request.stream);
             if exchange.outcome == EventOutcome::Acked && until > now && !absent {
                 requests.push((until, exchange.request));
             }

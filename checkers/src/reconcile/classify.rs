@@ -310,7 +310,7 @@ impl Case<'_> {
 
     /// Whether the event must be there, and in how many of its `rows`.
     fn presence(&self, stream: StreamId, seq: u64, rows: usize) -> Presence {
-        if self.workload.traffic(stream).is_some_and(|traffic| traffic.absent.is_some()) {
+        if self.workload.must_be_absent(stream) {
             return Presence::Absent;
         }
         // Only several rows make it worth asking how many may stay.

@@ -13,10 +13,11 @@ use generators::{
 };
 
 use super::{
+    rows::FoundRow,
     sent::{Exchanges, Sent},
     windows::Window,
 };
-use crate::oracle::dialect::Dialect;
+use crate::oracle::{dialect::Dialect, row::Difference};
 
 pub(crate) const STREAM: StreamId = StreamId(0);
 
@@ -69,6 +70,17 @@ pub(crate) fn sent(workload: &Workload, records: impl IntoIterator<Item = Record
         records.into_iter().filter_map(|record| open.take(Dialect::V2026, workload, record)).collect();
     exchanges.extend(open.rest());
     Sent::fold(workload, whole(workload), exchanges)
+}
+
+/// A right row of a day, counted from 1970.
+pub(crate) fn plain_row(day: i64, version: u64) -> FoundRow {
+    FoundRow::plain(day * 86_400_000_000, version)
+}
+
+/// The same, but for the person.
+pub(crate) fn differing_row(day: i64, version: u64) -> FoundRow {
+    let difference = Difference { column: "person_id".into(), expected: "a".into(), found: Some("b".into()) };
+    FoundRow { differences: vec![difference], ..plain_row(day, version) }
 }
 
 /// One window for all events of the first stream.

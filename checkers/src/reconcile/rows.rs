@@ -205,20 +205,11 @@ mod tests {
     use super::*;
     use crate::{
         oracle::{dialect::Dialect, row::expect},
-        reconcile::example::workload,
+        reconcile::example::{differing_row as differing, plain_row as plain, workload},
     };
 
     const STREAM: StreamId = StreamId(0);
     const DAY: i64 = 86_400_000_000;
-
-    fn plain(day: i64, version: u64) -> FoundRow {
-        FoundRow::plain(day * DAY, version)
-    }
-
-    fn differing(day: i64, version: u64) -> FoundRow {
-        let difference = Difference { column: "person_id".into(), expected: "a".into(), found: Some("b".into()) };
-        FoundRow { differences: vec![difference], ..plain(day, version) }
-    }
 
     fn window() -> Window {
         Window { stream: STREAM, seqs: 0..10 }

@@ -51,7 +51,7 @@ impl EarlyStop {
     pub fn look(&mut self, now: Duration, workload: &Workload, seen: &Seen) -> Result<Option<Crossed>, ReadError> {
         for record in self.ledger.by_ref() {
             let Some(exchange) = self.exchanges.take(self.dialect, workload, record?) else { continue };
-            let absent = workload.traffic(exchange.request.stream).is_none_or(|traffic| traffic.absent.is_some());
+            let absent = workload.must_be_absent(exchange.request.stream);
             if exchange.outcome == EventOutcome::Acked && !absent {
                 let until = exchange.answered.unwrap_or(exchange.sent) + self.loss_after;
                 self.young.insert((exchange.intended, exchange.key()), (until, exchange.request));

@@ -30,7 +30,7 @@ enum Step {
 
 type History = (&'static str, Option<Answer>, Vec<Step>, Vec<Class>);
 
-/// A right row; the greatest number of them differ by their version alone.
+/// A right row of event 0.
 fn row() -> FoundRow {
     // Event 0 is due, and says that it happened, when the run begins.
     FoundRow::plain(START.unix_micros() + 50_000, 1)

@@ -264,19 +264,10 @@ mod tests {
     use generators::{clock::RunStart, identity::RunId};
 
     use super::*;
-    use crate::{oracle::row::Difference, reconcile::example::workload};
+    use crate::reconcile::example::{differing_row as differing, plain_row as plain, workload};
 
     const STREAM: StreamId = StreamId(0);
     const DAY: i64 = 86_400_000_000;
-
-    fn plain(day: i64, version: u64) -> FoundRow {
-        FoundRow::plain(day * DAY, version)
-    }
-
-    fn differing(day: i64, version: u64) -> FoundRow {
-        let difference = Difference { column: "person_id".into(), expected: "a".into(), found: Some("b".into()) };
-        FoundRow { differences: vec![difference], ..plain(day, version) }
-    }
 
     /// What a journal gives back, sorted, of `events` planned events.
     fn sorted(rows: &[(u64, FoundRow)], unknown: &[&str], events: u64) -> (FinalReadLog, Windows) {
