@@ -2,16 +2,23 @@
 //!
 //! `sent.jsonl` says what was sent and answered, `rows.jsonl` what the store holds, `reads.jsonl` what earlier reads saw.
 //! They become the very stories that a live run becomes; [`crate::reconcile::story`] decides. The forms are strict, and
-//! nothing is repaired: an error names the file, the line and the key.
+//! nothing is repaired: an error names the file, the line and the key. Lines are read once and sorted by id into [`parts`],
+//! one of which is held at a time, so that files may be larger than memory.
 
+mod examples;
 mod line;
 mod moment;
+mod part;
+mod parts;
+mod read_line;
 mod reads;
+mod requests;
 mod rows;
 mod sent;
+mod span;
 mod stories;
 
-use std::{collections::BTreeMap, collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
@@ -54,12 +61,20 @@ pub struct FileVerdict {
 }
 
 /// Judges what was `sent` by the final read `rows`, by `reads`, or by both.
-pub fn judge(sent: &SentFile, rows: Option<&RowsFile>, reads: Option<&ReadsFile>, options: &Options) -> FileVerdict {
-    let told = stories::tell(sent, rows, reads, options);
+///
+/// # Errors
+/// When attempts of one id contradict each other, or what was put aside cannot be read.
+pub fn judge(
+    sent: &SentFile,
+    rows: Option<&RowsFile>,
+    reads: Option<&ReadsFile>,
+    options: &Options,
+) -> Result<FileVerdict, FileError> {
+    let told = stories::tell(sent, rows, reads, options)?;
     let generator = GeneratorFacts {
         planned: told.evidence.counts.planned,
         sent: told.evidence.counts.planned - told.evidence.counts.unsent,
-        requests: sent.requests() as u64,
+        requests: told.requests,
         schedule: None,
     };
     let run = RunFacts {
@@ -74,35 +89,7 @@ pub fn judge(sent: &SentFile, rows: Option<&RowsFile>, reads: Option<&ReadsFile>
         planted_defects: Vec::new(),
     };
     let record = conclude(told.evidence, generator, &options.targets, &options.allowances, Vec::new(), run);
-    FileVerdict { record, ids: told.ids }
-}
-
-/// Ids and the numbers that stand for them.
-#[derive(Debug, Default)]
-struct Ids {
-    numbers: HashMap<Box<str>, u32>,
-    names: Vec<Box<str>>,
-}
-
-impl Ids {
-    /// The number of `name`, a new one if it is new.
-    fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let number = self.names.len() as u32;
-        self.names.push(name.into());
-        self.numbers.insert(name.into(), number);
-        number
-    }
-
-    fn get(&self, name: &str) -> Option<u32> {
-        self.numbers.get(name).copied()
-    }
-
-    fn name(&self, number: u32) -> &str {
-        self.names.get(number as usize).map_or("", |name| name)
-    }
+    Ok(FileVerdict { record, ids: told.ids })
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ fn fast(history: &History) -> Judged {
     let reads = lines(history.reads.iter().map(|read| json!({"start": read.start, "end": read.end, "ids": read.ids})));
     let sent = SentFile::read("sent.jsonl", sent.as_bytes()).unwrap();
     let rows = rows.map(|rows| RowsFile::read("rows.jsonl", rows.as_bytes(), &sent).unwrap());
-    let reads = ReadsFile::read("reads.jsonl", reads.as_bytes(), &sent).unwrap();
+    let reads = ReadsFile::read("reads.jsonl", reads.as_bytes()).unwrap();
     let options = Options {
         now: history.now.map(|now| now * 1_000_000),
         loss_after: Duration::from_secs(history.loss_after as u64),
@@ -230,7 +230,7 @@ fn fast(history: &History) -> Judged {
         allowances: Allowances::default(),
         examples: 1_000,
     };
-    let verdict = judge(&sent, rows.as_ref(), (!history.reads.is_empty()).then_some(&reads), &options);
+    let verdict = judge(&sent, rows.as_ref(), (!history.reads.is_empty()).then_some(&reads), &options).unwrap();
     let record = &verdict.record;
     let check = |name: &str| record.checks.iter().find(|check| check.name == name).unwrap();
     // Every class is a key, and its ids are as many as its count.

@@ -26,7 +26,7 @@ fn problems(verdict: &Value) -> Vec<String> {
 fn verdict(sent: &str, rows: &str, reads: &str) -> Value {
     let sent = SentFile::read("sent", sent.as_bytes()).unwrap();
     let rows = RowsFile::read("rows", rows.as_bytes(), &sent).unwrap();
-    let reads = ReadsFile::read("reads", reads.as_bytes(), &sent).unwrap();
+    let reads = ReadsFile::read("reads", reads.as_bytes()).unwrap();
     let options = Options {
         now: None,
         loss_after: Duration::from_mins(1),
@@ -41,7 +41,7 @@ fn verdict(sent: &str, rows: &str, reads: &str) -> Value {
         allowances: Allowances::default(),
         examples: 2,
     };
-    serde_json::to_value(judge(&sent, Some(&rows), Some(&reads), &options)).unwrap()
+    serde_json::to_value(judge(&sent, Some(&rows), Some(&reads), &options).unwrap()).unwrap()
 }
 
 #[test]

@@ -144,7 +144,7 @@ mod tests {
         };
         let options =
             Options { now: None, loss_after: Duration::ZERO, targets, allowances: Allowances::default(), examples: 9 };
-        let mut record = judge(&sent, Some(&rows), None, &options).record;
+        let mut record = judge(&sent, Some(&rows), None, &options).unwrap().record;
         record.self_test = Some(SelfTest { planted: 54, found: 54, false_alarms: 0, missed: [].into() });
         for finding in &mut record.findings {
             finding.stage = Some("acked".into());

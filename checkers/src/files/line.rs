@@ -6,13 +6,14 @@ use std::{
     io::{self, BufRead},
 };
 
+use generators::journal::ReadError;
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use super::moment::parse_moment;
+use super::moment::moment_of_json;
 use crate::reconcile::story::Micros;
 
 /// Objects and arrays may lie in each other so deep.
@@ -41,6 +42,9 @@ pub enum FileError {
         /// What the system said.
         source: io::Error,
     },
+    /// What memory does not hold could not be put aside.
+    #[error(transparent)]
+    PutAside(#[from] ReadError),
 }
 
 /// One line's object. Every key must be taken; [`Line::end`] refuses those that were not.
@@ -90,7 +94,7 @@ pub(super) fn each(
 }
 
 /// What the parser says, without its own line number, which is always 1.
-fn json_error(error: &serde_json::Error) -> String {
+pub(super) fn json_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
     if error.is_data() { text.to_owned() } else { format!("is no JSON object: {text}, at column {}", error.column()) }
@@ -128,21 +132,22 @@ impl<'a> Line<'a> {
     /// A moment: seconds as a number, or RFC 3339.
     pub(super) fn moment(&self, key: &'static str) -> Result<Option<Micros>, FileError> {
         let Some(raw) = self.raw(key) else { return Ok(None) };
-        let text = if raw.starts_with('"') { self.required(key)? } else { raw.to_owned() };
-        parse_moment(&text).map(Some).map_err(|what| self.wrong(key, what))
+        moment_of_json(raw).map(Some).map_err(|what| self.wrong(key, what))
     }
 
     /// An object: its members as source text.
-    pub(super) fn object(&self, key: &'static str) -> Result<Option<Columns>, FileError> {
+    pub(super) fn object(&self, key: &'static str) -> Result<Option<BTreeMap<String, &'a RawValue>>, FileError> {
         let Some(raw) = self.raw(key) else { return Ok(None) };
         let Members(members) =
             serde_json::from_str(raw).map_err(|_| self.wrong(key, format!("must be an object, not {raw}")))?;
-        Ok(Some(members.into_iter().map(|(key, value)| (key, value.get().into())).collect()))
+        Ok(Some(members))
+    }
+
+    /// Its number, from 1.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
     }
 }
-
-/// Columns and their values, as JSON source text.
-pub(super) type Columns = BTreeMap<String, Box<str>>;
 
 /// The members of an object, each key once.
 struct Members<'a>(BTreeMap<String, &'a RawValue>);

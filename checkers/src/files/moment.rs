@@ -23,6 +23,19 @@ pub fn parse_moment(text: &str) -> Result<Micros, String> {
     })
 }
 
+/// The moment that a JSON value means: a number, or a string.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(super) fn moment_of_json(raw: &str) -> Result<Micros, String> {
+    if raw.starts_with('"') {
+        let text: String = serde_json::from_str(raw).map_err(|_| format!("`{raw}` is no time"))?;
+        parse_moment(&text)
+    } else {
+        parse_moment(raw)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,74 +1,82 @@
 //! `reads.jsonl`: earlier reads, a line each with all the ids that it saw.
 
-use std::{collections::HashMap, io::BufRead};
+use std::io::BufRead;
 
-use super::{
-    Ids, SentFile,
-    line::{self, FileError, Line},
-};
+use serde::{Deserialize, Serialize};
+
+use super::{line::FileError, parts::Parts, read_line, span::Span};
 use crate::reconcile::story::Micros;
 
-const KEYS: &[&str] = &["start", "end", "ids"];
-
 /// The reads, in the order of their starts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReadsFile {
     /// When each began and ended.
     pub(super) spans: Vec<(Micros, Micros)>,
-    /// The reads that saw an id, by its number among those that were sent, in ascending order.
-    pub(super) seen_by: HashMap<u32, Vec<u32>>,
-    /// Ids that nobody has sent, in their order.
-    pub(super) strangers: Ids,
+    /// The place of each line among `spans`.
+    order: Vec<u32>,
+    /// Every id of every read.
+    pub(super) seen: Parts,
     /// Whether the last read saw nothing at all.
     pub(super) last_is_empty: bool,
+    /// From the first start to the last end.
+    pub(super) span: Span,
+}
+
+/// An id in a read.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SeenId<'a> {
+    pub id: &'a str,
+    /// The line, from 0.
+    line: u32,
+    /// Its place in the list.
+    place: u64,
 }
 
 impl ReadsFile {
     /// Reads it from `input`; `file` is its name in errors.
     ///
     /// # Errors
-    /// When a line is wrong, or the file cannot be read.
-    pub fn read(file: &str, input: impl BufRead, sent: &SentFile) -> Result<Self, FileError> {
-        let mut lines: Vec<(Micros, Micros, Vec<u32>, bool)> = Vec::new();
-        let mut strangers = Ids::default();
-        line::each(file, input, KEYS, |line| {
-            lines.push(read(&line, sent, &mut strangers)?);
-            Ok(())
-        })?;
+    /// When a line is wrong, the file cannot be read, or a temporary one cannot be written.
+    pub fn read(file: &str, mut input: impl BufRead) -> Result<Self, FileError> {
+        let mut seen = Parts::new();
+        // When each began and ended, and how many ids it saw.
+        let mut lines: Vec<(Micros, Micros, u64)> = Vec::new();
+        loop {
+            let line = lines.len() as u32;
+            let mut place = 0;
+            let take = |id: &str| {
+                seen.put(id, &SeenId { id, line, place })?;
+                place += 1;
+                Ok(())
+            };
+            let Some((start, end)) = read_line::read(file, u64::from(line) + 1, &mut input, take)? else { break };
+            lines.push((start, end, place));
+        }
+        let mut by_start: Vec<usize> = (0..lines.len()).collect();
         // Of two that began together the later line is the later read.
-        lines.sort_by_key(|(start, ..)| *start);
+        by_start.sort_by_key(|line| lines[*line].0);
         let mut reads =
-            Self { strangers, last_is_empty: lines.last().is_some_and(|(.., empty)| *empty), ..Self::default() };
-        for (number, (start, end, ids, _)) in lines.into_iter().enumerate() {
+            Self { spans: Vec::new(), order: vec![0; lines.len()], seen, last_is_empty: false, span: Span::default() };
+        for line in by_start {
+            let (start, end, ids) = lines[line];
+            reads.order[line] = reads.spans.len() as u32;
             reads.spans.push((start, end));
-            for id in ids {
-                let seen_by = reads.seen_by.entry(id).or_default();
-                if seen_by.last() != Some(&(number as u32)) {
-                    seen_by.push(number as u32);
-                }
-            }
+            reads.last_is_empty = ids == 0;
+            reads.span.send(Some(start));
+            reads.span.end(Some(end));
         }
         Ok(reads)
     }
+
+    /// The place of the read that saw an id among `spans`.
+    pub(super) fn place(&self, seen: &SeenId<'_>) -> u32 {
+        self.order.get(seen.line as usize).copied().unwrap_or_default()
+    }
 }
 
-fn read(line: &Line<'_>, sent: &SentFile, strangers: &mut Ids) -> Result<(Micros, Micros, Vec<u32>, bool), FileError> {
-    let start = line.moment("start")?.ok_or_else(|| line.missing("start"))?;
-    let end = line.moment("end")?.ok_or_else(|| line.missing("end"))?;
-    if end < start {
-        return Err(line.wrong("end", "lies before `start`"));
+impl SeenId<'_> {
+    /// Where it stands in the file.
+    pub fn place(&self) -> (u64, u64) {
+        (u64::from(self.line), self.place)
     }
-    let raw = line.raw("ids").ok_or_else(|| line.missing("ids"))?;
-    let names: Vec<String> = serde_json::from_str(raw).map_err(|_| line.wrong("ids", "must be a list of strings"))?;
-    let empty = names.is_empty();
-    let mut ids = Vec::with_capacity(names.len());
-    for name in names {
-        match sent.ids.get(&name) {
-            Some(id) => ids.push(id),
-            None => {
-                strangers.number(&name);
-            }
-        }
-    }
-    Ok((start, end, ids, empty))
 }

@@ -2,11 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Options, ReadsFile, RowsFile, SentFile, rows::FileRow, sent::SentId};
+use super::{
+    Options, ReadsFile, RowsFile, SentFile,
+    examples::{Examples, Place},
+    line::FileError,
+    part::{Bytes, Known, Part},
+    parts::PARTS,
+    requests::Portions,
+    rows::Row,
+    sent::{Contradiction, SentId},
+};
 use crate::{
     oracle::json,
     reconcile::{
-        evidence::{Class, Evidence, Finding},
+        evidence::{Class, EXAMPLES, Evidence, Finding},
         population::Lane,
         spans::TimeToVisible,
         story::{Judged, Look, Micros, Presence, RowFacts, Sight, Story},
@@ -21,6 +30,8 @@ pub(super) struct Told {
     pub ids: BTreeMap<Class, Vec<String>>,
     /// From the first to the last moment that is named.
     pub duration: Micros,
+    /// How many requests are named.
+    pub requests: u64,
 }
 
 /// The files, and what follows from them as a whole.
@@ -35,73 +46,122 @@ struct Files<'a> {
     rows_at: Micros,
 }
 
+/// What was told so far.
+struct Telling {
+    evidence: Evidence,
+    totals: Totals,
+    portions: Portions,
+    ids: Examples<String>,
+    findings: Examples<Finding>,
+}
+
 /// Tells every id's story and puts the evidence together.
-pub(super) fn tell(sent: &SentFile, rows: Option<&RowsFile>, reads: Option<&ReadsFile>, options: &Options) -> Told {
-    let spans = reads.map_or(&[][..], |reads| &reads.spans);
-    let answers = sent.events.iter().filter_map(|event| event.answered_at);
-    let sends = sent.events.iter().filter_map(|event| event.sent_at);
-    let last = spans.iter().map(|(_, end)| *end).chain(answers).chain(sends.clone()).chain(options.now).max();
-    let first = spans.iter().map(|(start, _)| *start).chain(sends).min();
-    let last_read = spans.last().map(|(start, _)| *start);
+///
+/// # Errors
+/// When attempts of one id contradict each other, or what was put aside cannot be read.
+pub(super) fn tell(
+    sent: &SentFile,
+    rows: Option<&RowsFile>,
+    reads: Option<&ReadsFile>,
+    options: &Options,
+) -> Result<Told, FileError> {
+    let mut span = reads.map_or(sent.span, |reads| sent.span.with(reads.span));
+    span.end(options.now);
+    let last_read = reads.and_then(|reads| reads.spans.last()).map(|(start, _)| *start);
     let files = Files {
         sent,
         rows,
         reads,
         options,
         judged_at: if rows.is_some() { options.now } else { last_read },
-        rows_at: options.now.unwrap_or_else(|| last.unwrap_or_default() + 1),
+        rows_at: options.now.unwrap_or_else(|| span.last.unwrap_or_default() + 1),
     };
-    let mut told = Told {
-        evidence: Evidence {
-            final_reads: usize::from(rows.is_some()),
-            read_whole: rows.is_some() || !spans.is_empty(),
-            reads: usize::from(rows.is_some()) + spans.len(),
-            tenants: rows.is_some_and(|rows| rows.holds_tenants)
-                && sent.events.iter().any(|event| event.tenant.is_some()),
-            read_nothing: match rows {
-                Some(rows) => rows.raw_rows == 0,
-                None => reads.is_some_and(|reads| reads.last_is_empty),
-            },
-            ..Evidence::default()
-        },
-        ids: Class::ALL.into_iter().map(|class| (class, Vec::new())).collect(),
-        duration: last.unwrap_or_default() - first.or(last).unwrap_or_default(),
+    let mut telling = Telling {
+        evidence: files.evidence(),
+        totals: Totals::new(false),
+        portions: Portions::new(),
+        ids: Examples::new(options.examples),
+        findings: Examples::new(EXAMPLES),
     };
-    files.tell_all(&mut told);
-    files.strangers(&mut told);
-    told.evidence.counts.torn_requests = files.torn_requests();
-    told
+    files.tell_all(&mut telling)?;
+    let Telling { mut evidence, mut totals, portions, mut ids, mut findings } = telling;
+    let requests = portions.close(&mut totals, &mut evidence)?;
+    totals.finish(&mut evidence);
+    for class in Class::ALL {
+        let examples = findings.take(class);
+        if !examples.is_empty() {
+            evidence.examples.insert(class, examples);
+        }
+    }
+    let ids = Class::ALL.into_iter().map(|class| (class, ids.take(class))).collect();
+    Ok(Told { evidence, ids, duration: span.length(), requests })
+}
+
+impl Telling {
+    fn find(&mut self, class: Class, place: Place, finding: impl FnOnce() -> Finding) {
+        *self.evidence.findings.entry(class).or_default() += 1;
+        self.findings.add(class, place, finding);
+    }
 }
 
 impl Files<'_> {
-    fn tell_all(&self, told: &mut Told) {
-        let mut totals = Totals::new(false);
-        totals.begin(self.sent.requests());
-        let mut looks = Vec::new();
-        for (id, event) in self.sent.events.iter().enumerate() {
-            self.tell_one(id as u32, event, &mut looks, &mut totals, told);
-        }
-        let evidence = &mut told.evidence;
-        for request in 0..self.sent.requests() {
-            // Files are whole, and never judged as a sequence.
-            totals.close(totals.shares(request), 0, evidence);
-        }
-        totals.finish(evidence);
+    /// What is known without any story.
+    fn evidence(&self) -> Evidence {
+        let spans = self.reads.map_or(&[][..], |reads| &reads.spans);
+        let mut evidence = Evidence {
+            final_reads: usize::from(self.rows.is_some()),
+            read_whole: self.rows.is_some() || !spans.is_empty(),
+            reads: usize::from(self.rows.is_some()) + spans.len(),
+            tenants: self.rows.is_some_and(|rows| rows.holds_tenants) && self.sent.holds_tenants,
+            read_nothing: match self.rows {
+                Some(rows) => rows.raw_rows == 0,
+                None => self.reads.is_some_and(|reads| reads.last_is_empty),
+            },
+            ..Evidence::default()
+        };
         if let Some(rows) = self.rows {
             evidence.counts.raw_rows = rows.raw_rows;
             evidence.counts.pending_merge_rows = rows.removed;
             if rows.holds_columns {
-                let columns = self.sent.events.iter().filter_map(|event| event.expect.as_ref());
-                let columns: BTreeSet<&String> = columns.flat_map(BTreeMap::keys).collect();
-                evidence.judged_columns = columns.into_iter().cloned().collect();
+                evidence.judged_columns = self.sent.columns.iter().cloned().collect();
             }
         }
+        evidence
     }
 
-    fn tell_one(&self, id: u32, event: &SentId, looks: &mut Vec<Look>, totals: &mut Totals, told: &mut Told) {
-        self.look(id, looks);
+    fn tell_all(&self, telling: &mut Telling) -> Result<(), FileError> {
+        let mut first: Option<Contradiction> = None;
+        let mut looks = Vec::new();
+        for part in 0..PARTS {
+            let bytes = Bytes::take(part, self.sent, self.rows, self.reads)?;
+            let part = Part::gather(&bytes, self.reads)?;
+            // All parts are looked through, so that the first of the file is named.
+            first = [first, part.contradiction].into_iter().flatten().min_by_key(|contradiction| contradiction.line);
+            if first.is_none() {
+                self.tell_part(&part, &mut looks, telling)?;
+            }
+        }
+        first.map_or(Ok(()), |contradiction| Err(self.sent.contradiction(&contradiction)))
+    }
+
+    fn tell_part(&self, part: &Part<'_>, looks: &mut Vec<Look>, telling: &mut Telling) -> Result<(), FileError> {
+        telling.totals.begin(part.requests.len());
+        for known in &part.ids {
+            self.tell_one(known, looks, telling);
+        }
+        for (id, place) in &part.strangers {
+            telling.evidence.counts.phantom += 1;
+            telling.ids.add(Class::Phantom, *place, || (*id).to_owned());
+            telling.find(Class::Phantom, *place, || Finding::bare(Class::Phantom, (*id).to_owned()));
+        }
+        telling.portions.add(part, &telling.totals)
+    }
+
+    fn tell_one(&self, known: &Known<'_>, looks: &mut Vec<Look>, telling: &mut Telling) {
+        let Known { sent: event, rows, .. } = known;
+        let place = (0, event.line, 0);
+        self.look(known, looks);
         let sight = Sight::of(looks, event.answered_at);
-        let rows = self.rows.and_then(|rows| rows.rows.get(&id)).map_or(&[][..], Vec::as_slice);
         let differences = differences(event, rows);
         let story = Story {
             outcome: event.outcome,
@@ -116,12 +176,9 @@ impl Files<'_> {
             },
         };
         let judged = story.judge();
-        self.count(event, &story, judged, looks, totals, &mut told.evidence);
+        self.count(event, &story, judged, looks, telling);
         if let Some(primary) = judged.classes.primary() {
-            let ids = told.ids.entry(primary).or_default();
-            if ids.len() < self.options.examples {
-                ids.push(self.sent.ids.name(id).to_owned());
-            }
+            telling.ids.add(primary, place, || event.id.to_owned());
         }
         let first_seen = looks.iter().filter(|look| look.seen).map(|look| look.end).min();
         for class in judged.classes.iter() {
@@ -130,45 +187,34 @@ impl Files<'_> {
                 let misrouted = rows.iter().find(|row| is_misrouted(event, row)).filter(|_| class == Class::Misrouted);
                 let (column, expected, found) = match (difference, misrouted) {
                     (Some((column, expected, found)), _) => {
-                        let found = found.as_ref().map_or("nothing", |found| found);
-                        (Some((*column).clone()), Some((*expected).to_owned()), Some(found.to_owned()))
+                        (Some((*column).to_owned()), Some((*expected).to_owned()), found.or(Some("nothing")))
                     }
-                    (None, Some(row)) => (
-                        Some("tenant".into()),
-                        event.tenant.as_deref().map(str::to_owned),
-                        row.tenant.as_deref().map(str::to_owned),
-                    ),
-                    (None, None) if class == Class::Duplicated => {
-                        (None, Some("at most 1 row".into()), Some(format!("{} rows that no merge removes", rows.len())))
-                    }
+                    (None, Some(row)) => (Some("tenant".into()), event.tenant.map(str::to_owned), row.tenant),
                     (None, None) => (None, None, None),
                 };
-                Finding {
+                let mut finding = Finding {
                     column,
                     expected,
-                    found,
+                    found: found.map(str::to_owned),
                     sent_at: event.sent_at.map(seconds),
                     first_seen: first_seen.map(seconds),
-                    ..Finding::bare(class, self.sent.ids.name(id).to_owned())
+                    ..Finding::bare(class, event.id.to_owned())
+                };
+                if class == Class::Duplicated {
+                    finding.expected = Some("at most 1 row".into());
+                    finding.found = Some(format!("{} rows that no merge removes", rows.len()));
                 }
+                finding
             };
-            told.evidence.find(finding, class);
+            telling.find(class, place, finding);
         }
-        let columns: BTreeSet<&String> = differences.iter().map(|(column, ..)| *column).collect();
+        let columns: BTreeSet<&str> = differences.iter().map(|(column, ..)| *column).collect();
         for column in columns {
-            *told.evidence.columns.entry(column.clone()).or_default() += 1;
+            *telling.evidence.columns.entry(column.to_owned()).or_default() += 1;
         }
     }
 
-    fn count(
-        &self,
-        event: &SentId,
-        story: &Story,
-        judged: Judged,
-        looks: &[Look],
-        totals: &mut Totals,
-        evidence: &mut Evidence,
-    ) {
+    fn count(&self, event: &SentId<'_>, story: &Story, judged: Judged, looks: &[Look], telling: &mut Telling) {
         let company = Company { request: event.request, lane: Lane { partition: -1, second: 0 } };
         let mut told = Judgement { story: *story, judged, company, is_late: false, time: None, events: 1 };
         if judged.expected {
@@ -185,22 +231,22 @@ impl Files<'_> {
                 TimeToVisible { after: missed.map_or(0.0, since).max(0.0), by: by.map(since), seen: story.sight.ever }
             });
         }
-        totals.count(&told, self.options.targets.p99_time_to_visible, self.rows.is_some(), evidence);
+        let limit = self.options.targets.p99_time_to_visible;
+        telling.totals.count(&told, limit, self.rows.is_some(), &mut telling.evidence);
     }
 
     /// What each read says about an id, the final one last.
-    fn look(&self, id: u32, looks: &mut Vec<Look>) {
+    fn look(&self, known: &Known<'_>, looks: &mut Vec<Look>) {
         looks.clear();
         if let Some(reads) = self.reads {
-            let seen_by = reads.seen_by.get(&id).map_or(&[][..], Vec::as_slice);
-            let mut next = seen_by.iter().copied().peekable();
+            let mut next = known.seen_by.iter().copied().peekable();
             looks.extend(reads.spans.iter().enumerate().map(|(number, (start, end))| {
                 let seen = next.next_if_eq(&(number as u32)).is_some();
                 Look { start: *start, end: *end, seen }
             }));
         }
-        if let Some(rows) = self.rows {
-            looks.push(Look { start: self.rows_at, end: self.rows_at, seen: rows.rows.contains_key(&id) });
+        if self.rows.is_some() {
+            looks.push(Look { start: self.rows_at, end: self.rows_at, seen: !known.rows.is_empty() });
         }
     }
 
@@ -208,42 +254,10 @@ impl Files<'_> {
         self.options.loss_after.as_micros() as Micros
     }
 
-    fn is_old_enough(&self, event: &SentId) -> bool {
+    fn is_old_enough(&self, event: &SentId<'_>) -> bool {
         let from = event.answered_at.or(event.sent_at);
         // Without a moment of the final read, or of the event, nothing is pending for being young.
         self.judged_at.zip(from).is_none_or(|(judged_at, from)| judged_at - from >= self.loss_after())
-    }
-
-    /// Ids in rows or reads that nobody has sent.
-    fn strangers(&self, told: &mut Told) {
-        let names = |ids: &super::Ids| ids.names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let in_rows = self.rows.map(|rows| names(&rows.strangers)).unwrap_or_default();
-        let in_reads = self.reads.map(|reads| names(&reads.strangers)).unwrap_or_default();
-        let mut known = BTreeSet::new();
-        for name in in_rows.into_iter().chain(in_reads) {
-            if !known.insert(name.clone()) {
-                continue;
-            }
-            told.evidence.counts.phantom += 1;
-            told.evidence.find(|| Finding::bare(Class::Phantom, name.clone()), Class::Phantom);
-            let ids = told.ids.entry(Class::Phantom).or_default();
-            if ids.len() < self.options.examples {
-                ids.push(name);
-            }
-        }
-    }
-
-    /// Requests with attempts of unknown outcome of which a part, and only a part, was seen.
-    fn torn_requests(&self) -> u64 {
-        let mut requests: BTreeMap<u32, (bool, bool)> = BTreeMap::new();
-        for (request, id) in &self.sent.indeterminate {
-            let seen = self.reads.is_some_and(|reads| reads.seen_by.contains_key(id))
-                || self.rows.is_some_and(|rows| rows.rows.contains_key(id));
-            let (some, other) = requests.entry(*request).or_default();
-            *some |= seen;
-            *other |= !seen;
-        }
-        requests.values().filter(|(some, other)| *some && *other).count() as u64
     }
 }
 
@@ -254,19 +268,22 @@ fn last_miss(looks: &[Look]) -> Option<Micros> {
     misses.map(|look| look.start).max()
 }
 
-fn is_misrouted(event: &SentId, row: &FileRow) -> bool {
+fn is_misrouted(event: &SentId<'_>, row: &Row<'_>) -> bool {
     event.tenant.is_some() && row.tenant.is_some() && event.tenant != row.tenant
 }
 
-/// Columns that differ: the column, what it must hold, and what it holds.
-fn differences<'a>(event: &'a SentId, rows: &'a [FileRow]) -> Vec<(&'a String, &'a str, Option<Box<str>>)> {
+/// A column that differs, what it must hold, and what it holds.
+type Difference<'a> = (&'a str, &'a str, Option<&'a str>);
+
+fn differences<'a>(event: &SentId<'a>, rows: &[Row<'a>]) -> Vec<Difference<'a>> {
     let Some(expect) = &event.expect else { return Vec::new() };
     let mut differences = Vec::new();
     for columns in rows.iter().filter_map(|row| row.columns.as_ref()) {
         for (column, expected) in expect {
-            let found = columns.get(column);
+            let place = columns.binary_search_by_key(column, |(column, _)| column);
+            let found = place.ok().map(|place| columns[place].1);
             if !found.is_some_and(|found| json::same(expected, found)) {
-                differences.push((column, &**expected, found.cloned()));
+                differences.push((*column, *expected, found));
             }
         }
     }

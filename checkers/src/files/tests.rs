@@ -27,8 +27,8 @@ fn sent(text: &str) -> SentFile {
 fn judged(sent_text: &str, rows: Option<&str>, reads: Option<&str>, options: &Options) -> FileVerdict {
     let sent = sent(sent_text);
     let rows = rows.map(|text| RowsFile::read("rows.jsonl", text.as_bytes(), &sent).unwrap());
-    let reads = reads.map(|text| ReadsFile::read("reads.jsonl", text.as_bytes(), &sent).unwrap());
-    judge(&sent, rows.as_ref(), reads.as_ref(), options)
+    let reads = reads.map(|text| ReadsFile::read("reads.jsonl", text.as_bytes()).unwrap());
+    judge(&sent, rows.as_ref(), reads.as_ref(), options).unwrap()
 }
 
 /// So many acked events, a line each.
@@ -82,19 +82,17 @@ fn what_is_wrong_is_named_with_file_line_and_key() {
         (r#""expect":{"x":1}"#, r#""expect_absent":"quota""#, "expect_absent"),
     ] {
         let attempt = |what: &str| format!(r#"{{"id":"a","outcome":"acked",{what}}}"#);
-        let told = told(format!("{}\n{}", attempt(first), attempt(second)));
+        // Of several contradictions the first is named, whichever part it falls into.
+        let others: String = ["b", "c", "d", "e"]
+            .map(|id| format!("{{\"id\":\"{id}\",\"outcome\":\"acked\",\"tenant\":\"t\"}}\n{{\"id\":\"{id}\",\"outcome\":\"acked\",\"tenant\":\"u\"}}\n"))
+            .concat();
+        let sent = sent(&format!("{}\n{}\n{others}", attempt(first), attempt(second)));
+        let rows = RowsFile::read("rows.jsonl", &b""[..], &sent).unwrap();
+        let told = judge(&sent, Some(&rows), None, &options()).unwrap_err().to_string();
         assert!(told.starts_with(&format!("sent.jsonl:2: {key}: contradicts")), "{told}");
     }
-    assert_eq!(
-        sent(
-            r#"{"id":"a","outcome":"acked","expect":{"x":1.0}}
-{"id":"a","outcome":"acked","expect":{"x":1}}"#
-        )
-        .len(),
-        1,
-        "equal as JSON values"
-    );
-    assert!(!sent(good).is_empty());
+    let equal = "{\"id\":\"a\",\"outcome\":\"acked\",\"expect\":{\"x\":1.0}}\n{\"id\":\"a\",\"outcome\":\"acked\",\"expect\":{\"x\":1}}";
+    assert_eq!(judged(equal, Some(""), None, &options()).record.counts.planned, 1, "equal as JSON values");
 }
 
 #[test]
@@ -104,11 +102,34 @@ fn rows_and_reads_are_as_strict() {
     assert!(rows(r#"{"key":"k"}"#).starts_with("rows.jsonl:1: id: is missing"));
     assert!(rows(r#"{"id":"a","row":1}"#).starts_with("rows.jsonl:1: row: must be an object"));
     assert!(rows(r#"{"id":"a","rows":{}}"#).starts_with("rows.jsonl:1: rows: there is no such key"));
-    let reads = |text: &str| ReadsFile::read("reads.jsonl", text.as_bytes(), &sent).unwrap_err().to_string();
+    let reads = |text: &str| ReadsFile::read("reads.jsonl", text.as_bytes()).unwrap_err().to_string();
     assert!(reads(r#"{"start":1,"ids":[]}"#).starts_with("reads.jsonl:1: end: is missing"));
     assert!(reads(r#"{"start":2,"end":1,"ids":[]}"#).starts_with("reads.jsonl:1: end: lies before"));
     assert!(reads(r#"{"start":1,"end":1,"ids":[1]}"#).starts_with("reads.jsonl:1: ids: must be a list of strings"));
     assert!(reads(r#"{"start":1,"end":1}"#).starts_with("reads.jsonl:1: ids: is missing"));
+    let good = r#"{"start":1,"end":1,"ids":["a","b"]}"#;
+    for (line, expected) in [
+        ("nonsense", "reads.jsonl:2: is no JSON object: expected ident, at column 2"),
+        ("[1]", "reads.jsonl:2: invalid type: sequence, expected a JSON object"),
+        (" ", "reads.jsonl:2: is empty"),
+        (r#"{"start":1,"end":1,"ids":["a"]} x"#, "reads.jsonl:2: is no JSON object: trailing characters"),
+        (r#"{"start":1,"end":1,"ids":["a"#, "reads.jsonl:2: is no JSON object: EOF"),
+        (r#"{"start":1,"end":1,"ids":["a"],"id":1}"#, "reads.jsonl:2: id: there is no such key; the keys are start"),
+        (r#"{"start":1,"start":1,"ids":["a"]}"#, "reads.jsonl:2: start: this key is there twice"),
+        (r#"{"ids":[],"end":1,"start":1,"ids":["a"]}"#, "reads.jsonl:2: ids: this key is there twice"),
+        (r#"{"start":"soon","end":1,"ids":["a"]}"#, "reads.jsonl:2: start: `soon` is no time"),
+        (r#"{"start":1,"end":[1],"ids":["a"]}"#, "reads.jsonl:2: end: `[1]` is no time"),
+        (r#"{"start":1,"end":1,"ids":"a"}"#, "reads.jsonl:2: ids: must be a list of strings"),
+    ] {
+        let told = reads(&format!("{good}\n{line}\n{good}\n"));
+        assert!(told.starts_with(expected), "{expected}\n{told}");
+    }
+    let last = "{\"ids\":[\"\\u0061\"],\"end\":4,\"start\":3} \r\n";
+    let read = ReadsFile::read("reads.jsonl", format!("{good}\n{last}").as_bytes()).unwrap();
+    assert_eq!((read.spans, read.last_is_empty), (vec![(1_000_000, 1_000_000), (3_000_000, 4_000_000)], false));
+    let not_utf8 = [&b"{\"start\":1,\"end\":1,\"ids\":[\""[..], &[0xFF], b"\"]}"].concat();
+    let told = ReadsFile::read("reads.jsonl", not_utf8.as_slice()).unwrap_err().to_string();
+    assert!(told.starts_with("reads.jsonl:1: is no JSON object: invalid unicode"), "{told}");
 }
 
 #[test]

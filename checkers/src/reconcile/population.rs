@@ -1,5 +1,7 @@
 //! The events among which a rate is counted, with the clusters that they came in.
 
+use serde::{Deserialize, Serialize};
+
 use crate::statistics::clusters::{Clusters, Tally};
 
 /// A lane of the pipeline: a partition of the capture topic in one second of intended sending. Events of one lane meet
@@ -26,7 +28,7 @@ pub struct Population {
 }
 
 /// Defects and events of one request, or of a part of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Share {
     /// The defects.
     pub k: u32,

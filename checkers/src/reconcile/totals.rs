@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     evidence::{Evidence, Late},
     population::{Count, Lane, Share},
@@ -20,7 +22,7 @@ pub(crate) struct Totals {
 }
 
 /// The events of one request in each population.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Shares([Share; 4]);
 
 impl Shares {

@@ -92,7 +92,7 @@ pub(super) fn reconcile(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let reads = match &arguments.reads {
         Some(path) => {
             let (name, input) = open(path)?;
-            Some(ReadsFile::read(&name, input, &sent).map_err(refused)?)
+            Some(ReadsFile::read(&name, input).map_err(refused)?)
         }
         None => None,
     };
@@ -111,7 +111,7 @@ pub(super) fn reconcile(arguments: &Arguments) -> Result<ExitCode, Failure> {
         allowances: Allowances::default(),
         examples: arguments.examples,
     };
-    let verdict = files::judge(&sent, rows.as_ref(), reads.as_ref(), &options);
+    let verdict = files::judge(&sent, rows.as_ref(), reads.as_ref(), &options).map_err(refused)?;
     let text = serde_json::to_string_pretty(&verdict)
         .map_err(|error| Failure::caused(Kind::Internal, "the verdict could not be written", "", error))?;
     print(&(text + "\n"))?;
@@ -136,6 +136,8 @@ fn refused(error: FileError) -> Failure {
             error.to_string(),
             "nothing was judged: mend the line and try again; `assay reconcile --help` shows the forms",
         ),
-        FileError::Io { .. } => Failure::caused(Kind::Unavailable, "nothing was judged", "", error),
+        FileError::Io { .. } | FileError::PutAside(_) => {
+            Failure::caused(Kind::Unavailable, "nothing was judged", "", error)
+        }
     }
 }
