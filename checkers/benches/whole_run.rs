@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
+mod memory;
+
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -35,6 +37,8 @@ use generators::{
     schedule::{Arrival, Rate},
     workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
 };
+
+use memory::resident;
 
 const STREAM: StreamId = StreamId(0);
 const RUN: RunId = RunId::new(7);
@@ -82,13 +86,6 @@ fn one(events: u64, defect_every: u64) {
         peak / 1_000,
         (peak * 1_000) as f64 / events as f64
     );
-}
-
-/// A figure of this process from `/proc/self/status`, in kilobytes.
-fn resident(figure: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(figure)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 fn workload(events: u64) -> Workload {

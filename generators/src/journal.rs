@@ -79,6 +79,14 @@ pub enum ReadError {
         /// How.
         what: &'static str,
     },
+    /// What was read and memory does not hold could not be put aside, or not be taken back.
+    #[error("a temporary file in {folder} could not be written or read back")]
+    Aside {
+        /// Where it is, or was to be.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 /// An open journal.

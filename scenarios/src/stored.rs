@@ -201,7 +201,7 @@ pub const fn clock_tolerance_micros(drift_micros: i64) -> i64 {
 /// The failure to read what a run has written.
 pub fn damaged(error: ReadError) -> Failure {
     let kind = match &error {
-        ReadError::Io { .. } => Kind::Unavailable,
+        ReadError::Io { .. } | ReadError::Aside { .. } => Kind::Unavailable,
         ReadError::Damaged { .. } => Kind::Usage,
     };
     Failure::caused(kind, "the run cannot be judged", "", error)

@@ -70,6 +70,9 @@ pub(super) fn each(
         if read == 0 {
             break;
         }
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
         let wrong = |what: String| FileError::Wrong { file: file.to_owned(), line: number, key: None, what };
         let text = std::str::from_utf8(&bytes).map_err(|error| wrong(format!("is no UTF-8: {error}")))?;
         if text.trim().is_empty() {

@@ -50,6 +50,7 @@ fn what_is_wrong_is_named_with_file_line_and_key() {
         ("nonsense", "sent.jsonl:2: is no JSON object"),
         ("[1]", "sent.jsonl:2: "),
         ("", "sent.jsonl:2: is empty"),
+        (r#"{"id":"a"#, "sent.jsonl:2: is no JSON object: EOF while parsing a string, at column 8"),
         (r#"{"id":"a"}"#, "sent.jsonl:2: outcome: is missing"),
         (r#"{"outcome":"acked"}"#, "sent.jsonl:2: id: is missing"),
         (r#"{"id":7,"outcome":"acked"}"#, "sent.jsonl:2: id: must be a string, not 7"),

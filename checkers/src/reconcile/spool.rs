@@ -94,7 +94,7 @@ impl Spool {
     }
 
     fn failed(&self, source: io::Error) -> ReadError {
-        ReadError::Io { name: "temporary file in", path: self.folder.clone(), source }
+        ReadError::Aside { folder: self.folder.clone(), source }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader},
+    io::{self, BufReader, Read},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -14,6 +14,7 @@ use checkers::{
     judge::Allowances,
     reconcile::story::Micros,
 };
+use reports::progress::Progress;
 
 use super::print;
 use crate::{
@@ -80,18 +81,19 @@ fn confidence(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn reconcile(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let (name, input) = open(&arguments.sent)?;
+    let progress = Progress::on_stderr(false);
+    let (name, input) = open(&arguments.sent, &progress)?;
     let sent = SentFile::read(&name, input).map_err(refused)?;
     let rows = match &arguments.rows {
         Some(path) => {
-            let (name, input) = open(path)?;
+            let (name, input) = open(path, &progress)?;
             Some(RowsFile::read(&name, input, &sent).map_err(refused)?)
         }
         None => None,
     };
     let reads = match &arguments.reads {
         Some(path) => {
-            let (name, input) = open(path)?;
+            let (name, input) = open(path, &progress)?;
             Some(ReadsFile::read(&name, input).map_err(refused)?)
         }
         None => None,
@@ -111,22 +113,61 @@ pub(super) fn reconcile(arguments: &Arguments) -> Result<ExitCode, Failure> {
         allowances: Allowances::default(),
         examples: arguments.examples,
     };
+    progress.now("judging".into());
     let verdict = files::judge(&sent, rows.as_ref(), reads.as_ref(), &options).map_err(refused)?;
+    progress.clear();
     let text = serde_json::to_string_pretty(&verdict)
         .map_err(|error| Failure::caused(Kind::Internal, "the verdict could not be written", "", error))?;
     print(&(text + "\n"))?;
     Ok(ExitCode::from(verdict.record.exit_code))
 }
 
-fn open(path: &Path) -> Result<(String, BufReader<File>), Failure> {
+type Input<'a> = BufReader<Watched<'a>>;
+
+fn open<'a>(path: &Path, progress: &'a Progress) -> Result<(String, Input<'a>), Failure> {
     let name = path.display().to_string();
     match File::open(path) {
-        Ok(file) => Ok((name, BufReader::with_capacity(1 << 16, file))),
+        Ok(file) => {
+            // What is no plain file has no length.
+            let length = file.metadata().map_or(0, |facts| facts.len());
+            let watched = Watched { file, name: name.clone(), length, read: 0, told: 0, progress };
+            Ok((name, BufReader::with_capacity(1 << 16, watched)))
+        }
         Err(error) => {
             let kind = if error.kind() == io::ErrorKind::NotFound { Kind::Usage } else { Kind::Unavailable };
             Err(Failure::caused(kind, format!("{name} cannot be read"), "name a file of JSON lines", error))
         }
     }
+}
+
+/// A file that says how far it has been read.
+struct Watched<'a> {
+    file: File,
+    name: String,
+    length: u64,
+    read: u64,
+    told: u64,
+    progress: &'a Progress,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read += read as u64;
+        if self.read >= self.told {
+            self.told = self.read + TELL_EVERY;
+            let of = if self.length > self.read { format!(" of {}", megabytes(self.length)) } else { String::new() };
+            self.progress.now(format!("reading {}: {}{of}", self.name, megabytes(self.read)));
+        }
+        Ok(read)
+    }
+}
+
+/// In bytes.
+const TELL_EVERY: u64 = 4_000_000;
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes / 1_000_000)
 }
 
 fn refused(error: FileError) -> Failure {
@@ -136,8 +177,12 @@ fn refused(error: FileError) -> Failure {
             error.to_string(),
             "nothing was judged: mend the line and try again; `assay reconcile --help` shows the forms",
         ),
-        FileError::Io { .. } | FileError::PutAside(_) => {
-            Failure::caused(Kind::Unavailable, "nothing was judged", "", error)
-        }
+        FileError::Io { .. } => Failure::caused(Kind::Unavailable, "nothing was judged", "", error),
+        FileError::PutAside(_) => Failure::caused(
+            Kind::Unavailable,
+            "nothing was judged",
+            "what is in the files is sorted in temporary ones: set TMPDIR to a folder with twice their room",
+            error,
+        ),
     }
 }
