@@ -45,6 +45,8 @@ pub enum Purpose {
     Ahead = 9,
     /// What the variants of a persona have in common.
     Variant = 10,
+    /// Where in its block an event arrives.
+    Arrival = 11,
 }
 
 /// A stream of random values.

@@ -35,7 +35,7 @@ impl Request {
     /// When it is due, from the start of the traffic.
     pub fn due(&self, workload: &Workload) -> Duration {
         let last = self.positions.end.saturating_sub(1);
-        workload.traffic(self.stream).map_or(Duration::ZERO, |traffic| traffic.arrival.due(last))
+        workload.due(self.stream, last)
     }
 
     /// What the client's clock says about the request and its events.

@@ -19,11 +19,11 @@ use crate::{
     permutation::Permutation,
     persona::PersonaTable,
     random::{Distribution, Purpose, Random, Share},
-    schedule::Arrival,
+    schedule::{Arrival, Schedule},
 };
 
 /// The generation of the rules in this folder; a stored run names the one that it was made with.
-pub const WORKLOAD_VERSION: u32 = 3;
+pub const WORKLOAD_VERSION: u32 = 4;
 
 /// Everything that decides what is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -148,6 +148,8 @@ pub struct Disorder {
 pub struct Workload {
     plan: Plan,
     personas: PersonaTable,
+    /// By the number of their stream.
+    schedules: Vec<Schedule>,
     /// Variant after variant of each persona.
     templates: Vec<Template>,
 }
@@ -213,7 +215,10 @@ impl Content<'_> {
 impl Workload {
     /// The workload that `plan` and `personas` make.
     pub fn new(plan: Plan, personas: PersonaTable) -> Self {
-        let workload = Self { plan, personas, templates: Vec::new() };
+        let streams = plan.traffic.iter().enumerate();
+        let schedules =
+            streams.map(|(stream, traffic)| Schedule::new(&traffic.arrival, plan.seed, StreamId(stream as u16)));
+        let workload = Self { schedules: schedules.collect(), plan, personas, templates: Vec::new() };
         let variants = (0..workload.personas.len() as u64)
             .flat_map(|persona| (0..VARIANTS).map(move |variant| (persona, variant)));
         let templates = variants.filter_map(|(persona, variant)| workload.template(persona, variant)).collect();
@@ -260,16 +265,22 @@ impl Workload {
         self.traffic(stream).is_some_and(|traffic| traffic.absent.is_some())
     }
 
+    /// When the event at `position` of the stream's sending order is due, from the start of the traffic; zero for an unknown
+    /// stream.
+    pub fn due(&self, stream: StreamId, position: u64) -> Duration {
+        self.schedules.get(usize::from(stream.0)).map_or(Duration::ZERO, |schedule| schedule.due(position))
+    }
+
     /// Which event is sent at `position` of the stream's sending order.
     pub fn seq_at(&self, stream: StreamId, position: u64) -> u64 {
         let Some(traffic) = self.traffic(stream) else { return position };
         if traffic.disorder.shuffle.is_zero() {
             return position;
         }
-        let window = traffic.arrival.events_in(traffic.disorder.shuffle);
-        let (block, start) = (position / window, position / window * window);
-        let key = Random::new(self.plan.seed, stream, block, Purpose::Shuffle).bits();
-        start + Permutation::new(key, window.min(traffic.events.saturating_sub(start))).apply(position - start)
+        let (window, positions) = self.shuffled(stream, position, traffic.disorder.shuffle);
+        let key = Random::new(self.plan.seed, stream, window, Purpose::Shuffle).bits();
+        let size = positions.end.min(traffic.events).saturating_sub(positions.start);
+        positions.start + Permutation::new(key, size).apply(position - positions.start)
     }
 
     /// Where the sequence numbers lie that are sent at `positions` of the stream's sending order; there may be others.
@@ -278,9 +289,18 @@ impl Workload {
         if traffic.disorder.shuffle.is_zero() || positions.is_empty() {
             return positions.clone();
         }
-        // They change places only within a block.
-        let block = traffic.arrival.events_in(traffic.disorder.shuffle);
-        positions.start / block * block..positions.end.div_ceil(block).saturating_mul(block).min(traffic.events)
+        // They change places only within a window.
+        let window = |position| self.shuffled(stream, position, traffic.disorder.shuffle).1;
+        window(positions.start).start..window(positions.end - 1).end.min(traffic.events)
+    }
+
+    /// The shuffle window of a length in which `position` is due: its number, and the positions that are due in it.
+    fn shuffled(&self, stream: StreamId, position: u64, length: Duration) -> (u64, Range<u64>) {
+        let Some(schedule) = self.schedules.get(usize::from(stream.0)) else { return (0, position..position + 1) };
+        let nanos = length.as_nanos() as u64;
+        let window = schedule.due(position).as_nanos() as u64 / nanos;
+        let begin = |window: u64| schedule.before(Duration::from_nanos(window.saturating_mul(nanos)));
+        (window, begin(window)..begin(window + 1))
     }
 
     /// Whether the event is sent a second time.
@@ -301,7 +321,7 @@ impl Workload {
     /// never planned.
     pub fn occurred_micros(&self, stream: StreamId, seq: u64) -> Option<i64> {
         let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
-        let due = traffic.arrival.due(seq).as_micros() as i64;
+        let due = self.due(stream, seq).as_micros() as i64;
         // A shuffled event may be sent up to a window before its turn: it must have happened by then.
         let shuffle = traffic.disorder.shuffle.as_micros() as i64;
         let share = traffic.disorder.backdated;
@@ -431,10 +451,12 @@ pub(crate) mod tests {
     #[test]
     fn no_event_happens_after_it_is_sent() {
         let workload = small();
-        let arrival = workload.traffic(STREAM).unwrap().arrival;
         for position in 0..5_000 {
             let event = workload.event(STREAM, workload.seq_at(STREAM, position)).unwrap();
-            assert!(event.occurred_micros <= arrival.due(position).as_micros() as i64, "position {position}");
+            assert!(
+                event.occurred_micros <= workload.due(StreamId(0), position).as_micros() as i64,
+                "position {position}"
+            );
         }
     }
 

@@ -61,7 +61,7 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64) -> Plan {
     let traffic = scenario.traffic.iter().map(|traffic| Traffic {
         name: traffic.name.clone(),
         events: traffic.events,
-        arrival: traffic.arrival,
+        arrival: traffic.arrival.clone(),
         batch: traffic.batch,
         endpoint: traffic.endpoint,
         compression: traffic.compression,
@@ -113,7 +113,7 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
                 Vec::new()
             },
             held_ms: held(scenario, defect.name).as_millis() as u64,
-            span_ms: scenario.traffic.get(good).map_or(0, |traffic| traffic.arrival.due(planned).as_millis() as u64),
+            span_ms: scenario.traffic.get(good).map_or(0, |traffic| traffic.arrival.lasts(planned).as_millis() as u64),
         })
         .collect()
 }

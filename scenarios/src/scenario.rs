@@ -4,6 +4,7 @@
 //! [`notation`] reads rates, durations, shares and distributions. A scenario says what is sent, in what pipeline, and what
 //! is expected; it becomes a [plan](crate::plan) when a run starts.
 
+mod arrival;
 pub mod notation;
 pub mod problem;
 pub mod reader;
@@ -17,7 +18,7 @@ use checkers::{
 };
 use generators::{
     random::{Distribution, Share},
-    schedule::{Arrival, Rate},
+    schedule::Arrival,
     workload::{Absence, Compression, Disorder, Endpoint, Persons},
 };
 use testenv::pipeline::defect::{CATALOGUE, DefectName, Stage};
@@ -184,14 +185,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
 
 fn traffic(mut section: Section<'_>) -> Traffic {
     let name = section.required("name", text).unwrap_or_default();
-    let mut arrival = section.required_section("arrival");
-    arrival.required("shape", choice(&[("constant", ())]));
-    let rate = arrival.required("rate", Rate::parse);
-    arrival.end();
-    // A stand-in lets the rest be checked; with a problem noted, the scenario is refused anyway.
-    let rate = rate.or_else(|| Rate::new(1, Duration::from_secs(1))).unwrap_or(Rate { events: 1, per: Duration::MAX });
-    let arrival = Arrival::Constant { rate };
-
+    let arrival = arrival::arrival(section.required_section("arrival"));
     let events = section.optional("events", whole(1..=1 << 44));
     let duration = section.optional("duration", Duration::parse);
     let events = match (events, duration) {

@@ -41,7 +41,7 @@ fn each_problem_has_its_line_and_key() {
         ),
         ("events   = 60_000", "events = 0", "x.toml:11: traffic.app.events: must be a whole number from 1 to"),
         ("\"5000/s\"", "\"5000\"", "x.toml:12: traffic.app.arrival.rate: `5000` is no rate"),
-        ("\"constant\"", "\"square\"", "x.toml:12: traffic.app.arrival.shape: must be \"constant\""),
+        ("\"constant\"", "\"square\"", "x.toml:12: traffic.app.arrival.shape: must be \"constant\" or \"poisson\""),
         ("\"20%\"", "0.2", "x.toml:15: traffic.app.persons.identify: `a number alone` is no share"),
         ("backdated_by = \"exponential(30s)\", ", "", "x.toml:16: traffic.app.disorder.backdated_by: is missing"),
         ("\"batch\"", "\"bach\"", "x.toml:14: traffic.app.endpoint: must be \"batch\" or \"e\""),
@@ -55,6 +55,43 @@ fn each_problem_has_its_line_and_key() {
         assert!(GOOD.contains(from), "{from}");
         let problems = problems(&GOOD.replacen(from, to, 1));
         assert!(problems.iter().any(|line| line.starts_with(expected)), "{expected}\n{problems:#?}");
+    }
+}
+
+#[test]
+fn arrivals_of_every_shape() {
+    let rate = "arrival  = { shape = \"constant\", rate = \"5000/s\" }";
+    assert!(GOOD.contains(rate));
+    let with = |shape: &str, tail: &str| GOOD.replace(rate, &format!("arrival = {{ shape = {shape} }}\n{tail}"));
+    for (shape, events) in [
+        (r#""poisson", rate = "10/s""#, 600),
+        (r#""ramp", from = "10/s", to = "30/s", over = "1m""#, 1_200),
+        (r#""step", steps = [{ rate = "10/s", for = "30s" }, { rate = "60/m", for = "1s" }]"#, 330),
+        (r#""burst", rate = "1/s", burst = "100/s", every = "10s", for = "1s""#, 654),
+        (r#""diurnal", low = "10/s", high = "30/s", period = "1m""#, 1_200),
+    ] {
+        let source = with(shape, "").replace("events   = 60_000", "duration = \"1m\"");
+        let scenario = Scenario::read("x.toml", &source, &[]).unwrap_or_else(|problems| panic!("{shape}: {problems}"));
+        assert_eq!(scenario.traffic[0].events, events, "{shape}");
+    }
+    for (shape, expected) in [
+        (r#""ramp", from = "10/s", over = "1m""#, "traffic.app.arrival.to: is missing"),
+        (r#""step""#, "traffic.app.arrival.steps: is missing: say"),
+        (r#""step", steps = [{ rate = "10/s" }]"#, "traffic.app.arrival.steps.0.for: is missing"),
+        (
+            r#""step", steps = [{ rate = "10/s", for = "1s", at = 1 }]"#,
+            "traffic.app.arrival.steps.0.at: there is no such",
+        ),
+        (
+            r#""burst", rate = "1/s", burst = "9/s", every = "1s", for = "1s""#,
+            "traffic.app.arrival.for: must be shorter",
+        ),
+        (r#""poisson", rate = "10000001/s""#, "traffic.app.arrival.rate: is more than 10 million"),
+        (r#""diurnal", low = "1/s", high = "2/s", period = "0s""#, "traffic.app.arrival.period: must lie between"),
+        (r#""constant", rate = "1/s", to = "2/s""#, "traffic.app.arrival.to: there is no such key"),
+    ] {
+        let problems = problems(&with(shape, ""));
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{expected}\n{problems:#?}");
     }
 }
 
@@ -97,7 +134,10 @@ fn the_command_line_may_change_a_value_and_is_named_when_wrong() {
     let change = |key: &str, value: &str| Override { key: key.into(), value: value.into() };
     let read = |changes: &[Override]| Scenario::read("x.toml", GOOD, changes).unwrap();
     assert_eq!(read(&[change("traffic.app.events", "1000")]).traffic[0].events, 1_000);
-    assert_eq!(read(&[change("traffic.0.arrival.rate", "100/s")]).traffic[0].arrival.due(100), Duration::from_secs(1));
+    assert_eq!(
+        read(&[change("traffic.0.arrival.rate", "100/s")]).traffic[0].arrival.lasts(100),
+        Duration::from_secs(1)
+    );
     assert_eq!(read(&[change("expect.loss_after", "\"20s\"")]).expect.loss_after, Duration::from_secs(20));
     assert_eq!(read(&[change("scenario.seed", "7")]).seed, Some(7));
     for (key, value, expected) in [
