@@ -29,7 +29,7 @@ use crate::{
     journal::WriteError,
     ledger::{Answer, End, Intent, LedgerWriter, Outcome, Record},
     request::{Request, Requests},
-    wire::{self, EncodeError, Encoded},
+    wire::{EncodeError, Encoded, Encoder},
     workload::Workload,
 };
 
@@ -249,13 +249,14 @@ struct Upcoming<'a> {
     /// The next request of each stream, the earliest on top.
     heads: BinaryHeap<std::cmp::Reverse<(Duration, usize, u64)>>,
     requests: Vec<Option<Request>>,
+    encoder: Encoder,
 }
 
 impl<'a> Upcoming<'a> {
     fn new(workload: &'a Workload) -> Self {
         let streams: Vec<_> = workload.streams().into_iter().map(|stream| Requests::new(workload, stream)).collect();
         let requests = streams.iter().map(|_| None).collect();
-        let mut upcoming = Self { workload, streams, heads: BinaryHeap::new(), requests };
+        let mut upcoming = Self { workload, streams, heads: BinaryHeap::new(), requests, encoder: Encoder::default() };
         for place in 0..upcoming.streams.len() {
             upcoming.advance(place);
         }
@@ -274,7 +275,7 @@ impl<'a> Upcoming<'a> {
         let Some(std::cmp::Reverse((_, place, _))) = self.heads.pop() else { return Ok(None) };
         let Some(request) = self.requests[place].take() else { return Ok(None) };
         self.advance(place);
-        let encoded = wire::encode(self.workload, &request, clock.start())?;
+        let encoded = self.encoder.encode(self.workload, &request, clock.start())?;
         Ok(Some((request, encoded)))
     }
 }

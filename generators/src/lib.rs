@@ -17,5 +17,6 @@ pub mod persona;
 pub mod random;
 pub mod request;
 pub mod schedule;
+mod text;
 pub mod wire;
 pub mod workload;

@@ -5,7 +5,6 @@
 
 mod content;
 mod person;
-mod text;
 
 use content::{Template, VARIANTS, Values, Variant};
 
@@ -189,6 +188,20 @@ impl Content<'_> {
     pub fn write_distinct_id(&self, into: &mut Vec<u8>) {
         into.clear();
         self.role.write_distinct_id(into);
+    }
+
+    /// Its identity.
+    pub const fn id(&self) -> EventId {
+        self.id
+    }
+
+    /// Writes the ids that it is sent with in the place of others, and only those.
+    pub fn write_wire_ids(&self, into: &mut Ids) {
+        self.write_distinct_id(&mut into.distinct_id);
+        into.anonymous.clear();
+        if self.role.identifies {
+            self.role.write_anonymous(&mut into.anonymous);
+        }
     }
 
     /// Writes its ids in the place of others.

@@ -6,15 +6,13 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    person::{Numbers, Role},
-    text::{decimal, put_digits, put_hexadecimal},
-};
+use super::person::{Numbers, Role};
 use crate::{
     event::Properties,
     identity::{EventId, MARKER_PROPERTY, StreamId},
     persona::Persona,
     random::{Purpose, Random},
+    text::{decimal, put_digits, put_hexadecimal},
 };
 
 const LIBRARY: &str = "assay";

@@ -3,11 +3,11 @@
 //! In each round every person has exactly one event, in an order of the round's own. So the round is the ordinal of the
 //! event in its person's life, and "has this person identified yet?" needs no memory.
 
-use super::text;
 use crate::{
     identity::{RunId, StreamId},
     permutation::Permutation,
     random::{Purpose, Random},
+    text,
     workload::Persons,
 };
 

@@ -4,7 +4,7 @@
 const LONGEST: usize = 20;
 
 /// The number in decimal digits, and how many those are.
-pub(super) fn decimal(mut number: u64) -> ([u8; LONGEST], usize) {
+pub(crate) fn decimal(mut number: u64) -> ([u8; LONGEST], usize) {
     let mut length = 1;
     let mut rest = number;
     while rest >= 10 {
@@ -20,13 +20,13 @@ pub(super) fn decimal(mut number: u64) -> ([u8; LONGEST], usize) {
 }
 
 /// Writes `number` in decimal digits.
-pub(super) fn put_decimal(into: &mut Vec<u8>, number: u64) {
+pub(crate) fn put_decimal(into: &mut Vec<u8>, number: u64) {
     let (digits, length) = decimal(number);
     into.extend_from_slice(&digits[..length]);
 }
 
 /// Fills a place with the lowest decimal digits of `number`.
-pub(super) fn put_digits(place: &mut [u8], mut number: u64) {
+pub(crate) fn put_digits(place: &mut [u8], mut number: u64) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
@@ -34,7 +34,7 @@ pub(super) fn put_digits(place: &mut [u8], mut number: u64) {
 }
 
 /// Fills a place with the lowest hexadecimal digits of `word`.
-pub(super) fn put_hexadecimal(place: &mut [u8], mut word: u64) {
+pub(crate) fn put_hexadecimal(place: &mut [u8], mut word: u64) {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     for digit in place.iter_mut().rev() {
         *digit = DIGITS[(word & 15) as usize];
