@@ -1,40 +1,48 @@
 //! The open-loop sender.
 //!
 //! One thread with a runtime of its own: a pacer that releases everything that is due in one tick, the ledger's intents
-//! in one write before any of it leaves, and one task a request. A request goes out when it is due, however the subject
-//! answers; one that could not is sent late and timed from its intended moment. Nothing is ever skipped.
+//! in one write before any of it leaves, and a [worker] for each connection. A request goes out when it is due, however the
+//! subject answers; one for which there is no connection is sent late and timed from its intended moment. Nothing is ever
+//! skipped, and memory does not grow with what waits: it is not made before it can leave.
 
+pub mod bare;
+mod buffers;
 mod connection;
+mod worker;
 
 use std::{
     collections::BinaryHeap,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     thread::JoinHandle,
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::Buf;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::watch;
 
-use self::connection::Connections;
+use self::{
+    buffers::Buffers,
+    worker::{Job, Workers},
+};
 use crate::{
-    clock::RunClock,
+    clock::{RunClock, RunStart},
     event::EventSource,
     journal::WriteError,
-    ledger::{Answer, End, Intent, LedgerWriter, Outcome, Record},
+    ledger::{End, Intent, LedgerWriter, Record},
     request::{Request, Requests},
-    wire::{EncodeError, Encoded, Encoder},
+    wire::{EncodeError, Encoder},
     workload::Workload,
 };
 
 /// So many requests are released in one tick at most, so that answers are read in between when sending has to catch up.
 const RELEASED_AT_ONCE: usize = 64;
+/// What is due within a tick leaves together: one wake-up for all of it, and one for their answers.
+const TICK: Duration = Duration::from_millis(2);
+/// So long do outcomes wait for others before they are written to the ledger.
+const OUTCOMES_WAIT: Duration = Duration::from_millis(10);
 
 /// How to send.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +70,9 @@ pub enum SendError {
     /// The sender's thread panicked.
     #[error("the sender crashed")]
     Crashed,
+    /// What sending is measured against could not be done.
+    #[error("a bare request {0}")]
+    Peer(String),
 }
 
 /// What the sender has done so far, in events; read by the live progress while it runs.
@@ -135,20 +146,55 @@ async fn send(
     progress: Arc<SenderProgress>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<End, SendError> {
-    let shared = Arc::new(Shared {
-        connections: Connections::new(options.address),
-        permits: Semaphore::new(options.connections.max(1)),
-        host: options.address.to_string(),
-        time_out: options.time_out,
-        clock,
-        progress,
-    });
-    let (outcome, mut outcomes) = mpsc::unbounded_channel();
-    let mut upcoming = Upcoming::new(workload);
-    let mut next = upcoming.encoded(clock)?;
-    let (mut open, mut end) = (0usize, End::Complete);
+    let buffers = Buffers::default();
+    let mut upcoming = Upcoming::new(workload, clock.start(), buffers.clone());
+    let mut workers = Workers::new(options, clock, progress, buffers);
+    let mut next = upcoming.encoded()?;
+    let (mut end, mut records, mut write_at) = (End::Complete, Vec::new(), None);
     loop {
-        let due = next.as_ref().map(|(request, _)| clock.instant(request.due(workload)));
+        let now = clock.elapsed();
+        let is_due = next.as_ref().is_some_and(|job| job.intended <= now);
+        let must_write = write_at.is_some_and(|at| at <= now);
+        // Outcomes wait for others, since a request without one is only indeterminate. Their connections are free at once.
+        if is_due || must_write || (next.is_none() && workers.all_are_done()) {
+            records.extend(workers.take().into_iter().map(Record::Outcome));
+        }
+        let mut jobs = Vec::new();
+        while workers.have_room_for(jobs.len() + 1)
+            && jobs.len() < RELEASED_AT_ONCE
+            && let Some(job) = next.take_if(|job| job.intended <= now)
+        {
+            // Intents wait for nothing.
+            records.push(Record::Intent(intent(&job.request, now)));
+            jobs.push(job);
+            next = upcoming.encoded()?;
+        }
+        let is_over = next.is_none() && jobs.is_empty() && workers.open() == 0;
+        records.extend(is_over.then_some(Record::End(end)));
+        if !jobs.is_empty() || must_write || is_over {
+            ledger.append(&records)?;
+            records.clear();
+            write_at = None;
+        }
+        if is_over {
+            return Ok(end);
+        }
+        let released = jobs.len();
+        for job in jobs {
+            workers.give(job);
+        }
+        if released == RELEASED_AT_ONCE {
+            // Answers are read in between.
+            tokio::task::yield_now().await;
+            continue;
+        }
+        if write_at.is_none() && (workers.has_outcomes() || !records.is_empty()) {
+            write_at = Some(now + OUTCOMES_WAIT);
+        }
+        let is_full = !workers.have_room_for(1);
+        // Where there is no room, what is due waits for an answer.
+        let due = next.as_ref().filter(|_| !is_full).map(|job| job.intended.max(now + TICK));
+        let wake = [due, write_at].into_iter().flatten().min();
         tokio::select! {
             biased;
             // A dropped handle means that nobody can stop us any more; then this branch never fires.
@@ -156,38 +202,8 @@ async fn send(
                 next = None;
                 end = End::Stopped;
             }
-            Some(finished) = outcomes.recv() => {
-                let mut records = vec![Record::Outcome(finished)];
-                while let Ok(finished) = outcomes.try_recv() {
-                    records.push(Record::Outcome(finished));
-                }
-                open -= records.len();
-                ledger.append(&records)?;
-            }
-            () = tokio::time::sleep_until(due.unwrap_or_else(std::time::Instant::now).into()), if due.is_some() => {
-                let (mut intents, mut released) = (Vec::new(), Vec::new());
-                while intents.len() < RELEASED_AT_ONCE
-                    && let Some((request, encoded)) = next.take_if(|(request, _)| request.due(workload) <= clock.elapsed())
-                {
-                    intents.push(Record::Intent(intent(&request, clock.elapsed())));
-                    released.push((request, encoded));
-                    next = upcoming.encoded(clock)?;
-                }
-                ledger.append(&intents)?;
-                open += released.len();
-                for (request, encoded) in released {
-                    let (shared, outcome) = (Arc::clone(&shared), outcome.clone());
-                    let intended = request.due(workload);
-                    tokio::spawn(async move {
-                        // The receiver lives until every outcome has come.
-                        let _ = outcome.send(shared.exchange(&request, intended, encoded).await);
-                    });
-                }
-            }
-        }
-        if next.is_none() && open == 0 {
-            ledger.append(&[Record::End(end)])?;
-            return Ok(end);
+            () = workers.news(is_full || next.is_none()) => {}
+            () = tokio::time::sleep_until(clock.instant(wake.unwrap_or_default()).into()), if wake.is_some() => {}
         }
     }
 }
@@ -203,60 +219,33 @@ fn intent(request: &Request, released: Duration) -> Intent {
     }
 }
 
-/// What all exchanges need.
-struct Shared {
-    connections: Connections,
-    permits: Semaphore,
-    host: String,
-    time_out: Duration,
-    clock: RunClock,
-    progress: Arc<SenderProgress>,
-}
-
-impl Shared {
-    async fn exchange(&self, request: &Request, intended: Duration, encoded: Encoded) -> Outcome {
-        // The semaphore is never closed.
-        let permit = self.permits.acquire().await;
-        let http = hyper::Request::post(&encoded.target)
-            .header(HOST, &self.host)
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("assay/", env!("CARGO_PKG_VERSION")))
-            .body(Full::<Bytes>::new(encoded.body));
-        self.progress.sent.fetch_add(encoded.events, Ordering::Relaxed);
-        self.progress
-            .late_micros
-            .store(self.clock.elapsed().saturating_sub(intended).as_micros() as u64, Ordering::Relaxed);
-        let (sent, answer) = match http {
-            Ok(http) => self.connections.exchange(http, self.time_out, self.clock).await,
-            Err(error) => (self.clock.elapsed(), Answer::NeverLeft { error: error.to_string() }),
-        };
-        drop(permit);
-        let counter = if matches!(answer, Answer::Reply { status: 200, .. }) {
-            &self.progress.acked
-        } else {
-            &self.progress.failed
-        };
-        counter.fetch_add(encoded.events, Ordering::Relaxed);
-        let answered = self.clock.elapsed();
-        Outcome { stream: request.stream, index: request.index, attempt: 1, sent, answered, answer }
-    }
+/// The HTTP request that carries `body` to `target`.
+fn http_request<B: Buf>(host: &str, target: String, body: B) -> Result<hyper::Request<Full<B>>, hyper::http::Error> {
+    hyper::Request::post(target)
+        .header(HOST, host)
+        .header(CONTENT_TYPE, "application/json")
+        .header(USER_AGENT, concat!("assay/", env!("CARGO_PKG_VERSION")))
+        .body(Full::new(body))
 }
 
 /// The requests of all streams in the order in which they are due.
 struct Upcoming<'a> {
     workload: &'a Workload,
+    start: RunStart,
     streams: Vec<Requests<'a>>,
     /// The next request of each stream, the earliest on top.
     heads: BinaryHeap<std::cmp::Reverse<(Duration, usize, u64)>>,
     requests: Vec<Option<Request>>,
     encoder: Encoder,
+    buffers: Buffers,
 }
 
 impl<'a> Upcoming<'a> {
-    fn new(workload: &'a Workload) -> Self {
+    fn new(workload: &'a Workload, start: RunStart, buffers: Buffers) -> Self {
         let streams: Vec<_> = workload.streams().into_iter().map(|stream| Requests::new(workload, stream)).collect();
         let requests = streams.iter().map(|_| None).collect();
-        let mut upcoming = Self { workload, streams, heads: BinaryHeap::new(), requests, encoder: Encoder::default() };
+        let (heads, encoder) = (BinaryHeap::new(), Encoder::default());
+        let mut upcoming = Self { workload, start, streams, heads, requests, encoder, buffers };
         for place in 0..upcoming.streams.len() {
             upcoming.advance(place);
         }
@@ -271,11 +260,11 @@ impl<'a> Upcoming<'a> {
     }
 
     /// The next request with its bytes, made ahead of its time so that it can leave at once when it is due.
-    fn encoded(&mut self, clock: RunClock) -> Result<Option<(Request, Encoded)>, EncodeError> {
-        let Some(std::cmp::Reverse((_, place, _))) = self.heads.pop() else { return Ok(None) };
+    fn encoded(&mut self) -> Result<Option<Job>, EncodeError> {
+        let Some(std::cmp::Reverse((intended, place, _))) = self.heads.pop() else { return Ok(None) };
         let Some(request) = self.requests[place].take() else { return Ok(None) };
         self.advance(place);
-        let encoded = self.encoder.encode(self.workload, &request, clock.start())?;
-        Ok(Some((request, encoded)))
+        let encoded = self.encoder.encode(self.workload, &request, self.start, self.buffers.take())?;
+        Ok(Some(Job { request, intended, encoded }))
     }
 }

@@ -9,7 +9,6 @@ mod plain;
 
 use std::io::Write;
 
-use bytes::Bytes;
 use flate2::write::GzEncoder;
 use uuid::fmt::Hyphenated;
 
@@ -26,7 +25,7 @@ pub struct Encoded {
     /// Path and query.
     pub target: String,
     /// The body.
-    pub body: Bytes,
+    pub body: Vec<u8>,
     /// How the body is compressed.
     pub compression: Compression,
     /// How many events it holds.
@@ -53,30 +52,45 @@ pub struct Encoder {
     ids: Ids,
     members: Vec<u32>,
     moments: Moments,
+    /// A body before it is compressed.
+    plain: Vec<u8>,
     /// How long the last body was: the next one will be about as long.
     length: usize,
 }
 
 impl Encoder {
-    /// Encodes `request`, a pure function of the workload, the request's index and the run's start.
+    /// Encodes `request`, a pure function of the workload, the request's index and the run's start. The `buffer`, whatever it
+    /// holds, is used for the body.
     ///
     /// # Errors
     /// When the stream is unknown; JSON and gzip do not fail in memory.
-    pub fn encode(&mut self, workload: &Workload, request: &Request, start: RunStart) -> Result<Encoded, EncodeError> {
+    pub fn encode(
+        &mut self,
+        workload: &Workload,
+        request: &Request,
+        start: RunStart,
+        mut buffer: Vec<u8>,
+    ) -> Result<Encoded, EncodeError> {
         let traffic = workload.traffic(request.stream).ok_or(EncodeError::UnknownStream(request.stream.0))?;
         let clock = request.clock(workload, start);
-        let mut json = Vec::with_capacity(self.length + self.length / 8);
+        // What is compressed is written elsewhere first.
+        let is_plain = traffic.compression == Compression::None;
+        let mut json = if is_plain { std::mem::take(&mut buffer) } else { std::mem::take(&mut self.plain) };
+        json.clear();
+        json.reserve(self.length + self.length / 8);
         let events = self.write(workload, traffic, request, clock, &mut json)?;
         self.length = json.len();
         let body = match traffic.compression {
             Compression::None => json,
             Compression::Gzip => {
-                let mut gzip = GzEncoder::new(Vec::with_capacity(json.len() / 4), flate2::Compression::default());
+                buffer.clear();
+                let mut gzip = GzEncoder::new(buffer, flate2::Compression::default());
                 gzip.write_all(&json)?;
+                self.plain = json;
                 gzip.finish()?
             }
         };
-        Ok(Encoded { target: target(traffic, clock), body: body.into(), compression: traffic.compression, events })
+        Ok(Encoded { target: target(traffic, clock), body, compression: traffic.compression, events })
     }
 
     /// Appends the body before it is compressed; returns how many events it holds.
@@ -190,7 +204,10 @@ mod tests {
         change(&mut plan.traffic[0]);
         let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
         let request = Requests::new(&workload, StreamId(0)).nth(9).unwrap();
-        (request.events(&workload).collect(), Encoder::default().encode(&workload, &request, START).unwrap())
+        (
+            request.events(&workload).collect(),
+            Encoder::default().encode(&workload, &request, START, Vec::new()).unwrap(),
+        )
     }
 
     #[test]
@@ -260,7 +277,7 @@ mod tests {
             let workload = Workload::new(plan, crate::persona::PersonaTable::make(seed, 16));
             let mut encoder = Encoder::default();
             for request in Requests::new(&workload, StreamId(0)).step_by(17) {
-                let quick = encoder.encode(&workload, &request, START).unwrap();
+                let quick = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
                 let plain = plain::body(&workload, &request, START).unwrap();
                 prop_assert_eq!(str::from_utf8(&quick.body).unwrap(), str::from_utf8(&plain).unwrap());
                 prop_assert_eq!(quick.events, request.seqs(&workload).count() as u64);

@@ -7,4 +7,5 @@ pub mod explain;
 pub mod figures;
 pub mod junit;
 pub mod progress;
+pub mod sending;
 pub mod terminal;

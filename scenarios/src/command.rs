@@ -1,5 +1,6 @@
 //! What a person types.
 
+mod bench;
 mod calibrate;
 mod check;
 mod env;
@@ -64,6 +65,11 @@ enum Command {
     },
     /// Judge two files, without any pipeline: what was sent, and what was found
     Reconcile(reconcile::Arguments),
+    /// Measure what Assay itself costs
+    Bench {
+        #[command(subcommand)]
+        command: bench::BenchCommand,
+    },
     /// The test environment by itself
     Env {
         #[command(subcommand)]
@@ -165,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
+        Command::Bench { command } => bench::bench(command),
         Command::Env { command } => match command {
             EnvCommand::Prepare => env::prepare(),
             EnvCommand::Up { file, with_parent } => env::up(&file, with_parent),

@@ -4,6 +4,7 @@
 //! the test environment. Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 what the user wrote is wrong, 69 something could
 //! not be had, 70 internal error.
 
+mod bench;
 mod calibrate;
 mod command;
 mod failure;

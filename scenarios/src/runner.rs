@@ -61,7 +61,7 @@ const LEAD: Duration = Duration::from_millis(300);
 /// How often progress is shown and the state is looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// As many personas are enough for believable variety.
-const PERSONAS: usize = 64;
+pub const PERSONAS: usize = 64;
 /// Asking Kafka for the lag costs it a little, so it rests between two answers.
 const LAG_PAUSE: Duration = Duration::from_millis(300);
 /// A reply that takes longer counts as none.

@@ -10,5 +10,6 @@
 pub mod clickhouse;
 pub mod embedded;
 pub mod environment;
+pub mod null_sink;
 pub mod pipeline;
 pub mod role;

@@ -5,10 +5,10 @@
 
 use std::process::ExitCode;
 
-use crate::{clickhouse, embedded, pipeline};
+use crate::{clickhouse, embedded, null_sink, pipeline};
 
 /// The names that `assay serve` accepts.
-pub const ROLES: [&str; 5] = ["guard", "launch", "clickhouse", "capture", "ingester"];
+pub const ROLES: [&str; 6] = ["guard", "launch", "clickhouse", "capture", "ingester", "sink"];
 
 /// Plays `role` until it is told to end; `arguments` are what followed the role on the command line.
 ///
@@ -20,6 +20,7 @@ pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
         "clickhouse" => clickhouse::serve(),
         "capture" => pipeline::capture::serve(),
         "ingester" => pipeline::ingester::serve(),
+        "sink" => null_sink::serve(),
         _ => {
             use std::io::Write;
             let _ = writeln!(std::io::stderr(), "assay serve: no role `{role}`; the roles are {}", ROLES.join(", "));

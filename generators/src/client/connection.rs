@@ -1,15 +1,15 @@
-//! Connections to the capture, reused: hyper's http1 and nothing more.
+//! A connection to the capture: hyper's http1 and nothing more.
 
-use std::{net::SocketAddr, sync::Mutex, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, client::conn::http1};
+use hyper::{Request, body::Buf, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
+use super::buffers::Body;
 use crate::{
-    clock::RunClock,
     error_chain::told,
     ledger::{Answer, TEXT_LIMIT},
 };
@@ -17,84 +17,79 @@ use crate::{
 /// A connection is established within this time, or the request never leaves.
 const CONNECT_TIME_OUT: Duration = Duration::from_secs(5);
 
-type Connection = http1::SendRequest<Full<Bytes>>;
+pub(super) type Connection<B> = http1::SendRequest<Full<B>>;
 
-/// The open connections to one target.
+/// Why there is no connection.
 #[derive(Debug)]
-pub(super) struct Connections {
-    address: SocketAddr,
-    idle: Mutex<Vec<Connection>>,
+pub(super) struct Unavailable(pub String);
+
+/// A new connection to `address`, driven by a task of its own.
+pub(super) async fn connect<B: Buf + Send + 'static>(address: SocketAddr) -> Result<Connection<B>, Unavailable> {
+    let stream = timeout(CONNECT_TIME_OUT, TcpStream::connect(address))
+        .await
+        .map_err(|_| Unavailable(format!("no connection to {address} within {CONNECT_TIME_OUT:?}")))?
+        .map_err(|error| Unavailable(error.to_string()))?;
+    stream.set_nodelay(true).map_err(|error| Unavailable(error.to_string()))?;
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| Unavailable(told(&error)))?;
+    // Its errors reach the request that waits on it.
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
-impl Connections {
+/// A connection that is used again and again, and replaced when it is gone.
+#[derive(Debug)]
+pub(super) struct Reused {
+    address: SocketAddr,
+    connection: Option<Connection<Body>>,
+}
+
+impl Reused {
     pub(super) const fn new(address: SocketAddr) -> Self {
-        Self { address, idle: Mutex::new(Vec::new()) }
+        Self { address, connection: None }
     }
 
-    /// Sends `request` and waits for the whole reply. Returns when the bytes were handed over, and the answer.
-    pub(super) async fn exchange(
-        &self,
-        mut request: Request<Full<Bytes>>,
-        time_out: Duration,
-        clock: RunClock,
-    ) -> (Duration, Answer) {
+    /// Sends `request` and waits for the whole reply. When this is dropped before it is done, so is the connection.
+    pub(super) async fn exchange(&mut self, mut request: Request<Full<Body>>) -> Answer {
         loop {
-            let idle = self.lock().pop();
-            let reused = idle.is_some();
-            let mut connection = match idle {
+            let reused = self.connection.is_some();
+            let mut connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => match self.connect().await {
+                None => match connect(self.address).await {
                     Ok(connection) => connection,
-                    Err(error) => return (clock.elapsed(), Answer::NeverLeft { error }),
+                    Err(Unavailable(error)) => return Answer::NeverLeft { error },
                 },
             };
-            let sent = clock.elapsed();
-            let reply = async {
-                let response = connection.try_send_request(request).await.map_err(Failure::from)?;
-                let status = response.status().as_u16();
-                let body = response.into_body().collect().await.map_err(|error| Failure::Broken(told(&error)))?;
-                Ok((status, body.to_bytes()))
-            };
-            match timeout(time_out, reply).await {
-                Err(_) => return (sent, Answer::TimedOut),
-                Ok(Ok((status, body))) => {
-                    self.lock().push(connection);
-                    return (sent, Answer::Reply { status, excerpt: excerpt(status, &body) });
+            match reply(&mut connection, request).await {
+                Ok((status, body)) => {
+                    self.connection = Some(connection);
+                    return Answer::Reply { status, excerpt: excerpt(status, &body) };
                 }
                 // The server had closed an idle connection and no byte of this request was written: a fresh one will do.
-                Ok(Err(Failure::Unwritten(unwritten, _))) if reused => request = *unwritten,
-                Ok(Err(Failure::Unwritten(_, error))) => return (sent, Answer::NeverLeft { error }),
-                Ok(Err(Failure::Broken(error))) => return (sent, Answer::Broken { error }),
+                Err(Failure::Unwritten(unwritten, _)) if reused => request = *unwritten,
+                Err(Failure::Unwritten(_, error)) => return Answer::NeverLeft { error },
+                Err(Failure::Broken(error)) => return Answer::Broken { error },
             }
         }
     }
+}
 
-    async fn connect(&self) -> Result<Connection, String> {
-        let stream = timeout(CONNECT_TIME_OUT, TcpStream::connect(self.address))
-            .await
-            .map_err(|_| format!("no connection to {} within {CONNECT_TIME_OUT:?}", self.address))?
-            .map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| told(&error))?;
-        // Its errors reach the request that waits on it.
-        tokio::spawn(connection);
-        Ok(sender)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+async fn reply(connection: &mut Connection<Body>, request: Request<Full<Body>>) -> Result<(u16, Bytes), Failure> {
+    let response = connection.try_send_request(request).await.map_err(Failure::from)?;
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.map_err(|error| Failure::Broken(told(&error)))?;
+    Ok((status, body.to_bytes()))
 }
 
 enum Failure {
     /// hyper gave the request back: none of it was written.
-    Unwritten(Box<Request<Full<Bytes>>>, String),
+    Unwritten(Box<Request<Full<Body>>>, String),
     /// Some of it may have been.
     Broken(String),
 }
 
-impl From<hyper::client::conn::TrySendError<Request<Full<Bytes>>>> for Failure {
-    fn from(mut error: hyper::client::conn::TrySendError<Request<Full<Bytes>>>) -> Self {
+impl From<hyper::client::conn::TrySendError<Request<Full<Body>>>> for Failure {
+    fn from(mut error: hyper::client::conn::TrySendError<Request<Full<Body>>>) -> Self {
         let told = told(error.error());
         match error.take_message() {
             Some(request) => Self::Unwritten(Box::new(request), told),

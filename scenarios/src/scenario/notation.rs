@@ -65,20 +65,26 @@ impl Expectable for Independence {
 
 impl Expectable for Rate {
     fn parse(value: &DeValue<'_>) -> Result<Self, String> {
-        let wrong = |text: &str| {
-            format!("`{text}` is no rate: a rate is a whole number above 0 and a unit, such as \"5000/s\" or \"90/m\"")
-        };
-        let text = text(value).map_err(|_| wrong("a number alone"))?;
-        let (number, unit) = text.split_once('/').ok_or_else(|| wrong(&text))?;
-        let number: u64 = number.trim().replace('_', "").parse().map_err(|_| wrong(&text))?;
-        let per = match unit.trim() {
-            "s" => Duration::from_secs(1),
-            "m" | "min" => Duration::from_mins(1),
-            "h" => Duration::from_hours(1),
-            _ => return Err(wrong(&text)),
-        };
-        Self::new(number, per).ok_or_else(|| wrong(&text))
+        rate(&text(value).unwrap_or_else(|_| "a number alone".into()))
     }
+}
+
+/// Reads `5000/s`, `90/m` or `10/h`.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn rate(text: &str) -> Result<Rate, String> {
+    let wrong =
+        || format!("`{text}` is no rate: a rate is a whole number above 0 and a unit, such as \"5000/s\" or \"90/m\"");
+    let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
+    let number: u64 = number.trim().replace('_', "").parse().map_err(|_| wrong())?;
+    let per = match unit.trim() {
+        "s" => Duration::from_secs(1),
+        "m" | "min" => Duration::from_mins(1),
+        "h" => Duration::from_hours(1),
+        _ => return Err(wrong()),
+    };
+    Rate::new(number, per).ok_or_else(wrong)
 }
 
 /// Reads `"20%"` as 0.2.

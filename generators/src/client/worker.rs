@@ -1,0 +1,197 @@
+//! Workers: each holds one connection and carries one request at a time.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, Sleep},
+};
+
+use super::{SenderOptions, SenderProgress, buffers::Buffers, connection::Reused, http_request};
+use crate::{
+    clock::RunClock,
+    ledger::{Answer, Outcome},
+    request::Request,
+    wire::Encoded,
+};
+
+/// A request that is to leave at once.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub request: Request,
+    pub intended: Duration,
+    pub encoded: Encoded,
+}
+
+/// All workers of a sender.
+#[derive(Debug)]
+pub(super) struct Workers {
+    shared: Arc<Shared>,
+    desks: Vec<Arc<Desk>>,
+    open: usize,
+}
+
+/// What all of them need.
+#[derive(Debug)]
+struct Shared {
+    options: SenderOptions,
+    host: String,
+    clock: RunClock,
+    progress: Arc<SenderProgress>,
+    buffers: Buffers,
+    done: Mutex<Done>,
+    /// Something was done that is waited for.
+    news: Notify,
+    /// Whether every outcome is waited for, and not only the first of several.
+    is_urgent: AtomicBool,
+}
+
+/// What was done and not yet taken.
+#[derive(Debug, Default)]
+struct Done {
+    outcomes: Vec<Outcome>,
+    /// Workers without a job, the one that was busy last on top: its connection is the freshest.
+    idle: Vec<usize>,
+}
+
+/// Where a worker finds its job.
+#[derive(Debug, Default)]
+struct Desk {
+    job: Mutex<Option<Job>>,
+    bell: Notify,
+}
+
+impl Workers {
+    pub fn new(options: SenderOptions, clock: RunClock, progress: Arc<SenderProgress>, buffers: Buffers) -> Self {
+        let shared = Shared {
+            host: options.address.to_string(),
+            options,
+            clock,
+            progress,
+            buffers,
+            done: Mutex::default(),
+            news: Notify::new(),
+            is_urgent: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared), desks: Vec::new(), open: 0 }
+    }
+
+    /// Whether there are connections for so many more.
+    pub fn have_room_for(&self, more: usize) -> bool {
+        self.open + more <= self.shared.options.connections.max(1)
+    }
+
+    /// Whether nothing is open but what can be taken.
+    pub fn all_are_done(&self) -> bool {
+        self.open == lock(&self.shared.done).outcomes.len()
+    }
+
+    /// How many requests have not been answered, or not been taken since.
+    pub const fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Gives a job to a worker that has none, a new one if all are busy.
+    pub fn give(&mut self, job: Job) {
+        let idle = lock(&self.shared.done).idle.pop();
+        let number = idle.unwrap_or_else(|| {
+            let (shared, desk) = (Arc::clone(&self.shared), Arc::<Desk>::default());
+            self.desks.push(Arc::clone(&desk));
+            let number = self.desks.len() - 1;
+            tokio::spawn(async move { work(number, &shared, &desk).await });
+            number
+        });
+        self.open += 1;
+        let desk = &self.desks[number];
+        *lock(&desk.job) = Some(job);
+        desk.bell.notify_one();
+    }
+
+    /// Waits for an outcome that was not there; if it `is_urgent` for every single one, else for the first after
+    /// [`Workers::take`].
+    pub async fn news(&self, is_urgent: bool) {
+        self.shared.is_urgent.store(is_urgent, Ordering::Relaxed);
+        self.shared.news.notified().await;
+    }
+
+    /// The outcomes since the last time.
+    pub fn take(&mut self) -> Vec<Outcome> {
+        let outcomes = std::mem::take(&mut lock(&self.shared.done).outcomes);
+        self.open -= outcomes.len();
+        outcomes
+    }
+
+    /// Whether there are outcomes to take.
+    pub fn has_outcomes(&self) -> bool {
+        !lock(&self.shared.done).outcomes.is_empty()
+    }
+}
+
+/// Does one job after another until the runtime ends.
+async fn work(number: usize, shared: &Shared, desk: &Desk) {
+    let mut connection = Reused::new(shared.options.address);
+    let mut limit = Box::pin(tokio::time::sleep(Duration::ZERO));
+    loop {
+        let job = lock(&desk.job).take();
+        let Some(job) = job else {
+            desk.bell.notified().await;
+            continue;
+        };
+        let outcome = shared.exchange(job, &mut connection, limit.as_mut()).await;
+        let mut done = lock(&shared.done);
+        done.outcomes.push(outcome);
+        done.idle.push(number);
+        if done.outcomes.len() == 1 || shared.is_urgent.load(Ordering::Relaxed) {
+            shared.news.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    async fn exchange(&self, job: Job, connection: &mut Reused, limit: Pin<&mut Sleep>) -> Outcome {
+        let Job { request, intended, encoded } = job;
+        let (events, target) = (encoded.events, encoded.target);
+        let http = http_request(&self.host, target, self.buffers.body(encoded.body));
+        let sent = self.clock.elapsed();
+        self.progress.sent.fetch_add(events, Ordering::Relaxed);
+        self.progress.late_micros.store(sent.saturating_sub(intended).as_micros() as u64, Ordering::Relaxed);
+        let deadline = Instant::now() + self.options.time_out;
+        let answer = match http {
+            Ok(http) => tokio::select! {
+                biased;
+                answer = connection.exchange(http) => answer,
+                () = until(limit, deadline) => Answer::TimedOut,
+            },
+            Err(error) => Answer::NeverLeft { error: error.to_string() },
+        };
+        let is_acked = matches!(answer, Answer::Reply { status: 200, .. });
+        let counter = if is_acked { &self.progress.acked } else { &self.progress.failed };
+        counter.fetch_add(events, Ordering::Relaxed);
+        let answered = self.clock.elapsed();
+        Outcome { stream: request.stream, index: request.index, attempt: 1, sent, answered, answer }
+    }
+}
+
+/// Waits until `deadline`. The timer is set again only when it fires, and not for each request: most are answered long before.
+async fn until(mut timer: Pin<&mut Sleep>, deadline: Instant) {
+    loop {
+        if timer.is_elapsed() {
+            if Instant::now() >= deadline {
+                return;
+            }
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,211 @@
+//! What sending costs here: the open-loop sender against a null sink, and a bare loop in the same process as its measure.
+
+mod sink;
+
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use generators::{
+    client::{Sender, SenderOptions, SenderProgress, bare},
+    clock::{RunClock, RunStart},
+    identity::{RunId, StreamId},
+    journal::Header,
+    ledger::{Answer, LedgerReader, LedgerWriter, Record},
+    persona::PersonaTable,
+    random::{Distribution, Share},
+    request::Requests,
+    schedule::{Arrival, Rate},
+    wire::{Encoded, Encoder},
+    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+};
+use hdrhistogram::Histogram;
+use reports::sending::{Cost, Sending, Spread};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::watch;
+
+use crate::{
+    failure::{Failure, Kind},
+    runner::PERSONAS,
+};
+
+pub use sink::Sink;
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many events.
+    pub events: u64,
+    /// At which rate; `None` for as fast as it goes.
+    pub rate: Option<Rate>,
+    /// How many events a request holds.
+    pub batch: u64,
+    /// Over how many connections at most.
+    pub connections: usize,
+    /// Whether bodies are compressed.
+    pub compression: Compression,
+    /// The seed of all random values.
+    pub seed: u64,
+}
+
+/// Everything is due at once.
+const FULL_SPEED: Rate = Rate { events: 1_000_000_000, per: Duration::from_secs(1) };
+/// No reply takes longer, unless the sink stalls.
+const TIME_OUT: Duration = Duration::from_secs(30);
+/// So many different requests does the bare loop send, again and again.
+const PREPARED: usize = 1_000;
+const STREAM: StreamId = StreamId(0);
+
+/// Sends to `address`, with the ledger in `folder`, and then as much with the bare loop.
+///
+/// # Errors
+/// When the ledger cannot be written, or the target does not answer.
+pub fn send(options: &Options, address: SocketAddr, folder: &Path) -> Result<Sending, Failure> {
+    let failed = |error| {
+        Failure::caused(
+            Kind::Unavailable,
+            format!("sending to {address} failed"),
+            "is something listening there?",
+            error,
+        )
+    };
+    let workload = Arc::new(workload(options));
+    let requests = options.events.div_ceil(options.batch.max(1));
+    let ledger_path = folder.join("ledger");
+    let clock = RunClock::starting_in(Duration::ZERO);
+    let header = Header { run: workload.plan().run, start: clock.start() };
+    let ledger = LedgerWriter::create(&ledger_path, header)
+        .map_err(|error| Failure::caused(Kind::Unavailable, "the ledger cannot be written", "", error))?;
+    let began = Usage::now();
+    let (_stop, stopped) = watch::channel(false);
+    let sender = Sender::start(
+        Arc::clone(&workload),
+        clock,
+        ledger,
+        SenderOptions { address, connections: options.connections, time_out: TIME_OUT },
+        Arc::new(SenderProgress::default()),
+        stopped,
+    )
+    .map_err(failed)?;
+    sender.join().map_err(failed)?;
+    let took = clock.elapsed();
+    let ours = began.cost(requests, options.events, took);
+    let told = Told::read(&ledger_path, &workload)?;
+
+    let prepared = prepared(&workload, clock.start());
+    let began = Usage::now();
+    let took =
+        bare::closed_loop(address, prepared, requests, options.connections.min(BARE_CONNECTIONS)).map_err(failed)?;
+    let bare = began.cost(requests, options.events, took);
+    Ok(Sending {
+        rate: options.rate.map(Rate::per_second),
+        batch: options.batch,
+        not_acked: told.not_acked,
+        ledger_bytes: std::fs::metadata(&ledger_path).map_or(0, |facts| facts.len()),
+        late: options.rate.map(|_| spread(&told.late)),
+        answered: options.rate.map(|_| spread(&told.answered)),
+        ours,
+        bare,
+    })
+}
+
+/// More would only wait for each other.
+const BARE_CONNECTIONS: usize = 64;
+
+fn workload(options: &Options) -> Workload {
+    let constant = Distribution::default();
+    let traffic = Traffic {
+        name: "bench".into(),
+        events: options.events,
+        arrival: Arrival::Constant { rate: options.rate.unwrap_or(FULL_SPEED) },
+        batch: (options.batch, options.batch),
+        endpoint: if options.batch == 1 { Endpoint::Capture } else { Endpoint::Batch },
+        compression: options.compression,
+        token: "phc_assay_bench".into(),
+        team: 1,
+        persons: Persons { count: 10_000, identify: Share::new(0.2).unwrap_or_default() },
+        disorder: Disorder {
+            backdated: Share::default(),
+            backdated_by: constant,
+            ahead: Share::default(),
+            ahead_by: constant,
+            shuffle: Duration::ZERO,
+            resend: Share::default(),
+            clock_skew: constant,
+        },
+        clients: 16,
+        absent: None,
+    };
+    let plan = Plan {
+        workload_version: WORKLOAD_VERSION,
+        run: RunId::new(options.seed),
+        seed: options.seed,
+        traffic: vec![traffic],
+    };
+    Workload::new(plan, PersonaTable::make(options.seed, PERSONAS))
+}
+
+/// The first requests, for the loop that makes none.
+fn prepared(workload: &Workload, start: RunStart) -> Vec<Encoded> {
+    let mut encoder = Encoder::default();
+    let requests = Requests::new(workload, STREAM).take(PREPARED);
+    requests.filter_map(|request| encoder.encode(workload, &request, start, Vec::new()).ok()).collect()
+}
+
+/// CPU that this process has used.
+struct Usage(Duration);
+
+impl Usage {
+    fn now() -> Self {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        Self(Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32))
+    }
+
+    fn cost(&self, requests: u64, events: u64, took: Duration) -> Cost {
+        let cpu = Self::now().0.saturating_sub(self.0);
+        Cost { requests, events, seconds: took.as_secs_f64(), cpu_seconds: cpu.as_secs_f64() }
+    }
+}
+
+/// What a ledger says of how sending went, in microseconds.
+struct Told {
+    /// From when a request was due to when it was handed to a connection.
+    late: Histogram<u64>,
+    /// From when it was due to when its answer was there.
+    answered: Histogram<u64>,
+    /// In events.
+    not_acked: u64,
+}
+
+impl Told {
+    fn read(path: &Path, workload: &Workload) -> Result<Self, Failure> {
+        let damaged = |error| Failure::caused(Kind::Internal, "the ledger cannot be read", "", error);
+        let crashed = |error| Failure::caused(Kind::Internal, "a histogram cannot be made", "", error);
+        // An hour is more than any time-out.
+        let histogram = || Histogram::new_with_max(3_600_000_000, 3).map_err(crashed);
+        let mut told = Self { late: histogram()?, answered: histogram()?, not_acked: 0 };
+        let mut open = HashMap::new();
+        for record in LedgerReader::open(path).map_err(damaged)? {
+            match record.map_err(damaged)? {
+                Record::Intent(intent) => {
+                    let request = intent.request();
+                    open.insert(intent.index, (request.due(workload), request.positions.end - request.positions.start));
+                }
+                Record::Outcome(outcome) => {
+                    let Some((due, events)) = open.remove(&outcome.index) else { continue };
+                    let since = |at: Duration| at.saturating_sub(due).as_micros() as u64;
+                    told.late.saturating_record(since(outcome.sent));
+                    told.answered.saturating_record(since(outcome.answered));
+                    if !matches!(outcome.answer, Answer::Reply { status: 200, .. }) {
+                        told.not_acked += events;
+                    }
+                }
+                Record::End(_) => {}
+            }
+        }
+        Ok(told)
+    }
+}
+
+fn spread(histogram: &Histogram<u64>) -> Spread {
+    let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
+    Spread { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: histogram.max() as f64 / 1e6 }
+}
