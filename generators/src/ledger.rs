@@ -17,7 +17,7 @@ use crate::{
 
 pub use format::TEXT_LIMIT;
 
-const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 1, name: "ledger" };
+const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 2, name: "ledger" };
 
 /// One line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,13 +127,17 @@ impl LedgerWriter {
     /// # Errors
     /// When the system refuses, as on a full disk. Nothing of `records` may be sent then.
     pub fn append<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), WriteError> {
-        self.0.append(records.into_iter().map(format::encode))
+        self.0.append(format::encode(records))
     }
 }
 
 /// Reads a ledger record by record, up to wherever its writer was stopped.
 #[derive(Debug)]
-pub struct LedgerReader(JournalReader);
+pub struct LedgerReader {
+    journal: JournalReader,
+    /// What is left of the block that was read last.
+    block: std::vec::IntoIter<Record>,
+}
 
 impl LedgerReader {
     /// Opens the ledger at `path`.
@@ -141,12 +145,12 @@ impl LedgerReader {
     /// # Errors
     /// When it cannot be read or is no ledger.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        JournalReader::open(path, KIND).map(Self)
+        JournalReader::open(path, KIND).map(|journal| Self { journal, block: Vec::new().into_iter() })
     }
 
     /// The header; `None` if the writer was stopped before it had written one.
     pub const fn header(&self) -> Option<Header> {
-        self.0.header()
+        self.journal.header()
     }
 }
 
@@ -154,13 +158,24 @@ impl Iterator for LedgerReader {
     type Item = Result<Record, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let body = self.0.next()?;
-        Some(body.and_then(|body| format::decode(&body).ok_or_else(|| self.0.unknown())))
+        loop {
+            if let Some(record) = self.block.next() {
+                return Some(Ok(record));
+            }
+            let block =
+                self.journal.next()?.and_then(|block| format::decode(&block).ok_or_else(|| self.journal.unknown()));
+            match block {
+                Ok(block) => self.block = block.into_iter(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{clock::RunStart, identity::RunId};
 
@@ -185,5 +200,45 @@ mod tests {
         assert_eq!(reader.header(), Some(header));
         assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), records);
         assert!(LedgerWriter::create(&path, header).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn cut_anywhere_it_reads_the_blocks_up_to_there(
+            appended in prop::collection::vec(1u64..6, 1..8),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ledger");
+            let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
+            let mut ledger = LedgerWriter::create(&path, header).unwrap();
+            let (mut records, mut ends) = (Vec::new(), vec![(std::fs::metadata(&path).unwrap().len(), 0)]);
+            for intents in appended {
+                let first = records.len() as u64;
+                let block: Vec<Record> = (first..first + intents).map(intent).collect();
+                ledger.append(&block).unwrap();
+                records.extend(block);
+                ends.push((std::fs::metadata(&path).unwrap().len(), records.len()));
+            }
+            let length = ends[ends.len() - 1].0;
+            let cut = cut.index(length as usize + 1) as u64;
+            std::fs::File::options().write(true).open(&path).unwrap().set_len(cut).unwrap();
+            let whole = ends.iter().rev().find(|(end, _)| *end <= cut).map_or(0, |(_, records)| *records);
+            let read: Result<Vec<_>, _> = LedgerReader::open(&path).unwrap().collect();
+            prop_assert_eq!(&read.unwrap(), &records[..whole]);
+        }
+    }
+
+    fn intent(index: u64) -> Record {
+        Record::Intent(Intent {
+            stream: StreamId(0),
+            index,
+            attempt: 1,
+            positions: index..index + 1,
+            resends: 0..0,
+            released: Duration::from_millis(index),
+        })
     }
 }

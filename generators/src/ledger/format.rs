@@ -1,12 +1,33 @@
-//! The bodies of the ledger's records.
+//! The ledger's layout: blocks of entries.
+//!
+//! Problems first. (1) A single post shall cost no more than a dozen bytes, its checksum among them, and what is written at
+//! once has much in common: the next index, the next position, one moment. So what is appended together is one journal
+//! record, a block, and each entry says only what differs from what the one before lets expect. (2) A block must be read
+//! without those before it, since it is their loss that a checksum tells: a block expects nothing from another. (3) A block
+//! that is cut off is gone whole; that is as it must be, for none of its requests had left before it was written.
 //!
 //! ```text
-//! intent  = 1: stream index attempt first count resend_first resend_count released_micros               (all varint)
-//! outcome = 2: stream index attempt sent_micros waited_micros answer:u8 [status:varint] text            (text to the end)
-//! end     = 3: complete:u8
+//! block    = entry+                                                        (numbers are varint; ± are zigzag: −1 is 1, 1 is 2)
+//! entry    = tag:u8 fields                                                 (the two lowest bits of the tag are the kind)
+//! intent   = 0: [stream] [index] [attempt] [start ±] [count] [resend_start ± resend_count] released ±
+//! outcome  = 1: [stream] index ± [attempt] sent ± waited [answer:u8 [status] length text]
+//! end      = 2: complete:u8
 //! ```
+//!
+//! | bit of an intent's tag | set | else |
+//! |---|---|---|
+//! | 4 | the stream of the intent before | `stream` |
+//! | 8 | the index after that one's | `index` |
+//! | 16 | attempt 1 | `attempt` |
+//! | 32 | its positions begin where that one's end | `start`, from there |
+//! | 64 | one position | `count` |
+//! | 128 | something may be sent again: where it begins, from `start`, and how much it is | nothing is |
+//!
+//! `released` counts from the intent before, in microseconds. Bits 4 and 16 of an outcome's tag mean the same, from the outcome
+//! before; 8 means a reply with status 200; `index` and `sent`, in microseconds, count from that outcome, and `waited` from
+//! `sent`. `answer` is 1 a reply, 2 timed out, 3 broken, 4 never left. Before the first of each kind stand zeros.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use super::{Answer, End, Intent, Outcome, Record};
 use crate::{
@@ -16,104 +37,231 @@ use crate::{
 
 /// A reply's or an error's text is cut to this many bytes.
 pub const TEXT_LIMIT: usize = 200;
+/// A block with more bytes is ended, so that no journal record becomes too long.
+const BLOCK_LIMIT: usize = 1 << 16;
 
-pub(super) fn encode(record: &Record) -> Vec<u8> {
-    let mut body = Vec::with_capacity(48);
-    match record {
-        Record::Intent(intent) => {
-            body.push(1);
-            for number in [
-                u64::from(intent.stream.0),
-                intent.index,
-                u64::from(intent.attempt),
-                intent.positions.start,
-                intent.positions.end - intent.positions.start,
-                intent.resends.start,
-                intent.resends.end - intent.resends.start,
-                intent.released.as_micros() as u64,
-            ] {
-                put_varint(&mut body, number);
-            }
-        }
-        Record::Outcome(outcome) => {
-            body.push(2);
-            for number in [
-                u64::from(outcome.stream.0),
-                outcome.index,
-                u64::from(outcome.attempt),
-                outcome.sent.as_micros() as u64,
-                outcome.answered.saturating_sub(outcome.sent).as_micros() as u64,
-            ] {
-                put_varint(&mut body, number);
-            }
-            let text = match &outcome.answer {
-                Answer::Reply { status, excerpt } => {
-                    body.push(1);
-                    put_varint(&mut body, u64::from(*status));
-                    excerpt
-                }
-                Answer::TimedOut => {
-                    body.push(2);
-                    ""
-                }
-                Answer::Broken { error } => {
-                    body.push(3);
-                    error
-                }
-                Answer::NeverLeft { error } => {
-                    body.push(4);
-                    error
-                }
-            };
-            body.extend_from_slice(&text.as_bytes()[..text.floor_char_boundary(TEXT_LIMIT)]);
-        }
-        Record::End(end) => body.extend_from_slice(&[3, u8::from(*end == End::Complete)]),
-    }
-    body
+const SAME_STREAM: u8 = 4;
+const NEXT_INDEX: u8 = 8;
+const STATUS_200: u8 = 8;
+const FIRST_ATTEMPT: u8 = 16;
+const NEXT_POSITION: u8 = 32;
+const ONE_POSITION: u8 = 64;
+const RESENDS: u8 = 128;
+
+/// What the next entry is expected to be: what those before it in the block were.
+#[derive(Debug, Default)]
+struct Before {
+    intent: Place,
+    outcome: Place,
 }
 
-/// The record, or `None` if no version of this code wrote it.
-pub(super) fn decode(body: &[u8]) -> Option<Record> {
-    let (kind, mut rest) = body.split_first()?;
-    let mut number = || take_varint(&mut rest);
+/// Where an entry stands.
+#[derive(Debug, Default)]
+struct Place {
+    stream: u16,
+    index: u64,
+    /// Where its positions end.
+    position: u64,
+    /// In microseconds.
+    moment: u64,
+}
+
+/// The blocks that hold `records`, in their order.
+pub(super) fn encode<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Vec<u8>> {
+    let (mut blocks, mut block, mut before) = (Vec::new(), Vec::new(), Before::default());
+    for record in records {
+        match record {
+            Record::Intent(intent) => before.put_intent(intent, &mut block),
+            Record::Outcome(outcome) => before.put_outcome(outcome, &mut block),
+            Record::End(end) => block.extend_from_slice(&[2, u8::from(*end == End::Complete)]),
+        }
+        if block.len() > BLOCK_LIMIT {
+            blocks.push(std::mem::take(&mut block));
+            before = Before::default();
+        }
+    }
+    if !block.is_empty() {
+        blocks.push(block);
+    }
+    blocks
+}
+
+/// The records of a block, or `None` if no version of this code wrote it.
+pub(super) fn decode(mut block: &[u8]) -> Option<Vec<Record>> {
+    let (mut records, mut before) = (Vec::new(), Before::default());
+    while let Some((tag, rest)) = block.split_first() {
+        block = rest;
+        records.push(match tag & 3 {
+            0 => Record::Intent(before.take_intent(*tag, &mut block)?),
+            1 => Record::Outcome(before.take_outcome(*tag, &mut block)?),
+            2 if *tag == 2 => {
+                let (complete, rest) = block.split_first()?;
+                block = rest;
+                match complete {
+                    0 => Record::End(End::Stopped),
+                    1 => Record::End(End::Complete),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        });
+    }
+    Some(records)
+}
+
+impl Before {
+    fn put_intent(&mut self, intent: &Intent, block: &mut Vec<u8>) {
+        let before = &self.intent;
+        let Range { start, end } = intent.positions;
+        let (count, resent) = (end - start, intent.resends.end - intent.resends.start);
+        let flags = [
+            (SAME_STREAM, intent.stream.0 == before.stream),
+            (NEXT_INDEX, intent.index == before.index.wrapping_add(1)),
+            (FIRST_ATTEMPT, intent.attempt == 1),
+            (NEXT_POSITION, start == before.position),
+            (ONE_POSITION, count == 1),
+            (RESENDS, resent > 0),
+        ];
+        let tag = flags.iter().filter(|(_, is_so)| *is_so).fold(0, |tag, (flag, _)| tag | flag);
+        block.push(tag);
+        let released = micros(intent.released);
+        let fields = [
+            (SAME_STREAM, u64::from(intent.stream.0)),
+            (NEXT_INDEX, intent.index),
+            (FIRST_ATTEMPT, u64::from(intent.attempt)),
+            (NEXT_POSITION, zigzag(start, before.position)),
+            (ONE_POSITION, count),
+        ];
+        for (_, field) in fields.iter().filter(|(flag, _)| tag & flag == 0) {
+            put_varint(block, *field);
+        }
+        if resent > 0 {
+            put_varint(block, zigzag(intent.resends.start, start));
+            put_varint(block, resent);
+        }
+        put_varint(block, zigzag(released, before.moment));
+        self.intent = Place { stream: intent.stream.0, index: intent.index, position: end, moment: released };
+    }
+
+    fn take_intent(&mut self, tag: u8, block: &mut &[u8]) -> Option<Intent> {
+        let before = &self.intent;
+        let mut field = |flag: u8, expected: u64| {
+            if tag & flag == 0 { take_varint(block) } else { Some(expected) }
+        };
+        let stream = u16::try_from(field(SAME_STREAM, u64::from(before.stream))?).ok()?;
+        let index = field(NEXT_INDEX, before.index.wrapping_add(1))?;
+        let attempt = u32::try_from(field(FIRST_ATTEMPT, 1)?).ok()?;
+        let start = unzigzag(field(NEXT_POSITION, 0)?, before.position);
+        let end = start.checked_add(field(ONE_POSITION, 1)?)?;
+        let resends = if tag & RESENDS == 0 {
+            0..0
+        } else {
+            let first = unzigzag(take_varint(block)?, start);
+            first..first.checked_add(take_varint(block)?)?
+        };
+        let moment = unzigzag(take_varint(block)?, before.moment);
+        self.intent = Place { stream, index, position: end, moment };
+        Some(Intent {
+            stream: StreamId(stream),
+            index,
+            attempt,
+            positions: start..end,
+            resends,
+            released: Duration::from_micros(moment),
+        })
+    }
+
+    fn put_outcome(&mut self, outcome: &Outcome, block: &mut Vec<u8>) {
+        let before = &self.outcome;
+        let (kind, status, text) = match &outcome.answer {
+            Answer::Reply { status, excerpt } => (1, *status, excerpt.as_str()),
+            Answer::TimedOut => (2, 0, ""),
+            Answer::Broken { error } => (3, 0, error.as_str()),
+            Answer::NeverLeft { error } => (4, 0, error.as_str()),
+        };
+        let flags = [
+            (SAME_STREAM, outcome.stream.0 == before.stream),
+            (FIRST_ATTEMPT, outcome.attempt == 1),
+            (STATUS_200, status == 200 && text.is_empty()),
+        ];
+        let tag = flags.iter().filter(|(_, is_so)| *is_so).fold(1, |tag, (flag, _)| tag | flag);
+        block.push(tag);
+        if tag & SAME_STREAM == 0 {
+            put_varint(block, u64::from(outcome.stream.0));
+        }
+        put_varint(block, zigzag(outcome.index, before.index));
+        if tag & FIRST_ATTEMPT == 0 {
+            put_varint(block, u64::from(outcome.attempt));
+        }
+        let sent = micros(outcome.sent);
+        put_varint(block, zigzag(sent, before.moment));
+        put_varint(block, micros(outcome.answered).saturating_sub(sent));
+        if tag & STATUS_200 == 0 {
+            block.push(kind);
+            if kind == 1 {
+                put_varint(block, u64::from(status));
+            }
+            let text = &text[..text.floor_char_boundary(TEXT_LIMIT)];
+            put_varint(block, text.len() as u64);
+            block.extend_from_slice(text.as_bytes());
+        }
+        self.outcome = Place { stream: outcome.stream.0, index: outcome.index, position: 0, moment: sent };
+    }
+
+    fn take_outcome(&mut self, tag: u8, block: &mut &[u8]) -> Option<Outcome> {
+        let before = &self.outcome;
+        let stream = if tag & SAME_STREAM == 0 { u16::try_from(take_varint(block)?).ok()? } else { before.stream };
+        let index = unzigzag(take_varint(block)?, before.index);
+        let attempt = if tag & FIRST_ATTEMPT == 0 { u32::try_from(take_varint(block)?).ok()? } else { 1 };
+        let moment = unzigzag(take_varint(block)?, before.moment);
+        let answered = moment.checked_add(take_varint(block)?)?;
+        let answer = if tag & STATUS_200 == 0 {
+            take_answer(block)?
+        } else {
+            Answer::Reply { status: 200, excerpt: String::new() }
+        };
+        self.outcome = Place { stream, index, position: 0, moment };
+        Some(Outcome {
+            stream: StreamId(stream),
+            index,
+            attempt,
+            sent: Duration::from_micros(moment),
+            answered: Duration::from_micros(answered),
+            answer,
+        })
+    }
+}
+
+fn take_answer(block: &mut &[u8]) -> Option<Answer> {
+    let (kind, rest) = block.split_first()?;
+    *block = rest;
+    let status = if *kind == 1 { u16::try_from(take_varint(block)?).ok()? } else { 0 };
+    let length = usize::try_from(take_varint(block)?).ok()?;
+    let (text, rest) = block.split_at_checked(length)?;
+    *block = rest;
+    let text = String::from_utf8(text.to_vec()).ok()?;
     match kind {
-        1 => {
-            let stream = StreamId(u16::try_from(number()?).ok()?);
-            let (index, attempt) = (number()?, u32::try_from(number()?).ok()?);
-            let (first, count, resend_first, resend_count) = (number()?, number()?, number()?, number()?);
-            Some(Record::Intent(Intent {
-                stream,
-                index,
-                attempt,
-                positions: first..first.checked_add(count)?,
-                resends: resend_first..resend_first.checked_add(resend_count)?,
-                released: Duration::from_micros(number()?),
-            }))
-        }
-        2 => {
-            let stream = StreamId(u16::try_from(number()?).ok()?);
-            let (index, attempt) = (number()?, u32::try_from(number()?).ok()?);
-            let sent = Duration::from_micros(number()?);
-            let answered = sent + Duration::from_micros(number()?);
-            let (answer, mut rest) = rest.split_first()?;
-            let status = if *answer == 1 { u16::try_from(take_varint(&mut rest)?).ok()? } else { 0 };
-            let text = String::from_utf8(rest.to_vec()).ok()?;
-            let answer = match answer {
-                1 => Answer::Reply { status, excerpt: text },
-                2 => Answer::TimedOut,
-                3 => Answer::Broken { error: text },
-                4 => Answer::NeverLeft { error: text },
-                _ => return None,
-            };
-            Some(Record::Outcome(Outcome { stream, index, attempt, sent, answered, answer }))
-        }
-        3 => match rest {
-            [0] => Some(Record::End(End::Stopped)),
-            [1] => Some(Record::End(End::Complete)),
-            _ => None,
-        },
+        1 => Some(Answer::Reply { status, excerpt: text }),
+        2 => text.is_empty().then_some(Answer::TimedOut),
+        3 => Some(Answer::Broken { error: text }),
+        4 => Some(Answer::NeverLeft { error: text }),
         _ => None,
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros() as u64
+}
+
+/// How far `number` lies from `from`, small numbers for small distances to both sides.
+const fn zigzag(number: u64, from: u64) -> u64 {
+    let distance = number.wrapping_sub(from) as i64;
+    ((distance << 1) ^ (distance >> 63)) as u64
+}
+
+/// The number that lies so far from `from`.
+const fn unzigzag(distance: u64, from: u64) -> u64 {
+    from.wrapping_add((distance >> 1) ^ (distance & 1).wrapping_neg())
 }
 
 #[cfg(test)]
@@ -137,7 +285,7 @@ mod tests {
                     index: index.into(),
                     attempt,
                     positions: first..first + count,
-                    resends: first..first + resends,
+                    resends: if resends == 0 { 0..0 } else { first / 2..first / 2 + resends },
                     released: Duration::from_micros(released),
                 })
             ),
@@ -157,30 +305,76 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_what_was_written(record in any_record()) {
-            prop_assert_eq!(decode(&encode(&record)), Some(record));
+        fn reads_what_was_written(records in prop::collection::vec(any_record(), 0..40)) {
+            let blocks = encode(&records);
+            prop_assert!(blocks.iter().all(|block| !block.is_empty()));
+            let read: Option<Vec<Vec<Record>>> = blocks.iter().map(|block| decode(block)).collect();
+            prop_assert_eq!(read.map(|blocks| blocks.concat()), Some(records));
         }
 
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = decode(&bytes);
         }
+
+        #[test]
+        fn distances_lead_back(number in any::<u64>(), from in any::<u64>()) {
+            prop_assert_eq!(unzigzag(zigzag(number, from), from), number);
+        }
     }
 
     #[test]
     fn a_text_is_cut_between_characters() {
-        let answer = Answer::Broken { error: "é".repeat(TEXT_LIMIT) };
-        let outcome = |answer| {
-            Record::Outcome(Outcome {
-                stream: StreamId(0),
-                index: 0,
-                attempt: 1,
-                sent: Duration::ZERO,
-                answered: Duration::ZERO,
-                answer,
-            })
-        };
         let expected = outcome(Answer::Broken { error: "é".repeat(TEXT_LIMIT / 2) });
-        assert_eq!(decode(&encode(&outcome(answer))), Some(expected));
+        let blocks = encode(&[outcome(Answer::Broken { error: "é".repeat(TEXT_LIMIT) })]);
+        assert_eq!(decode(&blocks[0]), Some(vec![expected]));
+    }
+
+    #[test]
+    fn what_is_expected_costs_little() {
+        let records: Vec<Record> = (100..200)
+            .flat_map(|index| {
+                let mut answered = outcome(Answer::Reply { status: 200, excerpt: String::new() });
+                if let Record::Outcome(outcome) = &mut answered {
+                    outcome.index = index - 37;
+                    outcome.sent = Duration::from_micros(index * 100);
+                    outcome.answered = Duration::from_micros(index * 100 + 700);
+                }
+                let intent = Record::Intent(Intent {
+                    stream: StreamId(0),
+                    index,
+                    attempt: 1,
+                    positions: index..index + 1,
+                    resends: 0..0,
+                    released: Duration::from_secs(10),
+                });
+                [answered, intent]
+            })
+            .collect();
+        let blocks = encode(&records);
+        assert_eq!(
+            (blocks.len(), blocks[0].len().div_ceil(100)),
+            (1, 9),
+            "two for an intent, six and more for an outcome"
+        );
+    }
+
+    #[test]
+    fn long_blocks_are_parted_and_stand_alone() {
+        let records = vec![outcome(Answer::Broken { error: "x".repeat(TEXT_LIMIT) }); 1_000];
+        let blocks = encode(&records);
+        assert!(blocks.len() > 2 && blocks.iter().all(|block| block.len() < BLOCK_LIMIT + 2 * TEXT_LIMIT));
+        assert_eq!(blocks.iter().filter_map(|block| decode(block)).flatten().collect::<Vec<_>>(), records);
+    }
+
+    fn outcome(answer: Answer) -> Record {
+        Record::Outcome(Outcome {
+            stream: StreamId(0),
+            index: 0,
+            attempt: 1,
+            sent: Duration::ZERO,
+            answered: Duration::ZERO,
+            answer,
+        })
     }
 }
