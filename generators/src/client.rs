@@ -11,7 +11,6 @@ mod connection;
 mod worker;
 
 use std::{
-    collections::BinaryHeap,
     net::SocketAddr,
     sync::{Arc, atomic::AtomicU64},
     thread::JoinHandle,
@@ -29,10 +28,10 @@ use self::{
 };
 use crate::{
     clock::{RunClock, RunStart},
-    event::EventSource,
     journal::WriteError,
     ledger::{End, Intent, LedgerWriter, Record},
-    request::{Request, Requests},
+    request::Request,
+    timetable::{Shard, Timetable},
     wire::{EncodeError, Encoder},
     workload::Workload,
 };
@@ -147,9 +146,15 @@ async fn send(
     mut stop: watch::Receiver<bool>,
 ) -> Result<End, SendError> {
     let buffers = Buffers::default();
-    let mut upcoming = Upcoming::new(workload, clock.start(), buffers.clone());
+    let mut upcoming = Upcoming {
+        workload,
+        start: clock.start(),
+        timetable: Timetable::new(workload, Shard::WHOLE),
+        encoder: Encoder::default(),
+        buffers: buffers.clone(),
+    };
     let mut workers = Workers::new(options, clock, progress, buffers);
-    let mut next = upcoming.encoded()?;
+    let mut next = upcoming.next()?;
     let (mut end, mut records, mut write_at) = (End::Complete, Vec::new(), None);
     loop {
         let now = clock.elapsed();
@@ -167,7 +172,7 @@ async fn send(
             // Intents wait for nothing.
             records.push(Record::Intent(intent(&job.request, now)));
             jobs.push(job);
-            next = upcoming.encoded()?;
+            next = upcoming.next()?;
         }
         let is_over = next.is_none() && jobs.is_empty() && workers.open() == 0;
         records.extend(is_over.then_some(Record::End(end)));
@@ -228,42 +233,18 @@ fn http_request<B: Buf>(host: &str, target: String, body: B) -> Result<hyper::Re
         .body(Full::new(body))
 }
 
-/// The requests of all streams in the order in which they are due.
+/// The next requests with their bytes, made ahead of their time so that they can leave at once when they are due.
 struct Upcoming<'a> {
     workload: &'a Workload,
     start: RunStart,
-    streams: Vec<Requests<'a>>,
-    /// The next request of each stream, the earliest on top.
-    heads: BinaryHeap<std::cmp::Reverse<(Duration, usize, u64)>>,
-    requests: Vec<Option<Request>>,
+    timetable: Timetable<'a>,
     encoder: Encoder,
     buffers: Buffers,
 }
 
-impl<'a> Upcoming<'a> {
-    fn new(workload: &'a Workload, start: RunStart, buffers: Buffers) -> Self {
-        let streams: Vec<_> = workload.streams().into_iter().map(|stream| Requests::new(workload, stream)).collect();
-        let requests = streams.iter().map(|_| None).collect();
-        let (heads, encoder) = (BinaryHeap::new(), Encoder::default());
-        let mut upcoming = Self { workload, start, streams, heads, requests, encoder, buffers };
-        for place in 0..upcoming.streams.len() {
-            upcoming.advance(place);
-        }
-        upcoming
-    }
-
-    fn advance(&mut self, place: usize) {
-        self.requests[place] = self.streams[place].next();
-        if let Some(request) = &self.requests[place] {
-            self.heads.push(std::cmp::Reverse((request.due(self.workload), place, request.index)));
-        }
-    }
-
-    /// The next request with its bytes, made ahead of its time so that it can leave at once when it is due.
-    fn encoded(&mut self) -> Result<Option<Job>, EncodeError> {
-        let Some(std::cmp::Reverse((intended, place, _))) = self.heads.pop() else { return Ok(None) };
-        let Some(request) = self.requests[place].take() else { return Ok(None) };
-        self.advance(place);
+impl Upcoming<'_> {
+    fn next(&mut self) -> Result<Option<Job>, EncodeError> {
+        let Some((intended, request)) = self.timetable.next() else { return Ok(None) };
         let encoded = self.encoder.encode(self.workload, &request, self.start, self.buffers.take())?;
         Ok(Some(Job { request, intended, encoded }))
     }

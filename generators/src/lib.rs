@@ -18,5 +18,6 @@ pub mod random;
 pub mod request;
 pub mod schedule;
 mod text;
+pub mod timetable;
 pub mod wire;
 pub mod workload;

@@ -195,7 +195,13 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{event::Event, identity::StreamId, request::Requests, workload::tests::small};
+    use crate::{
+        event::Event,
+        identity::StreamId,
+        request::Requests,
+        timetable::{Shard, Timetable},
+        workload::tests::small,
+    };
 
     const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
 
@@ -251,6 +257,23 @@ mod tests {
         let mut unpacked = Vec::new();
         flate2::read::GzDecoder::new(&packed.body[..]).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked, plain.body);
+    }
+
+    #[test]
+    fn bytes_are_pinned() {
+        let mut plan = small().plan().clone();
+        let mut single = plan.traffic[0].clone();
+        (single.endpoint, single.batch) = (Endpoint::E, (1, 3));
+        plan.traffic.push(single);
+        let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+        let (mut encoder, mut crc) = (Encoder::default(), crc32fast::Hasher::new());
+        for (_, request) in Timetable::new(&workload, Shard::WHOLE) {
+            let encoded = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+            crc.update(encoded.target.as_bytes());
+            crc.update(&encoded.body);
+        }
+        // Whoever changes this raises the version and both numbers.
+        assert_eq!((crate::workload::WORKLOAD_VERSION, crc.finalize()), (4, 4_117_588_885));
     }
 
     proptest! {

@@ -5,6 +5,7 @@ mod calibrate;
 mod check;
 mod env;
 mod explain;
+mod generate;
 mod list;
 mod reconcile;
 mod run;
@@ -65,6 +66,8 @@ enum Command {
     },
     /// Judge two files, without any pipeline: what was sent, and what was found
     Reconcile(reconcile::Arguments),
+    /// Print a scenario's traffic as JSON lines; nothing is sent
+    Generate(generate::Arguments),
     /// Measure what Assay itself costs
     Bench {
         #[command(subcommand)]
@@ -171,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
+        Command::Generate(arguments) => generate::generate(&arguments),
         Command::Bench { command } => bench::bench(command),
         Command::Env { command } => match command {
             EnvCommand::Prepare => env::prepare(),

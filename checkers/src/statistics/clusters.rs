@@ -129,6 +129,22 @@ mod tests {
     }
 
     #[test]
+    fn single_clean_events_are_clusters_of_one() {
+        for singles in [0, 1, 3] {
+            let mut at_once = Clusters::default();
+            at_once.add_singles(singles);
+            assert_eq!(at_once, clusters(&vec![(0, 1); singles as usize]), "{singles}");
+        }
+    }
+
+    #[test]
+    fn an_even_chance_has_its_design_effect_too() {
+        let deff = clusters(&[(5, 5), (0, 5), (0, 5), (0, 5)]).design_effect(0.5);
+        // Student's median is 0 at any freedom, so none is lost: 4 ÷ 3 × (0.75² + 3 × 0.25²) × 25 ÷ 20² over 0.25 × 0.75 ÷ 20.
+        assert!((deff - 4.0 / 3.0 * 0.75 * 25.0 / 400.0 / (0.1875 / 20.0)).abs() < 1e-9, "{deff}");
+    }
+
+    #[test]
     fn whole_clusters_lost_inflate_and_spread_defects_do_not() {
         // Ten requests of 100, one of them lost whole: the variance is that of ten events, not of a thousand.
         let whole: Vec<(u64, u64)> = (0..10).map(|cluster| (if cluster == 0 { 100 } else { 0 }, 100)).collect();

@@ -79,6 +79,20 @@ mod tests {
     }
 
     proptest! {
+        /// Events that share one fate by tens bound no better than a tenth of them, each by itself.
+        #[test]
+        fn ranks_of_events_together_are_those_of_so_many_fewer(n in 1u64..400, together in 2u64..20, q in 0.05f64..0.98) {
+            let (few, many) = (bounds(n, q, 1.0, 0.95), bounds(n * together, q, together as f64, 0.95));
+            for (few, many) in [(few.lower, many.lower), (few.upper, many.upper)] {
+                // Between two ranks of the few lie those of the many; at the ends there may be none of the few.
+                match (few, many) {
+                    (Some(few), Some(many)) => prop_assert!(many > (few - 1) * together && many <= few * together),
+                    (None, Some(many)) => prop_assert!(many <= together),
+                    (few, many) => prop_assert_eq!(few, many),
+                }
+            }
+        }
+
         #[test]
         fn ranks_are_those_of_the_binomial(n in 1u64..150, q in 0.05f64..0.98, confidence in 0.6f64..0.99) {
             let bounds = bounds(n, q, 1.0, confidence);

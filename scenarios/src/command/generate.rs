@@ -1,0 +1,211 @@
+//! `assay generate`: the traffic as JSON lines, nothing sent.
+
+use std::{
+    io::{self, BufWriter, ErrorKind, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use generators::{
+    clock::RunStart,
+    identity::RunId,
+    persona::PersonaTable,
+    random::mix,
+    request::Request,
+    timetable::{Shard, Timetable},
+    wire::{Encoded, Encoder},
+    workload::{Compression, Endpoint, Workload},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::parse_override;
+use crate::{
+    failure::{Failure, Kind},
+    library, plan,
+    runner::PERSONAS,
+    scenario::Override,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = NOTES)]
+pub(super) struct Arguments {
+    /// A name of the library (`assay list`), or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    scenario: String,
+    /// The seed of all random values, the run's id among them
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print so many lines at most
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Print one of several disjoint shares of the requests, such as 1/3
+    #[arg(long, value_name = "WHICH/OF", default_value_t = Shard::WHOLE)]
+    shard: Shard,
+    /// Print a line a request, with the body in base64, and not a line an event
+    #[arg(long)]
+    requests: bool,
+    /// When the traffic starts, in RFC 3339
+    #[arg(long, value_name = "TIME", default_value = "2026-01-01T00:00:00Z")]
+    start: Timestamp,
+    /// Change a value of the scenario, such as `traffic.app.events=100`
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    overrides: Vec<Override>,
+}
+
+const NOTES: &str = "\
+The same seed, start and scenario give the same bytes on every machine, in every version with the same workload version.
+A run takes its own id and its own start, so its events have other ids and times.
+A line an event:   {\"stream\":\"app\",\"request\":0,\"due\":0.1,\"resent\":false,\"uuid\":…,\"event\":…,\"distinct_id\":…,\"timestamp\":…,\"properties\":{…}}
+A line a request:  {\"stream\":\"app\",\"time\":0.1,\"method\":\"POST\",\"path\":…,\"headers\":{…},\"events\":1,\"body\":base64}
+Times are seconds from the start.";
+
+#[derive(Serialize)]
+struct EventLine<'a> {
+    stream: &'a str,
+    request: u64,
+    due: f64,
+    resent: bool,
+    uuid: &'a str,
+    event: &'a str,
+    distinct_id: &'a str,
+    timestamp: &'a str,
+    properties: &'a RawValue,
+}
+
+/// An event as it is on the wire.
+#[derive(Deserialize)]
+struct SentEvent<'a> {
+    uuid: String,
+    event: String,
+    distinct_id: String,
+    timestamp: String,
+    #[serde(borrow)]
+    properties: &'a RawValue,
+}
+
+/// The three forms of a body.
+#[derive(Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    batch: Vec<SentEvent<'a>>,
+}
+
+fn events(body: &[u8], endpoint: Endpoint) -> serde_json::Result<Vec<SentEvent<'_>>> {
+    match (endpoint, body.first()) {
+        (Endpoint::Batch, _) => serde_json::from_slice::<Batch<'_>>(body).map(|body| body.batch),
+        (_, Some(b'[')) => serde_json::from_slice(body),
+        _ => serde_json::from_slice(body).map(|event| vec![event]),
+    }
+}
+
+#[derive(Serialize)]
+struct RequestLine<'a> {
+    stream: &'a str,
+    time: f64,
+    method: &'a str,
+    path: &'a str,
+    headers: Headers,
+    events: u64,
+    body: String,
+}
+
+#[derive(Serialize)]
+struct Headers {
+    #[serde(rename = "content-type")]
+    content_type: &'static str,
+}
+
+pub(super) fn generate(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let scenario = library::read(&arguments.scenario, &arguments.overrides)?;
+    let seed = arguments.seed.or(scenario.seed).unwrap_or(1);
+    let mut plan = plan::workload(&scenario, RunId::new(mix(seed)), seed);
+    if !arguments.requests {
+        // Events are read from the bodies.
+        plan.traffic.iter_mut().for_each(|traffic| traffic.compression = Compression::None);
+    }
+    let workload = Workload::new(plan, PersonaTable::make(seed, PERSONAS));
+    let printer = Printer {
+        workload: &workload,
+        start: RunStart::from_unix_micros(arguments.start.as_microsecond()),
+        out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+        left: arguments.limit.unwrap_or(u64::MAX),
+    };
+    match printer.print(arguments) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // Whoever read it, such as `head`, has had enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::caused(Kind::Unavailable, "the traffic could not be written to stdout", "", error)),
+    }
+}
+
+struct Printer<'a, W> {
+    workload: &'a Workload,
+    start: RunStart,
+    out: W,
+    /// How many lines may still be printed.
+    left: u64,
+}
+
+impl<W: Write> Printer<'_, W> {
+    fn print(mut self, arguments: &Arguments) -> io::Result<()> {
+        let mut encoder = Encoder::default();
+        for (due, request) in Timetable::new(self.workload, arguments.shard) {
+            if self.left == 0 {
+                break;
+            }
+            let made = encoder.encode(self.workload, &request, self.start, Vec::new()).map_err(io::Error::other)?;
+            if arguments.requests {
+                self.print_request(due, &request, &made)?;
+            } else {
+                self.print_events(due, &request, &made)?;
+            }
+        }
+        self.out.flush()
+    }
+
+    fn print_request(&mut self, due: Duration, request: &Request, encoded: &Encoded) -> io::Result<()> {
+        let stream = self.workload.traffic(request.stream).map_or("", |traffic| &traffic.name);
+        let line = RequestLine {
+            stream,
+            time: due.as_secs_f64(),
+            method: "POST",
+            path: &encoded.target,
+            headers: Headers { content_type: "application/json" },
+            events: encoded.events,
+            body: BASE64_STANDARD.encode(&encoded.body),
+        };
+        self.left -= 1;
+        print_line(&mut self.out, &line)
+    }
+
+    fn print_events(&mut self, due: Duration, request: &Request, encoded: &Encoded) -> io::Result<()> {
+        let Some(traffic) = self.workload.traffic(request.stream) else { return Ok(()) };
+        let sent = events(&encoded.body, traffic.endpoint)?;
+        for (sent, (_, resent)) in
+            sent.iter().zip(request.seqs(self.workload)).take(usize::try_from(self.left).unwrap_or(usize::MAX))
+        {
+            let line = EventLine {
+                stream: &traffic.name,
+                request: request.index,
+                due: due.as_secs_f64(),
+                resent,
+                uuid: &sent.uuid,
+                event: &sent.event,
+                distinct_id: &sent.distinct_id,
+                timestamp: &sent.timestamp,
+                properties: sent.properties,
+            };
+            self.left -= 1;
+            print_line(&mut self.out, &line)?;
+        }
+        Ok(())
+    }
+}
+
+fn print_line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
