@@ -22,6 +22,8 @@ pub struct Sending {
     pub late: Option<Spread>,
     /// From when it was due to when its answer was there.
     pub answered: Option<Spread>,
+    /// What the p99 of `answered` is by computation, where the sink was stalled.
+    pub true_p99: Option<f64>,
     /// Unique, ledgered, open-loop.
     pub ours: Cost,
     /// Bytes that were made before, in a closed loop over bare http1 connections.
@@ -104,6 +106,10 @@ pub fn render(sending: &Sending) -> String {
             );
         }
     }
+    if let Some((answered, truth)) = sending.answered.zip(sending.true_p99) {
+        let off = (answered.p99 / truth - 1.0) * 100.0;
+        let _ = writeln!(text, "stalled: the true p99 is {}, and what is told is {off:+.1} % off", milliseconds(truth));
+    }
     let bytes = sending.ledger_bytes as f64 / sending.ours.events as f64;
     let _ = writeln!(text, "ledger: {bytes:.2} bytes an event");
     if sending.not_acked > 0 {
@@ -135,6 +141,7 @@ mod tests {
             ledger_bytes: 90_000,
             late: Some(spread),
             answered: None,
+            true_p99: None,
             ours: cost(0.03),
             bare: cost(0.02),
         };

@@ -42,8 +42,25 @@ pub struct Options {
     pub connections: usize,
     /// Whether bodies are compressed.
     pub compression: Compression,
+    /// For how long the sink stops answering, in the middle.
+    pub stall: Option<Duration>,
     /// The seed of all random values.
     pub seed: u64,
+}
+
+impl Options {
+    /// How long sending is to take.
+    fn lasts(&self) -> Option<Duration> {
+        self.rate.map(|rate| Arrival::Constant { rate }.lasts(self.events))
+    }
+
+    /// What the p99 of the times until an answer is, if nothing takes time but the stall: who is due in it waits for its end, so
+    /// these waits are spread evenly over its length.
+    fn true_p99(&self) -> Option<f64> {
+        let (stall, whole) = (self.stall?.as_secs_f64(), self.lasts()?.as_secs_f64());
+        let share = stall / whole;
+        Some(if share > 0.01 { stall * (1.0 - 0.01 / share) } else { 0.0 })
+    }
 }
 
 /// Everything is due at once.
@@ -76,6 +93,10 @@ pub fn send(options: &Options, address: SocketAddr, folder: &Path) -> Result<Sen
         .map_err(|error| Failure::caused(Kind::Unavailable, "the ledger cannot be written", "", error))?;
     let began = Usage::now();
     let (_stop, stopped) = watch::channel(false);
+    let stall = options.stall.zip(options.lasts()).map(|(stall, lasts)| {
+        let middle = clock.instant(lasts.saturating_sub(stall) / 2);
+        std::thread::spawn(move || sink::stall(address, middle, stall))
+    });
     let sender = Sender::start(
         Arc::clone(&workload),
         clock,
@@ -87,6 +108,9 @@ pub fn send(options: &Options, address: SocketAddr, folder: &Path) -> Result<Sen
     .map_err(failed)?;
     sender.join().map_err(failed)?;
     let took = clock.elapsed();
+    if let Some(Err(error)) = stall.and_then(|stall| stall.join().ok()) {
+        return Err(Failure::caused(Kind::Unavailable, "the sink could not be stalled", "", error));
+    }
     let ours = began.cost(requests, options.events, took);
     let told = Told::read(&ledger_path, &workload)?;
 
@@ -102,6 +126,7 @@ pub fn send(options: &Options, address: SocketAddr, folder: &Path) -> Result<Sen
         ledger_bytes: std::fs::metadata(&ledger_path).map_or(0, |facts| facts.len()),
         late: options.rate.map(|_| spread(&told.late)),
         answered: options.rate.map(|_| spread(&told.answered)),
+        true_p99: options.true_p99(),
         ours,
         bare,
     })

@@ -1,9 +1,10 @@
 //! A null sink as a child of this process.
 
 use std::{
-    io::{self, BufRead, BufReader},
-    net::{Ipv4Addr, SocketAddr},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -45,6 +46,23 @@ impl Sink {
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Stops the answers of the sink at `address` for `time`, from the moment `at`.
+///
+/// # Errors
+/// When it does not do so.
+pub fn stall(address: SocketAddr, at: Instant, time: Duration) -> io::Result<()> {
+    std::thread::sleep(at.saturating_duration_since(Instant::now()));
+    let mut stream = TcpStream::connect(address)?;
+    let ms = time.as_millis();
+    write!(
+        stream,
+        "POST /_stall?ms={ms} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(io::Error::other(answer)) }
 }
 
 impl Drop for Sink {

@@ -1,6 +1,6 @@
 //! `assay bench send`: what sending costs here, to be set beside other load tools.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use generators::{schedule::Rate, workload::Compression};
 
@@ -37,6 +37,9 @@ pub(super) struct Arguments {
     /// Send there and not to a null sink of its own; only to this machine
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     target: Option<SocketAddr>,
+    /// Stop the sink's answers for so long, in the middle: does the p99 tell the truth?
+    #[arg(long, value_name = "DURATION", requires = "rate", conflicts_with = "target", value_parser = notation::duration)]
+    stall: Option<Duration>,
     /// The seed of all random values
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -66,6 +69,7 @@ pub(super) fn bench(command: BenchCommand) -> Result<ExitCode, Failure> {
         batch: arguments.batch,
         connections: arguments.connections as usize,
         compression: if arguments.gzip { Compression::Gzip } else { Compression::None },
+        stall: arguments.stall,
         seed: arguments.seed,
     };
     let sending = bench::send(&options, address, folder.path())?;
