@@ -1,7 +1,8 @@
 //! A permutation of 0..n without a table: who comes when, in any order, in constant memory.
 //!
-//! A four-round Feistel network over the next even number of bits, walked until it lands inside (Black and Rogaway,
-//! "Ciphers with arbitrary finite domains", CT-RSA 2002). Part of the workload: the rounds must not change.
+//! A four-round Feistel network over just enough bits, its two parts unlike by one where their number is odd, walked until it
+//! lands inside (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Part of the workload: the rounds
+//! must not change.
 
 use crate::random::mix;
 
@@ -12,20 +13,22 @@ const ROUNDS: usize = 4;
 pub struct Permutation {
     keys: [u64; ROUNDS],
     size: u64,
-    half_bits: u32,
+    /// How many bits the lower part has; the upper one has as many, or one less.
+    lower_bits: u32,
+    upper_mask: u64,
 }
 
 impl Permutation {
     /// The permutation of 0..`size` that `key` chooses.
     pub const fn new(key: u64, size: u64) -> Self {
-        let bits = if size <= 1 { 2 } else { 64 - (size - 1).leading_zeros() };
+        let bits = if size <= 2 { 1 } else { 64 - (size - 1).leading_zeros() };
         let mut keys = [0; ROUNDS];
         let mut round = 0;
         while round < ROUNDS {
             keys[round] = mix(key ^ mix(round as u64 + 1));
             round += 1;
         }
-        Self { keys, size, half_bits: bits.div_ceil(2) }
+        Self { keys, size, lower_bits: bits.div_ceil(2), upper_mask: (1 << (bits / 2)) - 1 }
     }
 
     /// Where `index` goes. An index that is not below the size stays where it is.
@@ -33,17 +36,18 @@ impl Permutation {
         if index >= self.size {
             return index;
         }
-        let mask = (1u64 << self.half_bits) - 1;
+        let lower_mask = (1u64 << self.lower_bits) - 1;
         let mut value = index;
-        // The walk ends: the network permutes a domain of at most 4 × size, so a cycle through `index` returns inside.
+        // The walk ends: the network permutes a domain of at most 2 × size, so a cycle through `index` returns inside.
         loop {
-            let (mut left, mut right) = (value >> self.half_bits, value & mask);
+            let (mut upper, mut lower) = (value >> self.lower_bits, value & lower_mask);
             let mut round = 0;
             while round < ROUNDS {
-                (left, right) = (right, left ^ (mix(right ^ self.keys[round]) & mask));
-                round += 1;
+                upper ^= mix(lower ^ self.keys[round]) & self.upper_mask;
+                lower ^= mix(upper ^ self.keys[round + 1]) & lower_mask;
+                round += 2;
             }
-            value = (left << self.half_bits) | right;
+            value = (upper << self.lower_bits) | lower;
             if value < self.size {
                 return value;
             }

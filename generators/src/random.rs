@@ -49,6 +49,25 @@ pub enum Purpose {
     Arrival = 11,
 }
 
+/// The random values for one purpose in one stream, by their index.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    keyed: u64,
+}
+
+impl Source {
+    /// The source for a purpose in a stream.
+    pub const fn new(seed: u64, stream: StreamId, purpose: Purpose) -> Self {
+        let keyed = mix(seed.wrapping_add(GAMMA));
+        Self { keyed: mix(keyed ^ (((stream.0 as u64) << 32) | purpose as u64)) }
+    }
+
+    /// The values for one index.
+    pub const fn at(self, index: u64) -> Random {
+        Random { state: mix(self.keyed.wrapping_add(index.wrapping_mul(GAMMA))) }
+    }
+}
+
 /// A stream of random values.
 #[derive(Debug, Clone)]
 pub struct Random {
@@ -58,9 +77,7 @@ pub struct Random {
 impl Random {
     /// The values for one index of one stream and one purpose.
     pub const fn new(seed: u64, stream: StreamId, index: u64, purpose: Purpose) -> Self {
-        let keyed = mix(seed.wrapping_add(GAMMA));
-        let keyed = mix(keyed ^ (((stream.0 as u64) << 32) | purpose as u64));
-        Self { state: mix(keyed.wrapping_add(index.wrapping_mul(GAMMA))) }
+        Source::new(seed, stream, purpose).at(index)
     }
 
     /// The next 64 random bits.

@@ -48,14 +48,10 @@ impl Request {
 
     /// The sequence numbers of its events in their order, and whether each is sent for the second time.
     pub fn seqs<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = (u64, bool)> + 'a {
-        let first = self.positions.clone().map(|position| (workload.seq_at(self.stream, position), false));
-        let second = self
-            .resends
-            .clone()
-            .map(|position| workload.seq_at(self.stream, position))
-            .filter(|&seq| workload.is_resent(self.stream, seq))
-            .map(|seq| (seq, true));
-        first.chain(second)
+        let first = workload.seqs_at(self.stream, self.positions.clone()).map(|seq| (seq, false));
+        let resends = if workload.resends(self.stream) { self.resends.clone() } else { 0..0 };
+        let second = workload.seqs_at(self.stream, resends).filter(|seq| workload.is_resent(self.stream, *seq));
+        first.chain(second.map(|seq| (seq, true)))
     }
 
     /// Its events in their order.

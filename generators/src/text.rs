@@ -27,9 +27,15 @@ pub(crate) fn put_decimal(into: &mut Vec<u8>, number: u64) {
 
 /// Fills a place with the lowest decimal digits of `number`.
 pub(crate) fn put_digits(place: &mut [u8], mut number: u64) {
-    for digit in place.iter_mut().rev() {
+    // Two at a time: divisions wait for each other.
+    let (odd, pairs) = place.split_at_mut(place.len() % 2);
+    for pair in pairs.rchunks_exact_mut(2) {
+        let both = (number % 100) as u8;
+        (pair[0], pair[1]) = (b'0' + both / 10, b'0' + both % 10);
+        number /= 100;
+    }
+    for digit in odd {
         *digit = b'0' + (number % 10) as u8;
-        number /= 10;
     }
 }
 
@@ -54,6 +60,8 @@ mod tests {
             let mut place = [0; 20];
             put_digits(&mut place, number);
             assert_eq!(place, *format!("{number:020}").as_bytes());
+            put_digits(&mut place[1..], number);
+            assert_eq!(place[1..], format!("{number:020}").as_bytes()[1..]);
             put_hexadecimal(&mut place[4..], number);
             assert_eq!(place[4..], *format!("{number:016x}").as_bytes());
         }

@@ -7,17 +7,19 @@ mod content;
 mod person;
 
 use content::{Template, VARIANTS, Values, Variant};
+use person::Cast;
 
 use std::{ops::Range, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use uuid::fmt::Hyphenated;
 
 use crate::{
     event::{Event, EventSource},
     identity::{EventId, RunId, StreamId},
     permutation::Permutation,
     persona::PersonaTable,
-    random::{Distribution, Purpose, Random, Share},
+    random::{Distribution, Purpose, Random, Share, Source},
     schedule::{Arrival, Schedule},
 };
 
@@ -147,10 +149,37 @@ pub struct Disorder {
 pub struct Workload {
     plan: Plan,
     personas: PersonaTable,
-    /// By the number of their stream.
-    schedules: Vec<Schedule>,
+    /// What follows from the plan of each stream.
+    streams: Vec<Stream>,
     /// Variant after variant of each persona.
     templates: Vec<Template>,
+}
+
+/// What follows from the plan of a stream.
+#[derive(Debug, Clone)]
+struct Stream {
+    schedule: Schedule,
+    cast: Cast,
+    content: Source,
+    resend: Source,
+    backdated: Source,
+    ahead: Source,
+    shuffle: Source,
+}
+
+impl Stream {
+    fn new(plan: &Plan, stream: StreamId, traffic: &Traffic) -> Self {
+        let source = |purpose| Source::new(plan.seed, stream, purpose);
+        Self {
+            schedule: Schedule::new(&traffic.arrival, plan.seed, stream),
+            cast: Cast::new(plan.seed, plan.run, stream, traffic.persons),
+            content: source(Purpose::Content),
+            resend: source(Purpose::Resend),
+            backdated: source(Purpose::Backdated),
+            ahead: source(Purpose::Ahead),
+            shuffle: source(Purpose::Shuffle),
+        }
+    }
 }
 
 /// The ids that an event carries, as text; the buffers are used again for the next one.
@@ -221,7 +250,15 @@ impl Content<'_> {
     /// Appends its properties, the marker among them, as compact JSON in the order of their keys, and where in `into` each
     /// member begins, with the quote of its key.
     pub fn write(&self, ids: &Ids, into: &mut Vec<u8>, members: &mut Vec<u32>) {
-        self.template.write(&self.values, &self.role, self.id, &ids.anonymous, into, members);
+        self.template.members(&self.role, &ids.anonymous, into.len(), members);
+        let mut marker = [0; Hyphenated::LENGTH];
+        self.id.to_uuid().hyphenated().encode_lower(&mut marker);
+        self.template.write(&self.values, &self.role, &marker, &ids.anonymous, into);
+    }
+
+    /// Appends its properties without noting where they begin; `uuid` is its UUID as text.
+    pub fn write_text(&self, ids: &Ids, uuid: &[u8; Hyphenated::LENGTH], into: &mut Vec<u8>) {
+        self.template.write(&self.values, &self.role, uuid, &ids.anonymous, into);
     }
 }
 
@@ -229,9 +266,8 @@ impl Workload {
     /// The workload that `plan` and `personas` make.
     pub fn new(plan: Plan, personas: PersonaTable) -> Self {
         let streams = plan.traffic.iter().enumerate();
-        let schedules =
-            streams.map(|(stream, traffic)| Schedule::new(&traffic.arrival, plan.seed, StreamId(stream as u16)));
-        let workload = Self { schedules: schedules.collect(), plan, personas, templates: Vec::new() };
+        let streams = streams.map(|(stream, traffic)| Stream::new(&plan, StreamId(stream as u16), traffic)).collect();
+        let workload = Self { streams, plan, personas, templates: Vec::new() };
         let variants = (0..workload.personas.len() as u64)
             .flat_map(|persona| (0..VARIANTS).map(move |variant| (persona, variant)));
         let templates = variants.filter_map(|(persona, variant)| workload.template(persona, variant)).collect();
@@ -255,9 +291,10 @@ impl Workload {
 
     /// What an event holds; `None` if it was never planned.
     pub fn content(&self, stream: StreamId, seq: u64) -> Option<Content<'_>> {
-        let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
-        let role = person::numbers(self.plan.seed, self.plan.run, stream, traffic.persons, seq);
-        let values = Values::draw(&mut Random::new(self.plan.seed, stream, seq, Purpose::Content));
+        self.traffic(stream).filter(|traffic| seq < traffic.events)?;
+        let of_stream = self.stream(stream)?;
+        let role = of_stream.cast.numbers(seq);
+        let values = Values::draw(&mut of_stream.content.at(seq));
         let persona = role.person % (self.personas.len() as u64).max(1);
         let template = self.templates.get((persona * VARIANTS + values.variant) as usize)?;
         Some(Content { template, values, role, id: EventId { run: self.plan.run, stream, seq } })
@@ -273,6 +310,10 @@ impl Workload {
         self.plan.traffic.get(usize::from(stream.0))
     }
 
+    fn stream(&self, stream: StreamId) -> Option<&Stream> {
+        self.streams.get(usize::from(stream.0))
+    }
+
     /// Whether the stream's events are acked and must not appear; false for an unknown stream.
     pub fn must_be_absent(&self, stream: StreamId) -> bool {
         self.traffic(stream).is_some_and(|traffic| traffic.absent.is_some())
@@ -281,7 +322,7 @@ impl Workload {
     /// When the event at `position` of the stream's sending order is due, from the start of the traffic; zero for an unknown
     /// stream.
     pub fn due(&self, stream: StreamId, position: u64) -> Duration {
-        self.schedules.get(usize::from(stream.0)).map_or(Duration::ZERO, |schedule| schedule.due(position))
+        self.stream(stream).map_or(Duration::ZERO, |stream| stream.schedule.due(position))
     }
 
     /// Which event is sent at `position` of the stream's sending order.
@@ -290,10 +331,38 @@ impl Workload {
         if traffic.disorder.shuffle.is_zero() {
             return position;
         }
-        let (window, positions) = self.shuffled(stream, position, traffic.disorder.shuffle);
-        let key = Random::new(self.plan.seed, stream, window, Purpose::Shuffle).bits();
-        let size = positions.end.min(traffic.events).saturating_sub(positions.start);
-        positions.start + Permutation::new(key, size).apply(position - positions.start)
+        let (positions, permutation) = self.window(stream, position);
+        positions.start + permutation.apply(position - positions.start)
+    }
+
+    /// Which events are sent at `positions` of the stream's sending order, one after another.
+    pub fn seqs_at(&self, stream: StreamId, positions: Range<u64>) -> impl Iterator<Item = u64> {
+        // Neighbours are shuffled in one window.
+        let mut window: Option<(Range<u64>, Permutation)> = None;
+        let is_shuffled = self.traffic(stream).is_some_and(|traffic| !traffic.disorder.shuffle.is_zero());
+        positions.map(move |position| {
+            if !is_shuffled {
+                return position;
+            }
+            let (positions, permutation) = match window.take().filter(|(positions, _)| positions.contains(&position)) {
+                Some(same) => same,
+                None => self.window(stream, position),
+            };
+            let seq = positions.start + permutation.apply(position - positions.start);
+            window = Some((positions, permutation));
+            seq
+        })
+    }
+
+    /// The shuffle window in which `position` is due: its positions, and their order.
+    fn window(&self, stream: StreamId, position: u64) -> (Range<u64>, Permutation) {
+        let (events, shuffle) =
+            self.traffic(stream).map_or((0, Duration::ZERO), |traffic| (traffic.events, traffic.disorder.shuffle));
+        let (window, positions) = self.shuffled(stream, position, shuffle);
+        let key = self.stream(stream).map_or(0, |stream| stream.shuffle.at(window).bits());
+        let positions = positions.start..positions.end.min(events).max(positions.start);
+        let size = positions.end - positions.start;
+        (positions, Permutation::new(key, size))
     }
 
     /// Where the sequence numbers lie that are sent at `positions` of the stream's sending order; there may be others.
@@ -309,18 +378,22 @@ impl Workload {
 
     /// The shuffle window of a length in which `position` is due: its number, and the positions that are due in it.
     fn shuffled(&self, stream: StreamId, position: u64, length: Duration) -> (u64, Range<u64>) {
-        let Some(schedule) = self.schedules.get(usize::from(stream.0)) else { return (0, position..position + 1) };
+        let Some(Stream { schedule, .. }) = self.stream(stream) else { return (0, position..position + 1) };
         let nanos = length.as_nanos() as u64;
         let window = schedule.due(position).as_nanos() as u64 / nanos;
         let begin = |window: u64| schedule.before(Duration::from_nanos(window.saturating_mul(nanos)));
         (window, begin(window)..begin(window + 1))
     }
 
+    /// Whether any event of the stream is sent a second time.
+    pub fn resends(&self, stream: StreamId) -> bool {
+        self.traffic(stream).is_some_and(|traffic| traffic.disorder.resend > Share::default())
+    }
+
     /// Whether the event is sent a second time.
     pub fn is_resent(&self, stream: StreamId, seq: u64) -> bool {
-        self.traffic(stream).is_some_and(|traffic| {
-            Random::new(self.plan.seed, stream, seq, Purpose::Resend).chance(traffic.disorder.resend)
-        })
+        let of_stream = self.traffic(stream).zip(self.stream(stream));
+        of_stream.is_some_and(|(traffic, sources)| sources.resend.at(seq).chance(traffic.disorder.resend))
     }
 
     /// By how many microseconds the clock of `client` is ahead.
@@ -334,23 +407,20 @@ impl Workload {
     /// never planned.
     pub fn occurred_micros(&self, stream: StreamId, seq: u64) -> Option<i64> {
         let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
-        let due = self.due(stream, seq).as_micros() as i64;
+        let of_stream = self.stream(stream)?;
+        let due = of_stream.schedule.due(seq).as_micros() as i64;
         // A shuffled event may be sent up to a window before its turn: it must have happened by then.
         let shuffle = traffic.disorder.shuffle.as_micros() as i64;
-        let share = traffic.disorder.backdated;
-        let mut random = Random::new(self.plan.seed, stream, seq, Purpose::Backdated);
-        let backdated = if share > Share::default() && random.chance(share) {
-            random.offset_micros(traffic.disorder.backdated_by)
-        } else {
-            0
+        let offset = |share: Share, source: Source, by: Distribution| {
+            if share == Share::default() {
+                return 0;
+            }
+            let mut random = source.at(seq);
+            if random.chance(share) { random.offset_micros(by) } else { 0 }
         };
-        let share = traffic.disorder.ahead;
-        let mut random = Random::new(self.plan.seed, stream, seq, Purpose::Ahead);
-        let ahead = if share > Share::default() && random.chance(share) {
-            random.offset_micros(traffic.disorder.ahead_by)
-        } else {
-            0
-        };
+        let Disorder { backdated, backdated_by, ahead, ahead_by, .. } = traffic.disorder;
+        let backdated = offset(backdated, of_stream.backdated, backdated_by);
+        let ahead = offset(ahead, of_stream.ahead, ahead_by);
         // Clients write milliseconds.
         Some((due - shuffle - backdated + ahead).div_euclid(1_000) * 1_000)
     }
@@ -366,11 +436,12 @@ impl EventSource for Workload {
     }
 
     fn event(&self, stream: StreamId, seq: u64) -> Option<Event> {
-        let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
+        self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let id = EventId { run: self.plan.run, stream, seq };
-        let role = person::numbers(self.plan.seed, self.plan.run, stream, traffic.persons, seq).role();
+        let of_stream = self.stream(stream)?;
+        let role = of_stream.cast.numbers(seq).role();
         let persona = self.personas.of(role.person)?;
-        let values = Values::draw(&mut Random::new(self.plan.seed, stream, seq, Purpose::Content));
+        let values = Values::draw(&mut of_stream.content.at(seq));
         let name = values.name(role.identifies.is_some()).to_owned();
         let number = role.person % (self.personas.len() as u64).max(1);
         let variant = Variant::draw(self.plan.seed, number, values.variant);

@@ -164,6 +164,8 @@ pub(super) fn properties(
 
 /// Comes before all other keys.
 const ANONYMOUS: &str = "$anon_distinct_id";
+const ANONYMOUS_BEGIN: &[u8] = b"{\"$anon_distinct_id\":\"";
+const ANONYMOUS_END: &[u8] = b"\",";
 
 fn object(value: Value) -> Properties {
     match value {
@@ -211,24 +213,29 @@ impl Template {
         Self([Form::of(&properties), identifying])
     }
 
-    /// Appends the JSON text of [`properties`], byte for byte as `serde_json` writes it, and where its members begin.
-    pub fn write(
-        &self,
-        values: &Values,
-        role: &Numbers,
-        id: EventId,
-        anonymous: &[u8],
-        into: &mut Vec<u8>,
-        members: &mut Vec<u32>,
-    ) {
-        let Form { text, members: begins, ordinal, holes } = &self.0[usize::from(role.identifies)];
-        let start = into.len();
-        let mut text = &text[..];
+    /// Appends where the members of what [`Template::write`] writes at `start` begin.
+    pub fn members(&self, role: &Numbers, anonymous: &[u8], start: usize, members: &mut Vec<u32>) {
+        let Form { members: begins, ordinal, .. } = &self.0[usize::from(role.identifies)];
+        let mut base = start;
         if role.identifies {
             members.push(start as u32 + 1);
-            into.extend_from_slice(b"{\"$anon_distinct_id\":\"");
+            base += ANONYMOUS_BEGIN.len() + anonymous.len() + ANONYMOUS_END.len() - 1;
+        }
+        let (_, length) = decimal(role.ordinal);
+        members.extend(begins.iter().map(|begin| {
+            let behind = if *begin as usize > *ordinal { length - 1 } else { 0 };
+            *begin + (base + behind) as u32
+        }));
+    }
+
+    /// Appends the JSON text of [`properties`], byte for byte as `serde_json` writes it; `marker` is the event's UUID.
+    pub fn write(&self, values: &Values, role: &Numbers, marker: &[u8], anonymous: &[u8], into: &mut Vec<u8>) {
+        let Form { text, ordinal, holes, .. } = &self.0[usize::from(role.identifies)];
+        let mut text = &text[..];
+        if role.identifies {
+            into.extend_from_slice(ANONYMOUS_BEGIN);
             into.extend_from_slice(anonymous);
-            into.extend_from_slice(b"\",");
+            into.extend_from_slice(ANONYMOUS_END);
             // Its own brace is not needed; what its places count from lies before it.
             text = &text[1..];
         }
@@ -239,15 +246,10 @@ impl Template {
         into.extend_from_slice(&digits[..length]);
         into.extend_from_slice(&tail[1..]);
         let shift = length - 1;
-        members.extend(begins.iter().map(|begin| {
-            let behind = if *begin as usize > *ordinal { shift } else { 0 };
-            *begin + (base + behind) as u32
-        }));
-
         let text = &mut into[base..];
         put_digits(&mut text[holes.browser_version..][..3], values.browser_version);
         put_hexadecimal(&mut text[holes.session..][..16], values.session);
-        id.to_uuid().hyphenated().encode_lower(&mut text[holes.marker..][..uuid::fmt::Hyphenated::LENGTH]);
+        text[holes.marker..][..marker.len()].copy_from_slice(marker);
         put_digits(&mut text[holes.balance..][..5], values.balance);
         for (count, hole) in values.counts.iter().zip(holes.counts).take_while(|(_, hole)| *hole > 0) {
             text[hole] = b'0' + *count as u8;

@@ -6,7 +6,7 @@
 use crate::{
     identity::{RunId, StreamId},
     permutation::Permutation,
-    random::{Purpose, Random},
+    random::{Purpose, Source},
     text,
     workload::Persons,
 };
@@ -46,23 +46,42 @@ pub(super) struct Numbers {
     pub identifies: bool,
 }
 
-pub(super) fn numbers(seed: u64, run: RunId, stream: StreamId, persons: Persons, seq: u64) -> Numbers {
-    let count = persons.count.max(1);
-    let (ordinal, place) = (seq / count, seq % count);
-    let key = Random::new(seed, stream, ordinal, Purpose::Person).bits();
-    let person = Permutation::new(key, count).apply(place);
+/// Who the events of a stream are about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cast {
+    run: RunId,
+    stream: StreamId,
+    persons: Persons,
+    order: Source,
+    identify: Source,
+}
 
-    let mut random = Random::new(seed, stream, person, Purpose::Identify);
-    let known = Numbers { run, stream, person, ordinal, anonymous: None, is_anonymous: false, identifies: false };
-    if !random.chance(persons.identify) {
-        return known;
+impl Cast {
+    pub const fn new(seed: u64, run: RunId, stream: StreamId, persons: Persons) -> Self {
+        let (order, identify) =
+            (Source::new(seed, stream, Purpose::Person), Source::new(seed, stream, Purpose::Identify));
+        Self { run, stream, persons, order, identify }
     }
-    let identifies_in = 1 + random.below(IDENTIFY_ROUNDS);
-    Numbers {
-        anonymous: Some(random.bits()),
-        is_anonymous: ordinal < identifies_in,
-        identifies: ordinal == identifies_in,
-        ..known
+
+    /// The part that event `seq` plays.
+    pub fn numbers(&self, seq: u64) -> Numbers {
+        let Self { run, stream, persons, .. } = *self;
+        let count = persons.count.max(1);
+        let (ordinal, place) = (seq / count, seq % count);
+        let person = Permutation::new(self.order.at(ordinal).bits(), count).apply(place);
+
+        let mut random = self.identify.at(person);
+        let known = Numbers { run, stream, person, ordinal, anonymous: None, is_anonymous: false, identifies: false };
+        if !random.chance(persons.identify) {
+            return known;
+        }
+        let identifies_in = 1 + random.below(IDENTIFY_ROUNDS);
+        Numbers {
+            anonymous: Some(random.bits()),
+            is_anonymous: ordinal < identifies_in,
+            identifies: ordinal == identifies_in,
+            ..known
+        }
     }
 }
 
