@@ -19,7 +19,7 @@ use std::{
 
 use bytes::Buf;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use tokio::sync::watch;
 
 use self::{
@@ -40,6 +40,15 @@ use crate::{
 const RELEASED_AT_ONCE: usize = 64;
 /// What is due within a tick leaves together: one wake-up for all of it, and one for their answers.
 const TICK: Duration = Duration::from_millis(2);
+/// Where so many leave in a tick, their answers are not waited for one by one: waking up for each costs more than sending it.
+const SEVERAL: usize = 4;
+/// A body up to this many bytes is taken by a socket at once; what is longer needs somebody to push the rest …
+const LIGHT: usize = 16 << 10;
+/// … for so long at most, on any line that a schedule can be kept on.
+const HEAVY_LASTS: Duration = Duration::from_millis(100);
+/// Where there is no room, this part of the connections shall be free before more is released: a write to the ledger costs
+/// as much as several requests.
+const TOGETHER: usize = 4;
 /// So long do outcomes wait for others before they are written to the ledger.
 const OUTCOMES_WAIT: Duration = Duration::from_millis(10);
 
@@ -155,22 +164,23 @@ async fn send(
     };
     let mut workers = Workers::new(options, clock, progress, buffers);
     let mut next = upcoming.next()?;
-    let (mut end, mut records, mut write_at) = (End::Complete, Vec::new(), None);
+    let (mut end, mut records, mut jobs, mut write_at) = (End::Complete, Vec::new(), Vec::new(), None);
+    let mut heavy = None;
     loop {
         let now = clock.elapsed();
         let is_due = next.as_ref().is_some_and(|job| job.intended <= now);
         let must_write = write_at.is_some_and(|at| at <= now);
         // Outcomes wait for others, since a request without one is only indeterminate. Their connections are free at once.
-        if is_due || must_write || (next.is_none() && workers.all_are_done()) {
+        if is_due || must_write || next.is_none() {
             records.extend(workers.take().into_iter().map(Record::Outcome));
         }
-        let mut jobs = Vec::new();
         while workers.have_room_for(jobs.len() + 1)
             && jobs.len() < RELEASED_AT_ONCE
             && let Some(job) = next.take_if(|job| job.intended <= now)
         {
             // Intents wait for nothing.
             records.push(Record::Intent(intent(&job.request, now)));
+            heavy = if job.encoded.body.len() > LIGHT { Some(now) } else { heavy };
             jobs.push(job);
             next = upcoming.next()?;
         }
@@ -185,7 +195,7 @@ async fn send(
             return Ok(end);
         }
         let released = jobs.len();
-        for job in jobs {
+        for job in jobs.drain(..) {
             workers.give(job);
         }
         if released == RELEASED_AT_ONCE {
@@ -199,7 +209,26 @@ async fn send(
         let is_full = !workers.have_room_for(1);
         // Where there is no room, what is due waits for an answer.
         let due = next.as_ref().filter(|_| !is_full).map(|job| job.intended.max(now + TICK));
-        let wake = [due, write_at].into_iter().flatten().min();
+        let is_heavy = heavy.is_some_and(|at| now.saturating_sub(at) < HEAVY_LASTS);
+        if let Some(due) = due.filter(|due| released >= SEVERAL && !is_heavy && *due <= now + TICK) {
+            // All that was given leaves, then this thread sleeps, and then the answers that came meanwhile are taken together.
+            tokio::task::yield_now().await;
+            std::thread::sleep(due.saturating_sub(clock.elapsed()));
+            tokio::task::yield_now().await;
+            if *stop.borrow() {
+                next = None;
+                end = End::Stopped;
+            }
+            continue;
+        }
+        // Where there is no room, or nothing more is due, several answers are taken together, but none waits longer than a tick.
+        let several = match &next {
+            Some(_) if is_full => (options.connections / TOGETHER).max(1),
+            Some(_) => 1,
+            None => workers.open(),
+        };
+        let look_again = (is_full || next.is_none()).then_some(now + TICK);
+        let wake = [due, write_at, look_again].into_iter().flatten().min();
         tokio::select! {
             biased;
             // A dropped handle means that nobody can stop us any more; then this branch never fires.
@@ -207,7 +236,7 @@ async fn send(
                 next = None;
                 end = End::Stopped;
             }
-            () = workers.news(is_full || next.is_none()) => {}
+            () = workers.news(several) => {}
             () = tokio::time::sleep_until(clock.instant(wake.unwrap_or_default()).into()), if wake.is_some() => {}
         }
     }
@@ -225,12 +254,22 @@ fn intent(request: &Request, released: Duration) -> Intent {
 }
 
 /// The HTTP request that carries `body` to `target`.
-fn http_request<B: Buf>(host: &str, target: String, body: B) -> Result<hyper::Request<Full<B>>, hyper::http::Error> {
+fn http_request<B: Buf>(
+    host: &HeaderValue,
+    target: String,
+    body: B,
+) -> Result<hyper::Request<Full<B>>, hyper::http::Error> {
     hyper::Request::post(target)
         .header(HOST, host)
-        .header(CONTENT_TYPE, "application/json")
-        .header(USER_AGENT, concat!("assay/", env!("CARGO_PKG_VERSION")))
+        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        .header(USER_AGENT, HeaderValue::from_static(concat!("assay/", env!("CARGO_PKG_VERSION"))))
         .body(Full::new(body))
+}
+
+/// The value of the header `host`.
+fn host(address: SocketAddr) -> HeaderValue {
+    // An address and a port are no more than visible ASCII.
+    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("localhost"))
 }
 
 /// The next requests with their bytes, made ahead of their time so that they can leave at once when they are due.
@@ -243,9 +282,9 @@ struct Upcoming<'a> {
 }
 
 impl Upcoming<'_> {
-    fn next(&mut self) -> Result<Option<Job>, EncodeError> {
+    fn next(&mut self) -> Result<Option<Box<Job>>, EncodeError> {
         let Some((intended, request)) = self.timetable.next() else { return Ok(None) };
         let encoded = self.encoder.encode(self.workload, &request, self.start, self.buffers.take())?;
-        Ok(Some(Job { request, intended, encoded }))
+        Ok(Some(Box::new(Job { request, intended, encoded })))
     }
 }

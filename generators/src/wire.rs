@@ -51,6 +51,7 @@ pub enum EncodeError {
 pub struct Encoder {
     ids: Ids,
     moments: Moments,
+    token: Vec<u8>,
     /// A body before it is compressed.
     plain: Vec<u8>,
     /// How long the last body was: the next one will be about as long.
@@ -101,7 +102,9 @@ impl Encoder {
         clock: ClientClock,
         json: &mut Vec<u8>,
     ) -> Result<u64, EncodeError> {
-        let token = serde_json::to_vec(&traffic.token)?;
+        let mut token = std::mem::take(&mut self.token);
+        token.clear();
+        serde_json::to_writer(&mut token, &traffic.token)?;
         let is_batch = traffic.endpoint == Endpoint::Batch;
         if is_batch {
             json.extend_from_slice(b"{\"api_key\":");
@@ -120,6 +123,7 @@ impl Encoder {
             let own_token = (!is_batch).then_some(token.as_slice());
             events += u64::from(self.write_event(workload, EventPlace { request, seq }, clock, own_token, json));
         }
+        self.token = token;
         json.push(b']');
         if is_batch {
             json.push(b'}');

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::{
     SendError,
     connection::{Unavailable, connect},
-    http_request,
+    host, http_request,
 };
 use crate::wire::Encoded;
 
@@ -31,13 +31,13 @@ pub fn closed_loop(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SendError::Start)?;
     let requests: Arc<[(String, Bytes)]> =
         requests.into_iter().map(|request| (request.target, Bytes::from(request.body))).collect();
-    let host: Arc<str> = address.to_string().into();
+
     let began = Instant::now();
     runtime.block_on(async {
         let mut loops = JoinSet::new();
         for number in 0..connections as u64 {
             let own = count / connections as u64 + u64::from(number < count % connections as u64);
-            let (requests, host) = (Arc::clone(&requests), Arc::clone(&host));
+            let (requests, host) = (Arc::clone(&requests), host(address));
             loops.spawn(async move {
                 let mut connection = connect(address).await?;
                 for at in 0..own as usize {

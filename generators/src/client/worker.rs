@@ -4,17 +4,18 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use hyper::header::HeaderValue;
 use tokio::{
     sync::Notify,
     time::{Instant, Sleep},
 };
 
-use super::{SenderOptions, SenderProgress, buffers::Buffers, connection::Reused, http_request};
+use super::{SenderOptions, SenderProgress, buffers::Buffers, connection::Reused, host, http_request};
 use crate::{
     clock::RunClock,
     ledger::{Answer, Outcome},
@@ -42,15 +43,15 @@ pub(super) struct Workers {
 #[derive(Debug)]
 struct Shared {
     options: SenderOptions,
-    host: String,
+    host: HeaderValue,
     clock: RunClock,
     progress: Arc<SenderProgress>,
     buffers: Buffers,
     done: Mutex<Done>,
     /// Something was done that is waited for.
     news: Notify,
-    /// Whether every outcome is waited for, and not only the first of several.
-    is_urgent: AtomicBool,
+    /// How many outcomes are waited for.
+    wanted: AtomicUsize,
 }
 
 /// What was done and not yet taken.
@@ -64,21 +65,21 @@ struct Done {
 /// Where a worker finds its job.
 #[derive(Debug, Default)]
 struct Desk {
-    job: Mutex<Option<Job>>,
+    job: Mutex<Option<Box<Job>>>,
     bell: Notify,
 }
 
 impl Workers {
     pub fn new(options: SenderOptions, clock: RunClock, progress: Arc<SenderProgress>, buffers: Buffers) -> Self {
         let shared = Shared {
-            host: options.address.to_string(),
+            host: host(options.address),
             options,
             clock,
             progress,
             buffers,
             done: Mutex::default(),
             news: Notify::new(),
-            is_urgent: AtomicBool::new(false),
+            wanted: AtomicUsize::new(1),
         };
         Self { shared: Arc::new(shared), desks: Vec::new(), open: 0 }
     }
@@ -88,18 +89,13 @@ impl Workers {
         self.open + more <= self.shared.options.connections.max(1)
     }
 
-    /// Whether nothing is open but what can be taken.
-    pub fn all_are_done(&self) -> bool {
-        self.open == lock(&self.shared.done).outcomes.len()
-    }
-
     /// How many requests have not been answered, or not been taken since.
     pub const fn open(&self) -> usize {
         self.open
     }
 
     /// Gives a job to a worker that has none, a new one if all are busy.
-    pub fn give(&mut self, job: Job) {
+    pub fn give(&mut self, job: Box<Job>) {
         let idle = lock(&self.shared.done).idle.pop();
         let number = idle.unwrap_or_else(|| {
             let (shared, desk) = (Arc::clone(&self.shared), Arc::<Desk>::default());
@@ -114,10 +110,9 @@ impl Workers {
         desk.bell.notify_one();
     }
 
-    /// Waits for an outcome that was not there; if it `is_urgent` for every single one, else for the first after
-    /// [`Workers::take`].
-    pub async fn news(&self, is_urgent: bool) {
-        self.shared.is_urgent.store(is_urgent, Ordering::Relaxed);
+    /// Waits until there are `several` outcomes to take that were not there before.
+    pub async fn news(&self, several: usize) {
+        self.shared.wanted.store(several.max(1), Ordering::Relaxed);
         self.shared.news.notified().await;
     }
 
@@ -148,15 +143,15 @@ async fn work(number: usize, shared: &Shared, desk: &Desk) {
         let mut done = lock(&shared.done);
         done.outcomes.push(outcome);
         done.idle.push(number);
-        if done.outcomes.len() == 1 || shared.is_urgent.load(Ordering::Relaxed) {
+        if done.outcomes.len() == shared.wanted.load(Ordering::Relaxed) {
             shared.news.notify_one();
         }
     }
 }
 
 impl Shared {
-    async fn exchange(&self, job: Job, connection: &mut Reused, limit: Pin<&mut Sleep>) -> Outcome {
-        let Job { request, intended, encoded } = job;
+    async fn exchange(&self, job: Box<Job>, connection: &mut Reused, limit: Pin<&mut Sleep>) -> Outcome {
+        let Job { request, intended, encoded } = *job;
         let (events, target) = (encoded.events, encoded.target);
         let http = http_request(&self.host, target, self.buffers.body(encoded.body));
         let sent = self.clock.elapsed();
