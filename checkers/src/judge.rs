@@ -249,6 +249,14 @@ mod tests {
 
     /// The verdict on 400 clean events, with what became of the self-test.
     fn judged(self_test: impl FnOnce(Option<SelfTest>) -> Option<SelfTest>) -> RunRecord {
+        judged_with(None, self_test)
+    }
+
+    /// The same with taps that were complete, or not, or not there.
+    fn judged_with(
+        taps_complete: Option<bool>,
+        self_test: impl FnOnce(Option<SelfTest>) -> Option<SelfTest>,
+    ) -> RunRecord {
         let start = RunStart::from_unix_micros(1_790_000_000_000_000);
         let workload = workload(400);
         let at = Duration::from_secs;
@@ -301,7 +309,7 @@ mod tests {
         };
         let (obstacles, last) = (Vec::new(), Some(&summary));
         let circumstances =
-            Circumstances { obstacles, schedule: &schedule, last, taps_complete: None, greatest_lag: None, run };
+            Circumstances { obstacles, schedule: &schedule, last, taps_complete, greatest_lag: None, run };
         judge.finish(&targets, &Allowances::default(), circumstances)
     }
 
@@ -330,6 +338,28 @@ mod tests {
             requests: 10,
             schedule: Some(ScheduleFacts { on_schedule_share, tolerance: 0.1, lateness_p99: 0.0, lateness_max: 0.0 }),
         }
+    }
+
+    #[test]
+    fn what_was_sent_is_what_was_planned_and_left() {
+        let facts = honesty(&Schedule::new(Duration::ZERO), &counts(5, 0, 0, 2));
+        assert_eq!((facts.planned, facts.sent), (7, 5));
+    }
+
+    #[test]
+    fn stages_are_told_where_there_were_taps() {
+        let times = |taps_complete| judged_with(taps_complete, |self_test| self_test).stages;
+        assert_eq!(times(None), None);
+        let stages = times(Some(false)).unwrap();
+        assert!(!stages.complete);
+        assert_eq!(stages.times.iter().map(|time| time.stage.as_str()).collect::<Vec<_>>(), Split::PARTS);
+    }
+
+    #[test]
+    fn scenarios_of_before_may_leave_as_much_unsent_as_others() {
+        let mut stored = serde_json::to_value(Allowances::default()).unwrap();
+        stored.as_object_mut().unwrap().remove("unsent");
+        assert_eq!(serde_json::from_value::<Allowances>(stored).unwrap(), Allowances::default());
     }
 
     #[test]

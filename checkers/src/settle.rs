@@ -141,5 +141,12 @@ mod tests {
         }
         assert_eq!(settling.step(Watched { lag: None, ..quiet_at(20) }), Step::Read, "no Kafka, no lag to wait for");
         assert_eq!(settling.step(Watched { pending_until: Some(seconds(19)), ..quiet_at(20) }), Step::Read);
+        assert_eq!(
+            settling.step(Watched { pending_until: Some(seconds(20)), ..quiet_at(20) }),
+            Step::Read,
+            "until then"
+        );
+        assert_eq!(settling.step(quiet_at(26)), Step::Read, "at the limit, and not beyond it");
+        assert!(matches!(settling.step(quiet_at(27)), Step::LimitReached(_)));
     }
 }
