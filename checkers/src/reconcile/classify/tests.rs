@@ -355,3 +355,26 @@ fn examples_are_bounded_and_counts_are_not() {
     assert_eq!(evidence.found(Class::Lost), 1_000);
     assert_eq!(evidence.examples[&Class::Lost].len(), super::super::evidence::EXAMPLES);
 }
+
+#[test]
+fn what_a_final_read_says_as_a_whole_is_kept() {
+    let finish = |last: Option<&Summary>| Judging::new(0, 1, false).finish(last);
+    let summary = Summary {
+        raw_rows: 7,
+        unknown_rows: 500,
+        unknown: (0..100).map(|number| number.to_string()).collect(),
+        ..Summary::default()
+    };
+    let evidence = finish(Some(&summary));
+    assert_eq!((evidence.counts.raw_rows, evidence.counts.phantom, evidence.read_nothing), (7, 500, false));
+    assert_eq!(evidence.found(Class::Phantom), 500, "the read kept only the first of them");
+    assert!(finish(Some(&Summary::default())).read_nothing);
+    let workload = workload(1);
+    let mut merging = FinalRead::begin(whole(&workload), Summary::default());
+    merging.pending_merge_rows = 3;
+    let sent = sent(&workload, [intent(0, 0..1, 0..0)]);
+    let judged = judged(&workload, &sent, &Reads::of(whole(&workload), &[]), &[merging]);
+    assert_eq!(judged.counts.pending_merge_rows, 3);
+    let none = finish(None);
+    assert!(!none.read_nothing && none.found(Class::Phantom) == 0);
+}
