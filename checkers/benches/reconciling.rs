@@ -27,7 +27,7 @@ use generators::{
     event::EventSource,
     identity::{RunId, StreamId},
     persona::PersonaTable,
-    random::{Distribution, Share},
+    random::Share,
     request::Requests,
     schedule::{Arrival, Rate},
     workload::{Compression, Disorder, Endpoint, Ids, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
@@ -49,7 +49,6 @@ fn main() {
 }
 
 fn workload(shuffle: Duration) -> Workload {
-    let constant = Distribution::Constant { value: Duration::ZERO };
     let traffic = Traffic {
         name: "bench".into(),
         events: EVENTS,
@@ -60,15 +59,7 @@ fn workload(shuffle: Duration) -> Workload {
         token: "phc_bench".into(),
         team: TEAM,
         persons: Persons { count: 5_000, identify: Share::new(0.1).unwrap() },
-        disorder: Disorder {
-            backdated: Share::default(),
-            backdated_by: constant,
-            ahead: Share::default(),
-            ahead_by: constant,
-            shuffle,
-            resend: Share::default(),
-            clock_skew: constant,
-        },
+        disorder: Disorder { shuffle, ..Disorder::default() },
         clients: 4,
         absent: None,
     };

@@ -32,7 +32,7 @@ use generators::{
     journal::Header,
     ledger::{Answer, Intent, LedgerReader, LedgerWriter, Outcome, Record},
     persona::PersonaTable,
-    random::{Distribution, Share},
+    random::Share,
     request::Requests,
     schedule::{Arrival, Rate},
     workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
@@ -89,7 +89,6 @@ fn one(events: u64, defect_every: u64) {
 }
 
 fn workload(events: u64) -> Workload {
-    let constant = Distribution::Constant { value: Duration::ZERO };
     let traffic = Traffic {
         name: "bench".into(),
         events,
@@ -100,15 +99,7 @@ fn workload(events: u64) -> Workload {
         token: "phc_bench".into(),
         team: 1,
         persons: Persons { count: 5_000, identify: Share::default() },
-        disorder: Disorder {
-            backdated: Share::default(),
-            backdated_by: constant,
-            ahead: Share::default(),
-            ahead_by: constant,
-            shuffle: Duration::ZERO,
-            resend: Share::default(),
-            clock_skew: constant,
-        },
+        disorder: Disorder::default(),
         clients: 4,
         absent: None,
     };

@@ -11,7 +11,7 @@ use generators::{
     journal::Header,
     ledger::{Answer, LedgerReader, LedgerWriter, Record},
     persona::PersonaTable,
-    random::{Distribution, Share},
+    random::Share,
     request::Requests,
     schedule::{Arrival, Rate},
     wire::{Encoded, Encoder},
@@ -136,7 +136,6 @@ pub fn send(options: &Options, address: SocketAddr, folder: &Path) -> Result<Sen
 const BARE_CONNECTIONS: usize = 64;
 
 fn workload(options: &Options) -> Workload {
-    let constant = Distribution::default();
     let traffic = Traffic {
         name: "bench".into(),
         events: options.events,
@@ -147,15 +146,7 @@ fn workload(options: &Options) -> Workload {
         token: "phc_assay_bench".into(),
         team: 1,
         persons: Persons { count: 10_000, identify: Share::new(0.2).unwrap_or_default() },
-        disorder: Disorder {
-            backdated: Share::default(),
-            backdated_by: constant,
-            ahead: Share::default(),
-            ahead_by: constant,
-            shuffle: Duration::ZERO,
-            resend: Share::default(),
-            clock_skew: constant,
-        },
+        disorder: Disorder::default(),
         clients: 16,
         absent: None,
     };

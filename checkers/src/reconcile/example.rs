@@ -7,7 +7,7 @@ use generators::{
     identity::{RunId, StreamId},
     ledger::{Answer, Intent, Outcome, Record},
     persona::PersonaTable,
-    random::{Distribution, Share},
+    random::Share,
     schedule::{Arrival, Rate},
     workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
 };
@@ -23,7 +23,6 @@ pub(crate) const STREAM: StreamId = StreamId(0);
 
 /// `events` events at one a second, in order, every one of which may be sent again.
 pub(crate) fn workload(events: u64) -> Workload {
-    let constant = Distribution::Constant { value: Duration::ZERO };
     let traffic = Traffic {
         name: "example".into(),
         events,
@@ -34,15 +33,7 @@ pub(crate) fn workload(events: u64) -> Workload {
         token: "phc_example".into(),
         team: 1,
         persons: Persons { count: 10, identify: Share::default() },
-        disorder: Disorder {
-            backdated: Share::default(),
-            backdated_by: constant,
-            ahead: Share::default(),
-            ahead_by: constant,
-            shuffle: Duration::ZERO,
-            resend: Share::new(1.0).unwrap(),
-            clock_skew: constant,
-        },
+        disorder: Disorder { resend: Share::new(1.0).unwrap(), ..Disorder::default() },
         clients: 1,
         absent: None,
     };
