@@ -9,6 +9,7 @@ use crate::{
     reconcile::{
         example::{STREAM, intent, outcome, sent, whole, workload},
         reads::Read,
+        stages::{Passage, Topic},
     },
 };
 
@@ -381,4 +382,99 @@ fn what_a_final_read_says_as_a_whole_is_kept() {
     assert_eq!(judged.counts.pending_merge_rows, 3);
     let none = finish(None);
     assert!(!none.read_nothing && none.found(Class::Phantom) == 0);
+}
+
+#[test]
+fn an_event_that_reached_no_partition_is_in_a_lane_of_its_own() {
+    let workload = workload(2);
+    let reply = Answer::Reply { status: 200, excerpt: String::new() };
+    let sent = sent(&workload, [intent(0, 0..2, 0..0), outcome(0, 0, 100, reply)]);
+    let mut stages = Stages::new(whole(&workload));
+    stages.add(&Passage { topic: Topic::Capture, stream: STREAM, seq: 0, at_ms: 5, partition: 1, offset: 0 });
+    let at = Duration::from_secs(20);
+    let reads = Reads::of(whole(&workload), &[Read { start: at, end: at, new: vec![(STREAM, vec![0, 1])] }]);
+    let mut judging = Judging::new(1, 0, true);
+    judging.window(&Case { stages: Some(&stages), ..case(&workload, &sent, &reads, &[]) });
+    let lanes = judging.finish(None).loss.by_lane.unwrap();
+    assert_eq!((lanes.clusters, lanes.n), (2, 2));
+}
+
+/// The events that a run of so many makes, all read at 20 s, with these rows of the last one.
+fn last_with_rows(events: u64, start: RunStart, rows: &[FoundRow]) -> Evidence {
+    let workload = workload(events);
+    let reply = || Answer::Reply { status: 200, excerpt: String::new() };
+    let records = (0..events).flat_map(|index| {
+        let sent = index * 1_000;
+        // Each request sends the event of the one before again.
+        let again = index.saturating_sub(1)..index;
+        [intent(index, index..index + 1, again), outcome(index, sent, sent + 100, reply())]
+    });
+    let (sent, at) = (sent(&workload, records), Duration::from_secs);
+    let mut read = FinalRead::begin(whole(&workload), Summary { start: at(20), end: at(21), ..Summary::default() });
+    for row in rows {
+        read.put(STREAM, events - 1, row.clone());
+    }
+    let missed = Read { start: at(3), end: at(4), new: Vec::new() };
+    let reads = Reads::of(whole(&workload), &[missed]);
+    let mut judging = Judging::new(1, 1, false);
+    judging.window(&Case { start, ..case(&workload, &sent, &reads, &[read]) });
+    judging.finish(None)
+}
+
+#[test]
+fn a_row_on_each_side_of_midnight_is_none_too_many() {
+    let midnight = (START.unix_micros() / 86_400_000_000 + 1) * 86_400_000_000;
+    let two = |start: RunStart, timestamps: [i64; 2]| {
+        let workload = workload(2);
+        let reply = || Answer::Reply { status: 200, excerpt: String::new() };
+        let records = [
+            intent(0, 0..1, 0..0),
+            outcome(0, 0, 100, reply()),
+            intent(1, 1..2, 0..1),
+            outcome(1, 1_000, 1_100, reply()),
+        ];
+        let (sent, at) = (sent(&workload, records), Duration::from_secs(20));
+        let mut read = FinalRead::begin(whole(&workload), Summary { start: at, end: at, ..Summary::default() });
+        for timestamp in timestamps {
+            read.put(STREAM, 0, FoundRow::plain(timestamp, 1));
+        }
+        let mut judging = Judging::new(0, 1, false);
+        let reads = Reads::of(whole(&workload), &[]);
+        judging.window(&Case { start, ..case(&workload, &sent, &reads, &[read]) });
+        let evidence = judging.finish(None);
+        (evidence.found(Class::Duplicated), evidence.found(Class::Corrupted))
+    };
+    // Sent twice, and received up to 100 ms later each time: computed on this side of midnight, or on that.
+    let at_midnight = RunStart::from_unix_micros(midnight - 50_000);
+    assert_eq!(two(at_midnight, [midnight - 40_000, midnight + 30_000]), (0, 0));
+    let evidence = last_with_rows(2, at_midnight, &[row(), elsewhere(), FoundRow { key: 7, ..row() }]);
+    assert_eq!(evidence.found(Class::Duplicated), 1, "an hour elsewhere is no reason for more rows");
+}
+
+#[test]
+fn times_count_from_when_the_event_was_to_be_sent() {
+    let right = FoundRow::plain(START.unix_micros() + 2_000_000 + 50_000, 1);
+    let evidence = last_with_rows(3, START, &[right]);
+    assert_eq!((evidence.found(Class::Corrupted), evidence.found(Class::Lost)), (0, 2));
+    // Due at 2 s, missed at 3 s, and seen by the read that ended at 21 s; the lost two are never seen.
+    let (left, right) = (evidence.spans.left_at(1).unwrap(), evidence.spans.right_at(1).unwrap());
+    assert!((left - 1.0).abs() < 2e-3 && (right - 19.0).abs() < 2e-2, "{left} {right}");
+}
+
+#[test]
+fn a_finding_says_what_is_known_of_its_event() {
+    let evidence = last_with_rows(3, START, &[]);
+    let lost = &evidence.examples[&Class::Lost][2];
+    assert_eq!((lost.request.as_deref(), lost.sent_at, lost.first_seen), (Some("0/2"), Some(2.0), None));
+    let odd = FoundRow { key: 7, ..row() };
+    let evidence = last_with_rows(1, START, &[row(), odd]);
+    let twice = &evidence.examples[&Class::Duplicated][0];
+    assert_eq!(twice.expected.as_deref(), Some("at most 1 row(s)"));
+    assert_eq!(twice.found.as_deref(), Some("2 rows that no merge removes"));
+    let seen = evidence_of(reply(200), &[Step::Seen(2), Step::Final(20, vec![differing("event")])]);
+    let seen = &seen.examples[&Class::Corrupted][0];
+    assert_eq!(
+        (seen.first_seen, seen.expected.as_deref(), seen.found.as_deref()),
+        (Some(2.05), Some("a"), Some("nothing"))
+    );
 }
