@@ -166,6 +166,14 @@ async fn send(
     let mut next = upcoming.next()?;
     let (mut end, mut records, mut jobs, mut write_at) = (End::Complete, Vec::new(), Vec::new(), None);
     let mut heavy = None;
+    // Before the start the clock stands at zero, and so would what is due first be due already.
+    tokio::select! {
+        Ok(_) = stop.wait_for(|stop| *stop) => {
+            next = None;
+            end = End::Stopped;
+        }
+        () = tokio::time::sleep_until(clock.instant(Duration::ZERO).into()) => {}
+    }
     loop {
         let now = clock.elapsed();
         let is_due = next.as_ref().is_some_and(|job| job.intended <= now);
@@ -286,5 +294,42 @@ impl Upcoming<'_> {
         let Some((intended, request)) = self.timetable.next() else { return Ok(None) };
         let encoded = self.encoder.encode(self.workload, &request, self.start, self.buffers.take())?;
         Ok(Some(Box::new(Job { request, intended, encoded })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::{journal::Header, workload::tests::small};
+
+    #[test]
+    fn nothing_leaves_before_the_start() {
+        let mut plan = small().plan().clone();
+        let traffic = &mut plan.traffic[0];
+        (traffic.events, traffic.batch) = (1, (1, 1));
+        let workload = Arc::new(Workload::new(plan, crate::persona::PersonaTable::make(1, 2)));
+        assert_eq!(workload.due(crate::identity::StreamId(0), 0), Duration::ZERO);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let clock = RunClock::starting_in(Duration::from_millis(150));
+        let header = Header { run: workload.plan().run, start: clock.start() };
+        let ledger = LedgerWriter::create(&folder.path().join("ledger"), header).unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        let options = SenderOptions { address, connections: 4, time_out: Duration::from_secs(30) };
+        let progress = Arc::<SenderProgress>::default();
+        let sender = Sender::start(workload, clock, ledger, options, Arc::clone(&progress), stopped).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(clock.elapsed() > Duration::ZERO, "it came before the start");
+        let mut bytes = [0; 1 << 16];
+        assert!(stream.read(&mut bytes).unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+        assert_eq!(sender.join().unwrap(), End::Complete);
+        assert_eq!(progress.acked.load(std::sync::atomic::Ordering::Relaxed), 1);
     }
 }
