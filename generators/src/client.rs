@@ -326,7 +326,7 @@ mod tests {
         let sender = Sender::start(workload, clock, ledger, options, Arc::clone(&progress), stopped).unwrap();
         let (mut stream, _) = listener.accept().unwrap();
         assert!(clock.elapsed() > Duration::ZERO, "it came before the start");
-        let mut bytes = [0; 1 << 16];
+        let mut bytes = [0; 4096];
         assert!(stream.read(&mut bytes).unwrap() > 0);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
         assert_eq!(sender.join().unwrap(), End::Complete);
