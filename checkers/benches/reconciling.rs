@@ -30,7 +30,7 @@ use generators::{
     random::Share,
     request::Requests,
     schedule::{Arrival, Rate},
-    workload::{Compression, Disorder, Endpoint, Ids, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+    workload::{Disorder, Endpoint, Ids, Persons, Plan, Traffic, Workload},
 };
 
 const STREAM: StreamId = StreamId(0);
@@ -51,19 +51,16 @@ fn main() {
 fn workload(shuffle: Duration) -> Workload {
     let traffic = Traffic {
         name: "bench".into(),
-        events: EVENTS,
-        arrival: Arrival::Constant { rate: Rate::new(50_000, Duration::from_secs(1)).unwrap() },
         batch: (100, 100),
         endpoint: Endpoint::Batch,
-        compression: Compression::None,
         token: "phc_bench".into(),
         team: TEAM,
         persons: Persons { count: 5_000, identify: Share::new(0.1).unwrap() },
         disorder: Disorder { shuffle, ..Disorder::default() },
         clients: 4,
-        absent: None,
+        ..Traffic::orderly(EVENTS, Arrival::Constant { rate: Rate::new(50_000, Duration::from_secs(1)).unwrap() })
     };
-    let plan = Plan { workload_version: WORKLOAD_VERSION, run: RunId::new(7), seed: 1, traffic: vec![traffic] };
+    let plan = Plan::new(RunId::new(7), 1, vec![traffic]);
     Workload::new(plan, PersonaTable::make(1, 64))
 }
 

@@ -35,7 +35,7 @@ use generators::{
     random::Share,
     request::Requests,
     schedule::{Arrival, Rate},
-    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+    workload::{Endpoint, Persons, Plan, Traffic, Workload},
 };
 
 use memory::resident;
@@ -91,19 +91,14 @@ fn one(events: u64, defect_every: u64) {
 fn workload(events: u64) -> Workload {
     let traffic = Traffic {
         name: "bench".into(),
-        events,
-        arrival: Arrival::Constant { rate: Rate::new(RATE, Duration::from_secs(1)).unwrap() },
         batch: (BATCH, BATCH),
         endpoint: Endpoint::Batch,
-        compression: Compression::None,
         token: "phc_bench".into(),
-        team: 1,
         persons: Persons { count: 5_000, identify: Share::default() },
-        disorder: Disorder::default(),
         clients: 4,
-        absent: None,
+        ..Traffic::orderly(events, Arrival::Constant { rate: Rate::new(RATE, Duration::from_secs(1)).unwrap() })
     };
-    let plan = Plan { workload_version: WORKLOAD_VERSION, run: RUN, seed: 1, traffic: vec![traffic] };
+    let plan = Plan::new(RUN, 1, vec![traffic]);
     Workload::new(plan, PersonaTable::make(1, 8))
 }
 

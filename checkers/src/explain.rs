@@ -1,16 +1,18 @@
 //! One event's whole story: what was sent, what was answered, what must be there, what was found.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use generators::{
     event::{EventSource, Properties},
     identity::{EventId, StreamId},
-    workload::Absence,
 };
 use serde::Serialize;
 
 use crate::{
-    oracle::row::{ColumnExpectation, Difference, expect, timestamp_difference},
+    oracle::{
+        presence::{Fate, fate},
+        row::{ColumnExpectation, Difference, expect, timestamp_difference},
+    },
     reconcile::{
         classify::{Case, classify_one},
         evidence::Class,
@@ -66,6 +68,9 @@ pub struct Meant {
     pub occurred: f64,
     /// What it holds.
     pub properties: Properties,
+    /// What it holds beside them, by its key, as source text.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub members: BTreeMap<String, String>,
     /// Every id that is ever joined to this person.
     pub ids_of_person: Vec<String>,
 }
@@ -123,7 +128,10 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
         seq,
         attempts: case.sent.attempts(stream, seq).map(|exchange| attempt(exchange, &answer)).collect(),
         outcome: sent.outcome,
-        expected_absent: traffic.absent.map(Absence::reason),
+        expected_absent: match fate(case.dialect, case.workload, stream, seq) {
+            Fate::Absent(reason) => Some(reason),
+            Fate::Present | Fate::Either(_) => None,
+        },
         most_rows: expectation.most_rows,
         expected: expectation.columns,
         missed: first.and_then(|first| first.missed).map(seconds),
@@ -137,6 +145,7 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
             distinct_id: event.distinct_id,
             occurred: event.occurred_micros as f64 / 1e6,
             properties: event.properties,
+            members: event.members.into_iter().map(|member| (member.key, member.value)).collect(),
             ids_of_person: event.ids_of_person,
         },
     })

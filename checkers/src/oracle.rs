@@ -6,4 +6,5 @@
 pub mod dialect;
 pub mod json;
 pub mod plain;
+pub mod presence;
 pub mod row;

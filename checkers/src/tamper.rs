@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    oracle::row::{Expected, Row, expect},
+    oracle::{
+        presence::{Fate, fate},
+        row::{Expected, Row, expect},
+    },
     reconcile::{
         classify::{Case, classify_one},
         evidence::Class,
@@ -133,12 +136,10 @@ type Place = (StreamId, u64);
 fn clean_events(case: &Case<'_>, last: &FinalRead, wanted: usize) -> Vec<Place> {
     let window = case.sent.window();
     let stream = window.stream;
-    if case.workload.must_be_absent(stream) {
-        return Vec::new();
-    }
     let step = (window.len() / wanted.max(1)).max(1) as u64;
     let is_clean = |seq: u64| {
         case.sent.event(stream, seq).outcome == EventOutcome::Acked
+            && fate(case.dialect, case.workload, stream, seq) == Fate::Present
             && last.plain_row(stream, seq).is_some()
             && case.rows(stream, seq).is_empty()
             && case.reads.has_seen(stream, seq)

@@ -16,7 +16,7 @@ use generators::{
     request::Requests,
     schedule::{Arrival, Rate},
     wire::Encoder,
-    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, Workload},
 };
 
 fn main() {
@@ -30,27 +30,22 @@ fn workload(batch: u64, is_disorderly: bool, compression: Compression) -> Worklo
     let share = |percent: f64| Share::new(if is_disorderly { percent / 100.0 } else { 0.0 }).unwrap();
     let traffic = Traffic {
         name: "bench".into(),
-        events: 1 << 40,
-        arrival: Arrival::Constant { rate: Rate::new(50_000, Duration::from_secs(1)).unwrap() },
         batch: (batch, batch),
         endpoint: if batch == 1 { Endpoint::Capture } else { Endpoint::Batch },
         compression,
         token: "phc_bench".into(),
-        team: 1,
         persons: Persons { count: 10_000, identify: Share::new(0.2).unwrap() },
         disorder: Disorder {
             backdated: share(5.0),
             backdated_by: Distribution::Exponential { mean: Duration::from_secs(30) },
-            ahead: Share::default(),
-            ahead_by: Distribution::default(),
             shuffle: Duration::from_secs(if is_disorderly { 2 } else { 0 }),
             resend: share(if batch == 1 { 0.0 } else { 0.5 }),
-            clock_skew: Distribution::default(),
+            ..Disorder::default()
         },
         clients: 16,
-        absent: None,
+        ..Traffic::orderly(1 << 40, Arrival::Constant { rate: Rate::new(50_000, Duration::from_secs(1)).unwrap() })
     };
-    let plan = Plan { workload_version: WORKLOAD_VERSION, run: RunId::new(7), seed: 1, traffic: vec![traffic] };
+    let plan = Plan::new(RunId::new(7), 1, vec![traffic]);
     Workload::new(plan, PersonaTable::make(1, 64))
 }
 

@@ -32,7 +32,7 @@ use crate::{
     ledger::{End, Intent, LedgerWriter, Record},
     request::Request,
     timetable::{Shard, Timetable},
-    wire::{EncodeError, Encoder},
+    wire::{EncodeError, Encoder, Method},
     workload::Workload,
 };
 
@@ -264,12 +264,16 @@ fn intent(request: &Request, released: Duration) -> Intent {
 /// The HTTP request that carries `body` to `target`.
 fn http_request<B: Buf>(
     host: &HeaderValue,
-    target: String,
+    (method, target, content_type): (Method, String, &'static str),
     body: B,
 ) -> Result<hyper::Request<Full<B>>, hyper::http::Error> {
-    hyper::Request::post(target)
+    let request = match method {
+        Method::Post => hyper::Request::post(target),
+        Method::Get => hyper::Request::get(target),
+    };
+    request
         .header(HOST, host)
-        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
         .header(USER_AGENT, HeaderValue::from_static(concat!("assay/", env!("CARGO_PKG_VERSION"))))
         .body(Full::new(body))
 }

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::identity::{EventId, StreamId};
+use crate::{
+    identity::{EventId, StreamId},
+    workload::Oddities,
+};
 
 /// JSON properties, in the order of their keys.
 pub type Properties = Map<String, Value>;
@@ -16,13 +19,35 @@ pub struct Event {
     pub name: String,
     /// Whom it is sent for.
     pub distinct_id: String,
+    /// The same as JSON, where that is no string; then `distinct_id` is this text.
+    pub distinct_id_json: Option<String>,
     /// When it happened, in microseconds from the start of its traffic, on a clock that is right. Negative before it.
     pub occurred_micros: i64,
     /// What it holds, the marker property included.
     pub properties: Properties,
+    /// What it holds beside that, behind it; no key is there and here.
+    pub members: Vec<Member>,
+    /// How it differs from a plain one; what that adds to its properties is among them already.
+    pub oddities: Oddities,
     /// Every distinct id that the workload ever joins to this person, `distinct_id` among them. One alone means that no
     /// merge touches the person.
     pub ids_of_person: Vec<String>,
+}
+
+/// A member of a JSON object as source text, for what no map of values can hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The key as it stands between its quotes, escapes and all.
+    pub key: String,
+    /// The value's JSON text.
+    pub value: String,
+}
+
+impl Member {
+    /// A member of this key, as it stands between its quotes, and this value.
+    pub fn new(key: &str, value: String) -> Self {
+        Self { key: key.to_owned(), value }
+    }
 }
 
 /// Answers what the traffic held: the workload that made it, or a recording.

@@ -47,6 +47,34 @@ pub enum Purpose {
     Variant = 10,
     /// Where in its block an event arrives.
     Arrival = 11,
+    /// Whether and how an event holds content that hurts.
+    Hostile = 12,
+    /// Whether an event is large, and how large.
+    Size = 13,
+    /// Whether and to which groups an event belongs.
+    Groups = 14,
+    /// How an event says when it happened.
+    TimeForm = 15,
+    /// Whether a request says when it is sent.
+    SentAt = 16,
+    /// Whether and by how many years a client's clock is wrong.
+    WrongYear = 17,
+    /// How fast a client's clock drifts.
+    ClockDrift = 18,
+    /// Whether an event happened around midnight.
+    Midnight = 19,
+    /// Whether an event is sent without a uuid.
+    Uuidless = 20,
+    /// Whether an event's second sending holds something else.
+    Altered = 21,
+    /// Whether an event is of a hot person, and of which.
+    Hot = 22,
+    /// The session of an event.
+    Session = 23,
+    /// The device of an event.
+    Device = 24,
+    /// The name of an event where names are mixed on purpose.
+    Mix = 25,
 }
 
 /// The random values for one purpose in one stream, by their index.

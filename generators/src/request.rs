@@ -10,7 +10,7 @@ use crate::{
     event::{Event, EventSource},
     identity::StreamId,
     random::{Purpose, Random},
-    workload::Workload,
+    workload::{ClockError, TimeForm, Workload},
 };
 
 /// A request before it has bytes.
@@ -40,10 +40,13 @@ impl Request {
 
     /// What the client's clock says about the request and its events.
     pub fn clock(&self, workload: &Workload, started_at: RunStart) -> ClientClock {
-        let skew = workload.clock_skew_micros(self.stream, self.client(workload));
-        let origin_micros = started_at.unix_micros() + skew;
-        let sent_at_ms = (origin_micros + self.due(workload).as_micros() as i64).div_euclid(1_000);
-        ClientClock { origin_micros, sent_at_ms }
+        let error = workload.clock(self.stream, self.client(workload));
+        let clock = ClientClock { origin_micros: started_at.unix_micros(), error, sent_at_ms: 0, says_sent_at: true };
+        ClientClock {
+            sent_at_ms: clock.timestamp_ms(self.due(workload).as_micros() as i64),
+            says_sent_at: workload.says_sent_at(self.stream, self.index),
+            ..clock
+        }
     }
 
     /// The sequence numbers of its events in their order, and whether each is sent for the second time.
@@ -64,16 +67,46 @@ impl Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientClock {
     origin_micros: i64,
+    error: ClockError,
     /// What the request says in `sent_at`, in milliseconds since 1970: its intended moment, so that the bytes are a pure
     /// function of the index.
     pub sent_at_ms: i64,
+    /// Whether it says so at all.
+    pub says_sent_at: bool,
 }
 
 impl ClientClock {
     /// What an event that occurred at `occurred_micros` says in `timestamp`, in milliseconds since 1970.
     pub const fn timestamp_ms(self, occurred_micros: i64) -> i64 {
-        (self.origin_micros + occurred_micros).div_euclid(1_000)
+        (self.origin_micros + occurred_micros + self.error.at(occurred_micros)).div_euclid(1_000)
     }
+
+    /// What an event that occurred at `occurred_micros` says about its time.
+    pub const fn said(self, form: TimeForm, occurred_micros: i64) -> Said {
+        let timestamp_ms = self.timestamp_ms(occurred_micros);
+        let offset_ms = self.sent_at_ms - timestamp_ms;
+        let (timestamp_ms, offset_ms) = match form {
+            TimeForm::Timestamp | TimeForm::IgnoreSentAt => (Some(timestamp_ms), None),
+            TimeForm::Offset => (None, Some(offset_ms)),
+            TimeForm::Both => (Some(timestamp_ms), Some(offset_ms + 60_000)),
+            TimeForm::Neither => (None, None),
+        };
+        let sent_at_ms = if self.says_sent_at { Some(self.sent_at_ms) } else { None };
+        Said { timestamp_ms, offset_ms, sent_at_ms, ignores_sent_at: matches!(form, TimeForm::IgnoreSentAt) }
+    }
+}
+
+/// What an event and its request say about the event's time. All times are in milliseconds, moments since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// The event's `timestamp`.
+    pub timestamp_ms: Option<i64>,
+    /// Its `offset`.
+    pub offset_ms: Option<i64>,
+    /// The request's `sent_at`.
+    pub sent_at_ms: Option<i64>,
+    /// Whether the event has the property `$ignore_sent_at`.
+    pub ignores_sent_at: bool,
 }
 
 /// All requests of one stream, in order.

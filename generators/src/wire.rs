@@ -3,31 +3,39 @@
 //! The forms are those of the capture API, v0 (ingestion contract 1.1–1.3). `sent_at` goes into a batch's body, and for
 //! all other forms into the query parameter `_`.
 
+mod body;
 mod moments;
+mod odd;
 #[cfg(test)]
 mod plain;
 
-use std::io::Write;
-
-use flate2::write::GzEncoder;
+use serde::Serialize;
 use uuid::fmt::Hyphenated;
 
-use self::moments::Moments;
+use self::{
+    body::{Envelope, JSON, pack, target},
+    moments::Moments,
+};
 use crate::{
     clock::RunStart,
+    event::EventSource,
     request::{ClientClock, Request},
-    workload::{Compression, Endpoint, Ids, Traffic, Workload},
+    workload::{Compression, Endpoint, Form, Ids, Traffic, Workload},
 };
+
+pub use body::Method;
 
 /// A request's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
+    /// How it is made.
+    pub method: Method,
     /// Path and query.
     pub target: String,
+    /// What its header says about the body.
+    pub content_type: &'static str,
     /// The body.
     pub body: Vec<u8>,
-    /// How the body is compressed.
-    pub compression: Compression,
     /// How many events it holds.
     pub events: u64,
 }
@@ -73,24 +81,22 @@ impl Encoder {
     ) -> Result<Encoded, EncodeError> {
         let traffic = workload.traffic(request.stream).ok_or(EncodeError::UnknownStream(request.stream.0))?;
         let clock = request.clock(workload, start);
-        // What is compressed is written elsewhere first.
-        let is_plain = traffic.compression == Compression::None;
+        // What is packed is written elsewhere first.
+        let is_plain = (traffic.compression, traffic.form) == (Compression::None, Form::Plain);
         let mut json = if is_plain { std::mem::take(&mut buffer) } else { std::mem::take(&mut self.plain) };
         json.clear();
         json.reserve(self.length + self.length / 8);
         let events = self.write(workload, traffic, request, clock, &mut json)?;
         self.length = json.len();
-        let body = match traffic.compression {
-            Compression::None => json,
-            Compression::Gzip => {
-                buffer.clear();
-                let mut gzip = GzEncoder::new(buffer, flate2::Compression::default());
-                gzip.write_all(&json)?;
-                self.plain = json;
-                gzip.finish()?
-            }
-        };
-        Ok(Encoded { target: target(traffic, clock), body, compression: traffic.compression, events })
+        let sent_at_ms = clock.says_sent_at.then_some(clock.sent_at_ms);
+        if is_plain {
+            let target = target(traffic.endpoint, sent_at_ms, None, None);
+            return Ok(Encoded { method: Method::Post, target, content_type: JSON, body: json, events });
+        }
+        buffer.clear();
+        let Envelope { method, target, content_type } = pack(traffic, sent_at_ms, &json, &mut buffer)?;
+        self.plain = json;
+        Ok(Encoded { method, target, content_type, body: buffer, events })
     }
 
     /// Appends the body before it is compressed; returns how many events it holds.
@@ -109,19 +115,26 @@ impl Encoder {
         if is_batch {
             json.extend_from_slice(b"{\"api_key\":");
             json.extend_from_slice(&token);
-            json.extend_from_slice(b",\"sent_at\":\"");
-            self.moments.write(clock.sent_at_ms, json);
-            json.extend_from_slice(b"\",\"batch\":");
+            if clock.says_sent_at {
+                json.extend_from_slice(b",\"sent_at\":\"");
+                self.moments.write(clock.sent_at_ms, json);
+                json.push(b'"');
+            }
+            if traffic.historical {
+                json.extend_from_slice(b",\"historical_migration\":true");
+            }
+            json.extend_from_slice(b",\"batch\":");
         }
         let list = json.len();
         json.push(b'[');
         let mut events = 0;
-        for (seq, _) in request.seqs(workload) {
+        for (seq, again) in request.seqs(workload) {
             if events > 0 {
                 json.push(b',');
             }
             let own_token = (!is_batch).then_some(token.as_slice());
-            events += u64::from(self.write_event(workload, EventPlace { request, seq }, clock, own_token, json));
+            let place = EventPlace { request, seq, again };
+            events += u64::from(self.write_event(workload, place, clock, own_token, json)?);
         }
         self.token = token;
         json.push(b']');
@@ -139,14 +152,19 @@ impl Encoder {
     fn write_event(
         &mut self,
         workload: &Workload,
-        EventPlace { request, seq }: EventPlace<'_>,
+        EventPlace { request, seq, again }: EventPlace<'_>,
         clock: ClientClock,
         token: Option<&[u8]>,
         json: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Result<bool, EncodeError> {
         let stream = request.stream;
+        if !workload.oddities(stream, seq).is_plain() {
+            let Some(event) = workload.event(stream, seq) else { return Ok(false) };
+            odd::write(&event, again, clock, token, &mut self.moments, json)?;
+            return Ok(true);
+        }
         let Some((content, occurred)) = workload.content(stream, seq).zip(workload.occurred_micros(stream, seq)) else {
-            return false;
+            return Ok(false);
         };
         json.push(b'{');
         if let Some(token) = token {
@@ -169,7 +187,7 @@ impl Encoder {
         json.extend_from_slice(b"\",\"properties\":");
         content.write_text(&self.ids, &uuid, json);
         json.push(b'}');
-        true
+        Ok(true)
     }
 }
 
@@ -178,31 +196,30 @@ impl Encoder {
 struct EventPlace<'a> {
     request: &'a Request,
     seq: u64,
+    /// Whether it is its second sending.
+    again: bool,
 }
 
-fn target(traffic: &Traffic, clock: ClientClock) -> String {
-    match traffic.endpoint {
-        Endpoint::Batch => "/batch/".to_owned(),
-        Endpoint::E => format!("/e/?_={}", clock.sent_at_ms),
-        Endpoint::Capture => format!("/capture/?_={}", clock.sent_at_ms),
-        Endpoint::IV0E => format!("/i/v0/e/?_={}", clock.sent_at_ms),
-    }
+/// Appends `value`.
+fn push_json(value: &(impl Serialize + ?Sized), json: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    serde_json::to_writer(json, value)
 }
 
 #[cfg(test)]
 mod tests {
     use std::{io::Read, time::Duration};
 
+    use base64::{Engine, prelude::BASE64_STANDARD};
     use proptest::prelude::*;
-    use serde_json::Value;
+    use serde_json::{Value, value::RawValue};
 
     use super::*;
     use crate::{
-        event::Event,
+        event::{Event, Member},
         identity::StreamId,
         request::Requests,
         timetable::{Shard, Timetable},
-        workload::tests::small,
+        workload::tests::{odd, small},
     };
 
     const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
@@ -251,14 +268,115 @@ mod tests {
         assert!(encoded.target.starts_with("/capture/?_=1790000001"), "{}", encoded.target);
     }
 
+    /// What a server makes of it again.
+    fn unpacked(traffic: &Traffic, encoded: &Encoded) -> Vec<u8> {
+        let query = encoded.target.split_once('?').map_or("", |(_, query)| query);
+        let field = |text: &[u8], key: &str| {
+            form_urlencoded::parse(text).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
+        };
+        let data = match traffic.form {
+            Form::Plain => encoded.body.clone(),
+            Form::Urlencoded => field(&encoded.body, "data").unwrap().into_bytes(),
+            Form::Query => field(query.as_bytes(), "data").unwrap().into_bytes(),
+        };
+        let decoded = |data: &[u8]| BASE64_STANDARD.decode(data).unwrap();
+        let gunzipped = |data: &[u8]| {
+            assert_eq!(data[..3], [0x1f, 0x8b, 0x08]);
+            let mut unpacked = Vec::new();
+            flate2::read::GzDecoder::new(data).read_to_end(&mut unpacked).unwrap();
+            unpacked
+        };
+        match (traffic.compression, traffic.form) {
+            (Compression::None, Form::Plain) => data,
+            (Compression::None, _) | (Compression::Base64, _) => decoded(&data),
+            (Compression::Gzip | Compression::GzipJs, Form::Plain) => gunzipped(&data),
+            (Compression::Gzip | Compression::GzipJs, _) => gunzipped(&decoded(&data)),
+            (Compression::Lz64, _) => {
+                let units = lz_str::decompress_from_base64(str::from_utf8(&data).unwrap()).unwrap();
+                String::from_utf16(&units).unwrap().into_bytes()
+            }
+        }
+    }
+
     #[test]
-    fn gzip_holds_the_same_json() {
-        let (_, plain) = encoded(|_| ());
-        let (_, packed) = encoded(|traffic| traffic.compression = Compression::Gzip);
-        assert_eq!(packed.body[..3], [0x1f, 0x8b, 0x08]);
-        let mut unpacked = Vec::new();
-        flate2::read::GzDecoder::new(&packed.body[..]).read_to_end(&mut unpacked).unwrap();
-        assert_eq!(unpacked, plain.body);
+    fn every_form_and_compression_holds_the_same_json_and_says_what_it_is() {
+        let (_, plain) = encoded(|traffic| traffic.endpoint = Endpoint::E);
+        let compressions = [
+            (Compression::None, None),
+            (Compression::Gzip, None),
+            (Compression::GzipJs, Some("compression=gzip-js")),
+            (Compression::Base64, Some("compression=base64")),
+            (Compression::Lz64, Some("compression=lz64")),
+        ];
+        for (compression, hint) in compressions {
+            for form in [Form::Plain, Form::Urlencoded, Form::Query] {
+                let change = |traffic: &mut Traffic| {
+                    (traffic.endpoint, traffic.compression, traffic.form) = (Endpoint::E, compression, form);
+                };
+                let (_, packed) = encoded(change);
+                let mut traffic = Traffic::orderly(1, small().plan().traffic[0].arrival.clone());
+                change(&mut traffic);
+                assert_eq!(unpacked(&traffic, &packed), plain.body, "{compression:?} {form:?}");
+                let said = format!("{} {}", packed.target, String::from_utf8_lossy(&packed.body));
+                assert!(hint.is_none_or(|hint| said.contains(hint)), "{compression:?} {form:?}: {said}");
+                assert!(packed.target.starts_with("/e/?") && packed.target.contains("_=17"), "{}", packed.target);
+                assert_eq!(packed.method == Method::Get, form == Form::Query);
+                assert_eq!(packed.body.is_empty(), form == Form::Query);
+            }
+        }
+    }
+
+    #[test]
+    fn odd_events_are_whole_json_and_say_what_they_mean() {
+        let workload = odd();
+        let (mut encoder, mut seen) = (Encoder::default(), [0; 6]);
+        for (_, request) in Timetable::new(&workload, Shard::WHOLE) {
+            let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+            let body: Body<'_> = serde_json::from_slice(&made.body).unwrap();
+            assert_eq!(body.sent_at.is_some(), workload.says_sent_at(request.stream, request.index));
+            seen[0] += usize::from(body.sent_at.is_none());
+            let clock = request.clock(&workload, START);
+            for (sent, (seq, again)) in body.batch.iter().zip(request.seqs(&workload)) {
+                let event = workload.event(request.stream, seq).unwrap();
+                assert_eq!(sent.uuid.as_deref(), (!event.oddities.no_uuid).then(|| event.id.to_string()).as_deref());
+                assert_eq!(sent.event, event.name);
+                let id = serde_json::to_string(&event.distinct_id).unwrap();
+                assert_eq!(sent.distinct_id.get(), event.distinct_id_json.as_deref().unwrap_or(&id));
+                let said = clock.said(event.oddities.time, event.occurred_micros);
+                assert_eq!(sent.offset, said.offset_ms);
+                assert_eq!(sent.timestamp.is_some(), said.timestamp_ms.is_some());
+                let properties = sent.properties.get();
+                assert!(properties.contains(&format!("\"assay_id\":\"{}\"", event.id)));
+                for Member { key, value } in &event.members {
+                    assert!(properties.contains(&format!("\"{key}\":{value}")), "{key}");
+                }
+                let is_altered = properties.contains(crate::workload::ALTERED.1);
+                assert_eq!(is_altered, again && event.oddities.altered);
+                let counts = [event.oddities.no_uuid, sent.offset.is_some(), sent.timestamp.is_none(), is_altered];
+                seen[1..5].iter_mut().zip(counts).for_each(|(seen, count)| *seen += usize::from(count));
+                seen[5] += usize::from(event.distinct_id_json.is_some());
+            }
+        }
+        assert!(seen.iter().all(|seen| *seen > 5), "{seen:?}");
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Body<'a> {
+        sent_at: Option<String>,
+        #[serde(borrow)]
+        batch: Vec<Sent<'a>>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Sent<'a> {
+        uuid: Option<String>,
+        event: String,
+        #[serde(borrow)]
+        distinct_id: &'a RawValue,
+        timestamp: Option<String>,
+        offset: Option<i64>,
+        #[serde(borrow)]
+        properties: &'a RawValue,
     }
 
     #[test]

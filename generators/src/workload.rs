@@ -4,6 +4,8 @@
 //! events that a plan makes must raise [`WORKLOAD_VERSION`].
 
 mod content;
+mod hostile;
+mod oddity;
 mod person;
 mod plan;
 
@@ -13,6 +15,7 @@ use uuid::fmt::Hyphenated;
 
 use self::{
     content::{Template, VARIANTS, Values, Variant},
+    oddity::OddSources,
     person::Cast,
 };
 use crate::{
@@ -24,7 +27,9 @@ use crate::{
     schedule::Schedule,
 };
 
-pub use plan::{Absence, Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION};
+pub use hostile::Hostile;
+pub use oddity::{ALTERED, GROUP_TYPES, GROUPS_KEPT, Oddities, TimeForm};
+pub use plan::{Absence, Compression, Disorder, Endpoint, Extras, Form, Persons, Plan, Traffic, WORKLOAD_VERSION};
 
 /// The workload of a run.
 #[derive(Debug, Clone)]
@@ -47,6 +52,9 @@ struct Stream {
     backdated: Source,
     ahead: Source,
     shuffle: Source,
+    midnight: Source,
+    sent_at: Source,
+    odd: OddSources,
 }
 
 impl Stream {
@@ -60,6 +68,9 @@ impl Stream {
             backdated: source(Purpose::Backdated),
             ahead: source(Purpose::Ahead),
             shuffle: source(Purpose::Shuffle),
+            midnight: source(Purpose::Midnight),
+            sent_at: source(Purpose::SentAt),
+            odd: OddSources::new(plan, stream, traffic),
         }
     }
 }
@@ -171,10 +182,13 @@ impl Workload {
         Some(Template::of(content::properties(&values, self.personas.of(persona)?, &variant, &role, id)))
     }
 
-    /// What an event holds; `None` if it was never planned.
+    /// What an event holds; `None` if it was never planned, or holds something that no template does.
     pub fn content(&self, stream: StreamId, seq: u64) -> Option<Content<'_>> {
         self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let of_stream = self.stream(stream)?;
+        if !of_stream.odd.of(seq).is_plainly_stored() {
+            return None;
+        }
         let role = of_stream.cast.numbers(seq);
         let values = Values::draw(&mut of_stream.content.at(seq));
         let persona = role.person % (self.personas.len() as u64).max(1);
@@ -194,11 +208,6 @@ impl Workload {
 
     fn stream(&self, stream: StreamId) -> Option<&Stream> {
         self.streams.get(usize::from(stream.0))
-    }
-
-    /// Whether the stream's events are acked and must not appear; false for an unknown stream.
-    pub fn must_be_absent(&self, stream: StreamId) -> bool {
-        self.traffic(stream).is_some_and(|traffic| traffic.absent.is_some())
     }
 
     /// When the event at `position` of the stream's sending order is due, from the start of the traffic; zero for an unknown
@@ -278,11 +287,38 @@ impl Workload {
         of_stream.is_some_and(|(traffic, sources)| sources.resend.at(seq).chance(traffic.disorder.resend))
     }
 
-    /// By how many microseconds the clock of `client` is ahead.
-    pub fn clock_skew_micros(&self, stream: StreamId, client: u64) -> i64 {
-        self.traffic(stream).map_or(0, |traffic| {
-            Random::new(self.plan.seed, stream, client, Purpose::ClockSkew).offset_micros(traffic.disorder.clock_skew)
-        })
+    /// How an event differs from the plain ones of its stream.
+    pub fn oddities(&self, stream: StreamId, seq: u64) -> Oddities {
+        self.stream(stream).map_or_else(Oddities::default, |stream| stream.odd.of(seq))
+    }
+
+    /// The clock of a client.
+    pub fn clock(&self, stream: StreamId, client: u64) -> ClockError {
+        let Some(Disorder { clock_skew, clock_drift, wrong_year, .. }) =
+            self.traffic(stream).map(|traffic| traffic.disorder)
+        else {
+            return ClockError::default();
+        };
+        let random = |purpose| Random::new(self.plan.seed, stream, client, purpose);
+        let skew_micros = random(Purpose::ClockSkew).offset_micros(clock_skew);
+        let drift_micros = if clock_drift == Distribution::default() {
+            0
+        } else {
+            random(Purpose::ClockDrift).offset_micros(clock_drift)
+        };
+        let mut year = random(Purpose::WrongYear);
+        let years = if wrong_year > Share::default() && year.chance(wrong_year) {
+            year.pick(&WRONG_BY_YEARS).copied().unwrap_or_default()
+        } else {
+            0
+        };
+        ClockError { skew_micros: skew_micros + years * YEAR_MICROS, drift_micros }
+    }
+
+    /// Whether a request of the stream says when it is sent.
+    pub fn says_sent_at(&self, stream: StreamId, request: u64) -> bool {
+        let silent = self.traffic(stream).map_or(Share::default(), |traffic| traffic.disorder.no_sent_at);
+        silent == Share::default() || !self.stream(stream).is_some_and(|from| from.sent_at.at(request).chance(silent))
     }
 
     /// When an event happens, in microseconds from the start of its traffic, on a clock that is right; `None` if it was
@@ -300,7 +336,14 @@ impl Workload {
             let mut random = source.at(seq);
             if random.chance(share) { random.offset_micros(by) } else { 0 }
         };
-        let Disorder { backdated, backdated_by, ahead, ahead_by, .. } = traffic.disorder;
+        let Disorder { backdated, backdated_by, ahead, ahead_by, midnight, .. } = traffic.disorder;
+        if midnight > Share::default() {
+            let mut random = of_stream.midnight.at(seq);
+            if random.chance(midnight) {
+                let aside = random.below(2 * AROUND_MIDNIGHT_MICROS) as i64 - AROUND_MIDNIGHT_MICROS as i64;
+                return Some((aside - self.plan.since_midnight.as_micros() as i64).div_euclid(1_000) * 1_000);
+            }
+        }
         let backdated = offset(backdated, of_stream.backdated, backdated_by);
         let ahead = offset(ahead, of_stream.ahead, ahead_by);
         // Clients write milliseconds.
@@ -328,16 +371,45 @@ impl EventSource for Workload {
         let number = role.person % (self.personas.len() as u64).max(1);
         let variant = Variant::draw(self.plan.seed, number, values.variant);
         let properties = content::properties(&values, persona, &variant, &role, id);
-        Some(Event {
+        let mut event = Event {
             id,
             name,
             distinct_id: role.distinct_id,
+            distinct_id_json: None,
             occurred_micros: self.occurred_micros(stream, seq)?,
             properties,
+            members: Vec::new(),
+            oddities: of_stream.odd.of(seq),
             ids_of_person: role.ids_of_person,
-        })
+        };
+        of_stream.odd.apply(&mut event);
+        Some(event)
     }
 }
+
+/// How far a client's clock is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClockError {
+    /// By how many microseconds it is ahead at the start.
+    skew_micros: i64,
+    /// How much more it is after each hour.
+    drift_micros: i64,
+}
+
+impl ClockError {
+    /// By how many microseconds it is ahead, so long after the start.
+    pub const fn at(self, micros: i64) -> i64 {
+        self.skew_micros + (self.drift_micros as i128 * micros as i128 / HOUR_MICROS as i128) as i64
+    }
+}
+
+const HOUR_MICROS: i64 = 3_600_000_000;
+/// Of 365 days.
+const YEAR_MICROS: i64 = 365 * 24 * HOUR_MICROS;
+/// What clocks in the field are set to: the year of the battery's death, last year, next year, a typing error.
+const WRONG_BY_YEARS: [i64; 4] = [-5, -1, 1, 10];
+/// An event around midnight is not further from it than this.
+const AROUND_MIDNIGHT_MICROS: u64 = 2_000_000;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -362,6 +434,8 @@ pub(crate) mod tests {
                 batch: (1, 20),
                 endpoint: Endpoint::Batch,
                 compression: Compression::None,
+                form: Form::Plain,
+                historical: false,
                 token: "phc_test".into(),
                 team: 1,
                 persons: Persons { count: 400, identify: Share::new(0.25).unwrap() },
@@ -373,13 +447,46 @@ pub(crate) mod tests {
                     shuffle: Duration::from_secs(2),
                     resend: Share::new(0.02).unwrap(),
                     clock_skew: Distribution::Normal { mean: Duration::ZERO, deviation: Duration::from_secs(2) },
+                    ..Disorder::default()
                 },
+                extras: Extras::default(),
                 clients: 4,
                 absent: None,
             }],
+            since_midnight: Duration::from_hours(12),
         };
         let personas = PersonaTable::make(plan.seed, 16);
         Workload::new(plan, personas)
+    }
+
+    /// The small one, with every kind of oddity in addition.
+    pub(crate) fn odd() -> Workload {
+        let mut plan = small().plan().clone();
+        let share = |share| Share::new(share).unwrap();
+        let traffic = &mut plan.traffic[0];
+        traffic.disorder = Disorder {
+            offset: share(0.05),
+            offset_and_timestamp: share(0.05),
+            no_timestamp: share(0.05),
+            ignore_sent_at: share(0.05),
+            no_sent_at: share(0.1),
+            no_uuid: share(0.02),
+            altered: share(0.5),
+            midnight: share(0.05),
+            wrong_year: share(0.5),
+            clock_drift: Distribution::Constant { value: Duration::from_mins(1) },
+            ..traffic.disorder
+        };
+        traffic.extras = Extras {
+            hostile: share(0.2),
+            kinds: Vec::new(),
+            large: share(0.01),
+            padding: (1_000, 100_000),
+            grouped: share(0.3),
+            group_types: 7,
+            groups: 20,
+        };
+        Workload::new(plan, PersonaTable::make(42, 16))
     }
 
     const STREAM: StreamId = StreamId(0);

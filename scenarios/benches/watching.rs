@@ -15,7 +15,7 @@ use std::{
 use checkers::{
     observe::{
         clickhouse::{Store, StoreAddress},
-        watch::{Watch, Watched},
+        watch::{Watch, Watched, WatchedFor},
     },
     reconcile::{
         reads::{ReadsLog, ReadsWriter},
@@ -28,7 +28,7 @@ use generators::{
     identity::{EventId, RunId, StreamId},
     journal::Header,
     persona::PersonaTable,
-    workload::{Plan, WORKLOAD_VERSION, Workload},
+    workload::{Plan, Workload},
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -115,7 +115,7 @@ fn one(watch: bool) -> Measured {
 async fn watched(url: &str, clock: RunClock, path: &Path, stopped: &std::sync::mpsc::Receiver<()>) -> Watched {
     let store = Store::new(StoreAddress { url, user: "default", password: "", database: "default", table: "events" });
     let journal = ReadsWriter::create(path, Header { run: RUN, start: clock.start() }).unwrap();
-    let watch = Watch::start(store, RUN, clock, journal);
+    let watch = Watch::start(store, WatchedFor { run: RUN, by_marker: false }, clock, journal);
     while !matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected)) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -123,7 +123,7 @@ async fn watched(url: &str, clock: RunClock, path: &Path, stopped: &std::sync::m
 }
 
 fn apart(path: &Path) -> (u128, u128) {
-    let plan = Plan { workload_version: WORKLOAD_VERSION, run: RUN, seed: 0, traffic: Vec::new() };
+    let plan = Plan::new(RUN, 0, Vec::new());
     let windows = Windows::of(&Workload::new(plan, PersonaTable::make(0, 1)));
     let reads = ReadsLog::sort(path, &windows, path.parent().unwrap()).unwrap();
     let mut apart: Vec<u128> =

@@ -15,7 +15,7 @@ use generators::{
     request::Requests,
     schedule::{Arrival, Rate},
     wire::{Encoded, Encoder},
-    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+    workload::{Compression, Endpoint, Persons, Plan, Traffic, Workload},
 };
 use hdrhistogram::Histogram;
 use reports::sending::{Cost, Sending, Spread};
@@ -138,24 +138,15 @@ const BARE_CONNECTIONS: usize = 64;
 fn workload(options: &Options) -> Workload {
     let traffic = Traffic {
         name: "bench".into(),
-        events: options.events,
-        arrival: Arrival::Constant { rate: options.rate.unwrap_or(FULL_SPEED) },
         batch: (options.batch, options.batch),
         endpoint: if options.batch == 1 { Endpoint::Capture } else { Endpoint::Batch },
         compression: options.compression,
         token: "phc_assay_bench".into(),
-        team: 1,
         persons: Persons { count: 10_000, identify: Share::new(0.2).unwrap_or_default() },
-        disorder: Disorder::default(),
         clients: 16,
-        absent: None,
+        ..Traffic::orderly(options.events, Arrival::Constant { rate: options.rate.unwrap_or(FULL_SPEED) })
     };
-    let plan = Plan {
-        workload_version: WORKLOAD_VERSION,
-        run: RunId::new(options.seed),
-        seed: options.seed,
-        traffic: vec![traffic],
-    };
+    let plan = Plan::new(RunId::new(options.seed), options.seed, vec![traffic]);
     Workload::new(plan, PersonaTable::make(options.seed, PERSONAS))
 }
 

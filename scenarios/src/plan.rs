@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use generators::{
+    clock::RunStart,
     identity::{EventId, RunId, StreamId},
-    workload::{Absence, Plan, Traffic, WORKLOAD_VERSION},
+    workload::{Absence, Plan, Traffic},
 };
 use testenv::pipeline::defect::{DefectName, PlantedDefect};
 
@@ -52,7 +53,7 @@ pub fn teams(run: RunId) -> BTreeMap<String, i64> {
 }
 
 /// The workload's plan.
-pub fn workload(scenario: &Scenario, run: RunId, seed: u64) -> Plan {
+pub fn workload(scenario: &Scenario, run: RunId, seed: u64, start: RunStart) -> Plan {
     let project = |absent| match absent {
         None => (token(run), TEAM),
         Some(Absence::OverQuota) => (over_quota_token(run), OVER_QUOTA_TEAM),
@@ -68,11 +69,16 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64) -> Plan {
         token: project(traffic.absent).0,
         team: project(traffic.absent).1,
         persons: traffic.persons,
+        form: traffic.form,
+        historical: traffic.historical,
+        extras: traffic.extras.clone(),
         disorder: traffic.disorder,
         clients: traffic.clients,
         absent: traffic.absent,
     });
-    Plan { workload_version: WORKLOAD_VERSION, run, seed, traffic: traffic.collect() }
+    const DAY_MICROS: i64 = 86_400_000_000;
+    let since_midnight = Duration::from_micros(start.unix_micros().rem_euclid(DAY_MICROS) as u64);
+    Plan { since_midnight, ..Plan::new(run, seed, traffic.collect()) }
 }
 
 /// How long the sink keeps rows from being seen: just long enough for the scenario's own checks to tell.

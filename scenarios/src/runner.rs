@@ -20,7 +20,7 @@ use checkers::{
         clickhouse::{Store, StoreAddress},
         lag::{LagReader, LagWatch, Subscription},
         taps::{TappedTopics, Taps},
-        watch::Watch,
+        watch::{Watch, WatchedFor},
     },
     reconcile::{reads::ReadsWriter, stages::StagesWriter},
     record::RunRecord,
@@ -34,6 +34,7 @@ use generators::{
     journal::Header,
     ledger::{LedgerReader, LedgerWriter},
     persona::PersonaTable,
+    random::Share,
     workload::Workload,
 };
 use jiff::Timestamp;
@@ -147,7 +148,9 @@ impl Active<'_> {
         let endpoints = self.environment.pipeline().endpoints();
         let seed = scenario.seed.unwrap_or_else(|| random_bits() >> 1);
         let personas = PersonaTable::make(seed, PERSONAS);
-        let workload = Arc::new(Workload::new(plan::workload(scenario, run, seed), personas.clone()));
+        // Which day it is; the moment itself is chosen when all is ready.
+        let today = RunClock::starting_in(LEAD).start();
+        let workload = Arc::new(Workload::new(plan::workload(scenario, run, seed, today), personas.clone()));
         let store = store_at(endpoints);
         let clickhouse = preflight::check(endpoints, &store).await?;
         let clock = RunClock::starting_in(LEAD);
@@ -161,7 +164,8 @@ impl Active<'_> {
 
         let taps = self.taps(endpoints, header)?;
         let lag = lag_watch(endpoints)?;
-        let watch = Watch::start(store.clone(), run, clock, reads);
+        let by_marker = workload.plan().traffic.iter().any(|traffic| traffic.disorder.no_uuid > Share::default());
+        let watch = Watch::start(store.clone(), WatchedFor { run, by_marker }, clock, reads);
         let (stop_sending, sending_stopped) = watch::channel(false);
         let sent = Arc::new(SenderProgress::default());
         let connections = open_files::connections();

@@ -8,6 +8,7 @@ mod arrival;
 pub mod notation;
 pub mod problem;
 pub mod reader;
+mod traffic;
 
 use std::time::Duration;
 
@@ -17,9 +18,8 @@ use checkers::{
     oracle::dialect::Dialect,
 };
 use generators::{
-    random::{Distribution, Share},
     schedule::Arrival,
-    workload::{Absence, Compression, Disorder, Endpoint, Persons},
+    workload::{Absence, Compression, Disorder, Endpoint, Extras, Form, Persons},
 };
 use testenv::pipeline::defect::{CATALOGUE, DefectName, Stage};
 
@@ -63,12 +63,18 @@ pub struct Traffic {
     pub endpoint: Endpoint,
     /// Whether bodies are compressed.
     pub compression: Compression,
+    /// Where a request's data stands.
+    pub form: Form,
+    /// Whether batches say that they are an import of old events.
+    pub historical: bool,
     /// How many clients share the requests.
     pub clients: u64,
     /// Whom the events are about.
     pub persons: Persons,
     /// How order and clocks are disturbed.
     pub disorder: Disorder,
+    /// What events hold beside the ordinary.
+    pub extras: Extras,
     /// Why every event is acked and none may appear, where that is so.
     pub absent: Option<Absence>,
 }
@@ -147,7 +153,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let seed = head.optional("seed", whole(0..=i64::MAX as u64));
     head.end();
 
-    let traffic: Vec<Traffic> = root.sections("traffic").into_iter().map(traffic).collect();
+    let traffic: Vec<Traffic> = root.sections("traffic").into_iter().map(traffic::traffic).collect();
     if traffic.is_empty() {
         root.problem("traffic", "there is no traffic: add a [[traffic]] table");
     }
@@ -155,7 +161,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let settings = PipelineSettings {
         flush_interval: pipeline.optional("flush_interval", Duration::parse).unwrap_or(Duration::from_millis(500)),
         partitions: pipeline.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
-        dialect: pipeline.optional("dialect", choice(&[("2026", Dialect::V2026)])).unwrap_or_default(),
+        dialect: pipeline.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
     };
     if settings.flush_interval.is_zero() {
         pipeline.problem("flush_interval", "must be longer than nothing");
@@ -183,97 +189,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     }
 }
 
-fn traffic(mut section: Section<'_>) -> Traffic {
-    let name = section.required("name", text).unwrap_or_default();
-    let arrival = arrival::arrival(section.required_section("arrival"));
-    let events = section.optional("events", whole(1..=1 << 44));
-    let duration = section.optional("duration", Duration::parse);
-    let events = match (events, duration) {
-        (Some(_), Some(_)) => {
-            section.problem("duration", "give either `events` or `duration`, not both");
-            1
-        }
-        (Some(events), None) => events,
-        (None, Some(duration)) => arrival.events_in(duration),
-        (None, None) => {
-            if !section.mentions("events") && !section.mentions("duration") {
-                section.problem("events", "is missing: say how many `events`, or for how long with `duration`");
-            }
-            1
-        }
-    };
-
-    let endpoints =
-        [("batch", Endpoint::Batch), ("e", Endpoint::E), ("capture", Endpoint::Capture), ("i/v0/e", Endpoint::IV0E)];
-    let endpoint = section.optional("endpoint", choice(&endpoints)).unwrap_or(Endpoint::Batch);
-    let compressions = [("none", Compression::None), ("gzip", Compression::Gzip)];
-    let compression = section.optional("compression", choice(&compressions)).unwrap_or_default();
-    let clients = section.optional("clients", whole(1..=10_000)).unwrap_or(16);
-    let mut batch = section.section("batch");
-    let size = batch.optional("size", notation::parse_range).unwrap_or((1, 1));
-    batch.end();
-
-    let mut persons = section.section("persons");
-    let count = persons.optional("count", whole(1..=1 << 40)).unwrap_or(1_000);
-    let identify = persons.optional("identify", Share::parse).unwrap_or_default();
-    persons.end();
-
-    let disorder = disorder(section.section("disorder"));
-    if endpoint == Endpoint::Capture && (size != (1, 1) || disorder.resend > Share::default()) {
-        section.problem(
-            "endpoint",
-            "`capture` takes one event a request: leave out `batch` and `disorder.resend`, or send to `e`",
-        );
-    }
-    let over_quota = section.optional("over_quota", flag).unwrap_or_default();
-    let drop_listed = section.optional("drop_listed", flag).unwrap_or_default();
-    if over_quota && drop_listed {
-        section
-            .problem("drop_listed", "a project is either over its quota or on the drop list: make two traffics of it");
-    }
-    let absent = match (over_quota, drop_listed) {
-        (true, _) => Some(Absence::OverQuota),
-        (false, true) => Some(Absence::DropListed),
-        (false, false) => None,
-    };
-    section.end();
-    Traffic {
-        name,
-        events,
-        arrival,
-        batch: size,
-        endpoint,
-        compression,
-        clients,
-        persons: Persons { count, identify },
-        disorder,
-        absent,
-    }
-}
-
-fn disorder(mut section: Section<'_>) -> Disorder {
-    let backdated = section.optional("backdated", Share::parse).unwrap_or_default();
-    let backdated_by = section.optional("backdated_by", Distribution::parse);
-    if backdated > Share::default() && !section.mentions("backdated_by") {
-        section.problem("backdated_by", "is missing: say by how much, such as \"exponential(30s)\"");
-    }
-    let ahead = section.optional("ahead", Share::parse).unwrap_or_default();
-    let ahead_by = section.optional("ahead_by", Distribution::parse);
-    if ahead > Share::default() && !section.mentions("ahead_by") {
-        section.problem("ahead_by", "is missing: say by how much, such as \"uniform(1min, 1h)\"");
-    }
-    let disorder = Disorder {
-        backdated,
-        backdated_by: backdated_by.unwrap_or_default(),
-        ahead,
-        ahead_by: ahead_by.unwrap_or_default(),
-        shuffle: section.optional("shuffle", Duration::parse).unwrap_or_default(),
-        resend: section.optional("resend", Share::parse).unwrap_or_default(),
-        clock_skew: section.optional("clock_skew", Distribution::parse).unwrap_or_default(),
-    };
-    section.end();
-    disorder
-}
+const DIALECTS: [(&str, Dialect); 3] = [("2021", Dialect::V2021), ("2024", Dialect::V2024), ("2026", Dialect::V2026)];
 
 /// ClickHouse reads statements of up to 256 KiB.
 const MOST_TOLD: u64 = 5_000;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use checkers::{
     judge::{Circumstances, Judge},
-    oracle::dialect::Dialect,
     reconcile::{
         classify::Case,
         reads::{Reads, ReadsLog},
@@ -215,9 +214,7 @@ fn facts(manifest: &Manifest, duration: Duration) -> RunFacts {
         duration: duration.as_secs_f64(),
         seed: Some(manifest.plan.seed),
         environment: manifest.environment.kind.clone(),
-        dialect: Some(match manifest.environment.dialect {
-            Dialect::V2026 => "2026".into(),
-        }),
+        dialect: Some(manifest.environment.dialect.word().into()),
         confidence: manifest.targets.confidence,
         planted_defects: manifest
             .planted_defects

@@ -7,6 +7,7 @@
 use std::{future::Future, time::Duration};
 
 use ::clickhouse::{Client, Row as ClientRow, error::Error as ClientError};
+use generators::identity::MARKER_PROPERTY;
 use serde::Deserialize;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -51,7 +52,7 @@ pub struct StoreAddress<'a> {
 #[derive(ClientRow, Deserialize)]
 struct IdRow {
     #[serde(with = "::clickhouse::serde::uuid")]
-    uuid: Uuid,
+    id: Uuid,
 }
 
 #[derive(ClientRow, Deserialize)]
@@ -104,15 +105,25 @@ impl Store {
         asked("the data parts", query.fetch_all::<Part>()).await
     }
 
-    /// The uuids of all rows in `parts`. Fewer than the parts hold mean that one was merged away meanwhile.
+    /// The uuids of all rows in `parts`; `by_marker` puts the marker property in the place of those that Assay did not mint.
+    /// Fewer than the parts hold mean that one was merged away meanwhile.
     ///
     /// # Errors
     /// When they cannot be asked for.
-    pub async fn ids(&self, parts: &[&Part]) -> Result<Vec<Uuid>, ObserveError> {
+    pub async fn ids(&self, parts: &[&Part], by_marker: bool) -> Result<Vec<Uuid>, ObserveError> {
         let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
-        let query = self.client.query(&format!("SELECT uuid FROM {} WHERE _part IN ?", self.name())).bind(names);
+        let id = if by_marker {
+            // Assay's are of version 8.
+            format!(
+                "if(substring(toString(uuid), 15, 1) = '8', uuid, \
+                 toUUIDOrZero(JSONExtractString(properties, '{MARKER_PROPERTY}'))) AS id"
+            )
+        } else {
+            "uuid AS id".to_owned()
+        };
+        let query = self.client.query(&format!("SELECT {id} FROM {} WHERE _part IN ?", self.name())).bind(names);
         let rows = asked("the ids of new events", query.fetch_all::<IdRow>()).await?;
-        Ok(rows.into_iter().map(|row| row.uuid).collect())
+        Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
     /// Reads every row, and hands each to `take`, with what `begin` made before the attempt; returns that, once as many

@@ -15,7 +15,7 @@ use std::{
 
 use generators::{
     clock::RunStart,
-    identity::{EventId, RunId},
+    identity::{EventId, MARKER_PROPERTY, RunId},
     journal::WriteError,
 };
 use rdkafka::{
@@ -202,20 +202,32 @@ fn reached(consumer: &BaseConsumer, ends: &[PartitionEnd]) -> bool {
     })
 }
 
-/// Which event a message is of: by its header `uuid`, by its key, or by the member `uuid` of its JSON value.
+/// Which event a message is of: by its header `uuid`, by its key, by the member `uuid` of its JSON value, or, where all these
+/// are of others' making, by the marker property in it.
 fn identified(message: &impl Message) -> Option<EventId> {
     let header = message.headers().and_then(|headers| {
         let header = headers.iter().find(|header| header.key == "uuid")?;
         event_id(header.value?)
     });
-    header.or_else(|| event_id(message.key()?)).or_else(|| {
+    let by_uuid = header.or_else(|| event_id(message.key()?)).or_else(|| {
         #[derive(Deserialize)]
         struct Value {
             uuid: String,
         }
         let value: Value = serde_json::from_slice(message.payload()?).ok()?;
         event_id(value.uuid.as_bytes())
-    })
+    });
+    by_uuid.or_else(|| marked(message.payload()?))
+}
+
+/// The event of the marker property, which stands in JSON text within JSON text.
+fn marked(payload: &[u8]) -> Option<EventId> {
+    const HYPHENATED: usize = 36;
+    let at = memchr::memmem::find(payload, MARKER_PROPERTY.as_bytes())? + MARKER_PROPERTY.len();
+    let behind = &payload[at..];
+    // Quotes, escaped ones too, and the colon.
+    let begin = behind.iter().position(|byte| !matches!(byte, b'"' | b'\\' | b':' | b' '))?;
+    event_id(behind.get(begin..begin + HYPHENATED)?)
 }
 
 fn event_id(text: &[u8]) -> Option<EventId> {
@@ -252,6 +264,8 @@ mod tests {
         ] {
             assert_eq!(identified(&message(header, key, value)), Some(id), "{header:?} {key} {value}");
         }
+        let marker = format!(r#"{{"uuid":"{}","data":"{{\"properties\":{{\"assay_id\":\"{uuid}\"}}}}"}}"#, Uuid::nil());
+        assert_eq!(identified(&message(None, "token:someone", &marker)), Some(id));
         let foreign = "01a2070b-f157-702b-9f92-8c370f82d098";
         for (header, key, value) in
             [(None, "key", "not JSON"), (None, "key", "{\"uuid\":7}"), (Some(foreign), foreign, "{}")]

@@ -26,6 +26,15 @@ use crate::reconcile::{
 /// From the beginning of one read to that of the next, below 100 ms; each costs ClickHouse some milliseconds of CPU.
 pub const INTERVAL: Duration = Duration::from_millis(90);
 
+/// Whose events are watched for.
+#[derive(Debug, Clone, Copy)]
+pub struct WatchedFor {
+    /// The run.
+    pub run: RunId,
+    /// Whether some are sent without a uuid, so that rows with others' uuids must be looked into.
+    pub by_marker: bool,
+}
+
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Watched {
@@ -48,11 +57,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to watch `store` for the events of `run`; each read goes into `journal` before it counts.
-    pub fn start(store: Store, run: RunId, clock: RunClock, journal: ReadsWriter) -> Self {
+    /// Starts to watch `store` for the events of a run; each read goes into `journal` before it counts.
+    pub fn start(store: Store, watched_for: WatchedFor, clock: RunClock, journal: ReadsWriter) -> Self {
         let (stop, stopped) = watch::channel(false);
         let watched = Arc::new(Mutex::new(Watched::default()));
-        let task = tokio::spawn(watching(store, run, clock, journal, Arc::clone(&watched), stopped));
+        let task = tokio::spawn(watching(store, watched_for, clock, journal, Arc::clone(&watched), stopped));
         Self { watched, stop, task }
     }
 
@@ -86,7 +95,7 @@ fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
 
 async fn watching(
     store: Store,
-    run: RunId,
+    watched_for: WatchedFor,
     clock: RunClock,
     mut journal: ReadsWriter,
     watched: Arc<Mutex<Watched>>,
@@ -100,7 +109,7 @@ async fn watching(
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
             _ = ticks.tick() => (),
         }
-        match look(&store, run, clock, &mut blocks).await {
+        match look(&store, watched_for, clock, &mut blocks).await {
             Ok((read, changed)) => {
                 journal.append(&read)?;
                 let mut watched = lock(&watched);
@@ -122,16 +131,17 @@ async fn watching(
 /// One read: the ids in new parts, and whether there were any such parts.
 async fn look(
     store: &Store,
-    run: RunId,
+    watched_for: WatchedFor,
     clock: RunClock,
     blocks: &mut ReadBlocks,
 ) -> Result<(Read, bool), ObserveError> {
+    let WatchedFor { run, by_marker } = watched_for;
     let start = clock.elapsed();
     let parts = store.parts().await?;
     let unread = blocks.unread(&parts);
     let mut new: BTreeMap<StreamId, Vec<u64>> = BTreeMap::new();
     if !unread.is_empty() {
-        let ids = store.ids(&unread).await?;
+        let ids = store.ids(&unread, by_marker).await?;
         let whole = ids.len() as u64 == unread.iter().map(|part| part.rows).sum::<u64>();
         for id in ids.into_iter().filter_map(|uuid| EventId::from_uuid(uuid).ok()).filter(|id| id.run == run) {
             new.entry(id.stream).or_default().push(id.seq);
@@ -139,7 +149,7 @@ async fn look(
         if !whole {
             // A part was merged away between the two questions. What was seen is seen, but this look shows less than
             // everything, so it must not count as having missed the rest: look again.
-            return Box::pin(look_again(store, run, clock, blocks, start, new)).await;
+            return Box::pin(look_again(store, watched_for, clock, blocks, start, new)).await;
         }
         for part in unread {
             blocks.note(part);
@@ -152,13 +162,13 @@ async fn look(
 /// Looks once more, and adds what an incomplete look had seen. The read then began with the first of the two.
 async fn look_again(
     store: &Store,
-    run: RunId,
+    watched_for: WatchedFor,
     clock: RunClock,
     blocks: &mut ReadBlocks,
     start: Duration,
     seen: BTreeMap<StreamId, Vec<u64>>,
 ) -> Result<(Read, bool), ObserveError> {
-    let (mut read, _) = look(store, run, clock, blocks).await?;
+    let (mut read, _) = look(store, watched_for, clock, blocks).await?;
     read.start = start;
     read.new.extend(seen);
     Ok((read, true))

@@ -14,20 +14,34 @@ pub fn members(text: &str) -> Option<BTreeMap<String, &RawValue>> {
 
 /// Whether two JSON texts are one value. Text that is no JSON equals nothing.
 pub fn same(left: &str, right: &str) -> bool {
+    compare(left, right, same_number)
+}
+
+/// Whether `found` is the value `sent`, or that with some of its numbers as JavaScript prints them: it reads every number as a
+/// double, and writes the shortest digits that lead to the same double again (ECMA-262, `Number::toString`).
+pub fn same_to_javascript(sent: &str, found: &str) -> bool {
+    compare(sent, found, |sent, found| {
+        same_number(sent, found)
+            || sent.parse::<f64>().is_ok_and(|double| double.is_finite() && same_number(&double.to_string(), found))
+    })
+}
+
+fn compare(left: &str, right: &str, numbers: fn(&str, &str) -> bool) -> bool {
     let (left, right) = (left.trim(), right.trim());
     match (left.as_bytes().first(), right.as_bytes().first()) {
         (Some(b'{'), Some(b'{')) => match (members(left), members(right)) {
             (Some(left), Some(right)) => {
                 left.len() == right.len()
                     && left.iter().zip(&right).all(|((left_key, left), (right_key, right))| {
-                        left_key == right_key && same(left.get(), right.get())
+                        left_key == right_key && compare(left.get(), right.get(), numbers)
                     })
             }
             _ => false,
         },
         (Some(b'['), Some(b'[')) => match (elements(left), elements(right)) {
             (Some(left), Some(right)) => {
-                left.len() == right.len() && left.iter().zip(&right).all(|(left, right)| same(left.get(), right.get()))
+                left.len() == right.len()
+                    && left.iter().zip(&right).all(|(left, right)| compare(left.get(), right.get(), numbers))
             }
             _ => false,
         },
@@ -35,11 +49,15 @@ pub fn same(left: &str, right: &str) -> bool {
             (Some(left), Some(right)) => left == right,
             _ => false,
         },
-        (Some(b'-' | b'0'..=b'9'), Some(b'-' | b'0'..=b'9')) => match (Decimal::parse(left), Decimal::parse(right)) {
-            (Some(left), Some(right)) => left == right,
-            _ => false,
-        },
+        (Some(b'-' | b'0'..=b'9'), Some(b'-' | b'0'..=b'9')) => numbers(left, right),
         _ => left == right && matches!(left, "true" | "false" | "null"),
+    }
+}
+
+fn same_number(left: &str, right: &str) -> bool {
+    match (Decimal::parse(left), Decimal::parse(right)) {
+        (Some(left), Some(right)) => left == right,
+        _ => false,
     }
 }
 
@@ -126,6 +144,27 @@ mod tests {
         ] {
             assert_eq!(same(left, right), expected, "{left} and {right}");
             assert_eq!(same(right, left), expected, "{right} and {left}");
+        }
+    }
+
+    #[test]
+    fn javascript_may_round_numbers_and_nothing_else() {
+        for (sent, found, expected) in [
+            ("9007199254740993", "9007199254740992", true),
+            ("9007199254740993", "9007199254740993", true),
+            ("9007199254740993", "9007199254740994", false),
+            ("[123456789012345678901234567890]", "[1.2345678901234568e+29]", true),
+            ("[123456789012345678901234567890]", "[1.2345678901234569e+29]", false),
+            ("0.1000000000000000055511151231257827", "0.1", true),
+            ("1e308", "1E+308", true),
+            ("-0", "0", true),
+            ("{\"a\":[5e-324]}", "{\"a\":[5e-324]}", true),
+            ("-1e-400", "0", true),
+            ("1e400", "null", false),
+            ("\"9007199254740993\"", "\"9007199254740992\"", false),
+            ("1", "1.0000001", false),
+        ] {
+            assert_eq!(same_to_javascript(sent, found), expected, "{sent} and {found}");
         }
     }
 

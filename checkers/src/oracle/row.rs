@@ -1,7 +1,14 @@
 //! An event's expected row, column by column, and how a found one differs from it.
 
-use generators::event::Event;
+use generators::{
+    event::{Event, Member},
+    request::Said,
+    workload::{ALTERED, GROUPS_KEPT},
+};
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{dialect::Dialect, json};
@@ -64,10 +71,8 @@ impl RowRef<'_> {
 /// What one attempt to send an event says about its time, and when the server can have read its clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptTimes {
-    /// The event's `timestamp` as the client wrote it, in milliseconds since 1970.
-    pub timestamp_ms: i64,
-    /// The request's `sent_at`, in milliseconds since 1970.
-    pub sent_at_ms: i64,
+    /// What the client said.
+    pub said: Said,
     /// The earliest moment at which the capture can have received it, in microseconds since 1970.
     pub earliest_micros: i64,
     /// The latest.
@@ -84,6 +89,17 @@ pub enum Expected {
     Number(i64),
     /// This JSON value.
     Json(String),
+    /// One of these JSON values.
+    JsonOneOf(Vec<String>),
+    /// This JSON value, or the same with each number as JavaScript prints it after it became a double (`js_number`).
+    JsNumbers(String),
+    /// These keys, each in one of `$group_0` to `$group_4`, and no others there.
+    Groups {
+        /// The keys.
+        keys: Vec<String>,
+        /// How many of them may be missing, because a team's types beyond the fifth are not kept.
+        missing: u64,
+    },
     /// A moment in one of these spans, ends included, in microseconds since 1970.
     Within(Vec<(i64, i64)>),
     /// One of these.
@@ -110,6 +126,8 @@ pub struct Expectation {
     pub columns: Vec<ColumnExpectation>,
     /// How many rows may legally stay: the number of sorting keys that the attempts may produce.
     pub most_rows: usize,
+    /// Whether the capture mints a uuid for each attempt, because none was sent.
+    pub minted_uuid: bool,
 }
 
 /// A column that does not hold what it must.
@@ -133,23 +151,26 @@ pub fn expect(
     clock_tolerance_micros: i64,
 ) -> Expectation {
     let spans = timestamps(dialect, attempts, clock_tolerance_micros);
-    let persons: Vec<String> = event.ids_of_person.iter().map(|id| dialect.person_id(team, id).to_string()).collect();
+    let minted_uuid = event.oddities.no_uuid;
     let column = |column: &str, expected, reason| ColumnExpectation { column: column.to_owned(), expected, reason };
+    let name = dialect.stored_name(&event.name).into_owned();
+    let distinct_id = dialect.stored_distinct_id(&event.distinct_id).to_owned();
     let mut columns = vec![
-        column("uuid", Expected::Exact(event.id.to_string()), "the client's own uuid is kept"),
-        column("event", Expected::Exact(event.name.clone()), "names up to 200 characters are kept"),
-        column("distinct_id", Expected::Exact(event.distinct_id.clone()), "ids up to 200 characters are kept"),
-        column("team_id", Expected::Number(team), "the team that the token belongs to"),
+        if minted_uuid {
+            column("uuid", Expected::NotJudged, "none was sent, so the capture mints one")
+        } else {
+            column("uuid", Expected::Exact(event.id.to_string()), "the client's own uuid is kept")
+        },
+        column("event", Expected::Exact(name), "names are cut to 200 UTF-16 units, and NUL characters become U+FFFD"),
         column(
-            "person_id",
-            match <[String; 1]>::try_from(persons) {
-                Ok([only]) => Expected::Exact(only),
-                Err(several) => Expected::OneOf(several),
-            },
-            "UUIDv5 of team and distinct id; where a merge joins ids, of either, by the order of arrival",
+            "distinct_id",
+            Expected::Exact(distinct_id),
+            "ids are cut to 200 characters; what is no string becomes its JSON text",
         ),
+        column("team_id", Expected::Number(team), "the team that the token belongs to"),
+        person(dialect, event, team),
     ];
-    let most_rows = most_rows(&spans);
+    let most_rows = if minted_uuid { attempts.len().max(1) } else { most_rows(&spans) };
     columns.push(if spans.is_empty() {
         column(TIMESTAMP, Expected::NotJudged, "no attempt may have stored it, so there is no time to expect")
     } else {
@@ -158,18 +179,64 @@ pub fn expect(
     });
     columns.extend(event.properties.iter().map(|(key, value)| {
         let (expected, reason) = if dialect.rewrites_property(key) {
-            (Expected::NotJudged, "the pipeline writes this property itself")
+            (Expected::NotJudged, REWRITTEN)
+        } else if event.oddities.altered && key == ALTERED.0 {
+            let all = vec![value.to_string(), format!("\"{}\"", ALTERED.1)];
+            (Expected::JsonOneOf(all), "its second sending holds another value, and either row may stay")
         } else {
-            let mut text = value.to_string().into_bytes();
-            let changed = dialect.store_json(&mut text);
-            let reason = if changed { "NUL characters become U+FFFD" } else { SENT_KEPT };
-            (Expected::Json(String::from_utf8_lossy(&text).into_owned()), reason)
+            let (text, reason) = stored(dialect, &value.to_string());
+            (Expected::Json(text), reason)
         };
         ColumnExpectation { column: format!("{PROPERTIES}{key}"), expected, reason }
     }));
-    Expectation { columns, most_rows }
+    columns.extend(event.members.iter().map(|member| of_member(dialect, member)));
+    if event.oddities.grouped {
+        let groups = event.members.iter().find(|member| member.key == "$groups");
+        let keys = groups.and_then(|groups| serde_json::from_str::<BTreeMap<String, String>>(&groups.value).ok());
+        let reason = "the index of a type is given in the order of arrival, so each key may be in any of the five";
+        let keys = keys.unwrap_or_default().into_values().collect();
+        let missing = event.oddities.group_types_over;
+        columns.push(column(GROUPS, Expected::Groups { keys, missing }, reason));
+    }
+    Expectation { columns, most_rows, minted_uuid }
 }
 
+fn person(dialect: Dialect, event: &Event, team: i64) -> ColumnExpectation {
+    let of = |id: &String| dialect.person_id(team, dialect.stored_distinct_id(id)).map(|id| id.to_string());
+    let (expected, reason) = match event.ids_of_person.iter().map(of).collect::<Option<Vec<_>>>() {
+        None => (Expected::NotJudged, "this dialect draws the ids of persons at random"),
+        Some(persons) => match <[String; 1]>::try_from(persons) {
+            Ok([only]) => (Expected::Exact(only), PERSON),
+            Err(several) => (Expected::OneOf(several), PERSON),
+        },
+    };
+    ColumnExpectation { column: "person_id".to_owned(), expected, reason }
+}
+
+/// What is stored of a JSON text, and why.
+fn stored(dialect: Dialect, text: &str) -> (String, &'static str) {
+    let mut text = text.as_bytes().to_vec();
+    let changed = dialect.store_json(&mut text);
+    let reason = if changed { "NUL characters and halves of surrogate pairs become U+FFFD" } else { SENT_KEPT };
+    (String::from_utf8_lossy(&text).into_owned(), reason)
+}
+
+fn of_member(dialect: Dialect, Member { key, value }: &Member) -> ColumnExpectation {
+    let (key, _) = stored(dialect, &format!("\"{key}\""));
+    let key = serde_json::from_str::<String>(&key).unwrap_or(key);
+    let (value, reason) = stored(dialect, value);
+    let (expected, reason) = if dialect.rewrites_property(&key) {
+        (Expected::NotJudged, REWRITTEN)
+    } else {
+        (Expected::JsNumbers(value), reason)
+    };
+    ColumnExpectation { column: format!("{PROPERTIES}{key}"), expected, reason }
+}
+
+const REWRITTEN: &str = "the pipeline writes this property itself";
+const PERSON: &str = "UUIDv5 of team and distinct id; where a merge joins ids, of either, by the order of arrival";
+/// The expectation for all groups of an event together.
+pub const GROUPS: &str = "groups";
 /// The spans in which the stored timestamp must lie, one for each of the `attempts` that may have been stored, ends
 /// included, in microseconds since 1970.
 pub fn timestamps(dialect: Dialect, attempts: &[AttemptTimes], clock_tolerance_micros: i64) -> Vec<(i64, i64)> {
@@ -178,8 +245,10 @@ pub fn timestamps(dialect: Dialect, attempts: &[AttemptTimes], clock_tolerance_m
 
 fn timestamp_span(dialect: Dialect, attempt: &AttemptTimes, clock_tolerance_micros: i64) -> (i64, i64) {
     let tolerance = clock_tolerance_micros + ROUNDING_MICROS;
-    let stored = |now| dialect.stored_timestamp_micros(attempt.timestamp_ms, attempt.sent_at_ms, now);
-    (stored(attempt.earliest_micros) - tolerance, stored(attempt.latest_micros) + tolerance)
+    let stored = |now| dialect.stored_timestamp_micros(attempt.said, now);
+    // What is too far ahead of the earlier clock may not be too far ahead of the later one.
+    let (earliest, latest) = (stored(attempt.earliest_micros), stored(attempt.latest_micros));
+    (earliest.min(latest) - tolerance, earliest.max(latest) + tolerance)
 }
 
 /// Whether a stored timestamp is one that `attempt` may have left, if that is the only one.
@@ -232,6 +301,7 @@ impl Expectation {
         }
         for ColumnExpectation { column, expected, .. } in &self.columns {
             let found = match (column.strip_prefix(PROPERTIES), &properties) {
+                (None, properties) if column == GROUPS => properties.as_ref().map(groups),
                 (Some(key), Some(properties)) => properties.get(key).map(|value| value.get().to_owned()),
                 // Said once above.
                 (Some(_), None) => continue,
@@ -255,14 +325,22 @@ impl Expectation {
         let value = |wanted: &str| {
             let column = self.columns.iter().find(|column| column.column == wanted)?;
             Some(match &column.expected {
-                Expected::Exact(text) | Expected::Json(text) => text.clone(),
+                Expected::Exact(text) | Expected::Json(text) | Expected::JsNumbers(text) => text.clone(),
                 Expected::Number(number) => number.to_string(),
                 Expected::Within(spans) => spans.first()?.0.to_string(),
-                Expected::OneOf(all) => all.first()?.clone(),
+                Expected::OneOf(all) | Expected::JsonOneOf(all) => all.first()?.clone(),
+                Expected::NotJudged if wanted == "uuid" => Uuid::nil().to_string(),
                 Expected::NotJudged if wanted == TIMESTAMP => "0".to_owned(),
-                Expected::NotJudged => "null".to_owned(),
+                Expected::Groups { .. } | Expected::NotJudged => "null".to_owned(),
             })
         };
+        let keys = self.columns.iter().find_map(|column| match &column.expected {
+            Expected::Groups { keys, .. } => Some(&keys[..]),
+            _ => None,
+        });
+        let groups = keys.unwrap_or_default().iter().take(GROUPS_KEPT as usize).enumerate();
+        let groups =
+            groups.map(|(index, key)| Some(format!("\"$group_{index}\":{}", serde_json::to_string(key).ok()?)));
         let properties: Vec<String> = self
             .columns
             .iter()
@@ -270,6 +348,7 @@ impl Expectation {
                 let key = column.column.strip_prefix(PROPERTIES)?;
                 Some(format!("{}:{}", serde_json::to_string(key).ok()?, value(&column.column)?))
             })
+            .chain(groups.flatten())
             .collect();
         Some(Row {
             uuid: value("uuid")?.parse().ok()?,
@@ -321,10 +400,34 @@ impl Expected {
             (Self::Exact(expected), Some(found)) => expected == found,
             (Self::Number(expected), Some(found)) => found.parse() == Ok(*expected),
             (Self::Json(expected), Some(found)) => expected == found || json::same(expected, found),
+            (Self::JsonOneOf(all), Some(found)) => all.iter().any(|one| json::same(one, found)),
+            (Self::JsNumbers(expected), Some(found)) => expected == found || json::same_to_javascript(expected, found),
+            (Self::Groups { keys, missing }, Some(found)) => are_groups(keys, *missing, found),
             (Self::Within(spans), Some(found)) => found.parse::<i64>().is_ok_and(|found| within(spans, found)),
             (Self::OneOf(all), Some(found)) => all.iter().any(|one| one == found),
         }
     }
+}
+
+/// The keys that a row's `$group_0` to `$group_4` hold, a line each.
+fn groups(properties: &BTreeMap<String, &RawValue>) -> String {
+    let of = |index| Some(properties.get(&format!("$group_{index}"))?.get());
+    let keys =
+        (0..GROUPS_KEPT).filter_map(of).map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.to_owned()));
+    keys.collect::<Vec<String>>().join("\n")
+}
+
+/// Whether the lines of `found` are the `keys`, in any order, but for so many that may be missing; never one too many.
+fn are_groups(keys: &[String], missing: u64, found: &str) -> bool {
+    let mut left: Vec<&String> = keys.iter().collect();
+    let known = found.lines().all(|key| {
+        let place = left.iter().position(|known| *known == key);
+        place.is_some_and(|place| {
+            left.swap_remove(place);
+            true
+        })
+    });
+    known && left.len() as u64 <= missing
 }
 
 /// A moment as people write it, from microseconds since 1970.
@@ -335,14 +438,16 @@ fn moment(micros: i64) -> String {
 impl std::fmt::Display for Expected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Exact(text) | Self::Json(text) => f.write_str(text),
+            Self::Exact(text) | Self::Json(text) | Self::JsNumbers(text) => f.write_str(text),
+            Self::Groups { keys, missing: 0 } => f.write_str(&keys.join(", ")),
+            Self::Groups { keys, missing } => write!(f, "{}, but for {missing} of them", keys.join(", ")),
             Self::Number(number) => write!(f, "{number}"),
             Self::Within(spans) => {
                 let spans: Vec<String> =
                     spans.iter().map(|(from, to)| format!("{} to {}", moment(*from), moment(*to))).collect();
                 f.write_str(&spans.join(" or "))
             }
-            Self::OneOf(all) => f.write_str(&all.join(" or ")),
+            Self::OneOf(all) | Self::JsonOneOf(all) => f.write_str(&all.join(" or ")),
             Self::NotJudged => f.write_str("anything"),
         }
     }
@@ -350,6 +455,7 @@ impl std::fmt::Display for Expected {
 
 #[cfg(test)]
 mod tests {
+    use generators::event::EventSource;
     use generators::{
         event::Properties,
         identity::{EventId, RunId, StreamId},
@@ -357,6 +463,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::reconcile::example::{STREAM, odd};
 
     const DAY: i64 = 86_400_000_000;
 
@@ -369,14 +476,18 @@ mod tests {
             name: "purchase".into(),
             distinct_id: "u1".into(),
             occurred_micros: 0,
+            distinct_id_json: None,
             properties,
+            members: Vec::new(),
+            oddities: generators::workload::Oddities::default(),
             ids_of_person: ids.iter().map(|id| (*id).to_owned()).collect(),
         }
     }
 
     fn attempt(noon_offset_ms: i64) -> AttemptTimes {
         let now = DAY / 2 + noon_offset_ms * 1_000;
-        AttemptTimes { timestamp_ms: 5_000, sent_at_ms: 6_000, earliest_micros: now, latest_micros: now + 20_000 }
+        let said = Said { timestamp_ms: Some(5_000), offset_ms: None, sent_at_ms: Some(6_000), ignores_sent_at: false };
+        AttemptTimes { said, earliest_micros: now, latest_micros: now + 20_000 }
     }
 
     fn row(ids: &[&str]) -> Row {
@@ -386,7 +497,7 @@ mod tests {
             distinct_id: "u1".into(),
             team_id: 2,
             timestamp_micros: DAY / 2 - 1_000_000 + 10_000,
-            person_id: Dialect::V2026.person_id(2, "u1"),
+            person_id: Dialect::V2026.person_id(2, "u1").unwrap(),
             properties: r#"{"nothing":null, "price":1.50,"$ip":"127.0.0.1","tags":["a"],"$set":{"other":1}}"#.into(),
             version: 1,
         }
@@ -434,6 +545,86 @@ mod tests {
         }
     }
 
+    /// Every odd event's expectation, with a row that fulfils it.
+    fn odd_rows() -> impl Iterator<Item = (Event, Expectation, Row)> {
+        let workload = odd(2_000);
+        (0..2_000).map(move |seq| {
+            let event = workload.event(STREAM, seq).unwrap();
+            let expectation = expect(Dialect::V2026, &event, 2, &[attempt(0)], 0);
+            let row = expectation.fulfilled().unwrap();
+            (event, expectation, row)
+        })
+    }
+
+    #[test]
+    fn content_that_hurts_is_expected_as_a_store_can_hold_it() {
+        let mut kinds = BTreeMap::new();
+        for (event, expectation, row) in odd_rows() {
+            let kind = event.oddities.hostile.unwrap();
+            assert_eq!(expectation.differences(&row), [], "{kind:?}");
+            assert!(row.event.encode_utf16().count() <= 200 && row.distinct_id.chars().count() <= 200, "{kind:?}");
+            assert!(!row.event.contains('\0') && !row.properties.contains("\\u0000\""), "{kind:?}");
+            // Whatever is lost of it is found missing, and nothing else is.
+            for member in event.members.iter().filter(|member| !member.key.starts_with('$')) {
+                let name = of_member(Dialect::V2026, member).column;
+                let without: BTreeMap<String, &RawValue> = serde_json::from_str(&row.properties).unwrap();
+                let key = name.strip_prefix(PROPERTIES).unwrap();
+                let without: BTreeMap<_, _> = without.into_iter().filter(|(other, _)| other != key).collect();
+                let less = Row { properties: serde_json::to_string(&without).unwrap(), ..row.clone() };
+                let columns: Vec<_> = expectation.differences(&less).into_iter().map(|found| found.column).collect();
+                assert_eq!(columns, [name]);
+            }
+            *kinds.entry(kind).or_insert(0) += 1;
+        }
+        assert_eq!(kinds.len(), generators::workload::Hostile::ALL.len());
+    }
+
+    #[test]
+    fn groups_are_found_in_any_of_five_places_and_strangers_never() {
+        let grouped = odd_rows().filter(|(event, ..)| event.oddities.grouped);
+        let mut count = 0;
+        for (_, expectation, row) in grouped {
+            let found = |change: &dyn Fn(&str) -> String| {
+                let row = Row { properties: change(&row.properties), ..row.clone() };
+                expectation.differences(&row).into_iter().map(|found| found.column).collect::<Vec<_>>()
+            };
+            assert!(row.properties.contains("\"$group_4\":"));
+            let none: &[&str] = &[];
+            // Five of seven types are there, and these two may change places.
+            assert_eq!(
+                found(&|text| text
+                    .replace("group_0", "g")
+                    .replace("group_1", "group_0")
+                    .replace("\"$g\"", "\"$group_1\"")),
+                none
+            );
+            assert_eq!(found(&|text| text.replace("\"$group_0\":\"", "\"$group_0\":\"x")), [GROUPS]);
+            assert_eq!(found(&|text| text.replace("$group_0", "$grope_0")), [GROUPS], "one less than must be kept");
+            assert_eq!(found(&|text| text.replace("group_0\":\"company-", "group_0\":\"project-")), [GROUPS]);
+            count += 1;
+        }
+        assert!(count > 500);
+    }
+
+    #[test]
+    fn a_second_sending_may_stand_with_what_it_holds_and_nothing_else() {
+        let mut altered = odd_rows().filter(|(event, ..)| event.oddities.altered);
+        let (event, expectation, row) = altered.next().unwrap();
+        let motto = event.properties["motto"].to_string();
+        let with = |text: &str| Row { properties: row.properties.replace(&motto, text), ..row.clone() };
+        assert_eq!(expectation.differences(&with("\"altered on its way\"")), []);
+        assert_eq!(expectation.differences(&with("\"altered\""))[0].column, "properties.motto");
+    }
+
+    #[test]
+    fn where_no_uuid_is_sent_each_attempt_may_leave_a_row() {
+        let (event, ..) = odd_rows().find(|(event, ..)| event.oddities.no_uuid).unwrap();
+        let expectation = |attempts: &[AttemptTimes]| expect(Dialect::V2026, &event, 2, attempts, 0);
+        assert!(expectation(&[]).minted_uuid);
+        assert_eq!(expectation(&[attempt(0)]).most_rows, 1);
+        assert_eq!(expectation(&[attempt(0), attempt(500)]).most_rows, 2);
+    }
+
     #[test]
     fn an_event_that_no_attempt_may_have_stored_has_no_time() {
         let expectation = expect(Dialect::V2026, &event(&["u1"]), 2, &[], 0);
@@ -442,7 +633,7 @@ mod tests {
 
     #[test]
     fn a_merged_person_may_be_either_and_no_third() {
-        let person = |id: &str| Dialect::V2026.person_id(2, id);
+        let person = |id: &str| Dialect::V2026.person_id(2, id).unwrap();
         let ids = ["a1", "u1"];
         assert!(columns(&ids, |row| row.person_id = person("a1")).is_empty());
         assert!(columns(&ids, |row| row.person_id = person("u1")).is_empty());

@@ -8,11 +8,15 @@ use super::{
     seen::Seen,
     sent::{EventOutcome, Exchanges},
 };
-use crate::oracle::dialect::Dialect;
+use crate::oracle::{
+    dialect::Dialect,
+    presence::{Fate, fate},
+};
 
 /// The acked requests whose events may still be awaited. There are no more of them than are answered within `loss_after`.
 #[derive(Debug)]
 pub struct Awaited {
+    dialect: Dialect,
     /// Until when the events of a request are pending, and the request.
     requests: Vec<(Duration, Request)>,
 }
@@ -34,19 +38,21 @@ impl Awaited {
         for record in records {
             let Some(exchange) = exchanges.take(dialect, workload, record?) else { continue };
             let until = exchange.answered.unwrap_or(exchange.intended) + loss_after;
-            let absent = workload.must_be_absent(exchange.request.stream);
-            if exchange.outcome == EventOutcome::Acked && until > now && !absent {
+            if exchange.outcome == EventOutcome::Acked && until > now {
                 requests.push((until, exchange.request));
             }
         }
-        Ok(Self { requests })
+        Ok(Self { dialect, requests })
     }
 
     /// Until when some event is pending; `None` if none is at `now`. Requests of which nothing is awaited any more are
     /// forgotten.
     pub fn pending_until(&mut self, now: Duration, workload: &Workload, seen: &Seen) -> Option<Duration> {
+        let dialect = self.dialect;
         self.requests.retain(|(until, request)| {
-            *until > now && request.seqs(workload).any(|(seq, _)| !seen.has(request.stream, seq))
+            let stream = request.stream;
+            let is_awaited = |seq| !seen.has(stream, seq) && fate(dialect, workload, stream, seq) == Fate::Present;
+            *until > now && request.seqs(workload).any(|(seq, _)| is_awaited(seq))
         });
         self.requests.iter().map(|(until, _)| *until).max()
     }

@@ -21,7 +21,8 @@ use super::{
 };
 use crate::oracle::{
     dialect::Dialect,
-    row::{self, JUDGED_COLUMNS},
+    presence::{Fate, fate},
+    row::{self, GROUPS, JUDGED_COLUMNS},
 };
 
 /// Everything that is known about one window's events.
@@ -193,8 +194,10 @@ impl<'a> Alike<'a> {
                 .all(|read| read.plain_at(one).is_some() == read.plain_at(first).is_some() && !read.has_odd(one))
             && case.final_reads.last().and_then(|read| read.plain_at(one)).is_none_or(|timestamp| {
                 let seq = case.sent.window().seqs.start + one as u64;
-                case.workload.occurred_micros(case.sent.window().stream, seq).is_some_and(|occurred| {
-                    row::is_timely(case.dialect, &moments.of(occurred), case.clock_tolerance_micros, timestamp)
+                let stream = case.sent.window().stream;
+                let form = case.workload.oddities(stream, seq).time;
+                case.workload.occurred_micros(stream, seq).is_some_and(|occurred| {
+                    row::is_timely(case.dialect, &moments.of(form, occurred), case.clock_tolerance_micros, timestamp)
                 })
             });
         if is_like {
@@ -310,11 +313,12 @@ impl Case<'_> {
 
     /// Whether the event must be there, and in how many of its `rows`.
     fn presence(&self, stream: StreamId, seq: u64, rows: usize) -> Presence {
-        if self.workload.must_be_absent(stream) {
-            return Presence::Absent;
+        match fate(self.dialect, self.workload, stream, seq) {
+            Fate::Absent(_) => Presence::Absent,
+            Fate::Either(_) => Presence::Either,
+            // Only several rows make it worth asking how many may stay.
+            Fate::Present => Presence::Present { most_rows: if rows > 1 { self.most_rows(stream, seq) } else { 1 } },
         }
-        // Only several rows make it worth asking how many may stay.
-        Presence::Present { most_rows: if rows > 1 { self.most_rows(stream, seq) } else { 1 } }
     }
 
     /// When the read began that says what is missing.
@@ -363,6 +367,11 @@ impl Case<'_> {
     }
 
     fn most_rows(&self, stream: StreamId, seq: u64) -> usize {
+        if self.workload.oddities(stream, seq).no_uuid {
+            // Each attempt that may have been stored has a uuid of its own.
+            let stored = |exchange: &&Exchange| exchange.outcome >= EventOutcome::Indeterminate;
+            return self.sent.attempts(stream, seq).filter(stored).count().max(1);
+        }
         row::most_rows(&self.timestamps(stream, seq))
     }
 
@@ -417,8 +426,9 @@ impl Case<'_> {
             columns
         };
         let columns = match class {
-            Class::Corrupted => differing(|column| column != PERSON && column != TEAM),
+            Class::Corrupted => differing(|column| column != PERSON && column != GROUPS && column != TEAM),
             Class::WrongPerson => differing(|column| column == PERSON),
+            Class::WrongGroup => differing(|column| column == GROUPS),
             Class::Misrouted => differing(|column| column == TEAM),
             Class::Duplicated => {
                 let found = || Finding {
@@ -451,18 +461,16 @@ impl Case<'_> {
 
 /// What the rows of an event that is not simply as expected say.
 fn row_facts(rows: &[FoundRow]) -> RowFacts {
-    let differs = |person: bool| {
-        rows.iter()
-            .filter(|row| !row.misrouted)
-            .flat_map(|row| &row.differences)
-            .any(|difference| (difference.column == PERSON) == person)
+    let differs = |wanted: fn(&str) -> bool| {
+        let own = rows.iter().filter(|row| !row.misrouted).flat_map(|row| &row.differences);
+        own.into_iter().any(|difference| wanted(&difference.column))
     };
     RowFacts {
         left: rows.len(),
         misrouted: rows.iter().any(|row| row.misrouted),
-        corrupted: differs(false),
-        wrong_person: differs(true),
-        wrong_group: false,
+        corrupted: differs(|column| column != PERSON && column != GROUPS),
+        wrong_person: differs(|column| column == PERSON),
+        wrong_group: differs(|column| column == GROUPS),
     }
 }
 

@@ -9,7 +9,7 @@ use generators::{
     persona::PersonaTable,
     random::Share,
     schedule::{Arrival, Rate},
-    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+    workload::{Disorder, Endpoint, Extras, Persons, Plan, Traffic, Workload},
 };
 
 use super::{
@@ -25,19 +25,14 @@ pub(crate) const STREAM: StreamId = StreamId(0);
 pub(crate) fn workload(events: u64) -> Workload {
     let traffic = Traffic {
         name: "example".into(),
-        events,
-        arrival: Arrival::Constant { rate: Rate::new(1, Duration::from_secs(1)).unwrap() },
         batch: (2, 2),
         endpoint: Endpoint::Batch,
-        compression: Compression::None,
         token: "phc_example".into(),
-        team: 1,
         persons: Persons { count: 10, identify: Share::default() },
         disorder: Disorder { resend: Share::new(1.0).unwrap(), ..Disorder::default() },
-        clients: 1,
-        absent: None,
+        ..Traffic::orderly(events, Arrival::Constant { rate: Rate::new(1, Duration::from_secs(1)).unwrap() })
     };
-    let plan = Plan { workload_version: WORKLOAD_VERSION, run: RunId::new(1), seed: 1, traffic: vec![traffic] };
+    let plan = Plan::new(RunId::new(1), 1, vec![traffic]);
     Workload::new(plan, PersonaTable::make(1, 2))
 }
 
@@ -51,6 +46,23 @@ pub(crate) fn disorderly(events: u64) -> Workload {
     traffic.disorder.resend = Share::new(0.1).unwrap();
     traffic.persons.identify = Share::new(0.5).unwrap();
     traffic.clients = 3;
+    Workload::new(plan, PersonaTable::make(1, 2))
+}
+
+/// `events` events of which each holds content that hurts, half of them with groups of seven types.
+pub(crate) fn odd(events: u64) -> Workload {
+    let mut plan = workload(events).plan().clone();
+    let traffic = &mut plan.traffic[0];
+    traffic.extras = Extras {
+        hostile: Share::new(1.0).unwrap(),
+        grouped: Share::new(0.5).unwrap(),
+        group_types: 7,
+        groups: 3,
+        ..Extras::default()
+    };
+    traffic.disorder =
+        Disorder { no_uuid: Share::new(0.1).unwrap(), altered: Share::new(0.2).unwrap(), ..traffic.disorder };
+    traffic.persons.identify = Share::new(0.5).unwrap();
     Workload::new(plan, PersonaTable::make(1, 2))
 }
 

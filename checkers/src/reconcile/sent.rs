@@ -11,7 +11,7 @@ use generators::{
     journal::{ReadError, put_varint, take_varint},
     ledger::{Answer, Outcome, Record},
     request::{ClientClock, Request},
-    workload::Workload,
+    workload::{TimeForm, Workload},
 };
 use serde::{Deserialize, Serialize};
 
@@ -328,8 +328,9 @@ impl Sent {
         occurred_micros: i64,
         latest: Duration,
     ) -> Vec<AttemptTimes> {
+        let form = workload.oddities(stream, seq).time;
         self.attempts(stream, seq)
-            .filter_map(|exchange| Some(exchange.moments(workload, start, latest)?.of(occurred_micros)))
+            .filter_map(|exchange| Some(exchange.moments(workload, start, latest)?.of(form, occurred_micros)))
             .collect()
     }
 }
@@ -343,11 +344,10 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// The times of the attempt for an event that occurred at `occurred_micros`.
-    pub const fn of(self, occurred_micros: i64) -> AttemptTimes {
+    /// The times of the attempt for an event that occurred at `occurred_micros` and says so in this form.
+    pub const fn of(self, form: TimeForm, occurred_micros: i64) -> AttemptTimes {
         AttemptTimes {
-            timestamp_ms: self.clock.timestamp_ms(occurred_micros),
-            sent_at_ms: self.clock.sent_at_ms,
+            said: self.clock.said(form, occurred_micros),
             earliest_micros: self.earliest_micros,
             latest_micros: self.latest_micros,
         }

@@ -29,8 +29,10 @@ pub fn closed_loop(
     connections: usize,
 ) -> Result<Duration, SendError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SendError::Start)?;
-    let requests: Arc<[(String, Bytes)]> =
-        requests.into_iter().map(|request| (request.target, Bytes::from(request.body))).collect();
+    let requests: Arc<[_]> = requests
+        .into_iter()
+        .map(|request| ((request.method, request.target, request.content_type), Bytes::from(request.body)))
+        .collect();
 
     let began = Instant::now();
     runtime.block_on(async {

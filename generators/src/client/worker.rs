@@ -152,8 +152,8 @@ async fn work(number: usize, shared: &Shared, desk: &Desk) {
 impl Shared {
     async fn exchange(&self, job: Box<Job>, connection: &mut Reused, limit: Pin<&mut Sleep>) -> Outcome {
         let Job { request, intended, encoded } = *job;
-        let (events, target) = (encoded.events, encoded.target);
-        let http = http_request(&self.host, target, self.buffers.body(encoded.body));
+        let Encoded { method, target, content_type, body, events } = encoded;
+        let http = http_request(&self.host, (method, target, content_type), self.buffers.body(body));
         let sent = self.clock.elapsed();
         self.progress.sent.fetch_add(events, Ordering::Relaxed);
         self.progress.late_micros.store(sent.saturating_sub(intended).as_micros() as u64, Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::hostile::Hostile;
 use crate::{
     identity::RunId,
     random::{Distribution, Share},
@@ -22,8 +23,19 @@ pub struct Plan {
     pub run: RunId,
     /// Chooses all random values.
     pub seed: u64,
+    /// How long before the start the last midnight (UTC) was.
+    #[serde(default)]
+    pub since_midnight: Duration,
     /// The streams, by their number.
     pub traffic: Vec<Traffic>,
+}
+
+impl Plan {
+    /// A plan by the rules of this version, for a run that starts at noon.
+    pub const fn new(run: RunId, seed: u64, traffic: Vec<Traffic>) -> Self {
+        let since_midnight = Duration::from_hours(12);
+        Self { workload_version: WORKLOAD_VERSION, run, seed, traffic, since_midnight }
+    }
 }
 
 /// One stream of events.
@@ -41,6 +53,12 @@ pub struct Traffic {
     pub endpoint: Endpoint,
     /// Whether bodies are compressed.
     pub compression: Compression,
+    /// Where a request's data stands.
+    #[serde(default)]
+    pub form: Form,
+    /// Whether batches say that they are an import of old events.
+    #[serde(default)]
+    pub historical: bool,
     /// The project's token.
     pub token: String,
     /// The team that the token belongs to, in which rows must appear.
@@ -49,11 +67,37 @@ pub struct Traffic {
     pub persons: Persons,
     /// How the order and the clocks are disturbed.
     pub disorder: Disorder,
+    /// What events hold beside the ordinary.
+    #[serde(default)]
+    pub extras: Extras,
     /// How many SDK instances share the requests, in turn; each has a clock of its own.
     pub clients: u64,
     /// Why every event is acked and none may appear, where that is so.
     #[serde(default)]
     pub absent: Option<Absence>,
+}
+
+impl Traffic {
+    /// So many events of one person, each in a request of its own, as they are due and with nothing else to be said of them.
+    pub fn orderly(events: u64, arrival: Arrival) -> Self {
+        Self {
+            name: "traffic".into(),
+            events,
+            arrival,
+            batch: (1, 1),
+            endpoint: Endpoint::Batch,
+            compression: Compression::default(),
+            form: Form::default(),
+            historical: false,
+            token: "phc_assay".into(),
+            team: 1,
+            persons: Persons { count: 1, identify: Share::default() },
+            disorder: Disorder::default(),
+            extras: Extras::default(),
+            clients: 1,
+            absent: None,
+        }
+    }
 }
 
 /// Why events are acked and not stored.
@@ -88,9 +132,27 @@ pub enum Endpoint {
     Capture,
     /// `/i/v0/e/`: a list of events, or one alone.
     IV0E,
+    /// `/track/`: a list of events, or one alone.
+    Track,
+    /// `/engage/`: a list of events, or one alone.
+    Engage,
 }
 
-/// How a request's body is compressed.
+impl Endpoint {
+    /// Its path.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Batch => "/batch/",
+            Self::E => "/e/",
+            Self::Capture => "/capture/",
+            Self::IV0E => "/i/v0/e/",
+            Self::Track => "/track/",
+            Self::Engage => "/engage/",
+        }
+    }
+}
+
+/// How a request's data is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
@@ -99,6 +161,25 @@ pub enum Compression {
     None,
     /// gzip, told by its magic bytes.
     Gzip,
+    /// gzip, told by the query as well, as posthog-js does.
+    GzipJs,
+    /// Base64, told by the query.
+    Base64,
+    /// `LZString` in base64, told by the query, as old versions of posthog-js did.
+    Lz64,
+}
+
+/// Where a request's data stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// It is the body.
+    #[default]
+    Plain,
+    /// In the field `data` of a form.
+    Urlencoded,
+    /// In the query parameter `data` of a GET.
+    Query,
 }
 
 /// The people of a stream.
@@ -129,4 +210,53 @@ pub struct Disorder {
     pub resend: Share,
     /// How far clients' clocks are off.
     pub clock_skew: Distribution,
+    /// How much further off they are after each hour.
+    #[serde(default)]
+    pub clock_drift: Distribution,
+    /// Which share of clients has a clock that is off by years.
+    #[serde(default)]
+    pub wrong_year: Share,
+    /// Which share of requests does not say when it is sent.
+    #[serde(default)]
+    pub no_sent_at: Share,
+    /// Which share of events says how long ago it happened, and not when.
+    #[serde(default)]
+    pub offset: Share,
+    /// Which share says both, and a minute apart.
+    #[serde(default)]
+    pub offset_and_timestamp: Share,
+    /// Which share says neither.
+    #[serde(default)]
+    pub no_timestamp: Share,
+    /// Which share asks for its time to be taken as it is.
+    #[serde(default)]
+    pub ignore_sent_at: Share,
+    /// Which share happened within seconds of the last midnight (UTC) before the start.
+    #[serde(default)]
+    pub midnight: Share,
+    /// Which share is sent without a uuid.
+    #[serde(default)]
+    pub no_uuid: Share,
+    /// Which share of those that are sent a second time holds something else then.
+    #[serde(default)]
+    pub altered: Share,
+}
+
+/// What events hold beside the ordinary; nothing is the default.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Extras {
+    /// Which share of events holds content that hurts.
+    pub hostile: Share,
+    /// Of which kinds, in turn; none means all.
+    pub kinds: Vec<Hostile>,
+    /// Which share of events is large.
+    pub large: Share,
+    /// By how many bytes, at least and at most; every order of magnitude between is as likely.
+    pub padding: (u64, u64),
+    /// Which share of events belongs to groups.
+    pub grouped: Share,
+    /// To how many types of groups.
+    pub group_types: u64,
+    /// How many groups there are of each type.
+    pub groups: u64,
 }

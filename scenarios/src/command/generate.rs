@@ -15,7 +15,7 @@ use generators::{
     request::Request,
     timetable::{Shard, Timetable},
     wire::{Encoded, Encoder},
-    workload::{Compression, Endpoint, Workload},
+    workload::{Compression, Endpoint, Form, Workload},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -68,20 +68,23 @@ struct EventLine<'a> {
     request: u64,
     due: f64,
     resent: bool,
-    uuid: &'a str,
-    event: &'a str,
-    distinct_id: &'a str,
-    timestamp: &'a str,
-    properties: &'a RawValue,
+    #[serde(flatten)]
+    sent: &'a SentEvent<'a>,
 }
 
-/// An event as it is on the wire.
-#[derive(Deserialize)]
+/// An event as it is on the wire, but for its token.
+#[derive(Deserialize, Serialize)]
 struct SentEvent<'a> {
-    uuid: String,
-    event: String,
-    distinct_id: String,
-    timestamp: String,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    uuid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event: &'a RawValue,
+    #[serde(borrow)]
+    distinct_id: &'a RawValue,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    timestamp: Option<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    offset: Option<i64>,
     #[serde(borrow)]
     properties: &'a RawValue,
 }
@@ -121,15 +124,18 @@ struct Headers {
 pub(super) fn generate(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let scenario = library::read(&arguments.scenario, &arguments.overrides)?;
     let seed = arguments.seed.or(scenario.seed).unwrap_or(1);
-    let mut plan = plan::workload(&scenario, RunId::new(mix(seed)), seed);
+    let start = RunStart::from_unix_micros(arguments.start.as_microsecond());
+    let mut plan = plan::workload(&scenario, RunId::new(mix(seed)), seed, start);
     if !arguments.requests {
         // Events are read from the bodies.
-        plan.traffic.iter_mut().for_each(|traffic| traffic.compression = Compression::None);
+        plan.traffic.iter_mut().for_each(|traffic| {
+            (traffic.compression, traffic.form) = (Compression::None, Form::Plain);
+        });
     }
     let workload = Workload::new(plan, PersonaTable::make(seed, PERSONAS));
     let printer = Printer {
         workload: &workload,
-        start: RunStart::from_unix_micros(arguments.start.as_microsecond()),
+        start,
         out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
         left: arguments.limit.unwrap_or(u64::MAX),
     };
@@ -171,9 +177,9 @@ impl<W: Write> Printer<'_, W> {
         let line = RequestLine {
             stream,
             time: due.as_secs_f64(),
-            method: "POST",
+            method: encoded.method.name(),
             path: &encoded.target,
-            headers: Headers { content_type: "application/json" },
+            headers: Headers { content_type: encoded.content_type },
             events: encoded.events,
             body: BASE64_STANDARD.encode(&encoded.body),
         };
@@ -187,17 +193,8 @@ impl<W: Write> Printer<'_, W> {
         for (sent, (_, resent)) in
             sent.iter().zip(request.seqs(self.workload)).take(usize::try_from(self.left).unwrap_or(usize::MAX))
         {
-            let line = EventLine {
-                stream: &traffic.name,
-                request: request.index,
-                due: due.as_secs_f64(),
-                resent,
-                uuid: &sent.uuid,
-                event: &sent.event,
-                distinct_id: &sent.distinct_id,
-                timestamp: &sent.timestamp,
-                properties: sent.properties,
-            };
+            let line =
+                EventLine { stream: &traffic.name, request: request.index, due: due.as_secs_f64(), resent, sent };
             self.left -= 1;
             print_line(&mut self.out, &line)?;
         }

@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use checkers::{
     checks::{Independence, Targets},
-    oracle::dialect::Dialect,
+    oracle::{
+        dialect::Dialect,
+        presence::{Fate, fate},
+    },
     reconcile::{
         seen::Seen,
         sent::{EventOutcome, ExchangeKey, Exchanges},
@@ -51,8 +54,7 @@ impl EarlyStop {
     pub fn look(&mut self, now: Duration, workload: &Workload, seen: &Seen) -> Result<Option<Crossed>, ReadError> {
         for record in self.ledger.by_ref() {
             let Some(exchange) = self.exchanges.take(self.dialect, workload, record?) else { continue };
-            let absent = workload.must_be_absent(exchange.request.stream);
-            if exchange.outcome == EventOutcome::Acked && !absent {
+            if exchange.outcome == EventOutcome::Acked {
                 let until = exchange.answered.unwrap_or(exchange.sent) + self.loss_after;
                 self.young.insert((exchange.intended, exchange.key()), (until, exchange.request));
             }
@@ -62,7 +64,7 @@ impl EarlyStop {
             let (mut all, mut unseen) = (0u64, 0u64);
             for (seq, again) in request.seqs(workload) {
                 // An event that is sent again belongs to its first request.
-                if !again {
+                if !again && fate(self.dialect, workload, request.stream, seq) == Fate::Present {
                     all += 1;
                     unseen += u64::from(!seen.has(request.stream, seq));
                 }

@@ -284,12 +284,22 @@ pub fn whole(range: RangeInclusive<u64>) -> impl FnOnce(&DeValue<'_>) -> Result<
 }
 
 /// Reads one of some words.
+pub fn words<T: Copy>(choices: &[(&'static str, T)]) -> impl FnOnce(&DeValue<'_>) -> Result<Vec<T>, String> {
+    move |value| {
+        let list = value.as_array().ok_or_else(|| format!("must be a list of words: {}", told(choices)))?;
+        list.iter().map(|word| choice(choices)(word.get_ref())).collect()
+    }
+}
+
+fn told<T>(choices: &[(&'static str, T)]) -> String {
+    let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    words.join(" or ")
+}
+
+/// One of some words.
 pub fn choice<T: Copy>(choices: &[(&'static str, T)]) -> impl FnOnce(&DeValue<'_>) -> Result<T, String> {
     move |value| {
-        let wrong = || {
-            let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-            format!("must be {}", words.join(" or "))
-        };
+        let wrong = || format!("must be {}", told(choices));
         let said = text(value).map_err(|_| wrong())?;
         choices.iter().find(|(word, _)| *word == said).map(|(_, choice)| *choice).ok_or_else(wrong)
     }

@@ -1,0 +1,137 @@
+//! The form of a body: what is done to its JSON, where it goes, and what headers and query say about it
+//! (ingestion contract 1.3).
+
+use std::io::Write;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use flate2::write::GzEncoder;
+
+use crate::workload::{Compression, Endpoint, Form, Traffic};
+
+/// How a request is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// With a body.
+    #[default]
+    Post,
+    /// With everything in its query.
+    Get,
+}
+
+impl Method {
+    /// As HTTP writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Get => "GET",
+        }
+    }
+}
+
+/// What is sent but for the body.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Envelope {
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    pub content_type: &'static str,
+}
+
+pub(super) const JSON: &str = "application/json";
+const TEXT: &str = "text/plain";
+const URLENCODED: &str = "application/x-www-form-urlencoded";
+
+/// Packs `json` into `body`, which is empty, as `traffic` says; `sent_at_ms` goes into the query of all endpoints but `batch`.
+pub(super) fn pack(
+    traffic: &Traffic,
+    sent_at_ms: Option<i64>,
+    json: &[u8],
+    body: &mut Vec<u8>,
+) -> std::io::Result<Envelope> {
+    let (hint, is_text) = match traffic.compression {
+        Compression::None => {
+            body.extend_from_slice(json);
+            (None, false)
+        }
+        Compression::Gzip => {
+            gzip(json, body)?;
+            (None, false)
+        }
+        Compression::GzipJs => {
+            gzip(json, body)?;
+            (Some("gzip-js"), true)
+        }
+        Compression::Base64 => {
+            body.extend_from_slice(BASE64_STANDARD.encode(json).as_bytes());
+            (Some("base64"), true)
+        }
+        Compression::Lz64 => {
+            body.extend_from_slice(lz64(json).as_bytes());
+            (Some("lz64"), true)
+        }
+    };
+    Ok(match traffic.form {
+        Form::Plain => Envelope {
+            method: Method::Post,
+            target: target(traffic.endpoint, sent_at_ms, hint, None),
+            content_type: if is_text { TEXT } else { JSON },
+        },
+        Form::Urlencoded => {
+            let data = as_base64(traffic.compression, std::mem::take(body));
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.append_pair("data", &data);
+            if let Some(hint) = hint {
+                form.append_pair("compression", hint);
+            }
+            *body = form.finish().into_bytes();
+            Envelope {
+                method: Method::Post,
+                target: target(traffic.endpoint, sent_at_ms, None, None),
+                content_type: URLENCODED,
+            }
+        }
+        Form::Query => {
+            let data = as_base64(traffic.compression, std::mem::take(body));
+            Envelope {
+                method: Method::Get,
+                target: target(traffic.endpoint, sent_at_ms, hint, Some(&data)),
+                content_type: JSON,
+            }
+        }
+    })
+}
+
+/// What can stand in a form or a query: base64, unless it is that already.
+fn as_base64(compression: Compression, bytes: Vec<u8>) -> String {
+    match compression {
+        Compression::Base64 | Compression::Lz64 => String::from_utf8(bytes).unwrap_or_default(),
+        Compression::None | Compression::Gzip | Compression::GzipJs => BASE64_STANDARD.encode(bytes),
+    }
+}
+
+fn gzip(json: &[u8], body: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut gzip = GzEncoder::new(std::mem::take(body), flate2::Compression::default());
+    gzip.write_all(json)?;
+    *body = gzip.finish()?;
+    Ok(())
+}
+
+/// `LZString.compressToBase64` of the text (pieroxy/lz-string, which posthog-js used up to 2021).
+fn lz64(json: &[u8]) -> String {
+    lz_str::compress_to_base64(&*String::from_utf8_lossy(json))
+}
+
+/// Path and query.
+pub(super) fn target(endpoint: Endpoint, sent_at_ms: Option<i64>, hint: Option<&str>, data: Option<&str>) -> String {
+    let mut target = endpoint.path().to_owned();
+    // A batch says when it is sent in its body.
+    let sent_at = sent_at_ms.filter(|_| endpoint != Endpoint::Batch).map(|ms| ms.to_string());
+    let pairs = [("compression", hint), ("_", sent_at.as_deref()), ("data", data)];
+    for (at, (key, value)) in pairs.iter().filter_map(|(key, value)| Some((key, (*value)?))).enumerate() {
+        target.push(if at == 0 { '?' } else { '&' });
+        target.push_str(key);
+        target.push('=');
+        target.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+    }
+    target
+}

@@ -1,0 +1,71 @@
+//! Events that no template makes, as JSON: slower, and able to say everything that a client may.
+
+use super::{moments::Moments, push_json};
+use crate::{
+    event::{Event, Member},
+    request::ClientClock,
+    workload::ALTERED,
+};
+
+/// Appends `event`; `token` is its JSON text where the event carries it, and `again` tells whether this is its second sending.
+pub(super) fn write(
+    event: &Event,
+    again: bool,
+    clock: ClientClock,
+    token: Option<&[u8]>,
+    moments: &mut Moments,
+    json: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
+    json.push(b'{');
+    if let Some(token) = token {
+        json.extend_from_slice(b"\"api_key\":");
+        json.extend_from_slice(token);
+        json.push(b',');
+    }
+    if !event.oddities.no_uuid {
+        json.extend_from_slice(b"\"uuid\":\"");
+        json.extend_from_slice(event.id.to_string().as_bytes());
+        json.extend_from_slice(b"\",");
+    }
+    json.extend_from_slice(b"\"event\":");
+    push_json(&event.name, json)?;
+    json.extend_from_slice(b",\"distinct_id\":");
+    match &event.distinct_id_json {
+        Some(text) => json.extend_from_slice(text.as_bytes()),
+        None => push_json(&event.distinct_id, json)?,
+    }
+    let said = clock.said(event.oddities.time, event.occurred_micros);
+    if let Some(timestamp_ms) = said.timestamp_ms {
+        json.extend_from_slice(b",\"timestamp\":\"");
+        moments.write(timestamp_ms, json);
+        json.push(b'"');
+    }
+    if let Some(offset_ms) = said.offset_ms {
+        json.extend_from_slice(b",\"offset\":");
+        json.extend_from_slice(offset_ms.to_string().as_bytes());
+    }
+    json.extend_from_slice(b",\"properties\":");
+    write_properties(event, again, json)?;
+    json.push(b'}');
+    Ok(())
+}
+
+fn write_properties(event: &Event, again: bool, json: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    if again && event.oddities.altered && event.properties.contains_key(ALTERED.0) {
+        let mut properties = event.properties.clone();
+        properties.insert(ALTERED.0.to_owned(), ALTERED.1.into());
+        push_json(&properties, json)?;
+    } else {
+        push_json(&event.properties, json)?;
+    }
+    // Every event has its marker, so there is a member before each of these.
+    json.pop();
+    for Member { key, value } in &event.members {
+        json.extend_from_slice(b",\"");
+        json.extend_from_slice(key.as_bytes());
+        json.extend_from_slice(b"\":");
+        json.extend_from_slice(value.as_bytes());
+    }
+    json.push(b'}');
+    Ok(())
+}

@@ -1,0 +1,301 @@
+//! How single events differ from the plain ones of their stream: each in its share, and each drawn apart from the others.
+//!
+//! A plain event is made from a template. One with an oddity is made the plain way, as an [`Event`], so that speed is paid for
+//! by those events alone.
+
+use super::{
+    hostile::Hostile,
+    plan::{Disorder, Extras, Plan, Traffic},
+};
+use crate::{
+    event::{Event, Member},
+    identity::{RunId, StreamId},
+    random::{Purpose, Random, Share, Source},
+    text::put_hexadecimal,
+};
+
+/// How an event says when it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimeForm {
+    /// By `timestamp`.
+    #[default]
+    Timestamp,
+    /// By `offset`: how long before it was sent.
+    Offset,
+    /// By both, and the offset says a minute more.
+    Both,
+    /// Not at all.
+    Neither,
+    /// By `timestamp`, with the property `$ignore_sent_at`: it is to be taken as it is.
+    IgnoreSentAt,
+}
+
+/// How an event differs from a plain one; not at all by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Oddities {
+    /// It holds content that hurts.
+    pub hostile: Option<Hostile>,
+    /// So many bytes are added.
+    pub padding: u64,
+    /// It belongs to groups.
+    pub grouped: bool,
+    /// If it does: how many more types its team has than are kept.
+    pub group_types_over: u64,
+    /// How it says when it happened.
+    pub time: TimeForm,
+    /// It is sent without a uuid.
+    pub no_uuid: bool,
+    /// Its second sending holds something else.
+    pub altered: bool,
+}
+
+/// The property that an altered event's second sending changes, and what it holds then.
+pub const ALTERED: (&str, &str) = ("motto", "altered on its way");
+/// The property that makes an event large.
+const PADDING: &str = "padding";
+/// So many types of groups are kept of a team (ingestion contract 2.4).
+pub const GROUPS_KEPT: u64 = 5;
+/// The names of groups' types.
+pub const GROUP_TYPES: [&str; 8] =
+    ["company", "project", "workspace", "instance", "customer", "region", "tenant", "brand"];
+
+impl Oddities {
+    /// Whether the event is sent as a template makes it.
+    pub fn is_plain(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Whether its row holds what a template makes, however it says its time.
+    pub fn is_plainly_stored(self) -> bool {
+        self.time != TimeForm::IgnoreSentAt && Self { time: TimeForm::default(), ..self }.is_plain()
+    }
+}
+
+/// Where the oddities of a stream's events come from.
+#[derive(Debug, Clone)]
+pub(super) struct OddSources {
+    run: RunId,
+    stream: StreamId,
+    /// No event of the stream has any.
+    none: bool,
+    /// How many more types of groups the team has than are kept.
+    group_types_over: u64,
+    disorder: Disorder,
+    extras: Extras,
+    hostile: Source,
+    size: Source,
+    groups: Source,
+    time: Source,
+    uuidless: Source,
+    altered: Source,
+    resend: Source,
+}
+
+impl OddSources {
+    pub fn new(plan: &Plan, stream: StreamId, traffic: &Traffic) -> Self {
+        let source = |purpose| Source::new(plan.seed, stream, purpose);
+        let of_team = plan.traffic.iter().filter(|other| other.team == traffic.team);
+        let group_types = of_team.map(|other| other.extras.group_types).max().unwrap_or_default();
+        let (disorder, extras) = (traffic.disorder, traffic.extras.clone());
+        let Disorder { offset, offset_and_timestamp, no_timestamp, ignore_sent_at, no_uuid, altered, .. } = disorder;
+        let shares = [
+            offset,
+            offset_and_timestamp,
+            no_timestamp,
+            ignore_sent_at,
+            no_uuid,
+            altered,
+            extras.hostile,
+            extras.large,
+            extras.grouped,
+        ];
+        Self {
+            run: plan.run,
+            stream,
+            group_types_over: group_types.saturating_sub(GROUPS_KEPT),
+            none: shares.iter().all(|share| *share == Share::default()),
+            disorder,
+            extras,
+            hostile: source(Purpose::Hostile),
+            size: source(Purpose::Size),
+            groups: source(Purpose::Groups),
+            time: source(Purpose::TimeForm),
+            uuidless: source(Purpose::Uuidless),
+            altered: source(Purpose::Altered),
+            resend: source(Purpose::Resend),
+        }
+    }
+
+    /// The oddities of event `seq`.
+    pub fn of(&self, seq: u64) -> Oddities {
+        if self.none {
+            return Oddities::default();
+        }
+        let Self { disorder, extras, .. } = self;
+        let chosen = |source: Source, share| share > Share::default() && source.at(seq).chance(share);
+        let grouped = chosen(self.groups, extras.grouped);
+        Oddities {
+            hostile: chosen(self.hostile, extras.hostile).then(|| self.kind(seq)),
+            padding: if chosen(self.size, extras.large) { self.padding(seq) } else { 0 },
+            grouped,
+            group_types_over: if grouped { self.group_types_over } else { 0 },
+            time: self.time_form(seq),
+            no_uuid: chosen(self.uuidless, disorder.no_uuid),
+            // Only what is sent a second time can be altered then.
+            altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
+        }
+    }
+
+    fn kind(&self, seq: u64) -> Hostile {
+        let mut random = self.second(self.hostile, seq);
+        let all = Hostile::ALL.map(|(_, kind)| kind);
+        let kinds = if self.extras.kinds.is_empty() { &all[..] } else { &self.extras.kinds };
+        random.pick(kinds).copied().unwrap_or(Hostile::Nul)
+    }
+
+    /// The values behind the one that chose the event.
+    const fn second(&self, source: Source, seq: u64) -> Random {
+        let mut random = source.at(seq);
+        random.bits();
+        random
+    }
+
+    fn padding(&self, seq: u64) -> u64 {
+        let (least, most) = (self.extras.padding.0.max(1) as f64, self.extras.padding.1.max(1) as f64);
+        let unit = self.second(self.size, seq).unit();
+        libm::round(least * libm::pow(most / least, unit)) as u64
+    }
+
+    fn time_form(&self, seq: u64) -> TimeForm {
+        let Disorder { offset, offset_and_timestamp, no_timestamp, ignore_sent_at, .. } = self.disorder;
+        let mut left = self.time.at(seq).unit();
+        let shares = [
+            (offset, TimeForm::Offset),
+            (offset_and_timestamp, TimeForm::Both),
+            (no_timestamp, TimeForm::Neither),
+            (ignore_sent_at, TimeForm::IgnoreSentAt),
+        ];
+        for (share, form) in shares {
+            if left < share.get() {
+                return form;
+            }
+            left -= share.get();
+        }
+        TimeForm::Timestamp
+    }
+
+    /// Gives `event` what its oddities say.
+    pub fn apply(&self, event: &mut Event) {
+        let (seq, Oddities { hostile, padding, grouped, time, .. }) = (event.id.seq, event.oddities);
+        if let Some(hostile) = hostile {
+            let mut random = self.second(self.hostile, seq);
+            // The kind was the next value.
+            random.bits();
+            hostile.apply(&mut random, event);
+        }
+        if grouped {
+            let groups = self.groups_of(seq).map(|(kind, key)| format!("\"{kind}\":\"{key}\"")).collect::<Vec<_>>();
+            event.members.retain(|member| member.key != "$groups");
+            event.members.push(Member::new("$groups", format!("{{{}}}", groups.join(","))));
+        }
+        if time == TimeForm::IgnoreSentAt {
+            event.members.push(Member::new("$ignore_sent_at", "true".into()));
+        }
+        if padding > 0 {
+            event.members.push(Member::new(PADDING, pad(self.second(self.size, seq), padding)));
+        }
+    }
+
+    /// The type and the key of each of the event's groups.
+    pub fn groups_of(&self, seq: u64) -> impl Iterator<Item = (&'static str, String)> {
+        let Self { run, stream, .. } = *self;
+        let (types, groups) = (self.extras.group_types, self.extras.groups.max(1));
+        let mut random = self.second(self.groups, seq);
+        GROUP_TYPES.into_iter().take(types as usize).map(move |kind| {
+            let number = random.below(groups);
+            (kind, format!("{kind}-{run}-{}-{number}", stream.0))
+        })
+    }
+}
+
+/// A JSON string with so many characters, which do not compress to nothing.
+fn pad(mut random: Random, length: u64) -> String {
+    let mut text = vec![b'0'; length as usize + 2];
+    text[0] = b'"';
+    let end = text.len() - 1;
+    text[end] = b'"';
+    for chunk in text[1..end].chunks_exact_mut(16) {
+        put_hexadecimal(chunk, random.bits());
+    }
+    String::from_utf8(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event::EventSource, workload::tests::odd};
+
+    const STREAM: StreamId = StreamId(0);
+
+    fn events() -> Vec<Event> {
+        let workload = odd();
+        (0..workload.planned(STREAM)).filter_map(|seq| workload.event(STREAM, seq)).collect()
+    }
+
+    #[test]
+    fn shares_are_as_planned() {
+        let events = events();
+        type Is = fn(&Oddities) -> bool;
+        let shares: [(&str, Is, f64); 8] = [
+            ("hostile", |odd| odd.hostile.is_some(), 0.2),
+            ("large", |odd| odd.padding > 0, 0.01),
+            ("grouped", |odd| odd.grouped, 0.3),
+            ("offset", |odd| odd.time == TimeForm::Offset, 0.05),
+            ("both", |odd| odd.time == TimeForm::Both, 0.05),
+            ("neither", |odd| odd.time == TimeForm::Neither, 0.05),
+            ("ignore_sent_at", |odd| odd.time == TimeForm::IgnoreSentAt, 0.05),
+            ("no_uuid", |odd| odd.no_uuid, 0.02),
+        ];
+        for (name, is, share) in shares {
+            let (count, expected) = (events.iter().filter(|event| is(&event.oddities)).count() as f64, share * 5_000.0);
+            assert!((count - expected).abs() < 4.0 * f64::sqrt(expected) + 1.0, "{name}: {count}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_there_and_whole_json() {
+        let events = events();
+        let kinds: std::collections::BTreeSet<_> = events.iter().filter_map(|event| event.oddities.hostile).collect();
+        assert_eq!(kinds.len(), Hostile::ALL.len());
+        for event in &events {
+            let mut keys = std::collections::BTreeSet::new();
+            for Member { key, value } in &event.members {
+                let member = format!("{{\"{key}\":{value}}}");
+                let read: Result<std::collections::BTreeMap<String, &serde_json::value::RawValue>, _> =
+                    serde_json::from_str(&member);
+                let read = read.unwrap_or_else(|error| panic!("{error}: {member}"));
+                let key = read.into_keys().next().unwrap();
+                assert!(!event.properties.contains_key(&key), "{key} stands twice");
+                assert!(keys.insert(key));
+            }
+        }
+    }
+
+    #[test]
+    fn what_joins_ids_keeps_them() {
+        let joins: Vec<_> = events().into_iter().filter(|event| event.name == "$identify").collect();
+        assert!(joins.iter().any(|event| event.oddities.hostile.is_some()));
+        assert!(joins.iter().all(|event| event.ids_of_person.len() == 2 && event.distinct_id_json.is_none()));
+    }
+
+    #[test]
+    fn padding_is_as_long_as_it_says_and_lengths_spread_over_magnitudes() {
+        let large: Vec<_> = events().into_iter().filter(|event| event.oddities.padding > 0).collect();
+        for event in &large {
+            let padding = event.members.iter().find(|member| member.key == PADDING).unwrap();
+            assert_eq!(padding.value.len() as u64, event.oddities.padding + 2);
+        }
+        let short = large.iter().filter(|event| event.oddities.padding < 10_000).count();
+        assert!(short > 5 && large.len() - short > 5, "{short} of {}", large.len());
+    }
+}

@@ -1,0 +1,190 @@
+//! One kind of traffic: the table `[[traffic]]` of a scenario.
+
+use std::time::Duration;
+
+use generators::{
+    random::{Distribution, Share},
+    workload::{Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Persons},
+};
+
+use super::{
+    Traffic, arrival,
+    notation::{self, Expectable},
+    reader::{Section, choice, flag, text, whole, words},
+};
+
+const ENDPOINTS: [Endpoint; 6] =
+    [Endpoint::Batch, Endpoint::E, Endpoint::Capture, Endpoint::IV0E, Endpoint::Track, Endpoint::Engage];
+const COMPRESSIONS: [(&str, Compression); 5] = [
+    ("none", Compression::None),
+    ("gzip", Compression::Gzip),
+    ("gzip-js", Compression::GzipJs),
+    ("base64", Compression::Base64),
+    ("lz64", Compression::Lz64),
+];
+const FORMS: [(&str, Form); 3] = [("plain", Form::Plain), ("form", Form::Urlencoded), ("query", Form::Query)];
+/// From this many bytes on, Kafka takes no event (ingestion contract 1.4).
+const OVERSIZE: u64 = 1_000_000;
+/// No endpoint takes so much.
+const LARGEST: u64 = 15_000_000;
+/// So many events fit into a URL.
+const QUERY_EVENTS: u64 = 5;
+
+pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
+    let name = section.required("name", text).unwrap_or_default();
+    let arrival = arrival::arrival(section.required_section("arrival"));
+    let events = section.optional("events", whole(1..=1 << 44));
+    let duration = section.optional("duration", Duration::parse);
+    let events = match (events, duration) {
+        (Some(_), Some(_)) => {
+            section.problem("duration", "give either `events` or `duration`, not both");
+            1
+        }
+        (Some(events), None) => events,
+        (None, Some(duration)) => arrival.events_in(duration),
+        (None, None) => {
+            if !section.mentions("events") && !section.mentions("duration") {
+                section.problem("events", "is missing: say how many `events`, or for how long with `duration`");
+            }
+            1
+        }
+    };
+
+    let endpoints = ENDPOINTS.map(|endpoint| (endpoint.path().trim_matches('/'), endpoint));
+    let endpoint = section.optional("endpoint", choice(&endpoints)).unwrap_or(Endpoint::Batch);
+    let compression = section.optional("compression", choice(&COMPRESSIONS)).unwrap_or_default();
+    let form = section.optional("form", choice(&FORMS)).unwrap_or_default();
+    let historical = section.optional("historical", flag).unwrap_or_default();
+    if historical && endpoint != Endpoint::Batch {
+        section.problem("historical", "only `batch` can say so: leave out `endpoint`");
+    }
+    let clients = section.optional("clients", whole(1..=10_000)).unwrap_or(16);
+    let mut batch = section.section("batch");
+    let size = batch.optional("size", notation::parse_range).unwrap_or((1, 1));
+    batch.end();
+
+    let mut persons = section.section("persons");
+    let count = persons.optional("count", whole(1..=1 << 40)).unwrap_or(1_000);
+    let identify = persons.optional("identify", Share::parse).unwrap_or_default();
+    persons.end();
+
+    let disorder = disorder(section.section("disorder"));
+    let extras = extras(section.section("content"), section.section("groups"));
+    if extras.padding.1 >= OVERSIZE && size != (1, 1) {
+        section.problem(
+            "content.padding",
+            "from 1000000 bytes on, an event spoils its whole request: give such events a traffic of their own, without `batch`",
+        );
+    }
+    if form == Form::Query && (size.1 > QUERY_EVENTS || extras != Extras::default()) {
+        section.problem(
+            "form",
+            "a URL has room for few events: at most `batch = { size = \"1..5\" }`, no `content` and no `groups`",
+        );
+    }
+    if endpoint == Endpoint::Capture && (size != (1, 1) || disorder.resend > Share::default()) {
+        section.problem(
+            "endpoint",
+            "`capture` takes one event a request: leave out `batch` and `disorder.resend`, or send to `e`",
+        );
+    }
+    let over_quota = section.optional("over_quota", flag).unwrap_or_default();
+    let drop_listed = section.optional("drop_listed", flag).unwrap_or_default();
+    if over_quota && drop_listed {
+        section
+            .problem("drop_listed", "a project is either over its quota or on the drop list: make two traffics of it");
+    }
+    let absent = match (over_quota, drop_listed) {
+        (true, _) => Some(Absence::OverQuota),
+        (false, true) => Some(Absence::DropListed),
+        (false, false) => None,
+    };
+    section.end();
+    Traffic {
+        name,
+        events,
+        arrival,
+        batch: size,
+        endpoint,
+        compression,
+        form,
+        historical,
+        clients,
+        persons: Persons { count, identify },
+        disorder,
+        extras,
+        absent,
+    }
+}
+
+fn disorder(mut section: Section<'_>) -> Disorder {
+    let backdated = section.optional("backdated", Share::parse).unwrap_or_default();
+    let backdated_by = section.optional("backdated_by", Distribution::parse);
+    if backdated > Share::default() && !section.mentions("backdated_by") {
+        section.problem("backdated_by", "is missing: say by how much, such as \"exponential(30s)\"");
+    }
+    let ahead = section.optional("ahead", Share::parse).unwrap_or_default();
+    let ahead_by = section.optional("ahead_by", Distribution::parse);
+    if ahead > Share::default() && !section.mentions("ahead_by") {
+        section.problem("ahead_by", "is missing: say by how much, such as \"uniform(1min, 1h)\"");
+    }
+    let disorder = Disorder {
+        backdated,
+        backdated_by: backdated_by.unwrap_or_default(),
+        ahead,
+        ahead_by: ahead_by.unwrap_or_default(),
+        shuffle: section.optional("shuffle", Duration::parse).unwrap_or_default(),
+        resend: section.optional("resend", Share::parse).unwrap_or_default(),
+        altered: section.optional("altered", Share::parse).unwrap_or_default(),
+        clock_skew: section.optional("clock_skew", Distribution::parse).unwrap_or_default(),
+        clock_drift: section.optional("clock_drift", Distribution::parse).unwrap_or_default(),
+        wrong_year: section.optional("wrong_year", Share::parse).unwrap_or_default(),
+        no_sent_at: section.optional("no_sent_at", Share::parse).unwrap_or_default(),
+        offset: section.optional("offset", Share::parse).unwrap_or_default(),
+        offset_and_timestamp: section.optional("offset_and_timestamp", Share::parse).unwrap_or_default(),
+        no_timestamp: section.optional("no_timestamp", Share::parse).unwrap_or_default(),
+        ignore_sent_at: section.optional("ignore_sent_at", Share::parse).unwrap_or_default(),
+        midnight: section.optional("midnight", Share::parse).unwrap_or_default(),
+        no_uuid: section.optional("no_uuid", Share::parse).unwrap_or_default(),
+    };
+    let forms = [disorder.offset, disorder.offset_and_timestamp, disorder.no_timestamp, disorder.ignore_sent_at];
+    if forms.iter().map(|share| share.get()).sum::<f64>() > 1.0 {
+        section.problem(
+            "offset",
+            "`offset`, `offset_and_timestamp`, `no_timestamp` and `ignore_sent_at` are shares of the same events: together \
+             they must not be more than 100%",
+        );
+    }
+    if disorder.altered > Share::default() && disorder.resend == Share::default() {
+        section.problem("altered", "is a share of what is sent a second time: say which with `resend`");
+    }
+    section.end();
+    disorder
+}
+
+fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
+    let hostile = content.optional("hostile", Share::parse).unwrap_or_default();
+    let kinds = content.optional("kinds", words(&Hostile::ALL)).unwrap_or_default();
+    let large = content.optional("large", Share::parse).unwrap_or_default();
+    let padding = content.optional("padding", notation::parse_range).unwrap_or_default();
+    if large > Share::default() && !content.mentions("padding") {
+        content.problem("padding", "is missing: say by how many bytes, such as \"1000..100000\"");
+    }
+    if padding.1 > LARGEST {
+        content.problem("padding", "must be at most 15000000 bytes: no endpoint takes more than 20 MiB");
+    }
+    content.end();
+    let grouped = groups.optional("share", Share::parse).unwrap_or_default();
+    let group_types = groups.optional("types", whole(1..=GROUP_TYPES.len() as u64));
+    let of_type = groups.optional("count", whole(1..=1 << 40)).unwrap_or(100);
+    groups.end();
+    Extras {
+        hostile,
+        kinds,
+        large,
+        padding,
+        grouped,
+        group_types: group_types.unwrap_or(if grouped > Share::default() { 2 } else { 0 }),
+        groups: of_type,
+    }
+}
