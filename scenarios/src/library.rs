@@ -8,8 +8,12 @@ use crate::{
 };
 
 /// The library's files: name and text.
-pub const LIBRARY: &[(&str, &str)] =
-    &[("smoke", include_str!("../library/smoke.toml")), ("calibrate", include_str!("../library/calibrate.toml"))];
+pub const LIBRARY: &[(&str, &str)] = &[
+    ("smoke", include_str!("../library/smoke.toml")),
+    ("content", include_str!("../library/content.toml")),
+    ("out-of-order", include_str!("../library/out-of-order.toml")),
+    ("calibrate", include_str!("../library/calibrate.toml")),
+];
 
 /// Reads a scenario: a name of the library, or a file.
 ///

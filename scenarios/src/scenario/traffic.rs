@@ -76,7 +76,10 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
             "from 1000000 bytes on, an event spoils its whole request: give such events a traffic of their own, without `batch`",
         );
     }
-    if form == Form::Query && (size.1 > QUERY_EVENTS || extras != Extras::default()) {
+    if form == Form::Query
+        && (size.1 > QUERY_EVENTS
+            || [extras.hostile, extras.large, extras.grouped].iter().any(|share| *share > Share::default()))
+    {
         section.problem(
             "form",
             "a URL has room for few events: at most `batch = { size = \"1..5\" }`, no `content` and no `groups`",
