@@ -136,3 +136,99 @@ impl Totals {
         evidence.late = Late { worst: self.late_worst.finish(), best: self.late_best.finish() };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconcile::{
+        sequence::Units,
+        story::{RowFacts, Sight},
+    };
+
+    const LANE: Lane = Lane { partition: -1, second: 5 };
+
+    /// Three events that are alike: acked, expected, old enough, seen or not.
+    fn told(outcome: EventOutcome, presence: Presence, seen: bool, time: Option<TimeToVisible>) -> Told {
+        let sight = Sight { ever: seen, at_last: seen, covered: true, ..Sight::default() };
+        let rows = RowFacts { left: usize::from(seen), ..RowFacts::default() };
+        let story = Story { outcome, presence, sight, old_enough: true, rows };
+        let company = Company { request: Some(0), lane: LANE };
+        Told { judged: story.judge(), story, company, is_late: seen, time, events: 3 }
+    }
+
+    fn counted(all: &[Told], limit: Option<Duration>, with_rows: bool) -> Evidence {
+        let (mut totals, mut evidence) = (Totals::new(false), Evidence::default());
+        totals.begin(1);
+        for told in all {
+            totals.count(told, limit, with_rows, &mut evidence);
+        }
+        totals.close(totals.shares(0), LANE.second, &mut evidence);
+        totals.finish(&mut evidence);
+        evidence
+    }
+
+    const PRESENT: Presence = Presence::Present { most_rows: 1 };
+
+    #[test]
+    fn every_event_is_counted_by_what_is_known_of_it() {
+        use EventOutcome::{Acked, Indeterminate, Rejected, Unsent};
+        let all = [
+            told(Acked, PRESENT, true, None),
+            told(Acked, PRESENT, false, None),
+            told(Acked, Presence::Either, false, None),
+            told(Acked, Presence::Either, true, None),
+            told(Acked, Presence::Absent, false, None),
+            told(Indeterminate, PRESENT, true, None),
+            told(Indeterminate, PRESENT, false, None),
+            told(Rejected, PRESENT, false, None),
+            told(Unsent, PRESENT, false, None),
+        ];
+        // Each of them twice, so that sums are seen to grow.
+        let evidence = counted(&[all, all].concat(), None, true);
+        let counts = &evidence.counts;
+        assert_eq!((counts.planned, counts.visible), (54, 18));
+        assert_eq!((counts.acked, counts.indeterminate, counts.rejected, counts.unsent), (30, 12, 6, 6));
+        assert_eq!((counts.expected, counts.lost, counts.either, counts.recovered), (12, 6, 12, 6));
+        assert_eq!((counts.late, counts.pending, evidence.expected_absent), (18, 0, 6));
+        assert_eq!((evidence.loss.k, evidence.loss.n), (6, 12));
+        assert_eq!((evidence.correctness.k, evidence.correctness.n), (0, 18));
+        let young = Told { story: Story { old_enough: false, ..all[1].story }, ..all[1] };
+        let young = Told { judged: young.story.judge(), ..young };
+        let counts = counted(&[young, young], None, true).counts;
+        assert_eq!((counts.pending, counts.lost), (6, 0));
+    }
+
+    #[test]
+    fn a_request_is_one_unit_and_a_defect_if_one_of_its_events_is() {
+        let (clean, lost) =
+            (told(EventOutcome::Acked, PRESENT, true, None), told(EventOutcome::Acked, PRESENT, false, None));
+        let units = |clean, defects| vec![Units { clean, defects }];
+        for (all, events, requests) in [
+            (&[clean, clean][..], units(6, 0), units(1, 0)),
+            (&[clean, lost], units(3, 3), units(0, 1)),
+            (&[lost], units(0, 3), units(0, 1)),
+            (&[], vec![], vec![]),
+        ] {
+            let evidence = counted(all, None, true);
+            assert_eq!(evidence.loss_in_order.events.iter().collect::<Vec<_>>(), events);
+            assert_eq!(evidence.loss_in_order.requests.iter().collect::<Vec<_>>(), requests);
+        }
+        let evidence = counted(&[clean], None, false);
+        assert_eq!(evidence.correctness_in_order.requests.iter().count(), 0, "ids only: nothing is judged");
+        assert_eq!(evidence.correctness.n, 0);
+        assert_eq!(counted(&[clean], None, true).correctness_in_order.requests.iter().count(), 1);
+    }
+
+    #[test]
+    fn what_takes_just_as_long_as_the_limit_is_in_time() {
+        let limit = Duration::from_secs(2);
+        for (after, by, worst, best) in
+            [(1.9, Some(2.0), 0, 0), (2.0, Some(2.1), 3, 0), (2.01, Some(2.1), 3, 3), (1.0, None, 3, 0)]
+        {
+            let time = TimeToVisible { after, by, seen: by.is_some() };
+            let evidence = counted(&[told(EventOutcome::Acked, PRESENT, true, Some(time))], Some(limit), true);
+            assert_eq!((evidence.late.worst.k, evidence.late.best.k), (worst, best), "({after}, {by:?}]");
+            assert_eq!((evidence.late.worst.n, evidence.late.best.n), (3, 3));
+        }
+    }
+}

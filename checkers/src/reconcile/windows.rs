@@ -126,5 +126,7 @@ mod tests {
         let lengths: Vec<usize> = windows.iter().map(|(_, window)| window.len()).collect();
         assert_eq!(lengths, [EVENTS as usize, 1, 5, EVENTS as usize, EVENTS as usize]);
         assert!(self::windows(&[]).is_empty());
+        assert!(Window { stream: StreamId(0), seqs: 3..3 }.is_empty());
+        assert!(!Window { stream: StreamId(0), seqs: 3..4 }.is_empty());
     }
 }
