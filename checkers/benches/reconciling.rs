@@ -55,7 +55,7 @@ fn workload(shuffle: Duration) -> Workload {
         endpoint: Endpoint::Batch,
         token: "phc_bench".into(),
         team: TEAM,
-        persons: Persons { count: 5_000, identify: Share::new(0.1).unwrap() },
+        persons: Persons { count: 5_000, identify: Share::new(0.1).unwrap(), ..Persons::default() },
         disorder: Disorder { shuffle, ..Disorder::default() },
         clients: 4,
         ..Traffic::orderly(EVENTS, Arrival::Constant { rate: Rate::new(50_000, Duration::from_secs(1)).unwrap() })

@@ -94,7 +94,7 @@ fn workload(events: u64) -> Workload {
         batch: (BATCH, BATCH),
         endpoint: Endpoint::Batch,
         token: "phc_bench".into(),
-        persons: Persons { count: 5_000, identify: Share::default() },
+        persons: Persons { count: 5_000, identify: Share::default(), ..Persons::default() },
         clients: 4,
         ..Traffic::orderly(events, Arrival::Constant { rate: Rate::new(RATE, Duration::from_secs(1)).unwrap() })
     };

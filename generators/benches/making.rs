@@ -34,7 +34,7 @@ fn workload(batch: u64, is_disorderly: bool, compression: Compression) -> Worklo
         endpoint: if batch == 1 { Endpoint::Capture } else { Endpoint::Batch },
         compression,
         token: "phc_bench".into(),
-        persons: Persons { count: 10_000, identify: Share::new(0.2).unwrap() },
+        persons: Persons { count: 10_000, identify: Share::new(0.2).unwrap(), ..Persons::default() },
         disorder: Disorder {
             backdated: share(5.0),
             backdated_by: Distribution::Exponential { mean: Duration::from_secs(30) },

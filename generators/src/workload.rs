@@ -14,7 +14,7 @@ use std::{ops::Range, time::Duration};
 use uuid::fmt::Hyphenated;
 
 use self::{
-    content::{Template, VARIANTS, Values, Variant},
+    content::{Session, Template, VARIANTS, Values, Variant},
     oddity::OddSources,
     person::Cast,
 };
@@ -48,6 +48,8 @@ struct Stream {
     schedule: Schedule,
     cast: Cast,
     content: Source,
+    sessions: Source,
+    names: Names,
     resend: Source,
     backdated: Source,
     ahead: Source,
@@ -64,6 +66,8 @@ impl Stream {
             schedule: Schedule::new(&traffic.arrival, plan.seed, stream),
             cast: Cast::new(plan.seed, plan.run, stream, traffic.persons),
             content: source(Purpose::Content),
+            sessions: source(Purpose::Session),
+            names: Names::new(source(Purpose::Mix), &traffic.names),
             resend: source(Purpose::Resend),
             backdated: source(Purpose::Backdated),
             ahead: source(Purpose::Ahead),
@@ -72,6 +76,46 @@ impl Stream {
             sent_at: source(Purpose::SentAt),
             odd: OddSources::new(plan, stream, traffic),
         }
+    }
+}
+
+impl Stream {
+    /// Who event `seq` is about, and what differs in it from others.
+    fn draw(&self, seq: u64) -> (person::Numbers, Values) {
+        let role = self.cast.numbers(seq);
+        let session = Session::of(self.sessions.at(role.person), role.ordinal);
+        (role, Values::draw(&mut self.content.at(seq), session))
+    }
+
+    /// What event `seq` is called.
+    fn name(&self, seq: u64, identifies: bool, values: &Values) -> &str {
+        if identifies { "$identify" } else { self.names.of(seq).unwrap_or(values.name()) }
+    }
+}
+
+/// What events are called where the plan says so.
+#[derive(Debug, Clone)]
+struct Names {
+    source: Source,
+    /// Each with the sum of the weights up to its own.
+    names: Vec<(String, u64)>,
+}
+
+impl Names {
+    fn new(source: Source, names: &[(String, u64)]) -> Self {
+        let mut sum = 0;
+        let names = names.iter().map(|(name, weight)| {
+            sum += weight;
+            (name.clone(), sum)
+        });
+        Self { source, names: names.collect() }
+    }
+
+    fn of(&self, seq: u64) -> Option<&str> {
+        let (_, all) = self.names.last()?;
+        let at = self.source.at(seq).below(*all);
+        let place = self.names.partition_point(|(_, sum)| *sum <= at);
+        self.names.get(place).map(|(name, _)| name.as_str())
     }
 }
 
@@ -90,6 +134,7 @@ pub struct Ids {
 #[derive(Debug, Clone, Copy)]
 pub struct Content<'a> {
     template: &'a Template,
+    name: &'a str,
     values: Values,
     role: person::Numbers,
     id: EventId,
@@ -97,8 +142,8 @@ pub struct Content<'a> {
 
 impl Content<'_> {
     /// The event's name.
-    pub const fn name(&self) -> &'static str {
-        self.values.name(self.role.identifies)
+    pub const fn name(&self) -> &str {
+        self.name
     }
 
     /// The number of its person in its stream, which decides the person's ids.
@@ -170,7 +215,8 @@ impl Workload {
     /// The template of one variant of a persona, made from an example.
     fn template(&self, persona: u64, variant: u64) -> Option<Template> {
         let id = EventId { run: self.plan.run, stream: StreamId(0), seq: 0 };
-        let values = Values::draw(&mut Random::new(self.plan.seed, id.stream, 0, Purpose::Content));
+        let mut random = Random::new(self.plan.seed, id.stream, 0, Purpose::Content);
+        let values = Values::draw(&mut random.clone(), Session::of(random.clone(), random.below(1)));
         let role = person::Role {
             person: persona,
             ordinal: 0,
@@ -189,11 +235,11 @@ impl Workload {
         if !of_stream.odd.of(seq).is_plainly_stored() {
             return None;
         }
-        let role = of_stream.cast.numbers(seq);
-        let values = Values::draw(&mut of_stream.content.at(seq));
+        let (role, values) = of_stream.draw(seq);
         let persona = role.person % (self.personas.len() as u64).max(1);
         let template = self.templates.get((persona * VARIANTS + values.variant) as usize)?;
-        Some(Content { template, values, role, id: EventId { run: self.plan.run, stream, seq } })
+        let name = of_stream.name(seq, role.identifies, &values);
+        Some(Content { template, name, values, role, id: EventId { run: self.plan.run, stream, seq } })
     }
 
     /// The plan behind it.
@@ -364,10 +410,10 @@ impl EventSource for Workload {
         self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let id = EventId { run: self.plan.run, stream, seq };
         let of_stream = self.stream(stream)?;
-        let role = of_stream.cast.numbers(seq).role();
+        let (numbers, values) = of_stream.draw(seq);
+        let role = numbers.role();
         let persona = self.personas.of(role.person)?;
-        let values = Values::draw(&mut of_stream.content.at(seq));
-        let name = values.name(role.identifies.is_some()).to_owned();
+        let name = of_stream.name(seq, numbers.identifies, &values).to_owned();
         let number = role.person % (self.personas.len() as u64).max(1);
         let variant = Variant::draw(self.plan.seed, number, values.variant);
         let properties = content::properties(&values, persona, &variant, &role, id);
@@ -438,7 +484,8 @@ pub(crate) mod tests {
                 historical: false,
                 token: "phc_test".into(),
                 team: 1,
-                persons: Persons { count: 400, identify: Share::new(0.25).unwrap() },
+                persons: Persons { count: 400, identify: Share::new(0.25).unwrap(), ..Persons::default() },
+                names: Vec::new(),
                 disorder: Disorder {
                     backdated: Share::new(0.05).unwrap(),
                     backdated_by: Distribution::Exponential { mean: Duration::from_secs(30) },
@@ -555,6 +602,57 @@ pub(crate) mod tests {
         let identifying: HashSet<_> =
             events(&workload).into_iter().filter(|e| e.name == "$identify").map(|e| e.distinct_id).collect();
         assert!((60..140).contains(&identifying.len()), "25 % of 400 is 100, not {}", identifying.len());
+    }
+
+    #[test]
+    fn hot_persons_have_their_share_and_nobody_loses_an_identification() {
+        let mut plan = small().plan().clone();
+        plan.traffic[0].persons.hot = Share::new(0.3).unwrap();
+        plan.traffic[0].persons.hot_count = 3;
+        let (hot, usual) = (Workload::new(plan, PersonaTable::make(42, 16)), small());
+        let mut counts = HashMap::new();
+        for seq in 0..5_000 {
+            let (event, before) = (hot.event(STREAM, seq).unwrap(), usual.event(STREAM, seq).unwrap());
+            if event.distinct_id == before.distinct_id {
+                assert_eq!(event.name, before.name);
+            } else {
+                assert_ne!(before.name, "$identify");
+                assert_eq!(event.ids_of_person.len(), 1);
+                *counts.entry(event.distinct_id).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(counts.len(), 3);
+        assert!(counts.values().all(|count| (400..600).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn a_person_has_a_few_devices_and_sessions_of_eight_events() {
+        let mut sessions: HashMap<String, Vec<(String, Vec<String>)>> = HashMap::new();
+        let mut devices: HashMap<Vec<String>, HashSet<String>> = HashMap::new();
+        for event in events(&small()) {
+            let text = |key: &str| event.properties[key].as_str().unwrap().to_owned();
+            devices.entry(event.ids_of_person.clone()).or_default().insert(text("$device_id"));
+            sessions.entry(text("$session_id")).or_default().push((text("$device_id"), event.ids_of_person));
+        }
+        let counts: HashSet<usize> = devices.values().map(HashSet::len).collect();
+        assert!(counts.iter().all(|count| *count <= 3) && counts.contains(&2), "{counts:?}");
+        // Of each person's 12 or 13 events.
+        assert!(sessions.values().all(|events| events.len() <= 8 && events.iter().all(|event| *event == events[0])));
+        assert_eq!(sessions.len(), 800);
+    }
+
+    #[test]
+    fn names_are_mixed_as_their_weights_say() {
+        let mut plan = small().plan().clone();
+        plan.traffic[0].names = vec![("often".into(), 3), ("seldom".into(), 1)];
+        let workload = Workload::new(plan, PersonaTable::make(42, 16));
+        let mut counts = HashMap::new();
+        for event in events(&workload) {
+            assert_eq!(workload.content(STREAM, event.id.seq).unwrap().name(), event.name);
+            *counts.entry(event.name).or_insert(0) += 1;
+        }
+        assert!((3_500..3_850).contains(&counts["often"]) && (1_100..1_350).contains(&counts["seldom"]), "{counts:?}");
+        assert_eq!(counts.len(), 3, "and $identify");
     }
 
     #[test]

@@ -142,7 +142,7 @@ fn workload(options: &Options) -> Workload {
         endpoint: if options.batch == 1 { Endpoint::Capture } else { Endpoint::Batch },
         compression: options.compression,
         token: "phc_assay_bench".into(),
-        persons: Persons { count: 10_000, identify: Share::new(0.2).unwrap_or_default() },
+        persons: Persons { count: 10_000, identify: Share::new(0.2).unwrap_or_default(), ..Persons::default() },
         clients: 16,
         ..Traffic::orderly(options.events, Arrival::Constant { rate: options.rate.unwrap_or(FULL_SPEED) })
     };

@@ -69,6 +69,7 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64, start: RunStart) -> 
         token: project(traffic.absent).0,
         team: project(traffic.absent).1,
         persons: traffic.persons,
+        names: traffic.names.clone(),
         form: traffic.form,
         historical: traffic.historical,
         extras: traffic.extras.clone(),

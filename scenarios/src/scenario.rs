@@ -71,6 +71,8 @@ pub struct Traffic {
     pub clients: u64,
     /// Whom the events are about.
     pub persons: Persons,
+    /// What events are called, each with its weight; none means the usual names.
+    pub names: Vec<(String, u64)>,
     /// How order and clocks are disturbed.
     pub disorder: Disorder,
     /// What events hold beside the ordinary.

@@ -28,7 +28,7 @@ pub(crate) fn workload(events: u64) -> Workload {
         batch: (2, 2),
         endpoint: Endpoint::Batch,
         token: "phc_example".into(),
-        persons: Persons { count: 10, identify: Share::default() },
+        persons: Persons { count: 10, identify: Share::default(), ..Persons::default() },
         disorder: Disorder { resend: Share::new(1.0).unwrap(), ..Disorder::default() },
         ..Traffic::orderly(events, Arrival::Constant { rate: Rate::new(1, Duration::from_secs(1)).unwrap() })
     };

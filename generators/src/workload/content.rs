@@ -11,7 +11,7 @@ use crate::{
     event::Properties,
     identity::{EventId, MARKER_PROPERTY, StreamId},
     persona::Persona,
-    random::{Purpose, Random},
+    random::{Purpose, Random, mix},
     text::{decimal, put_digits, put_hexadecimal},
 };
 
@@ -74,7 +74,8 @@ pub(super) struct Values {
     pub variant: u64,
     name: usize,
     browser_version: u64,
-    session: u64,
+    /// Which session it belongs to, and which device that is on.
+    session: Session,
     /// In cents, the last of them never 0.
     price: u64,
     /// In millionths from 100 000 on, the last of them never 0.
@@ -85,8 +86,30 @@ pub(super) struct Values {
     counts: [u64; 3],
 }
 
+/// A session of a person, on one of its devices.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Session {
+    id: u64,
+    device: u64,
+}
+
+/// A person's session ends after so many of its events.
+const SESSION_EVENTS: u64 = 8;
+/// A person has this many devices at most.
+const DEVICES: u64 = 3;
+
+impl Session {
+    /// The session of a person's event number `ordinal`, with the person's own `random` values.
+    pub fn of(mut random: Random, ordinal: u64) -> Self {
+        let (first, devices) = (random.bits(), 1 + random.below(DEVICES));
+        let id = mix(first.wrapping_add(ordinal / SESSION_EVENTS));
+        // A session is on one device.
+        Self { id, device: mix(first ^ (1 + id % devices)) }
+    }
+}
+
 impl Values {
-    pub fn draw(random: &mut Random) -> Self {
+    pub fn draw(random: &mut Random, session: Session) -> Self {
         // All of one width, and no decimal ends with a zero, which JSON would leave out.
         let of_choices = random.bits();
         let choice = |at: u32, bound: u64| ((of_choices >> at & 0xff) * bound) >> 8;
@@ -95,7 +118,7 @@ impl Values {
             name: choice(8, NAMES.len() as u64) as usize,
             browser_version: 100 + choice(16, 60),
             counts: [choice(24, 9), choice(32, 9), choice(40, 9)],
-            session: random.bits(),
+            session,
             price: (10_000 + random.below(90_000)) * 10 + 1 + choice(48, 9),
             ratio: (10_000 + random.below(90_000)) * 10 + 1 + choice(56, 9),
             quantity: 1_000_000_000_000_000 + random.below(8_000_000_000_000_000),
@@ -103,9 +126,9 @@ impl Values {
         }
     }
 
-    /// The event's name.
-    pub const fn name(&self, identifies: bool) -> &'static str {
-        if identifies { "$identify" } else { NAMES[self.name] }
+    /// The event's name, where no other is wanted.
+    pub const fn name(&self) -> &'static str {
+        NAMES[self.name]
     }
 }
 
@@ -134,7 +157,8 @@ pub(super) fn properties(
         "$host": persona.host,
         "$referrer": if variant.is_referred { json!(REFERRER) } else { Value::Null },
         "$screen_width": SCREEN_WIDTHS[variant.screen_width],
-        "$session_id": format!("{:016x}", values.session),
+        "$session_id": format!("{:016x}", values.session.id),
+        "$device_id": format!("{:016x}", values.session.device),
         "$timezone": persona.time_zone,
         "$raw_user_agent": persona.user_agent,
         "city": persona.city,
@@ -194,6 +218,7 @@ struct Form {
 struct Holes {
     browser_version: usize,
     session: usize,
+    device: usize,
     marker: usize,
     balance: usize,
     counts: [usize; 3],
@@ -248,7 +273,8 @@ impl Template {
         let shift = length - 1;
         let text = &mut into[base..];
         put_digits(&mut text[holes.browser_version..][..3], values.browser_version);
-        put_hexadecimal(&mut text[holes.session..][..16], values.session);
+        put_hexadecimal(&mut text[holes.session..][..16], values.session.id);
+        put_hexadecimal(&mut text[holes.device..][..16], values.session.device);
         text[holes.marker..][..marker.len()].copy_from_slice(marker);
         put_digits(&mut text[holes.balance..][..5], values.balance);
         for (count, hole) in values.counts.iter().zip(holes.counts).take_while(|(_, hole)| *hole > 0) {
@@ -280,6 +306,7 @@ impl Form {
                 "$browser_version" => holes.browser_version = at,
                 // Behind the quote, or the sign.
                 "$session_id" => holes.session = at + 1,
+                "$device_id" => holes.device = at + 1,
                 MARKER_PROPERTY => holes.marker = at + 1,
                 "balance" => holes.balance = at + 1,
                 "cart" => {

@@ -1,12 +1,14 @@
 //! Who an event is about: rounds over all persons, an anonymous phase, then identification.
 //!
+//! Hot persons stand beside these rounds: a share of all events is theirs.
+//!
 //! In each round every person has exactly one event, in an order of the round's own. So the round is the ordinal of the
 //! event in its person's life, and "has this person identified yet?" needs no memory.
 
 use crate::{
     identity::{RunId, StreamId},
     permutation::Permutation,
-    random::{Purpose, Source},
+    random::{Purpose, Share, Source},
     text,
     workload::Persons,
 };
@@ -54,17 +56,38 @@ pub(super) struct Cast {
     persons: Persons,
     order: Source,
     identify: Source,
+    hot: Source,
 }
 
 impl Cast {
     pub const fn new(seed: u64, run: RunId, stream: StreamId, persons: Persons) -> Self {
-        let (order, identify) =
-            (Source::new(seed, stream, Purpose::Person), Source::new(seed, stream, Purpose::Identify));
-        Self { run, stream, persons, order, identify }
+        Self {
+            run,
+            stream,
+            persons,
+            order: Source::new(seed, stream, Purpose::Person),
+            identify: Source::new(seed, stream, Purpose::Identify),
+            hot: Source::new(seed, stream, Purpose::Hot),
+        }
     }
 
     /// The part that event `seq` plays.
     pub fn numbers(&self, seq: u64) -> Numbers {
+        let usual = self.usual(seq);
+        if self.persons.hot == Share::default() || usual.identifies {
+            return usual;
+        }
+        let mut random = self.hot.at(seq);
+        if !random.chance(self.persons.hot) {
+            return usual;
+        }
+        // They come behind all others, are known from the beginning, and count no rounds.
+        let person = self.persons.count.max(1) + random.below(self.persons.hot_count.max(1));
+        Numbers { person, ordinal: seq, anonymous: None, is_anonymous: false, ..usual }
+    }
+
+    /// The part that it would play if nobody were hot.
+    fn usual(&self, seq: u64) -> Numbers {
         let Self { run, stream, persons, .. } = *self;
         let count = persons.count.max(1);
         let (ordinal, place) = (seq / count, seq % count);

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The generation of the rules in this folder; a stored run names the one that it was made with.
-pub const WORKLOAD_VERSION: u32 = 4;
+pub const WORKLOAD_VERSION: u32 = 5;
 
 /// Everything that decides what is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct Traffic {
     pub team: i64,
     /// Whom the events are about.
     pub persons: Persons,
+    /// What events are called, each with its weight; none means the usual names.
+    #[serde(default)]
+    pub names: Vec<(String, u64)>,
     /// How the order and the clocks are disturbed.
     pub disorder: Disorder,
     /// What events hold beside the ordinary.
@@ -91,7 +94,8 @@ impl Traffic {
             historical: false,
             token: "phc_assay".into(),
             team: 1,
-            persons: Persons { count: 1, identify: Share::default() },
+            persons: Persons { count: 1, ..Persons::default() },
+            names: Vec::new(),
             disorder: Disorder::default(),
             extras: Extras::default(),
             clients: 1,
@@ -183,12 +187,18 @@ pub enum Form {
 }
 
 /// The people of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Persons {
     /// How many, at least 1.
     pub count: u64,
     /// Which share starts anonymous and identifies on the way.
     pub identify: Share,
+    /// Which share of all events is of a few hot persons, beside these.
+    #[serde(default)]
+    pub hot: Share,
+    /// How many hot persons there are.
+    #[serde(default)]
+    pub hot_count: u64,
 }
 
 /// How a stream differs from an orderly one, which is the default.

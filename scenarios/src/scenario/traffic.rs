@@ -7,6 +7,8 @@ use generators::{
     workload::{Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Persons},
 };
 
+use toml::de::DeValue;
+
 use super::{
     Traffic, arrival,
     notation::{self, Expectable},
@@ -66,7 +68,10 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let mut persons = section.section("persons");
     let count = persons.optional("count", whole(1..=1 << 40)).unwrap_or(1_000);
     let identify = persons.optional("identify", Share::parse).unwrap_or_default();
+    let hot = persons.optional("hot", Share::parse).unwrap_or_default();
+    let hot_count = persons.optional("hot_count", whole(1..=1 << 40)).unwrap_or(1);
     persons.end();
+    let names = section.optional("names", names).unwrap_or_default();
 
     let disorder = disorder(section.section("disorder"));
     let extras = extras(section.section("content"), section.section("groups"));
@@ -113,12 +118,42 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         form,
         historical,
         clients,
-        persons: Persons { count, identify },
+        persons: Persons { count, identify, hot, hot_count },
+        names,
         disorder,
         extras,
         absent,
     }
 }
+
+/// A list of names, each perhaps with a weight behind a colon.
+fn names(value: &DeValue<'_>) -> Result<Vec<(String, u64)>, String> {
+    let wrong =
+        || "must be a list of names, each with a weight if it likes: [\"$pageview:5\", \"purchase\"]".to_owned();
+    let name = |value: &DeValue<'_>| {
+        let text = text(value).map_err(|_| wrong())?;
+        let (name, weight) = text.rsplit_once(':').unwrap_or((&text, "1"));
+        let weight = weight.parse().ok().filter(|weight| (1..=1_000_000).contains(weight)).ok_or_else(wrong)?;
+        if name.is_empty()
+            || name.chars().count() > 200
+            || name.contains(['"', '\\'])
+            || name.contains(char::is_control)
+        {
+            return Err(format!(
+                "`{name}` is no plain name: up to 200 characters, no quotes, no backslashes; `content` sends others"
+            ));
+        }
+        if SPECIAL.iter().any(|special| name.starts_with(special)) {
+            return Err(format!("`{name}` means something of its own to the pipeline, and cannot be a mere name"));
+        }
+        Ok((name.to_owned(), weight))
+    };
+    value.as_array().ok_or_else(wrong)?.iter().map(|value| name(value.get_ref())).collect()
+}
+
+/// What names begin with that are handled in a way of their own (ingestion contract 1.5, 2.3, 2.4).
+const SPECIAL: [&str; 8] =
+    ["$identify", "$create_alias", "$merge_dangerously", "$groupidentify", "$exception", "$$", "$snapshot", "$ai_"];
 
 fn disorder(mut section: Section<'_>) -> Disorder {
     let backdated = section.optional("backdated", Share::parse).unwrap_or_default();
