@@ -27,6 +27,8 @@ pub struct Event {
     pub properties: Properties,
     /// What it holds beside that, behind it; no key is there and here.
     pub members: Vec<Member>,
+    /// Its other fields, beside those that every event has.
+    pub others: Vec<Member>,
     /// How it differs from a plain one; what that adds to its properties is among them already.
     pub oddities: Oddities,
     /// Every distinct id that the workload ever joins to this person, `distinct_id` among them. One alone means that no

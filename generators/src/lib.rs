@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod permutation;
 pub mod persona;
 pub mod random;
+pub mod replay;
 pub mod request;
 pub mod schedule;
 mod text;

@@ -9,7 +9,6 @@ use crate::{
     clock::RunStart,
     event::{Event, EventSource},
     identity::StreamId,
-    random::{Purpose, Random},
     workload::{ClockError, TimeForm, Workload},
 };
 
@@ -44,7 +43,7 @@ impl Request {
         let clock = ClientClock { origin_micros: started_at.unix_micros(), error, sent_at_ms: 0, says_sent_at: true };
         ClientClock {
             sent_at_ms: clock.timestamp_ms(self.due(workload).as_micros() as i64),
-            says_sent_at: workload.says_sent_at(self.stream, self.index),
+            says_sent_at: workload.says_sent_at(self),
             ..clock
         }
     }
@@ -135,10 +134,7 @@ impl Iterator for Requests<'_> {
         if self.position >= traffic.events {
             return None;
         }
-        let (least, most) = traffic.batch;
-        let mut random = Random::new(self.workload.plan().seed, self.stream, self.index, Purpose::BatchSize);
-        let size = (least + random.below(most.saturating_sub(least) + 1)).max(1);
-        let positions = self.position..traffic.events.min(self.position + size);
+        let positions = self.position..self.workload.request_end(self.stream, self.index, self.position);
         let resends =
             if self.sent.len() as u64 >= traffic.clients.max(1) { self.sent.pop_front() } else { None }.unwrap_or(0..0);
         self.sent.push_back(positions.clone());

@@ -19,6 +19,7 @@ use self::{
 use crate::{
     clock::RunStart,
     event::EventSource,
+    replay::Style,
     request::{ClientClock, Request},
     workload::{Compression, Endpoint, Form, Ids, Traffic, Workload},
 };
@@ -80,21 +81,22 @@ impl Encoder {
         mut buffer: Vec<u8>,
     ) -> Result<Encoded, EncodeError> {
         let traffic = workload.traffic(request.stream).ok_or(EncodeError::UnknownStream(request.stream.0))?;
+        let style = workload.style(request).ok_or(EncodeError::UnknownStream(request.stream.0))?;
         let clock = request.clock(workload, start);
         // What is packed is written elsewhere first.
-        let is_plain = (traffic.compression, traffic.form) == (Compression::None, Form::Plain);
+        let is_plain = (style.compression, style.form) == (Compression::None, Form::Plain);
         let mut json = if is_plain { std::mem::take(&mut buffer) } else { std::mem::take(&mut self.plain) };
         json.clear();
         json.reserve(self.length + self.length / 8);
-        let events = self.write(workload, traffic, request, clock, &mut json)?;
+        let events = self.write(workload, (traffic, style), request, clock, &mut json)?;
         self.length = json.len();
         let sent_at_ms = clock.says_sent_at.then_some(clock.sent_at_ms);
         if is_plain {
-            let target = target(traffic.endpoint, sent_at_ms, None, None);
+            let target = target(style.endpoint, sent_at_ms, None, None);
             return Ok(Encoded { method: Method::Post, target, content_type: JSON, body: json, events });
         }
         buffer.clear();
-        let Envelope { method, target, content_type } = pack(traffic, sent_at_ms, &json, &mut buffer)?;
+        let Envelope { method, target, content_type } = pack(style, sent_at_ms, &json, &mut buffer)?;
         self.plain = json;
         Ok(Encoded { method, target, content_type, body: buffer, events })
     }
@@ -103,7 +105,7 @@ impl Encoder {
     fn write(
         &mut self,
         workload: &Workload,
-        traffic: &Traffic,
+        (traffic, style): (&Traffic, Style),
         request: &Request,
         clock: ClientClock,
         json: &mut Vec<u8>,
@@ -111,7 +113,7 @@ impl Encoder {
         let mut token = std::mem::take(&mut self.token);
         token.clear();
         serde_json::to_writer(&mut token, &traffic.token)?;
-        let is_batch = traffic.endpoint == Endpoint::Batch;
+        let is_batch = style.endpoint == Endpoint::Batch;
         if is_batch {
             json.extend_from_slice(b"{\"api_key\":");
             json.extend_from_slice(&token);
@@ -120,7 +122,7 @@ impl Encoder {
                 self.moments.write(clock.sent_at_ms, json);
                 json.push(b'"');
             }
-            if traffic.historical {
+            if style.historical {
                 json.extend_from_slice(b",\"historical_migration\":true");
             }
             json.extend_from_slice(b",\"batch\":");
@@ -333,7 +335,7 @@ mod tests {
         for (_, request) in Timetable::new(&workload, Shard::WHOLE) {
             let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
             let body: Body<'_> = serde_json::from_slice(&made.body).unwrap();
-            assert_eq!(body.sent_at.is_some(), workload.says_sent_at(request.stream, request.index));
+            assert_eq!(body.sent_at.is_some(), workload.says_sent_at(&request));
             seen[0] += usize::from(body.sent_at.is_none());
             let clock = request.clock(&workload, START);
             for (sent, (seq, again)) in body.batch.iter().zip(request.seqs(&workload)) {

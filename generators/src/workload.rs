@@ -9,7 +9,7 @@ mod oddity;
 mod person;
 mod plan;
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use uuid::fmt::Hyphenated;
 
@@ -19,17 +19,21 @@ use self::{
     person::Cast,
 };
 use crate::{
-    event::{Event, EventSource},
-    identity::{EventId, StreamId},
+    event::{Event, EventSource, Properties},
+    identity::{EventId, MARKER_PROPERTY, StreamId},
     permutation::Permutation,
     persona::PersonaTable,
     random::{Distribution, Purpose, Random, Share, Source},
+    replay::{Recording, Style},
+    request::Request,
     schedule::Schedule,
 };
 
 pub use hostile::Hostile;
 pub use oddity::{ALTERED, GROUP_TYPES, GROUPS_KEPT, Oddities, TimeForm};
-pub use plan::{Absence, Compression, Disorder, Endpoint, Extras, Form, Persons, Plan, Traffic, WORKLOAD_VERSION};
+pub use plan::{
+    Absence, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons, Plan, Traffic, WORKLOAD_VERSION,
+};
 
 /// The workload of a run.
 #[derive(Debug, Clone)]
@@ -46,6 +50,8 @@ pub struct Workload {
 #[derive(Debug, Clone)]
 struct Stream {
     schedule: Schedule,
+    /// What is replayed, and how fast; nothing where events are made.
+    recording: Option<(Arc<Recording>, Pace)>,
     cast: Cast,
     content: Source,
     sessions: Source,
@@ -60,10 +66,11 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(plan: &Plan, stream: StreamId, traffic: &Traffic) -> Self {
+    fn new(plan: &Plan, stream: StreamId, traffic: &Traffic, recording: Option<&Arc<Recording>>) -> Self {
         let source = |purpose| Source::new(plan.seed, stream, purpose);
         Self {
             schedule: Schedule::new(&traffic.arrival, plan.seed, stream),
+            recording: recording.cloned().zip(traffic.replay),
             cast: Cast::new(plan.seed, plan.run, stream, traffic.persons),
             content: source(Purpose::Content),
             sessions: source(Purpose::Session),
@@ -85,6 +92,28 @@ impl Stream {
         let role = self.cast.numbers(seq);
         let session = Session::of(self.sessions.at(role.person), role.ordinal);
         (role, Values::draw(&mut self.content.at(seq), session))
+    }
+
+    /// When the event at `position` of the sending order is due.
+    fn due(&self, position: u64) -> Duration {
+        match &self.recording {
+            Some((recording, Pace::Recorded(speed))) => recording.at(position).div_f64(*speed),
+            _ => self.schedule.due(position),
+        }
+    }
+
+    /// How many are due before `at`.
+    fn before(&self, at: Duration) -> u64 {
+        match &self.recording {
+            Some((recording, Pace::Recorded(speed))) => {
+                // The first that is not due before, whatever the rounding of the division.
+                let guess = recording.before(at.mul_f64(*speed));
+                let not_before = |position: &u64| recording.at(*position).div_f64(*speed) >= at;
+                let from = recording.request_of(guess.saturating_sub(1)).start;
+                (from..recording.events()).find(not_before).unwrap_or(recording.events())
+            }
+            _ => self.schedule.before(at),
+        }
     }
 
     /// What event `seq` is called.
@@ -203,8 +232,14 @@ impl Content<'_> {
 impl Workload {
     /// The workload that `plan` and `personas` make.
     pub fn new(plan: Plan, personas: PersonaTable) -> Self {
+        Self::replaying(plan, personas, None)
+    }
+
+    /// The same, where some traffic replays a recording.
+    pub fn replaying(plan: Plan, personas: PersonaTable, recording: Option<&Arc<Recording>>) -> Self {
         let streams = plan.traffic.iter().enumerate();
-        let streams = streams.map(|(stream, traffic)| Stream::new(&plan, StreamId(stream as u16), traffic)).collect();
+        let streams =
+            streams.map(|(stream, traffic)| Stream::new(&plan, StreamId(stream as u16), traffic, recording)).collect();
         let workload = Self { streams, plan, personas, templates: Vec::new() };
         let variants = (0..workload.personas.len() as u64)
             .flat_map(|persona| (0..VARIANTS).map(move |variant| (persona, variant)));
@@ -259,7 +294,7 @@ impl Workload {
     /// When the event at `position` of the stream's sending order is due, from the start of the traffic; zero for an unknown
     /// stream.
     pub fn due(&self, stream: StreamId, position: u64) -> Duration {
-        self.stream(stream).map_or(Duration::ZERO, |stream| stream.schedule.due(position))
+        self.stream(stream).map_or(Duration::ZERO, |stream| stream.due(position))
     }
 
     /// Which event is sent at `position` of the stream's sending order.
@@ -315,10 +350,10 @@ impl Workload {
 
     /// The shuffle window of a length in which `position` is due: its number, and the positions that are due in it.
     fn shuffled(&self, stream: StreamId, position: u64, length: Duration) -> (u64, Range<u64>) {
-        let Some(Stream { schedule, .. }) = self.stream(stream) else { return (0, position..position + 1) };
+        let Some(stream) = self.stream(stream) else { return (0, position..position + 1) };
         let nanos = length.as_nanos() as u64;
-        let window = schedule.due(position).as_nanos() as u64 / nanos;
-        let begin = |window: u64| schedule.before(Duration::from_nanos(window.saturating_mul(nanos)));
+        let window = stream.due(position).as_nanos() as u64 / nanos;
+        let begin = |window: u64| stream.before(Duration::from_nanos(window.saturating_mul(nanos)));
         (window, begin(window)..begin(window + 1))
     }
 
@@ -335,7 +370,35 @@ impl Workload {
 
     /// How an event differs from the plain ones of its stream.
     pub fn oddities(&self, stream: StreamId, seq: u64) -> Oddities {
-        self.stream(stream).map_or_else(Oddities::default, |stream| stream.odd.of(seq))
+        match self.stream(stream) {
+            Some(Stream { recording: Some((recording, _)), .. }) => {
+                let time = recording.time(seq).map_or(TimeForm::default(), |(time, _)| time);
+                Oddities { recorded: true, time, ..Oddities::default() }
+            }
+            Some(stream) => stream.odd.of(seq),
+            None => Oddities::default(),
+        }
+    }
+
+    /// How a request is made.
+    pub fn style(&self, request: &Request) -> Option<Style> {
+        let Traffic { endpoint, compression, form, historical, .. } = *self.traffic(request.stream)?;
+        match &self.stream(request.stream)?.recording {
+            Some((recording, _)) => recording.style(request.positions.start),
+            None => Some(Style { endpoint, compression, form, historical }),
+        }
+    }
+
+    /// Where in the stream's sending order request `index` ends, which begins at `position`.
+    pub fn request_end(&self, stream: StreamId, index: u64, position: u64) -> u64 {
+        let Some((traffic, of_stream)) = self.traffic(stream).zip(self.stream(stream)) else { return position };
+        if let Some((recording, _)) = &of_stream.recording {
+            return recording.request_of(position).end.clamp(position + 1, traffic.events.max(position + 1));
+        }
+        let (least, most) = traffic.batch;
+        let mut random = Random::new(self.plan.seed, stream, index, Purpose::BatchSize);
+        let size = (least + random.below(most.saturating_sub(least) + 1)).max(1);
+        traffic.events.min(position + size)
     }
 
     /// The clock of a client.
@@ -362,9 +425,15 @@ impl Workload {
     }
 
     /// Whether a request of the stream says when it is sent.
-    pub fn says_sent_at(&self, stream: StreamId, request: u64) -> bool {
-        let silent = self.traffic(stream).map_or(Share::default(), |traffic| traffic.disorder.no_sent_at);
-        silent == Share::default() || !self.stream(stream).is_some_and(|from| from.sent_at.at(request).chance(silent))
+    pub fn says_sent_at(&self, request: &Request) -> bool {
+        let of_stream = self.traffic(request.stream).zip(self.stream(request.stream));
+        let Some((Traffic { disorder: Disorder { no_sent_at: silent, .. }, .. }, stream)) = of_stream else {
+            return true;
+        };
+        if let Some((recording, _)) = &stream.recording {
+            return recording.says_sent_at(request.positions.start);
+        }
+        *silent == Share::default() || !stream.sent_at.at(request.index).chance(*silent)
     }
 
     /// When an event happens, in microseconds from the start of its traffic, on a clock that is right; `None` if it was
@@ -372,6 +441,13 @@ impl Workload {
     pub fn occurred_micros(&self, stream: StreamId, seq: u64) -> Option<i64> {
         let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let of_stream = self.stream(stream)?;
+        if let Some((recording, _)) = &of_stream.recording {
+            // As long before its request as it was.
+            let last = recording.request_of(seq).end.saturating_sub(1);
+            let (_, before_ms) = recording.time(seq)?;
+            let sent = of_stream.due(last).saturating_sub(traffic.disorder.shuffle).as_micros() as i64;
+            return Some((sent - before_ms * 1_000).div_euclid(1_000) * 1_000);
+        }
         let due = of_stream.schedule.due(seq).as_micros() as i64;
         // A shuffled event may be sent up to a window before its turn: it must have happened by then.
         let shuffle = traffic.disorder.shuffle.as_micros() as i64;
@@ -397,6 +473,27 @@ impl Workload {
     }
 }
 
+impl Workload {
+    /// A recorded event, with an identity of this run.
+    fn recorded(&self, recording: &Recording, id: EventId) -> Option<Event> {
+        let event = recording.event(id.seq)?;
+        let mut properties = Properties::new();
+        properties.insert(MARKER_PROPERTY.to_owned(), id.to_string().into());
+        Some(Event {
+            id,
+            occurred_micros: self.occurred_micros(id.stream, id.seq)?,
+            properties,
+            oddities: self.oddities(id.stream, id.seq),
+            ids_of_person: recording.ids_of_person(&event.distinct_id),
+            name: event.name,
+            distinct_id: event.distinct_id,
+            distinct_id_json: event.distinct_id_json,
+            members: event.properties,
+            others: event.others,
+        })
+    }
+}
+
 impl EventSource for Workload {
     fn streams(&self) -> Vec<StreamId> {
         (0..self.plan.traffic.len()).map(|index| StreamId(index as u16)).collect()
@@ -410,6 +507,9 @@ impl EventSource for Workload {
         self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let id = EventId { run: self.plan.run, stream, seq };
         let of_stream = self.stream(stream)?;
+        if let Some((recording, _)) = &of_stream.recording {
+            return self.recorded(recording, id);
+        }
         let (numbers, values) = of_stream.draw(seq);
         let role = numbers.role();
         let persona = self.personas.of(role.person)?;
@@ -425,6 +525,7 @@ impl EventSource for Workload {
             occurred_micros: self.occurred_micros(stream, seq)?,
             properties,
             members: Vec::new(),
+            others: Vec::new(),
             oddities: of_stream.odd.of(seq),
             ids_of_person: role.ids_of_person,
         };
@@ -499,6 +600,7 @@ pub(crate) mod tests {
                 extras: Extras::default(),
                 clients: 4,
                 absent: None,
+                replay: None,
             }],
             since_midnight: Duration::from_hours(12),
         };

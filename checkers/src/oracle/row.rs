@@ -479,6 +479,7 @@ mod tests {
             distinct_id_json: None,
             properties,
             members: Vec::new(),
+            others: Vec::new(),
             oddities: generators::workload::Oddities::default(),
             ids_of_person: ids.iter().map(|id| (*id).to_owned()).collect(),
         }

@@ -6,7 +6,10 @@ use std::io::Write;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::write::GzEncoder;
 
-use crate::workload::{Compression, Endpoint, Form, Traffic};
+use crate::{
+    replay::Style,
+    workload::{Compression, Endpoint, Form},
+};
 
 /// How a request is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,14 +44,14 @@ pub(super) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 
-/// Packs `json` into `body`, which is empty, as `traffic` says; `sent_at_ms` goes into the query of all endpoints but `batch`.
+/// Packs `json` into `body`, which is empty, as `style` says; `sent_at_ms` goes into the query of all endpoints but `batch`.
 pub(super) fn pack(
-    traffic: &Traffic,
+    style: Style,
     sent_at_ms: Option<i64>,
     json: &[u8],
     body: &mut Vec<u8>,
 ) -> std::io::Result<Envelope> {
-    let (hint, is_text) = match traffic.compression {
+    let (hint, is_text) = match style.compression {
         Compression::None => {
             body.extend_from_slice(json);
             (None, false)
@@ -70,14 +73,14 @@ pub(super) fn pack(
             (Some("lz64"), true)
         }
     };
-    Ok(match traffic.form {
+    Ok(match style.form {
         Form::Plain => Envelope {
             method: Method::Post,
-            target: target(traffic.endpoint, sent_at_ms, hint, None),
+            target: target(style.endpoint, sent_at_ms, hint, None),
             content_type: if is_text { TEXT } else { JSON },
         },
         Form::Urlencoded => {
-            let data = as_base64(traffic.compression, std::mem::take(body));
+            let data = as_base64(style.compression, std::mem::take(body));
             let mut form = form_urlencoded::Serializer::new(String::new());
             form.append_pair("data", &data);
             if let Some(hint) = hint {
@@ -86,15 +89,15 @@ pub(super) fn pack(
             *body = form.finish().into_bytes();
             Envelope {
                 method: Method::Post,
-                target: target(traffic.endpoint, sent_at_ms, None, None),
+                target: target(style.endpoint, sent_at_ms, None, None),
                 content_type: URLENCODED,
             }
         }
         Form::Query => {
-            let data = as_base64(traffic.compression, std::mem::take(body));
+            let data = as_base64(style.compression, std::mem::take(body));
             Envelope {
                 method: Method::Get,
-                target: target(traffic.endpoint, sent_at_ms, hint, Some(&data)),
+                target: target(style.endpoint, sent_at_ms, hint, Some(&data)),
                 content_type: JSON,
             }
         }

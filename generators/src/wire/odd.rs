@@ -46,8 +46,19 @@ pub(super) fn write(
     }
     json.extend_from_slice(b",\"properties\":");
     write_properties(event, again, json)?;
+    write_members(&event.others, json);
     json.push(b'}');
     Ok(())
+}
+
+/// Appends members behind others.
+fn write_members(members: &[Member], json: &mut Vec<u8>) {
+    for Member { key, value } in members {
+        json.extend_from_slice(b",\"");
+        json.extend_from_slice(key.as_bytes());
+        json.extend_from_slice(b"\":");
+        json.extend_from_slice(value.as_bytes());
+    }
 }
 
 fn write_properties(event: &Event, again: bool, json: &mut Vec<u8>) -> Result<(), serde_json::Error> {
@@ -60,12 +71,7 @@ fn write_properties(event: &Event, again: bool, json: &mut Vec<u8>) -> Result<()
     }
     // Every event has its marker, so there is a member before each of these.
     json.pop();
-    for Member { key, value } in &event.members {
-        json.extend_from_slice(b",\"");
-        json.extend_from_slice(key.as_bytes());
-        json.extend_from_slice(b"\":");
-        json.extend_from_slice(value.as_bytes());
-    }
+    write_members(&event.members, json);
     json.push(b'}');
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! A plain event is made from a template. One with an oddity is made the plain way, as an [`Event`], so that speed is paid for
 //! by those events alone.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     hostile::Hostile,
     plan::{Disorder, Extras, Plan, Traffic},
@@ -15,7 +17,8 @@ use crate::{
 };
 
 /// How an event says when it happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TimeForm {
     /// By `timestamp`.
     #[default]
@@ -47,6 +50,8 @@ pub struct Oddities {
     pub no_uuid: bool,
     /// Its second sending holds something else.
     pub altered: bool,
+    /// It was recorded, and no template makes anything of it.
+    pub recorded: bool,
 }
 
 /// The property that an altered event's second sending changes, and what it holds then.
@@ -141,6 +146,7 @@ impl OddSources {
             group_types_over: if grouped { self.group_types_over } else { 0 },
             time: self.time_form(seq),
             no_uuid: chosen(self.uuidless, disorder.no_uuid),
+            recorded: false,
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
         }

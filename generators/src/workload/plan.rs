@@ -78,6 +78,19 @@ pub struct Traffic {
     /// Why every event is acked and none may appear, where that is so.
     #[serde(default)]
     pub absent: Option<Absence>,
+    /// Its events and requests are those of a recording, with this pace.
+    #[serde(default)]
+    pub replay: Option<Pace>,
+}
+
+/// How fast a recording is replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// So many times as fast as it was recorded.
+    Recorded(f64),
+    /// As the plan's arrival says, whatever its gaps were.
+    Arrival,
 }
 
 impl Traffic {
@@ -100,6 +113,7 @@ impl Traffic {
             extras: Extras::default(),
             clients: 1,
             absent: None,
+            replay: None,
         }
     }
 }
@@ -143,6 +157,9 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Batch, Self::E, Self::Capture, Self::IV0E, Self::Track, Self::Engage];
+
     /// Its path.
     pub const fn path(self) -> &'static str {
         match self {

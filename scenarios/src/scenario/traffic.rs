@@ -15,8 +15,6 @@ use super::{
     reader::{Section, choice, flag, text, whole, words},
 };
 
-const ENDPOINTS: [Endpoint; 6] =
-    [Endpoint::Batch, Endpoint::E, Endpoint::Capture, Endpoint::IV0E, Endpoint::Track, Endpoint::Engage];
 const COMPRESSIONS: [(&str, Compression); 5] = [
     ("none", Compression::None),
     ("gzip", Compression::Gzip),
@@ -52,7 +50,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         }
     };
 
-    let endpoints = ENDPOINTS.map(|endpoint| (endpoint.path().trim_matches('/'), endpoint));
+    let endpoints = Endpoint::ALL.map(|endpoint| (endpoint.path().trim_matches('/'), endpoint));
     let endpoint = section.optional("endpoint", choice(&endpoints)).unwrap_or(Endpoint::Batch);
     let compression = section.optional("compression", choice(&COMPRESSIONS)).unwrap_or_default();
     let form = section.optional("form", choice(&FORMS)).unwrap_or_default();

@@ -1,0 +1,366 @@
+//! From what somebody recorded to our form: HTTP requests or exported events, as JSON lines.
+//!
+//! ```text
+//! {"time":0.1,"method":"POST","path":"/batch/?_=…","headers":{"content-type":"application/json"},"body":"base64"}
+//! {"event":"$pageview","distinct_id":"d","timestamp":"2026-01-01T00:00:00.000Z","properties":{…}}
+//! ```
+//!
+//! Both may stand in one file. Times are seconds, or RFC 3339. A request is what a proxy or `assay generate --requests` writes; an
+//! event what an export holds, its properties an object or a string with one. What cannot be understood is told with its line,
+//! and the rest goes on.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader, BufWriter, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{Line, LineEvent, Style, body};
+use crate::{
+    identity::MARKER_PROPERTY,
+    workload::{Compression, Endpoint, Form, TimeForm},
+};
+
+/// A line that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotUnderstood {
+    /// Which, from 1.
+    pub line: u64,
+    /// Why.
+    pub what: String,
+}
+
+/// What became of a recording.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Requests that will be sent.
+    pub requests: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Lines that were left out.
+    pub not_understood: u64,
+}
+
+/// A recording could not be read or written down.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} cannot be {what}")]
+pub struct ImportError {
+    path: PathBuf,
+    what: &'static str,
+    source: std::io::Error,
+}
+
+/// Reads the recording `from`, writes it to `to` in our form, and reports each line that is left out. Events without a request
+/// go into batches of `batch`.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn import(
+    from: &Path,
+    to: &Path,
+    batch: usize,
+    mut report: impl FnMut(NotUnderstood),
+) -> Result<Imported, ImportError> {
+    let cannot = |path: &Path, what| {
+        let path = path.to_owned();
+        move |source| ImportError { path, what, source }
+    };
+    let unsorted = to.with_extension("unsorted");
+    let mut reader = BufReader::with_capacity(1 << 20, File::open(from).map_err(cannot(from, "read"))?);
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&unsorted);
+    let file = file.map_err(cannot(&unsorted, "written"))?;
+    let mut writer = Unsorted {
+        file: BufWriter::new(file),
+        offset: 0,
+        index: Vec::new(),
+        events: 0,
+        waiting: Vec::new(),
+        batch: batch.max(1),
+    };
+    let mut not_understood = 0;
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if reader.read_until(b'\n', &mut line).map_err(cannot(from, "read"))? == 0 {
+            break;
+        }
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        match understand(&line) {
+            Ok(request) => writer.take(request).map_err(cannot(&unsorted, "written"))?,
+            Err(what) => {
+                not_understood += 1;
+                report(NotUnderstood { line: number, what });
+            }
+        }
+    }
+    let sorted = writer.sort_into(to);
+    // It is of no use any more, whatever became of it.
+    let removed = std::fs::remove_file(&unsorted);
+    let (requests, events) = sorted.map_err(cannot(to, "written"))?;
+    removed.map_err(cannot(&unsorted, "removed"))?;
+    Ok(Imported { requests, events, not_understood })
+}
+
+/// A line that was understood.
+enum Understood {
+    Request(Request),
+    /// An event without a request, and when it happened.
+    Event(i64, Event),
+}
+
+struct Request {
+    at_ms: i64,
+    style: Style,
+    says_sent_at: bool,
+    events: Vec<Event>,
+}
+
+struct Event {
+    before_ms: i64,
+    time: TimeForm,
+    text: Box<RawValue>,
+}
+
+/// What a line may hold.
+#[derive(Deserialize)]
+struct RecordedLine<'a> {
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    method: Option<String>,
+    path: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    body: Option<String>,
+    #[serde(borrow)]
+    event: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+}
+
+fn understand(line: &[u8]) -> Result<Understood, String> {
+    let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
+    let read: RecordedLine<'_> =
+        serde_json::from_str(line).map_err(|error| format!("it is no JSON object of ours: {error}"))?;
+    let Some(path) = &read.path else {
+        if read.event.is_none() {
+            return Err("it has neither a `path`, as a request has, nor an `event`".into());
+        }
+        let at = read.timestamp.ok_or("the event has no `timestamp`")?;
+        let at_ms = moment(at.get()).ok_or_else(|| format!("the timestamp {at} is no time"))?;
+        let event = event(line, Context { endpoint: Endpoint::Batch, reference_ms: at_ms, exported: true })?;
+        return Ok(Understood::Event(at_ms, event));
+    };
+    let at_ms = read.time.and_then(|time| moment(time.get())).ok_or("it has no `time` in seconds or RFC 3339")?;
+    let bytes = BASE64_STANDARD.decode(read.body.as_deref().unwrap_or_default());
+    let bytes = bytes.map_err(|error| format!("its `body` is no base64: {error}"))?;
+    let header = |wanted: &str| {
+        read.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
+    };
+    let content_type = header("content-type").unwrap_or_default();
+    let opened = body::open(read.method.as_deref().unwrap_or("POST"), path, content_type, &bytes)?;
+    request(at_ms, opened).map(Understood::Request)
+}
+
+/// A batch's own fields.
+#[derive(Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    batch: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    historical_migration: bool,
+    #[serde(borrow)]
+    sent_at: Option<&'a RawValue>,
+}
+
+fn request(at_ms: i64, opened: body::Opened) -> Result<Request, String> {
+    let body::Opened { mut style, sent_at_ms, json } = opened;
+    let no_json = |error: serde_json::Error| format!("its body is no JSON that events are sent in: {error}");
+    let (texts, sent_at_ms) = if json.trim_start().starts_with('[') {
+        (serde_json::from_str::<Vec<&RawValue>>(&json).map_err(no_json)?, sent_at_ms)
+    } else {
+        let batch: Batch<'_> = serde_json::from_str(&json).map_err(no_json)?;
+        style.historical = batch.historical_migration;
+        let sent_at = batch.sent_at.and_then(|text| moment(text.get())).or(sent_at_ms);
+        match batch.batch {
+            Some(events) => (events, sent_at),
+            None => (vec![serde_json::from_str::<&RawValue>(&json).map_err(no_json)?], sent_at),
+        }
+    };
+    if texts.is_empty() {
+        return Err("its body holds no event".into());
+    }
+    let context = Context { endpoint: style.endpoint, reference_ms: sent_at_ms.unwrap_or(at_ms), exported: false };
+    let events = texts.iter().enumerate().map(|(number, text)| {
+        event(text.get(), context).map_err(|what| format!("event {} of {}: {what}", number + 1, texts.len()))
+    });
+    Ok(Request { at_ms, style, says_sent_at: sent_at_ms.is_some(), events: events.collect::<Result<_, _>>()? })
+}
+
+#[derive(Clone, Copy)]
+struct Context {
+    endpoint: Endpoint,
+    /// What the client's clock showed when it was sent, as far as that is known.
+    reference_ms: i64,
+    /// Whether its other fields are the store's, and not the client's.
+    exported: bool,
+}
+
+/// Fields that are the run's own, or are kept in another way.
+const OURS: [&str; 9] =
+    ["token", "$token", "api_key", "uuid", "timestamp", "offset", "distinct_id", "$distinct_id", "properties"];
+
+fn event(text: &str, context: Context) -> Result<Event, String> {
+    let mut fields: BTreeMap<String, &RawValue> =
+        serde_json::from_str(text).map_err(|error| format!("it is no JSON object: {error}"))?;
+    let name = match (fields.remove("event"), context.endpoint) {
+        (Some(name), _) => {
+            serde_json::from_str::<String>(name.get()).map_err(|_| "its name is no string".to_owned())?
+        }
+        // People's profiles come without a name (rust/common/types/src/event.rs).
+        (None, Endpoint::Engage) => "$identify".to_owned(),
+        (None, _) => String::new(),
+    };
+    if name.is_empty() {
+        return Err("it has no name".into());
+    }
+    // An export writes properties as text.
+    let unquoted = fields.get("properties").and_then(|text| serde_json::from_str::<String>(text.get()).ok());
+    let of_properties = unquoted.as_deref().or_else(|| fields.get("properties").map(|text| text.get())).unwrap_or("{}");
+    let mut properties: BTreeMap<String, &RawValue> = match of_properties {
+        "null" => BTreeMap::new(),
+        text => serde_json::from_str(text).map_err(|error| format!("its properties are no object: {error}"))?,
+    };
+    properties.remove("token");
+    properties.remove(MARKER_PROPERTY);
+    let id = fields.get("distinct_id").or_else(|| fields.get("$distinct_id")).or_else(|| properties.get("distinct_id"));
+    let id = id.copied().filter(|id| !matches!(id.get(), "null" | "\"\"")).ok_or("it has no distinct id")?;
+    let timestamp = match fields.get("timestamp").map(|text| text.get()) {
+        None | Some("null") => None,
+        Some(text) => Some(moment(text).ok_or_else(|| format!("its timestamp {text} is no time"))?),
+    };
+    let offset = fields.get("offset").and_then(|text| text.get().parse::<i64>().ok());
+    let ignores = properties.get("$ignore_sent_at").is_some_and(|value| value.get() == "true");
+    let (time, before_ms) = match (timestamp, offset) {
+        (Some(at), Some(_)) => (TimeForm::Both, context.reference_ms - at),
+        (Some(at), None) if ignores => (TimeForm::IgnoreSentAt, context.reference_ms - at),
+        (Some(at), None) => (TimeForm::Timestamp, context.reference_ms - at),
+        (None, Some(offset)) => (TimeForm::Offset, offset),
+        (None, None) => (TimeForm::Neither, 0),
+    };
+    let mut kept: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
+    kept.insert("event".into(), raw(&name)?);
+    kept.insert("distinct_id".into(), id.to_owned());
+    kept.insert("properties".into(), raw(&properties)?);
+    if !context.exported {
+        let others = fields.iter().filter(|(key, _)| !OURS.contains(&key.as_str()));
+        kept.extend(others.map(|(key, value)| (key.clone(), (*value).to_owned())));
+    }
+    Ok(Event { before_ms, time, text: raw(&kept)? })
+}
+
+fn raw(value: &impl Serialize) -> Result<Box<RawValue>, String> {
+    to_raw_value(value).map_err(|error| error.to_string())
+}
+
+/// A time in milliseconds since 1970, or from any other beginning: seconds, or a text that says when.
+fn moment(json: &str) -> Option<i64> {
+    if let Ok(seconds) = json.parse::<f64>() {
+        return (seconds.abs() < 1e12).then(|| (seconds * 1e3).round() as i64);
+    }
+    let text: String = serde_json::from_str(json).ok()?;
+    let text = text.trim();
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Some(moment.as_millisecond());
+    }
+    let civil = text.parse::<DateTime>().ok()?;
+    civil.to_zoned(TimeZone::UTC).ok().map(|moment| moment.timestamp().as_millisecond())
+}
+
+/// Requests in the order in which they were read.
+struct Unsorted {
+    file: BufWriter<File>,
+    offset: u64,
+    index: Vec<Entry>,
+    events: u64,
+    /// Events without a request, which wait for others.
+    waiting: Vec<(i64, Event)>,
+    batch: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    at_ms: i64,
+    offset: u64,
+    length: usize,
+}
+
+/// What a line begins with before its time is known.
+const AT_ZERO: &str = "{\"at\":0.0";
+
+impl Unsorted {
+    fn take(&mut self, understood: Understood) -> std::io::Result<()> {
+        match understood {
+            Understood::Request(request) => self.write(request),
+            Understood::Event(at_ms, event) => {
+                self.waiting.push((at_ms, event));
+                if self.waiting.len() == self.batch { self.write_waiting() } else { Ok(()) }
+            }
+        }
+    }
+
+    /// They are sent when the last of them has happened.
+    fn write_waiting(&mut self) -> std::io::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let Some(at_ms) = waiting.iter().map(|(at_ms, _)| *at_ms).max() else { return Ok(()) };
+        let style =
+            Style { endpoint: Endpoint::Batch, compression: Compression::None, form: Form::Plain, historical: false };
+        let events = waiting.into_iter().map(|(happened_ms, event)| Event { before_ms: at_ms - happened_ms, ..event });
+        self.write(Request { at_ms, style, says_sent_at: true, events: events.collect() })
+    }
+
+    fn write(&mut self, request: Request) -> std::io::Result<()> {
+        let Style { endpoint, compression, form, historical } = request.style;
+        let events = request.events.iter().map(|Event { before_ms, time, text }| LineEvent {
+            before_ms: *before_ms,
+            time: *time,
+            event: text,
+        });
+        let sent_at = request.says_sent_at;
+        let line = Line { at: 0.0, endpoint, compression, form, historical, sent_at, events: events.collect() };
+        let text = serde_json::to_string(&line)?;
+        self.file.write_all(text.as_bytes())?;
+        self.index.push(Entry { at_ms: request.at_ms, offset: self.offset, length: text.len() });
+        self.offset += text.len() as u64;
+        self.events += request.events.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the requests by their times; returns how many there are, and how many events.
+    fn sort_into(mut self, to: &Path) -> std::io::Result<(u64, u64)> {
+        self.write_waiting()?;
+        self.file.flush()?;
+        let unsorted = self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        self.index.sort_by_key(|entry| entry.at_ms);
+        let mut out = BufWriter::with_capacity(1 << 20, File::create_new(to)?);
+        let begin = self.index.first().map_or(0, |first| first.at_ms);
+        let mut text = Vec::new();
+        for Entry { at_ms, offset, length } in &self.index {
+            text.resize(*length, 0);
+            unsorted.read_exact_at(&mut text, *offset)?;
+            write!(out, "{{\"at\":{:?}", (at_ms - begin) as f64 / 1e3)?;
+            out.write_all(&text[AT_ZERO.len()..])?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()?;
+        Ok((self.index.len() as u64, self.events))
+    }
+}

@@ -1,0 +1,299 @@
+use std::{collections::BTreeMap, path::Path};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    clock::RunStart,
+    event::EventSource,
+    identity::{RunId, StreamId},
+    persona::PersonaTable,
+    random::Share,
+    schedule::{Arrival, Rate},
+    timetable::{Shard, Timetable},
+    wire::{Encoded, Encoder},
+    workload::{
+        Disorder, Pace, Plan, Traffic, Workload,
+        tests::{odd, small},
+    },
+};
+
+const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
+const STREAM: StreamId = StreamId(0);
+
+/// What a proxy would have recorded of the workload.
+fn recorded(workload: &Workload) -> String {
+    let mut encoder = Encoder::default();
+    Timetable::new(workload, Shard::WHOLE)
+        .map(|(due, request)| {
+            let Encoded { method, target, content_type, body, .. } =
+                encoder.encode(workload, &request, START, Vec::new()).unwrap();
+            let line = json!({
+                "time": due.as_secs_f64() + 1_790_000_000.0,
+                "method": method.name(),
+                "path": target,
+                "headers": {"Content-Type": content_type},
+                "body": BASE64_STANDARD.encode(body),
+            });
+            format!("{line}\n")
+        })
+        .collect()
+}
+
+/// The recording of `text`, the counts, and what was left out.
+fn imported(text: &str, batch: usize) -> (Recording, Imported, Vec<NotUnderstood>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("from.jsonl"), folder.path().join("recording.jsonl"));
+    std::fs::write(&from, text).unwrap();
+    let mut left_out = Vec::new();
+    let counts = import(&from, &to, batch, |line| left_out.push(line)).unwrap();
+    assert!(!to.with_extension("unsorted").exists());
+    (Recording::open(&to).unwrap(), counts, left_out)
+}
+
+/// A workload that replays `recording`.
+fn replaying(recording: Recording, change: impl FnOnce(&mut Traffic)) -> Workload {
+    let rate = Rate::new(100, Duration::from_secs(1)).unwrap();
+    let mut traffic = Traffic {
+        replay: Some(Pace::Recorded(1.0)),
+        ..Traffic::orderly(recording.events(), Arrival::Constant { rate })
+    };
+    change(&mut traffic);
+    let plan = Plan::new(RunId::new(9), 3, vec![traffic]);
+    Workload::replaying(plan, PersonaTable::make(1, 1), Some(&Arc::new(recording)))
+}
+
+/// The events of all requests as they are on the wire, without what the run itself decides; and how long before its request
+/// each happened.
+fn sent(workload: &Workload) -> Vec<(Value, Option<i64>)> {
+    let mut encoder = Encoder::default();
+    let mut all = Vec::new();
+    for (_, request) in Timetable::new(workload, Shard::WHOLE) {
+        let made = encoder.encode(workload, &request, START, Vec::new()).unwrap();
+        let (path, body) = (made.target.clone(), made.body);
+        let opened = body::open(made.method.name(), &path, made.content_type, &body).unwrap();
+        // Halves of surrogate pairs are no text for this reader.
+        let body: Value = serde_json::from_str(&opened.json.replace("\\ud83d", "?").replace("\\ude80", "?")).unwrap();
+        let sent_at = request.clock(workload, START).sent_at_ms;
+        let events = match &body {
+            Value::Array(events) => events.clone(),
+            Value::Object(batch) if batch.contains_key("batch") => batch["batch"].as_array().unwrap().clone(),
+            event => vec![event.clone()],
+        };
+        for mut event in events {
+            let fields = event.as_object_mut().unwrap();
+            fields.remove("uuid");
+            fields.remove("api_key");
+            let timestamp = fields.remove("timestamp").map(|text| {
+                let text: jiff::Timestamp = text.as_str().unwrap().parse().unwrap();
+                sent_at - text.as_millisecond()
+            });
+            assert!(fields["properties"].as_object_mut().unwrap().remove("assay_id").is_some());
+            all.push((event, timestamp));
+        }
+    }
+    all
+}
+
+#[test]
+fn what_is_replayed_is_what_was_recorded() {
+    let in_every_form =
+        [Compression::None, Compression::Gzip, Compression::GzipJs, Compression::Base64, Compression::Lz64]
+            .into_iter()
+            .flat_map(|compression| [Form::Plain, Form::Urlencoded, Form::Query].map(|form| (compression, form)));
+    let mut workloads: Vec<(String, Workload)> = in_every_form
+        .map(|(compression, form)| {
+            let mut plan = small().plan().clone();
+            plan.traffic[0] = Traffic {
+                events: 60,
+                endpoint: Endpoint::E,
+                compression,
+                form,
+                disorder: Disorder::default(),
+                ..plan.traffic[0].clone()
+            };
+            (format!("{compression:?} {form:?}"), Workload::new(plan, PersonaTable::make(42, 16)))
+        })
+        .collect();
+    // Its clocks are of the clients, which a recording does not know.
+    let mut plan = odd().plan().clone();
+    plan.traffic[0].events = 800;
+    (plan.traffic[0].disorder.clock_skew, plan.traffic[0].disorder.wrong_year) = Default::default();
+    plan.traffic[0].disorder.clock_drift = crate::random::Distribution::default();
+    workloads.push(("odd".into(), Workload::new(plan, PersonaTable::make(42, 16))));
+    for (name, workload) in workloads {
+        let (recording, counts, left_out) = imported(&recorded(&workload), 1);
+        assert_eq!(left_out, [], "{name}");
+        let requests = Timetable::new(&workload, Shard::WHOLE).count() as u64;
+        let original = sent(&workload);
+        assert_eq!((counts.requests, counts.events), (requests, original.len() as u64), "{name}");
+        let replay = replaying(recording, |_| ());
+        assert_eq!(sent(&replay), original, "{name}");
+        // With an identity of its own each.
+        let ids: std::collections::BTreeSet<_> =
+            (0..counts.events).map(|seq| replay.event(STREAM, seq).unwrap().id).collect();
+        assert_eq!(ids.len() as u64, counts.events);
+        let dues = |workload: &Workload| -> Vec<u64> {
+            Timetable::new(workload, Shard::WHOLE).map(|(due, _)| due.as_millis() as u64).collect()
+        };
+        let (original, replayed) = (dues(&workload), dues(&replay));
+        let gaps = |dues: &[u64]| -> Vec<u64> { dues.iter().map(|due| due - dues[0]).collect() };
+        assert!(gaps(&original).iter().zip(gaps(&replayed)).all(|(one, other)| one.abs_diff(other) <= 1), "{name}");
+    }
+}
+
+/// Three requests, at 5, 1 and 2 seconds, the first of two events.
+fn three() -> String {
+    let line = |time: u32, ids: &[&str]| {
+        let batch: Vec<_> = ids.iter().map(|id| json!({"event": "e", "distinct_id": id})).collect();
+        let body = BASE64_STANDARD.encode(json!({"api_key": "phc", "batch": batch}).to_string());
+        format!("{}\n", json!({"time": time, "method": "POST", "path": "/batch/", "body": body}))
+    };
+    [line(5, &["d", "e"]), line(1, &["a"]), line(2, &["b"])].concat()
+}
+
+#[test]
+fn requests_are_sorted_by_their_times_and_kept_together() {
+    let replay = replaying(imported(&three(), 1).0, |_| ());
+    let ids: Vec<_> = (0..4).map(|seq| replay.event(STREAM, seq).unwrap().distinct_id).collect();
+    assert_eq!(ids, ["a", "b", "d", "e"]);
+    let requests: Vec<_> = Timetable::new(&replay, Shard::WHOLE).collect();
+    let due: Vec<_> = requests.iter().map(|(due, request)| (due.as_secs(), request.positions.clone())).collect();
+    assert_eq!(due, [(0, 0..1), (1, 1..2), (4, 2..4)]);
+}
+
+#[test]
+fn the_pace_is_recorded_scaled_or_given() {
+    let due = |pace| {
+        let replay = replaying(imported(&three(), 1).0, |traffic| traffic.replay = Some(pace));
+        Timetable::new(&replay, Shard::WHOLE).map(|(due, _)| due.as_millis()).collect::<Vec<_>>()
+    };
+    assert_eq!(due(Pace::Recorded(1.0)), [0, 1_000, 4_000]);
+    assert_eq!(due(Pace::Recorded(2.0)), [0, 500, 2_000]);
+    assert_eq!(due(Pace::Arrival), [0, 10, 30], "a hundred events a second, the last request with its last event");
+}
+
+#[test]
+fn a_recording_can_be_shuffled() {
+    let text: String = (0..400)
+        .map(|at| format!("{}\n", json!({"event": "e", "distinct_id": at.to_string(), "timestamp": at as f64 / 100.0})))
+        .collect();
+    for pace in [Pace::Recorded(1.0), Pace::Recorded(0.7), Pace::Arrival] {
+        let replay = replaying(imported(&text, 3).0, |traffic| {
+            traffic.disorder.shuffle = Duration::from_millis(500);
+            traffic.replay = Some(pace);
+        });
+        let order: Vec<u64> = (0..400).map(|position| replay.seq_at(STREAM, position)).collect();
+        assert!(!order.is_sorted());
+        assert_eq!(order.iter().collect::<std::collections::BTreeSet<_>>().len(), 400);
+        for (position, seq) in order.iter().enumerate() {
+            let apart = replay.due(STREAM, position as u64).abs_diff(replay.due(STREAM, *seq));
+            assert!(apart <= Duration::from_millis(500), "{pace:?}");
+            let occurred = replay.occurred_micros(STREAM, *seq).unwrap();
+            assert!(occurred <= replay.due(STREAM, position as u64).as_micros() as i64);
+        }
+    }
+}
+
+#[test]
+fn exported_events_are_understood_whatever_their_forms() {
+    let text = [
+        r#"{"uuid":"x","event":"a","distinct_id":"d1","timestamp":"2026-01-01T00:00:00.500Z","properties":{"k":9007199254740993},"team_id":7}"#,
+        r#"{"event":"b","distinct_id":"d2","timestamp":"2026-01-01 00:00:02.000000","properties":"{\"k\":[1,\"x\"],\"token\":\"phc\"}"}"#,
+        r#"{"event":"c","distinct_id":17,"timestamp":1767225603,"properties":null}"#,
+    ]
+    .join("\n");
+    let (recording, counts, left_out) = imported(&text, 2);
+    assert_eq!((counts, left_out), (Imported { requests: 2, events: 3, not_understood: 0 }, vec![]));
+    let event = |seq| recording.event(seq).unwrap();
+    assert_eq!(event(0).property("k"), Some("9007199254740993"));
+    assert!(event(0).others.is_empty(), "{:?}", event(0).others);
+    assert_eq!((event(1).property("k"), event(1).property("token")), (Some(r#"[1,"x"]"#), None));
+    assert_eq!((event(2).distinct_id.as_str(), event(2).distinct_id_json.as_deref()), ("17", Some("17")));
+    assert_eq!([0, 1, 2].map(|seq| recording.time(seq).unwrap().1), [1_500, 0, 0], "before their requests");
+    assert_eq!(recording.lasts(), Duration::from_secs(1));
+}
+
+#[test]
+fn what_cannot_be_understood_is_told_by_its_line() {
+    let request = |path: &str, body: &str| {
+        json!({"time": 1, "method": "POST", "path": path, "body": BASE64_STANDARD.encode(body)}).to_string()
+    };
+    let good = r#"{"event":"a","distinct_id":"d"}"#;
+    let cases = [
+        (request("/e/", good), None),
+        ("nonsense".into(), Some("no JSON object")),
+        ("{}".into(), Some("neither a `path`")),
+        (r#"{"event":"a","distinct_id":"d"}"#.into(), Some("no `timestamp`")),
+        (r#"{"event":"a","distinct_id":"d","timestamp":"soon"}"#.into(), Some("no time")),
+        (r#"{"path":"/e/","body":"e30="}"#.into(), Some("no `time`")),
+        (r#"{"path":"/e/","time":1,"body":"?"}"#.into(), Some("no base64")),
+        (request("/flags/", good), Some("no endpoint")),
+        (request("/e/", "{"), Some("no JSON that")),
+        (request("/e/", "[]"), Some("no event")),
+        (request("/e/", &format!("[{good},{{\"event\":\"a\"}}]")), Some("event 2 of 2: it has no distinct id")),
+        (request("/e/", r#"{"event":7,"distinct_id":"d"}"#), Some("name is no string")),
+        (request("/e/", r#"{"event":"","distinct_id":"d"}"#), Some("no name")),
+        (request("/e/", r#"{"event":"a","distinct_id":"d","properties":[]}"#), Some("properties are no object")),
+        (request("/e/", "%%%"), Some("neither JSON nor gzip nor base64")),
+        (request("/e/?compression=lz64", "%%%"), Some("no JSON that")),
+        (request("/engage/", r#"{"distinct_id":"d","$set":{"a":1}}"#), None),
+        (String::new(), None),
+    ];
+    let text: Vec<_> = cases.iter().map(|(line, _)| line.as_str()).collect();
+    let (recording, counts, left_out) = imported(&text.join("\n"), 1);
+    let mut told: BTreeMap<u64, String> = left_out.into_iter().map(|line| (line.line, line.what)).collect();
+    for (number, (line, reason)) in (1..).zip(&cases) {
+        match (told.remove(&number), reason) {
+            (Some(what), Some(reason)) => assert!(what.contains(reason), "{line}: {what}"),
+            (None, None) => (),
+            (what, reason) => panic!("{line}: {what:?}, not {reason:?}"),
+        }
+    }
+    assert_eq!((counts.events, counts.not_understood), (2, 15));
+    let engaged = recording.event(1).unwrap();
+    assert_eq!((engaged.name.as_str(), engaged.others[0].key.as_str()), ("$identify", "$set"));
+}
+
+#[test]
+fn ids_that_a_recording_joins_are_one_person() {
+    let line = |name: &str, id: &str, properties: Value| {
+        format!("{}\n", json!({"event": name, "distinct_id": id, "timestamp": 1, "properties": properties}))
+    };
+    let text = [
+        line("$identify", "u1", json!({"$anon_distinct_id": "a1"})),
+        line("$create_alias", "u1", json!({"alias": "b1"})),
+        line("other", "a1", json!({"alias": "c1"})),
+        line("$identify", "u2", json!({})),
+    ]
+    .concat();
+    let (recording, ..) = imported(&text, 1);
+    assert_eq!(recording.ids_of_person("a1"), ["a1", "b1", "u1"]);
+    assert_eq!(recording.ids_of_person("u2"), ["u2"]);
+    assert_eq!(recording.ids_of_person("c1"), ["c1"]);
+}
+
+#[test]
+fn a_damaged_recording_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recording.jsonl");
+    let opened = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        Recording::open(Path::new(&path)).map(|_| ()).unwrap_err().to_string()
+    };
+    let line = r#"{"at":1.0,"endpoint":"e","compression":"none","form":"plain","historical":false,"sent_at":true,"events":[]}"#;
+    assert!(opened(&format!("{line}\n{{\n")).contains("line 2"));
+    assert!(opened(&format!("{line}\n{}\n", line.replace("1.0", "0.5"))).contains("order"));
+    assert!(opened(&line.replace("1.0", "-1.0")).contains("line 1"));
+    assert!(Recording::open(&folder.path().join("none")).is_err());
+}
+
+#[test]
+fn shares_of_a_recording_are_disjoint() {
+    let workload = small();
+    let replay = replaying(imported(&recorded(&workload), 1).0, |traffic| traffic.disorder.resend = Share::default());
+    let all = Timetable::new(&replay, Shard::WHOLE).count();
+    let parts: usize = (1..=3).map(|number| Timetable::new(&replay, Shard::new(number, 3).unwrap()).count()).sum();
+    assert_eq!(all, parts);
+}
