@@ -190,6 +190,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
         dialect: None,
         confidence: 0.95,
         planted_defects: Vec::new(),
+        recording: None,
     };
     let targets = Targets {
         loss: 1e-4,

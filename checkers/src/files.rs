@@ -87,6 +87,7 @@ pub fn judge(
         dialect: None,
         confidence: options.targets.confidence,
         planted_defects: Vec::new(),
+        recording: None,
     };
     let record = conclude(told.evidence, generator, &options.targets, &options.allowances, Vec::new(), run);
     Ok(FileVerdict { record, ids: told.ids })

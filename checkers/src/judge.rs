@@ -306,6 +306,7 @@ mod tests {
             dialect: None,
             confidence: 0.95,
             planted_defects: Vec::new(),
+            recording: None,
         };
         let (obstacles, last) = (Vec::new(), Some(&summary));
         let circumstances =

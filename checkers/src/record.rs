@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use generators::replay::Imported;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -79,6 +80,9 @@ pub struct RunFacts {
     /// Defects that were planted on purpose: name and number of events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planted_defects: Vec<String>,
+    /// What became of a recording's lines, where one was replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Imported>,
 }
 
 /// How honestly the traffic was sent. Requests, unless a name says events; seconds.

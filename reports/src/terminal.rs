@@ -33,6 +33,13 @@ pub fn render(record: &RunRecord, color: bool) -> String {
             "Self-test in a copy of the evidence: planted {planted}, found {found}, false alarms {alarms}."
         );
     }
+    if let Some(recording) = record.run.recording.filter(|recording| recording.not_understood > 0) {
+        let left_out = count(recording.not_understood);
+        let _ = writeln!(
+            text,
+            "{left_out} lines of the recording were not understood and not sent; the run's not-understood.txt names each."
+        );
+    }
     let _ = write!(text, "{}", reasons(record));
     let _ = write!(text, "{}", findings(record));
     text

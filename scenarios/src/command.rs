@@ -8,6 +8,7 @@ mod explain;
 mod generate;
 mod list;
 mod reconcile;
+mod replay;
 mod run;
 mod validate;
 
@@ -66,6 +67,8 @@ enum Command {
     },
     /// Judge two files, without any pipeline: what was sent, and what was found
     Reconcile(reconcile::Arguments),
+    /// Send recorded traffic through the pipeline, and judge it like any run
+    Replay(replay::Arguments),
     /// Print a scenario's traffic as JSON lines; nothing is sent
     Generate(generate::Arguments),
     /// Measure what Assay itself costs
@@ -93,6 +96,13 @@ enum Command {
 struct RunArguments {
     /// A name of the library (`assay list`), or a file
     scenario: String,
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+/// What every run can be told.
+#[derive(Debug, clap::Args)]
+struct RunOptions {
     /// Where the pipeline runs: auto, embedded, or the environment.json of `assay env up`
     #[arg(long, value_name = "KIND|FILE", default_value = "auto")]
     env: String,
@@ -174,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Bench { command } => bench::bench(command),
         Command::Env { command } => match command {

@@ -12,6 +12,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("smoke", include_str!("../library/smoke.toml")),
     ("content", include_str!("../library/content.toml")),
     ("out-of-order", include_str!("../library/out-of-order.toml")),
+    ("replay", include_str!("../library/replay.toml")),
     ("calibrate", include_str!("../library/calibrate.toml")),
 ];
 

@@ -14,6 +14,7 @@ mod library;
 mod manifest;
 mod open_files;
 mod plan;
+mod recording;
 mod run_directory;
 mod runner;
 mod scenario;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use checkers::{
     checks::Targets, judge::Allowances, observe::lag::PartitionLag, oracle::dialect::Dialect, verdict::Obstacle,
 };
-use generators::{clock::RunStart, persona::PersonaTable, workload::Plan};
+use generators::{clock::RunStart, persona::PersonaTable, replay::Imported, workload::Plan};
 use serde::{Deserialize, Serialize};
 use testenv::pipeline::defect::PlantedDefect;
 
@@ -45,6 +45,9 @@ pub struct Manifest {
     pub quiet: Duration,
     /// How long settling might take.
     pub settle_limit: Duration,
+    /// What became of the recording's lines, where one was replayed.
+    #[serde(default)]
+    pub recording: Option<Imported>,
     /// The machine.
     pub machine: Machine,
 }

@@ -73,6 +73,16 @@ impl RunDirectory {
         self.path.join("stages")
     }
 
+    /// What was replayed, in our form.
+    pub fn recording(&self) -> PathBuf {
+        self.path.join("recording.jsonl")
+    }
+
+    /// The lines of the recording that were not understood.
+    pub fn not_understood(&self) -> PathBuf {
+        self.path.join("not-understood.txt")
+    }
+
     /// How the run ended, as far as the other files do not tell.
     pub fn conditions(&self) -> PathBuf {
         self.path.join("conditions.json")

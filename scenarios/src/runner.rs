@@ -35,6 +35,7 @@ use generators::{
     ledger::{LedgerReader, LedgerWriter},
     persona::PersonaTable,
     random::Share,
+    replay::{Imported, Recording},
     workload::Workload,
 };
 use jiff::Timestamp;
@@ -52,6 +53,7 @@ use crate::{
     failure::{Failure, Kind},
     manifest::{Conditions, EnvironmentFacts, Machine, Manifest, SCHEMA},
     open_files, plan,
+    recording::{self, Prepared},
     run_directory::{RunDirectory, not_written, write_json, write_text},
     scenario::Scenario,
     stored::{damaged, judge_directory},
@@ -92,6 +94,11 @@ pub async fn run(
 ) -> Result<(RunRecord, RunDirectory), Failure> {
     let run = RunId::new(random_bits());
     let directory = RunDirectory::create(&request.out, &request.scenario.name, run, Timestamp::now())?;
+    let Prepared { scenario, recording, imported } =
+        recording::prepare(&request.scenario, &directory.recording(), &directory.not_understood(), |line| {
+            progress.step(line)
+        })?;
+    let request = &Request { scenario, ..request.clone() };
     let began = Instant::now();
     let environment = tokio::select! {
         up = Environment::up(request, &directory, run, progress) => up?,
@@ -102,7 +109,7 @@ pub async fn run(
         )),
     };
     progress.step(&format!("ready after {:.1} s", began.elapsed().as_secs_f64()));
-    let active = Active { request, directory: &directory, progress, environment: &environment };
+    let active = Active { request, directory: &directory, progress, environment: &environment, recording, imported };
     let result = active.run(run, stop).await;
     progress.now("taking everything down".into());
     if let Err(error) = environment.down().await {
@@ -139,6 +146,8 @@ struct Active<'a> {
     directory: &'a RunDirectory,
     progress: &'a Progress,
     environment: &'a Environment,
+    recording: Option<Arc<Recording>>,
+    imported: Option<Imported>,
 }
 
 impl Active<'_> {
@@ -150,7 +159,8 @@ impl Active<'_> {
         let personas = PersonaTable::make(seed, PERSONAS);
         // Which day it is; the moment itself is chosen when all is ready.
         let today = RunClock::starting_in(LEAD).start();
-        let workload = Arc::new(Workload::new(plan::workload(scenario, run, seed, today), personas.clone()));
+        let plan = plan::workload(scenario, run, seed, today);
+        let workload = Arc::new(Workload::replaying(plan, personas.clone(), self.recording.as_ref()));
         let store = store_at(endpoints);
         let clickhouse = preflight::check(endpoints, &store).await?;
         let clock = RunClock::starting_in(LEAD);
@@ -300,6 +310,7 @@ impl Active<'_> {
             loss_after: scenario.expect.loss_after,
             quiet: scenario.expect.quiet,
             settle_limit: scenario.expect.settle_limit,
+            recording: self.imported,
             machine: Machine::this(),
         }
     }

@@ -10,7 +10,7 @@ pub mod problem;
 pub mod reader;
 mod traffic;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use checkers::{
     checks::{Independence, Targets},
@@ -19,7 +19,7 @@ use checkers::{
 };
 use generators::{
     schedule::Arrival,
-    workload::{Absence, Compression, Disorder, Endpoint, Extras, Form, Persons},
+    workload::{Absence, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons},
 };
 use testenv::pipeline::defect::{CATALOGUE, DefectName, Stage};
 
@@ -79,6 +79,19 @@ pub struct Traffic {
     pub extras: Extras,
     /// Why every event is acked and none may appear, where that is so.
     pub absent: Option<Absence>,
+    /// The recording that it replays, if it does.
+    pub replay: Option<Replay>,
+}
+
+/// A recording, and how it is replayed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    /// The recording.
+    pub file: PathBuf,
+    /// How fast.
+    pub pace: Pace,
+    /// How many events without a request go into one.
+    pub batch: usize,
 }
 
 /// Settings of the reference pipeline.
@@ -156,6 +169,9 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     head.end();
 
     let traffic: Vec<Traffic> = root.sections("traffic").into_iter().map(traffic::traffic).collect();
+    if traffic.iter().filter(|traffic| traffic.replay.is_some()).count() > 1 {
+        root.problem("traffic", "only one traffic can replay a recording: put the recordings into one file");
+    }
     if traffic.is_empty() {
         root.problem("traffic", "there is no traffic: add a [[traffic]] table");
     }

@@ -1,6 +1,6 @@
 //! A run as its directory tells it, and its judgement: the same for a run that has just ended and for an old one.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use checkers::{
     judge::{Circumstances, Judge},
@@ -25,6 +25,7 @@ use generators::{
 use crate::{
     failure::{Failure, Kind},
     manifest::{Conditions, Manifest, SCHEMA},
+    recording,
     run_directory::{RunDirectory, read_json},
 };
 
@@ -105,7 +106,9 @@ impl StoredRun {
                 "judge it with the version that made it",
             ));
         }
-        let workload = Workload::new(manifest.plan.clone(), manifest.personas.clone());
+        let is_replay = manifest.plan.traffic.iter().any(|traffic| traffic.replay.is_some());
+        let recording = is_replay.then(|| recording::open(&directory.recording())).transpose()?.map(Arc::new);
+        let workload = Workload::replaying(manifest.plan.clone(), manifest.personas.clone(), recording.as_ref());
         let (windows, folder) = (Windows::of(&workload), directory.path());
         let (dialect, tolerance) = (manifest.environment.dialect, manifest.allowances.tolerance);
         let sent =
@@ -224,5 +227,6 @@ fn facts(manifest: &Manifest, duration: Duration) -> RunFacts {
                 format!("{} in {} events", name.as_ref().and_then(|name| name.as_str()).unwrap_or("?"), defect.count)
             })
             .collect(),
+        recording: manifest.recording,
     }
 }

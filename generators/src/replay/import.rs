@@ -38,7 +38,7 @@ pub struct NotUnderstood {
 }
 
 /// What became of a recording.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     /// Requests that will be sent.
     pub requests: u64,

@@ -59,6 +59,7 @@ fn passed() -> RunRecord {
             dialect: Some("2026".into()),
             confidence: 0.95,
             planted_defects: vec![],
+            recording: None,
         },
         generator: GeneratorFacts {
             planned: 60_000,

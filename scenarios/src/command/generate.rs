@@ -18,6 +18,7 @@ use generators::{
     workload::{Compression, Endpoint, Form, Workload},
 };
 use jiff::Timestamp;
+use reports::progress::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -25,6 +26,7 @@ use super::parse_override;
 use crate::{
     failure::{Failure, Kind},
     library, plan,
+    recording::{self, Prepared},
     runner::PERSONAS,
     scenario::Override,
 };
@@ -123,6 +125,13 @@ struct Headers {
 
 pub(super) fn generate(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let scenario = library::read(&arguments.scenario, &arguments.overrides)?;
+    let folder = tempfile::tempdir().map_err(|error| {
+        Failure::caused(Kind::Unavailable, "no temporary folder could be made", "name another one with TMPDIR", error)
+    })?;
+    let (recording, left_out) = (folder.path().join("recording.jsonl"), folder.path().join("not-understood.txt"));
+    // What is left out is told in full, since nothing of the folder stays.
+    let Prepared { scenario, recording, .. } =
+        recording::prepare(&scenario, &recording, &left_out, |line| Progress::on_stderr(false).step(line))?;
     let seed = arguments.seed.or(scenario.seed).unwrap_or(1);
     let start = RunStart::from_unix_micros(arguments.start.as_microsecond());
     let mut plan = plan::workload(&scenario, RunId::new(mix(seed)), seed, start);
@@ -132,7 +141,7 @@ pub(super) fn generate(arguments: &Arguments) -> Result<ExitCode, Failure> {
             (traffic.compression, traffic.form) = (Compression::None, Form::Plain);
         });
     }
-    let workload = Workload::new(plan, PersonaTable::make(seed, PERSONAS));
+    let workload = Workload::replaying(plan, PersonaTable::make(seed, PERSONAS), recording.as_ref());
     let printer = Printer {
         workload: &workload,
         start,

@@ -4,24 +4,29 @@ use std::{path::Path, process::ExitCode};
 
 use reports::progress::Progress;
 
-use super::{RunArguments, check::show};
+use super::{RunArguments, RunOptions, check::show};
 use crate::{
     failure::{Failure, Kind},
     interrupt, library,
-    runner::{Request, Wanted, run as run_scenario},
+    runner::{Request, Wanted, run as run_request},
+    scenario::Scenario,
 };
 
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    let mut scenario = library::read(&arguments.scenario, &arguments.overrides)?;
-    scenario.seed = arguments.seed.or(scenario.seed);
-    let progress = Progress::on_stderr(arguments.json);
-    let environment = match arguments.env.as_str() {
+    run_scenario(library::read(&arguments.scenario, &arguments.options.overrides)?, &arguments.options)
+}
+
+/// Runs a scenario that was read, and shows its verdict.
+pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
+    scenario.seed = options.seed.or(scenario.seed);
+    let progress = Progress::on_stderr(options.json);
+    let environment = match options.env.as_str() {
         "auto" => {
             progress
                 .step("environment: embedded (Kafka and ClickHouse as child processes), the only kind there is so far");
-            own(arguments)
+            own(options)
         }
-        "embedded" => own(arguments),
+        "embedded" => own(options),
         file => Wanted::Shared(super::env::read(Path::new(file))?.addresses),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -29,15 +34,15 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::caused(Kind::Internal, "no runtime could be made", "", error))?;
-    let request = Request { scenario, out: arguments.out.clone(), junit: arguments.junit.clone(), environment };
-    let result = runtime.block_on(async { run_scenario(&request, &progress, interrupt::listen()?).await });
+    let request = Request { scenario, out: options.out.clone(), junit: options.junit.clone(), environment };
+    let result = runtime.block_on(async { run_request(&request, &progress, interrupt::listen()?).await });
     progress.clear();
     let (record, directory) = result?;
-    let shown = show(&record, arguments.json);
+    let shown = show(&record, options.json);
     progress.step(&format!("\nrun directory: {}", directory.path().display()));
     shown
 }
 
-const fn own(arguments: &RunArguments) -> Wanted {
-    Wanted::Own { kafka_port: arguments.kafka_port, clickhouse_port: arguments.clickhouse_port }
+const fn own(options: &RunOptions) -> Wanted {
+    Wanted::Own { kafka_port: options.kafka_port, clickhouse_port: options.clickhouse_port }
 }

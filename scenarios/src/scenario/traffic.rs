@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use generators::{
     random::{Distribution, Share},
-    workload::{Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Persons},
+    schedule::{Arrival, Rate},
+    workload::{Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons},
 };
 
 use toml::de::DeValue;
 
 use super::{
-    Traffic, arrival,
+    Replay, Traffic, arrival,
     notation::{self, Expectable},
     reader::{Section, choice, flag, text, whole, words},
 };
@@ -32,7 +33,13 @@ const QUERY_EVENTS: u64 = 5;
 
 pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let name = section.required("name", text).unwrap_or_default();
-    let arrival = arrival::arrival(section.required_section("arrival"));
+    let replay = replay(&mut section);
+    let arrival = if replay.is_some() && !section.mentions("arrival") {
+        // Never asked: the recording says when.
+        Arrival::Constant { rate: Rate { events: 1, per: Duration::from_secs(1) } }
+    } else {
+        arrival::arrival(section.required_section("arrival"))
+    };
     let events = section.optional("events", whole(1..=1 << 44));
     let duration = section.optional("duration", Duration::parse);
     let events = match (events, duration) {
@@ -42,6 +49,8 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         }
         (Some(events), None) => events,
         (None, Some(duration)) => arrival.events_in(duration),
+        // The recording says how many.
+        (None, None) if replay.is_some() => 1,
         (None, None) => {
             if !section.mentions("events") && !section.mentions("duration") {
                 section.problem("events", "is missing: say how many `events`, or for how long with `duration`");
@@ -121,7 +130,56 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         disorder,
         extras,
         absent,
+        replay,
     }
+}
+
+/// Keys that say what a recording says.
+const RECORDED: [&str; 11] = [
+    "events",
+    "duration",
+    "endpoint",
+    "compression",
+    "form",
+    "historical",
+    "batch",
+    "persons",
+    "names",
+    "content",
+    "groups",
+];
+
+fn replay(section: &mut Section<'_>) -> Option<Replay> {
+    let file = section.optional("replay", text);
+    let speed = section.optional("speed", speed);
+    let batch = section.optional("replay_batch", whole(1..=10_000)).unwrap_or(1) as usize;
+    if !section.mentions("replay") {
+        for key in ["speed", "replay_batch"] {
+            if section.mentions(key) {
+                section.problem(key, "is for a recording: name one with `replay`");
+            }
+        }
+        return None;
+    }
+    for key in RECORDED {
+        if section.mentions(key) {
+            section.problem(key, "is what the recording says: leave it out beside `replay`");
+        }
+    }
+    let is_paced = section.mentions("arrival");
+    if is_paced && speed.is_some() {
+        section.problem("speed", "give either `speed` or `arrival`, not both");
+    }
+    let pace = if is_paced { Pace::Arrival } else { Pace::Recorded(speed.unwrap_or(1.0)) };
+    Some(Replay { file: file.unwrap_or_default().into(), pace, batch })
+}
+
+/// `2x` or `0.5x`.
+fn speed(value: &DeValue<'_>) -> Result<f64, String> {
+    let wrong = || "must say how fast against the recording, such as \"2x\" or \"0.5x\"".to_owned();
+    let text = text(value).map_err(|_| wrong())?;
+    let times = text.strip_suffix('x').and_then(|times| times.trim().parse::<f64>().ok());
+    times.filter(|times| (1e-3..=1e6).contains(times)).ok_or_else(wrong)
 }
 
 /// A list of names, each perhaps with a weight behind a colon.
