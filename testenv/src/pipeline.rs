@@ -1,12 +1,12 @@
 //! The reference pipeline: capture and ingester, and the switches that plant defects in them.
 //!
-//! It stands in for PostHog's capture and plugin server and follows the ingestion contract, dialect 2026 (PostHog's
-//! `rust/capture` and `nodejs/src/ingestion`); another dialect gets files of its own beside these. Whatever is a rule is a
-//! pure function in a file of its own; [`capture`] and [`ingester`] are the processes around them.
+//! It stands in for PostHog's capture and plugin server and follows the ingestion contract, in the [dialect] that it is told
+//! (2026 is PostHog's `rust/capture` and `nodejs/src/ingestion`). Whatever is a rule is a pure function in a file of its own; [`capture`] and [`ingester`] are the processes around them.
 
 pub mod capture;
 pub mod captured;
 pub mod defect;
+pub mod dialect;
 pub mod ingester;
 pub mod json_text;
 pub mod settings;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use checkers::oracle::dialect::Dialect;
 use generators::identity::RunId;
 use reports::progress::Progress;
 use testenv::{
@@ -12,6 +13,7 @@ use testenv::{
         substrate::{Addresses, Substrate, SubstrateOptions},
     },
     environment::{ComponentEnded, EnvironmentError},
+    pipeline::dialect::Dialect as SubjectDialect,
 };
 
 use super::{Request, unavailable};
@@ -74,6 +76,12 @@ impl Environment {
             flush_interval: request.scenario.pipeline.flush_interval,
             partitions: request.scenario.pipeline.partitions,
             drop_list: vec![plan::drop_listed_token(run)],
+            dialect: match request.scenario.pipeline.dialect {
+                // The scenario says the word once, for both readings of it.
+                Dialect::V2021 => SubjectDialect::V2021,
+                Dialect::V2024 => SubjectDialect::V2024,
+                Dialect::V2026 => SubjectDialect::V2026,
+            },
             planted_defects: plan::planted_defects(&request.scenario, run),
             folder,
             logs: directory.logs(),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     environment::{ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint},
-    pipeline::defect::PlantedDefect,
+    pipeline::{defect::PlantedDefect, dialect::Dialect},
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -41,6 +41,8 @@ pub struct PipelineOptions {
     pub partitions: u32,
     /// Whose events are acknowledged and dropped: `token` or `token:distinct_id`.
     pub drop_list: Vec<String>,
+    /// Which generation of PostHog's rules it follows.
+    pub dialect: Dialect,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// Where the run's own folder of data is made, which goes when the pipeline does.
@@ -163,6 +165,7 @@ impl Pipeline {
             ("ADDRESS", "127.0.0.1:0".to_owned()),
             ("KAFKA_HOSTS", self.brokers.clone()),
             ("KAFKA_TOPIC", self.topics.capture.clone()),
+            ("DIALECT", options.dialect.to_string()),
             ("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", options.drop_list.join(",")),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
             ("ASSAY_TOKENS_OVER_QUOTA", json(&options.over_quota)),
@@ -173,6 +176,7 @@ impl Pipeline {
         variables([
             ("KAFKA_HOSTS", self.brokers.clone()),
             ("INGESTION_CONSUMER_CONSUME_TOPIC", self.topics.capture.clone()),
+            ("DIALECT", options.dialect.to_string()),
             ("INGESTION_CONSUMER_GROUP_ID", self.groups.ingester.clone()),
             ("INGESTION_CONSUMER_DLQ_TOPIC", self.topics.dead_letters.clone()),
             ("CLICKHOUSE_JSON_EVENTS_KAFKA_TOPIC", self.topics.events.clone()),

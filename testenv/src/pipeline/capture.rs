@@ -1,14 +1,15 @@
-//! The reference capture: HTTP in, Kafka out (PostHog's rust/capture, v0 endpoints, dialect 2026).
+//! The reference capture: HTTP in, Kafka out (PostHog's rust/capture, v0 endpoints).
 //!
-//! It answers 200 only after Kafka has every event of the request (acks=all). [`request`] holds the rules, [`drop_list`]
+//! It answers 200 only after Kafka has every event of the request (acks=all). [`encoding`] and [`request`] hold the rules, [`drop_list`]
 //! whose events are dropped, [`planted`] the planted defects; this file is the process.
 
 pub mod drop_list;
+pub mod encoding;
 pub mod planted;
 pub mod request;
 mod spoil;
 
-use std::{convert::Infallible, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -29,11 +30,13 @@ use tokio::{
 
 use self::{
     drop_list::DropList,
+    encoding::Sent,
     planted::Planted,
     request::{Received, Refusal, events},
 };
 use super::{
     captured::CapturedEvent,
+    dialect::Dialect,
     settings::{end, json, log, or, required, say_ready},
 };
 
@@ -74,6 +77,7 @@ async fn run() -> Result<(), Error> {
     let capture = Arc::new(Capture {
         producer: producer.clone(),
         topic,
+        dialect: or("DIALECT", Dialect::default())?,
         drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", DropList::default())?,
         planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
     });
@@ -117,6 +121,7 @@ async fn run() -> Result<(), Error> {
 struct Capture {
     producer: FutureProducer,
     topic: String,
+    dialect: Dialect,
     drop_list: DropList,
     planted: Planted,
 }
@@ -133,7 +138,10 @@ impl Capture {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
         let limit = match request.uri().path().trim_end_matches('/') {
             "/batch" => BATCH_LIMIT,
-            "/e" | "/capture" | "/track" | "/engage" | "/i/v0/e" => OTHER_LIMIT,
+            "/e" => OTHER_LIMIT,
+            "/i/v0/e" if self.dialect != Dialect::V2021 => OTHER_LIMIT,
+            // hog-rs had no other routes.
+            "/capture" | "/track" | "/engage" if self.dialect != Dialect::V2024 => OTHER_LIMIT,
             "" | "/_readiness" => return text(StatusCode::OK, "capture"),
             "/_liveness" => return text(StatusCode::OK, "ok"),
             _ => return text(StatusCode::NOT_FOUND, ""),
@@ -151,10 +159,17 @@ impl Capture {
             }
         };
         captured.retain(|event| !self.drop_list.drops(&event.token, &event.distinct_id));
-        let applied = self.planted.apply(captured);
+        let mut applied = self.planted.apply(captured);
+        if self.dialect != Dialect::V2026 {
+            // The plugin server took both from the event itself.
+            for event in &mut applied.events {
+                (event.event, event.timestamp) = (Cow::default(), Cow::default());
+            }
+        }
         match self.produce(&applied.events).await {
             // Only a planted defect answers so after it has produced.
             Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
+            Ok(()) if self.dialect == Dialect::V2021 => text(StatusCode::OK, r#"{"status":1}"#),
             Ok(()) => text(StatusCode::OK, r#"{"status":"Ok"}"#),
             Err(NotProduced::TooLarge) => text(StatusCode::BAD_REQUEST, "maximum event size exceeded"),
             Err(NotProduced::Kafka(error)) => {
@@ -176,14 +191,24 @@ impl Capture {
         let forwarded = request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok());
         let first = forwarded.and_then(|value| value.split(',').next()).map(str::trim).filter(|ip| !ip.is_empty());
         let ip = first.map_or_else(|| peer.ip().to_string(), str::to_owned);
-        let body = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, limit).collect().await.map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
                 Refusal::TooLarge(limit)
             } else {
                 Refusal::Body(error.to_string())
             }
         })?;
-        events(&body.to_bytes(), &Received { now, ip, sent_at_ms, limit })
+        let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let sent = Sent {
+            is_get: head.method == Method::GET,
+            content_type: header("content-type"),
+            query: head.uri.query().unwrap_or_default(),
+            body: &body.to_bytes(),
+        };
+        let is_engage = head.uri.path().trim_end_matches('/') == "/engage";
+        let received = Received { now, ip, sent_at_ms, dialect: self.dialect, is_engage };
+        events(&sent.text(self.dialect, limit)?, &received)
     }
 
     /// Produces in order, stops at the first that cannot be, and waits for all that were.
@@ -222,6 +247,8 @@ impl Capture {
             ("timestamp", &event.timestamp),
             ("now", &event.now),
         ];
+        // Headers came with rust/capture.
+        let headers = if self.dialect == Dialect::V2026 { &headers[..] } else { &[] };
         let headers = headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
             all.insert(Header { key, value: Some(value.as_bytes()) })
         });

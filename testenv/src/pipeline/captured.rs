@@ -23,9 +23,11 @@ pub struct CapturedEvent<'a> {
     pub sent_at: Option<Cow<'a, str>>,
     /// The project's token.
     pub token: Cow<'a, str>,
-    /// The event's name.
+    /// The event's name. Before 2026 it is only in `data`, and empty here.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub event: Cow<'a, str>,
-    /// Its moment, normalised, RFC 3339.
+    /// Its moment, normalised, RFC 3339; empty before 2026, when the plugin server normalised it.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub timestamp: Cow<'a, str>,
     /// Whether it belongs to an import.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -1,4 +1,4 @@
-//! The reference ingester: captured events in, rows for ClickHouse out (PostHog's nodejs/src/ingestion, dialect 2026).
+//! The reference ingester: captured events in, rows for ClickHouse out (PostHog's nodejs/src/ingestion).
 //!
 //! Batch by batch: everything is produced and acknowledged, then persons and offsets are written in one transaction, then
 //! offsets are committed to Kafka, so that the lag can be read. If it dies in between, the batch is done again: the rows
@@ -40,6 +40,7 @@ use self::{
 };
 use super::{
     captured::CapturedEvent,
+    dialect::Dialect,
     settings::{end, json, log, or, required, say_ready},
     timestamp::{clickhouse_micros, clickhouse_seconds},
 };
@@ -130,6 +131,7 @@ impl Ingester {
             .set("message.timeout.ms", PRODUCE_TIME_OUT.as_millis().to_string())
             .set("queue.buffering.max.messages", "200000")
             .create_with_context(deliveries.clone())?;
+        let dialect = or("DIALECT", Dialect::default())?;
         let store = Store::open(Path::new(&required("ASSAY_PERSON_STORE")?))?;
         let ingester = Self {
             consumer,
@@ -144,7 +146,7 @@ impl Ingester {
             },
             teams: json("ASSAY_TEAMS")?,
             store,
-            persons: Persons::default(),
+            persons: Persons::new(dialect),
             planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?),
         };
         ingester.assign()?;
@@ -292,7 +294,7 @@ fn process<'o>(
         log(&format!("dropped {}: no team has the token", captured.uuid));
         return Ok(None);
     };
-    let event = match normalise(&captured) {
+    let event = match normalise(state.persons.dialect(), &captured) {
         Ok(event) => event,
         Err(NotStored::Invalid(reason)) => return dead_letter(&reason),
         Err(NotStored::Dropped(reason)) => {

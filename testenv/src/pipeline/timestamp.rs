@@ -1,7 +1,9 @@
 //! An event's moment, from what the client wrote and what the server's clock shows
-//! (rust/common/types/src/timestamp.rs, `parse_event_timestamp`).
+//! (2026: rust/common/types/src/timestamp.rs, `parse_event_timestamp`; before: plugin-server's timestamps.ts).
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+use super::dialect::Dialect;
 
 /// Further ahead than this of the server's clock, a moment is not believed.
 const AHEAD_MS: i64 = 23 * 3_600_000;
@@ -20,9 +22,12 @@ pub struct Said<'a> {
 }
 
 /// The event's moment, when the server's clock shows `now`.
-pub fn normalise(said: Said<'_>, now: Timestamp) -> Timestamp {
+pub fn normalise(dialect: Dialect, said: Said<'_>, now: Timestamp) -> Timestamp {
     let now_ms = now.as_millisecond();
-    let moment_ms = match (said.offset_ms, said.timestamp.and_then(parse)) {
+    let timestamp = said.timestamp.and_then(parse);
+    // Of the two, the offset counts in 2026 and the timestamp before.
+    let offset_ms = said.offset_ms.filter(|_| dialect == Dialect::V2026 || timestamp.is_none());
+    let moment_ms = match (offset_ms, timestamp) {
         (Some(offset), _) => now_ms.saturating_sub(offset),
         (None, None) => return now,
         (None, Some(moment)) => match said.sent_at.filter(|_| !said.ignore_sent_at) {
@@ -31,7 +36,7 @@ pub fn normalise(said: Said<'_>, now: Timestamp) -> Timestamp {
             None => moment.as_millisecond(),
         },
     };
-    if moment_ms.saturating_sub(now_ms) > AHEAD_MS {
+    if dialect == Dialect::V2026 && moment_ms.saturating_sub(now_ms) > AHEAD_MS {
         return now;
     }
     match Timestamp::from_millisecond(moment_ms) {
@@ -102,7 +107,22 @@ mod tests {
             ("more", said(Some("2026-06-02T11:00:01Z"), None), "2026-06-01T12:00:00Z"),
             ("before our era", said(Some("-000005-06-02T11:00:01Z"), None), "1970-01-01T00:00:00Z"),
         ] {
-            assert_eq!(Some(normalise(said, now)), at(expected), "{name}");
+            assert_eq!(Some(normalise(Dialect::V2026, said, now)), at(expected), "{name}");
+        }
+        let (timestamp, sent_at) = (Some("2026-06-03T12:00:00Z"), Some("2026-06-01T12:00:00Z"));
+        let before = [
+            (
+                "an offset beside it",
+                Said { offset_ms: Some(1_500), ..said(timestamp, sent_at) },
+                "2026-06-03T12:00:00Z",
+            ),
+            ("an offset alone", Said { offset_ms: Some(1_500), ..said(None, sent_at) }, "2026-06-01T11:59:58.5Z"),
+            ("far ahead", said(timestamp, sent_at), "2026-06-03T12:00:00Z"),
+        ];
+        for (name, said, expected) in before {
+            for dialect in [Dialect::V2021, Dialect::V2024] {
+                assert_eq!(Some(normalise(dialect, said, now)), at(expected), "{name} in {dialect}");
+            }
         }
     }
 

@@ -74,6 +74,7 @@ impl Bench {
             flush_interval: Duration::from_millis(200),
             partitions: 2,
             drop_list: Vec::new(),
+            dialect: testenv::pipeline::dialect::Dialect::default(),
             planted_defects: Vec::new(),
             folder: self.data(),
             logs: self.folder.path().join("logs").join(run),

@@ -1,11 +1,9 @@
-//! A request's body → captured events: the rules of capture's v0 endpoints, dialect 2026
-//! (`v0_request.rs`).
+//! A request's text → captured events: the rules of capture's v0 endpoints (`v0_request.rs`).
 //!
 //! All or nothing: whatever is wrong here refuses the whole request before anything of it is stored.
 
-use std::{borrow::Cow, collections::BTreeSet, io::Read};
+use std::{borrow::Cow, collections::BTreeSet};
 
-use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,6 +11,7 @@ use uuid::Uuid;
 
 use crate::pipeline::{
     captured::CapturedEvent,
+    dialect::Dialect,
     json_text::repair_surrogates,
     timestamp::{Said, normalise, parse, rfc3339},
 };
@@ -70,8 +69,10 @@ pub struct Received {
     pub ip: String,
     /// The query parameter `_`, in milliseconds since 1970.
     pub sent_at_ms: Option<i64>,
-    /// The greatest size of the body once it is unpacked.
-    pub limit: usize,
+    /// Which generation of the rules it follows.
+    pub dialect: Dialect,
+    /// Whether it came to `/engage`, where people's profiles come without a name.
+    pub is_engage: bool,
 }
 
 /// An event as clients send it. Fields that are not named here are dropped.
@@ -121,33 +122,15 @@ struct Batch<'a> {
     sent_at: Option<Cow<'a, str>>,
 }
 
-/// Unpacks a body: gzip is told by its first bytes, whatever the headers say.
-///
-/// # Errors
-/// [`Refusal::Body`] and [`Refusal::TooLarge`].
-pub fn unpack(body: &[u8], limit: usize) -> Result<String, Refusal> {
-    let bytes = if body.starts_with(&[0x1f, 0x8b, 0x08]) {
-        let mut unpacked = Vec::new();
-        // One byte more than is allowed tells that there is more.
-        let mut reader = MultiGzDecoder::new(body).take(limit as u64 + 1);
-        reader.read_to_end(&mut unpacked).map_err(|error| Refusal::Body(format!("invalid gzip data: {error}")))?;
-        unpacked
-    } else {
-        body.to_vec()
-    };
-    if bytes.len() > limit {
-        return Err(Refusal::TooLarge(limit));
-    }
-    String::from_utf8(bytes).map_err(|_| Refusal::Body("invalid UTF-8 in request body".into()))
-}
-
-/// The captured events of a body.
+/// The captured events of a request's text.
 ///
 /// # Errors
 /// When the request is refused.
-pub fn events(body: &[u8], received: &Received) -> Result<Vec<CapturedEvent<'static>>, Refusal> {
-    let text = unpack(body, received.limit)?;
-    let text = repair_surrogates(&text);
+pub fn events(text: &str, received: &Received) -> Result<Vec<CapturedEvent<'static>>, Refusal> {
+    let text = repair_surrogates(text);
+    if received.dialect == Dialect::V2024 && matches!(text, Cow::Owned(_)) {
+        return Err(Refusal::Body("invalid JSON: lone leading surrogate in hex escape".into()));
+    }
     let bad_json = |error: serde_json::Error| Refusal::Body(format!("invalid JSON: {error}"));
     let (raw, shared_token, historical, sent_at) = match text.trim_start().as_bytes().first() {
         Some(b'[') => (serde_json::from_str::<Vec<RawEvent<'_>>>(&text).map_err(bad_json)?, None, false, None),
@@ -244,10 +227,16 @@ impl Shared<'_> {
         event: &RawEvent<'_>,
         properties: &KnownProperties<'_>,
     ) -> Result<CapturedEvent<'static>, Refusal> {
-        let name = event.event.as_deref().filter(|name| !name.is_empty()).ok_or(Refusal::NoName)?;
+        let dialect = self.received.dialect;
+        let name = match event.event.as_deref() {
+            // rust/common/types/src/event.rs
+            None if self.received.is_engage && dialect == Dialect::V2026 => "$identify",
+            name => name.filter(|name| !name.is_empty()).ok_or(Refusal::NoName)?,
+        };
         let distinct_id = event.distinct_id.or(properties.distinct_id).and_then(id_text);
         let distinct_id = distinct_id.filter(|id| !id.is_empty()).ok_or(Refusal::NoDistinctId)?;
-        let uuid = match event.uuid.as_deref().filter(|text| !text.is_empty()) {
+        let sent_uuid = event.uuid.as_deref().filter(|text| dialect == Dialect::V2024 || !text.is_empty());
+        let uuid = match sent_uuid {
             Some(text) => Uuid::parse_str(text).map_err(|_| Refusal::Body(format!("invalid uuid `{text}`")))?,
             None => Uuid::now_v7(),
         };
@@ -267,7 +256,7 @@ impl Shared<'_> {
             sent_at: self.sent_at.map(|moment| rfc3339(moment).into()),
             token: self.token.clone().into(),
             event: name.to_owned().into(),
-            timestamp: rfc3339(normalise(said, self.received.now)).into(),
+            timestamp: rfc3339(normalise(dialect, said, self.received.now)).into(),
             historical_migration: self.historical,
         })
     }

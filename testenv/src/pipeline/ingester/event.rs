@@ -9,7 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use crate::pipeline::{captured::CapturedEvent, json_text::replace_nul, timestamp::parse};
+use crate::pipeline::{
+    captured::CapturedEvent,
+    dialect::Dialect,
+    json_text::replace_nul,
+    timestamp::{self, Said, parse},
+};
 
 /// Names are cut to so many UTF-16 units.
 const NAME_LIMIT: usize = 200;
@@ -72,6 +77,12 @@ pub enum NotStored {
 #[derive(Deserialize)]
 struct Data<'a> {
     #[serde(borrow, default)]
+    event: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    timestamp: Option<Cow<'a, str>>,
+    #[serde(default)]
+    offset: Option<i64>,
+    #[serde(borrow, default)]
     properties: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "$set")]
     set: Option<&'a RawValue>,
@@ -83,7 +94,7 @@ struct Data<'a> {
 ///
 /// # Errors
 /// When it is no captured event, or one that is not stored.
-pub fn normalise(captured: &CapturedEvent<'_>) -> Result<Normalised, NotStored> {
+pub fn normalise(dialect: Dialect, captured: &CapturedEvent<'_>) -> Result<Normalised, NotStored> {
     let invalid = |what: String| NotStored::Invalid(what);
     let uuid = Uuid::parse_str(&captured.uuid).map_err(|_| invalid(format!("not a valid UUID: {}", captured.uuid)))?;
     let data = replace_nul(&captured.data);
@@ -98,7 +109,8 @@ pub fn normalise(captured: &CapturedEvent<'_>) -> Result<Normalised, NotStored> 
     let (mut set, mut set_once) = (update("$set", data.set), update("$set_once", data.set_once));
     campaign(&properties, &mut set, &mut set_once);
 
-    let name = cut(&without_nul(&captured.event));
+    let name = if captured.event.is_empty() { data.event.as_deref().unwrap_or_default() } else { &captured.event };
+    let name = cut(&without_nul(name));
     let person_profile = properties.get("$process_person_profile").is_none_or(|value| value.get() != "false");
     let mut person = PersonUpdate::default();
     if person_profile {
@@ -119,11 +131,23 @@ pub fn normalise(captured: &CapturedEvent<'_>) -> Result<Normalised, NotStored> 
         insert_text(&mut properties, "$sent_at", sent_at);
     }
     let moment = |text: &str| parse(text).ok_or_else(|| invalid(format!("`{text}` is no moment")));
+    let timestamp = if captured.timestamp.is_empty() {
+        // Before 2026 capture left it to the plugin server.
+        let said = Said {
+            timestamp: data.timestamp.as_deref(),
+            offset_ms: data.offset,
+            sent_at: captured.sent_at.as_deref().and_then(parse),
+            ignore_sent_at: properties.get("$ignore_sent_at").is_some_and(|value| value.get() == "true"),
+        };
+        timestamp::normalise(dialect, said, moment(&captured.now)?)
+    } else {
+        moment(&captured.timestamp)?
+    };
     Ok(Normalised {
         uuid,
         name,
         distinct_id: without_nul(&captured.distinct_id).into_owned(),
-        timestamp: moment(&captured.timestamp)?,
+        timestamp,
         captured_at: moment(&captured.now)?,
         properties,
         person_profile,
@@ -266,7 +290,7 @@ mod tests {
     }
 
     fn stored(name: &str, data: &str) -> String {
-        serde_json::to_string(&normalise(&captured(name, data)).unwrap().properties).unwrap()
+        serde_json::to_string(&normalise(Dialect::V2026, &captured(name, data)).unwrap().properties).unwrap()
     }
 
     #[test]
@@ -282,14 +306,14 @@ mod tests {
     #[test]
     fn top_level_sets_win_and_campaigns_are_kept() {
         let data = r#"{"$set":{"a":1},"properties":{"$set":{"a":2,"b":3},"utm_source":"x"}}"#;
-        let normalised = normalise(&captured("e", data)).unwrap();
+        let normalised = normalise(Dialect::V2026, &captured("e", data)).unwrap();
         assert_eq!(serde_json::to_string(&normalised.person.set).unwrap(), r#"{"a":1,"b":3,"utm_source":"x"}"#);
         assert_eq!(serde_json::to_string(&normalised.person.set_once).unwrap(), r#"{"$initial_utm_source":"x"}"#);
     }
 
     #[test]
     fn names_are_cut_and_nuls_replaced() {
-        let name = |name: &str| normalise(&captured(name, "{}")).unwrap().name;
+        let name = |name: &str| normalise(Dialect::V2026, &captured(name, "{}")).unwrap().name;
         assert_eq!(name(&"é".repeat(300)), "é".repeat(200));
         assert_eq!(name(&"😀".repeat(300)), "😀".repeat(100));
         assert_eq!(name("a\0b"), "a\u{fffd}b");
@@ -299,13 +323,16 @@ mod tests {
     fn without_a_person_profile_nothing_of_a_person_is_kept() {
         let off =
             r#"{"properties":{"$process_person_profile":false,"$set":{"a":1},"$unset":["x"],"$group_0":"g","k":1}}"#;
-        let normalised = normalise(&captured("e", off)).unwrap();
+        let normalised = normalise(Dialect::V2026, &captured("e", off)).unwrap();
         assert!(!normalised.person_profile && normalised.person.set.is_empty());
         let keys: Vec<_> = normalised.properties.keys().map(String::as_str).collect();
         assert_eq!(keys, ["$ip", "$process_person_profile", "$sent_at", "k"]);
-        assert!(matches!(normalise(&captured("$identify", off)), Err(NotStored::Dropped(_))));
+        assert!(matches!(normalise(Dialect::V2026, &captured("$identify", off)), Err(NotStored::Dropped(_))));
         let odd = off.replace("false", "\"false\"");
-        assert!(normalise(&captured("e", &odd)).unwrap().person_profile, "what is no boolean counts as true");
+        assert!(
+            normalise(Dialect::V2026, &captured("e", &odd)).unwrap().person_profile,
+            "what is no boolean counts as true"
+        );
     }
 
     #[test]
@@ -313,7 +340,7 @@ mod tests {
         let broken = |change: fn(&mut CapturedEvent<'static>)| {
             let mut event = captured("e", "{}");
             change(&mut event);
-            matches!(normalise(&event), Err(NotStored::Invalid(_)))
+            matches!(normalise(Dialect::V2026, &event), Err(NotStored::Invalid(_)))
         };
         assert!(broken(|event| event.uuid = "nonsense".into()));
         assert!(broken(|event| event.data = "{".into()));
@@ -323,12 +350,30 @@ mod tests {
 
     #[test]
     fn merges_name_the_other_id() {
-        let update = |name: &str, data: &str| normalise(&captured(name, data)).unwrap().person;
+        let update = |name: &str, data: &str| normalise(Dialect::V2026, &captured(name, data)).unwrap().person;
         let identify = update("$identify", r#"{"properties":{"$anon_distinct_id":"a"}}"#);
         assert_eq!((identify.merge_with.as_deref(), identify.identifies), (Some("a"), true));
         let alias = update("$create_alias", r#"{"properties":{"alias":"a"}}"#);
         assert_eq!((alias.merge_with.as_deref(), alias.identifies, alias.merge_identified), (Some("a"), false, false));
         assert!(update("$merge_dangerously", r#"{"properties":{"alias":"a"}}"#).merge_identified);
         assert_eq!(update("e", r#"{"properties":{"alias":"a"}}"#).merge_with, None);
+    }
+
+    #[test]
+    fn before_2026_the_event_itself_says_its_name_and_time() {
+        let data = r#"{"event":"own","timestamp":"2026-05-31T11:59:59Z","offset":5,"properties":{}}"#;
+        let bare = CapturedEvent { event: "".into(), timestamp: "".into(), ..captured("", data) };
+        for (dialect, expected) in [
+            (Dialect::V2021, "2026-05-31T12:00:00Z"),
+            (Dialect::V2024, "2026-05-31T12:00:00Z"),
+            (Dialect::V2026, "2026-06-01T11:59:59.995Z"),
+        ] {
+            let normalised = normalise(dialect, &bare).unwrap();
+            assert_eq!(
+                (normalised.name.as_str(), normalised.timestamp),
+                ("own", expected.parse().unwrap()),
+                "{dialect}"
+            );
+        }
     }
 }

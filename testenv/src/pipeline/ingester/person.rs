@@ -1,4 +1,4 @@
-//! Persons: who an event belongs to, and what it changes (person-merge-service.ts, person-update.ts; dialect 2026).
+//! Persons: who an event belongs to, and what it changes (person-merge-service.ts, person-update.ts; 2021: ingestion contract 2.3).
 //!
 //! A pure state machine over a [`Known`] past: the last processed wins, event timestamps are ignored. What changed is
 //! collected, to be written and told in one go.
@@ -10,6 +10,7 @@ use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
 use super::event::{Normalised, PersonUpdate, Properties};
+use crate::pipeline::dialect::Dialect;
 
 /// Person ids are UUIDv5 of `"{team_id}:{distinct_id}"` in this namespace (person-uuid.ts).
 const NAMESPACE: Uuid = Uuid::from_u128(0x9329_79b4_65c3_4424_8467_0b66_ec27_bc22);
@@ -68,6 +69,7 @@ type IdKey = (i64, String);
 /// The persons as they are now, and what of them is not written yet.
 #[derive(Debug, Default)]
 pub struct Persons {
+    dialect: Dialect,
     known: HashMap<PersonKey, Person>,
     ids: HashMap<IdKey, Id>,
     to_write: BTreeSet<PersonKey>,
@@ -98,6 +100,16 @@ pub struct Belongs {
 const REMEMBERED: usize = 200_000;
 
 impl Persons {
+    /// Nobody known yet.
+    pub fn new(dialect: Dialect) -> Self {
+        Self { dialect, ..Self::default() }
+    }
+
+    /// Whose rules they follow.
+    pub const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// Finds or makes the event's person, merges where the event says so, and applies what it changes.
     ///
     /// # Errors
@@ -108,7 +120,7 @@ impl Persons {
         }
         let update = &event.person;
         let (person, merged) = match update.merge_with.as_deref() {
-            Some(other) if other != event.distinct_id && !is_illegal(other) && !is_illegal(&event.distinct_id) => {
+            Some(other) if other != event.distinct_id && !self.refuses(other) && !is_illegal(&event.distinct_id) => {
                 self.merge(known, team, event, other)?
             }
             _ => (self.find_or_create(known, team, event)?, false),
@@ -117,12 +129,26 @@ impl Persons {
         Ok(self.belongs(team, person, event.timestamp))
     }
 
+    /// Whether an id must not be merged away. In 2021 only the event's own id was looked at (ingestion contract 2.3).
+    fn refuses(&self, other: &str) -> bool {
+        self.dialect != Dialect::V2021 && is_illegal(other)
+    }
+
+    /// The id of the person that a distinct id makes.
+    fn person_id(&self, team: i64, distinct_id: &str) -> Uuid {
+        match self.dialect {
+            // A UUIDT: a time and random bits.
+            Dialect::V2021 => Uuid::now_v7(),
+            Dialect::V2024 | Dialect::V2026 => Uuid::new_v5(&NAMESPACE, format!("{team}:{distinct_id}").as_bytes()),
+        }
+    }
+
     fn without_profile<K: Known>(&mut self, known: &mut K, team: i64, event: &Normalised) -> Result<Belongs, K::Error> {
         let id = self.id(known, team, &event.distinct_id)?;
         if id.is_none() {
             self.put_id(team, &event.distinct_id, Id { person: None, version: 0 });
         }
-        let person = id.and_then(|id| id.person).unwrap_or_else(|| person_id(team, &event.distinct_id));
+        let person = id.and_then(|id| id.person).unwrap_or_else(|| self.person_id(team, &event.distinct_id));
         Ok(Belongs { person, properties: Properties::new(), created_at: event.timestamp })
     }
 
@@ -132,7 +158,7 @@ impl Persons {
             self.person(known, team, person)?;
             return Ok(person);
         }
-        let person = person_id(team, &event.distinct_id);
+        let person = self.person_id(team, &event.distinct_id);
         self.create(team, person, event);
         // Rows that were stored without a person carry this very id: there is nothing to override.
         self.put_id(team, &event.distinct_id, Id { person: Some(person), version: 0 });
@@ -155,7 +181,7 @@ impl Persons {
         match persons {
             (None, None) => {
                 let from = if personless(other_id) && !personless(target_id) { other } else { target };
-                let person = person_id(team, from);
+                let person = self.person_id(team, from);
                 self.create(team, person, event);
                 let both = i64::from(personless(target_id) && personless(other_id));
                 self.put_id(team, target, Id { person: Some(person), version: 0 });
@@ -179,7 +205,10 @@ impl Persons {
             (Some(into), Some(from)) => {
                 let (stays, goes) = (self.person(known, team, into)?, self.person(known, team, from)?);
                 let (Some(stays), Some(goes)) = (stays, goes) else { return Ok((into, false)) };
-                if goes.is_identified && !event.person.merge_identified {
+                // In 2021 an alias merged anything.
+                let merges_anything =
+                    event.person.merge_identified || (self.dialect == Dialect::V2021 && event.name == "$create_alias");
+                if goes.is_identified && !merges_anything {
                     // cannot_merge_already_identified: both stay, the event belongs to the target.
                     return Ok((into, false));
                 }
@@ -306,11 +335,6 @@ impl Persons {
             self.ids.clear();
         }
     }
-}
-
-/// The id of the person that a distinct id makes.
-fn person_id(team: i64, distinct_id: &str) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("{team}:{distinct_id}").as_bytes())
 }
 
 /// Ids that many people would share by mistake are never merged.

@@ -37,11 +37,11 @@ fn told(persons: &mut Persons, name: &str, distinct_id: &str, properties: &str) 
         timestamp: "2026-06-01T12:00:00.000Z".into(),
         historical_migration: false,
     };
-    persons.process(&mut Nothing, TEAM, &normalise(&captured).unwrap()).unwrap()
+    persons.process(&mut Nothing, TEAM, &normalise(persons.dialect(), &captured).unwrap()).unwrap()
 }
 
 fn of(distinct_id: &str) -> Uuid {
-    person_id(TEAM, distinct_id)
+    Persons::new(Dialect::V2026).person_id(TEAM, distinct_id)
 }
 
 fn id(persons: &Persons, distinct_id: &str) -> Option<(Option<Uuid>, i64)> {
@@ -175,4 +175,23 @@ fn without_a_profile_the_event_gets_the_id_and_no_properties() {
     assert!(belongs.properties.is_empty() && persons.known.is_empty());
     told(&mut persons, "e", "w", r#"{"$set":{"a":1}}"#);
     assert!(told(&mut persons, "e", "w", PERSONLESS).properties.is_empty());
+}
+
+#[test]
+fn the_rules_of_2021() {
+    let mut persons = Persons::new(Dialect::V2021);
+    let (one, other) = (told(&mut persons, "e", "u1", "{}").person, told(&mut persons, "e", "u2", "{}").person);
+    assert_ne!(one, other);
+    assert_ne!(one, of("u1"), "drawn at random");
+    assert_eq!(told(&mut persons, "e", "u1", "{}").person, one, "and kept");
+
+    told(&mut persons, "$identify", "u2", r#"{"$anon_distinct_id":"a2"}"#);
+    told(&mut persons, "$identify", "u1", r#"{"$anon_distinct_id":"u2"}"#);
+    assert_eq!(told(&mut persons, "e", "u2", "{}").person, other, "an identified person is not merged away");
+    assert_eq!(told(&mut persons, "$create_alias", "u1", r#"{"alias":"u2"}"#).person, one);
+    assert_eq!(told(&mut persons, "e", "u2", "{}").person, one, "but by an alias");
+
+    told(&mut persons, "$identify", "u3", r#"{"$anon_distinct_id":"guest"}"#);
+    let guest = told(&mut persons, "e", "guest", "{}").person;
+    assert_eq!(guest, told(&mut persons, "e", "u3", "{}").person, "only the event's own id was looked at");
 }

@@ -1,0 +1,196 @@
+//! From a request to the JSON text in it: forms, queries, gzip, base64 and `LZString`
+//! (rust/capture/src/v0_request.rs, payload/decompression.rs; ingestion contract 1.3).
+
+use std::io::Read;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use flate2::read::MultiGzDecoder;
+
+use super::request::Refusal;
+use crate::pipeline::dialect::Dialect;
+
+/// A request as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// Whether everything is in the query.
+    pub is_get: bool,
+    /// The header `content-type`.
+    pub content_type: &'a str,
+    /// What is behind the question mark.
+    pub query: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// What a client says about the compression; anything else is no word of it and ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hint {
+    Base64,
+    Lz64,
+}
+
+impl Sent<'_> {
+    /// The text of the request, once all that was done to it is undone; no more than `limit` bytes.
+    ///
+    /// # Errors
+    /// [`Refusal::Body`] and [`Refusal::TooLarge`].
+    pub fn text(&self, dialect: Dialect, limit: usize) -> Result<String, Refusal> {
+        let field = |text: &[u8], key: &str| {
+            form_urlencoded::parse(text).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
+        };
+        let mut hint = field(self.query.as_bytes(), "compression");
+        let missing = || Refusal::Body("the request holds no data".into());
+        let mut is_field = false;
+        let data = if self.is_get {
+            is_field = true;
+            field(self.query.as_bytes(), "data").ok_or_else(missing)?.into_bytes()
+        } else if self.content_type.starts_with("application/x-www-form-urlencoded") {
+            hint = field(self.body, "compression").or(hint);
+            is_field = true;
+            field(self.body, "data").ok_or_else(missing)?.into_bytes()
+        } else {
+            self.body.to_vec()
+        };
+        let hint = match hint.as_deref() {
+            Some("base64") => Some(Hint::Base64),
+            // The Rust capture of 2024 did not know it.
+            Some("lz64" | "lz") if dialect != Dialect::V2024 => Some(Hint::Lz64),
+            // gzip is told by its first bytes, whatever the client says.
+            _ => None,
+        };
+        let text = match hint {
+            Some(Hint::Lz64) => unlz(data)?,
+            _ => {
+                // What came in a field is base64 of whatever it is, unless somebody wrote JSON there.
+                let packed = (is_field || hint == Some(Hint::Base64)) && !looks_like_json(&data);
+                let bytes = if packed { unbase64(&data).ok_or_else(|| bad("base64"))? } else { data };
+                let bytes = if is_gzip(&bytes) { gunzip(&bytes, limit)? } else { bytes };
+                String::from_utf8(bytes).map_err(|_| Refusal::Body("invalid UTF-8 in request body".into()))?
+            }
+        };
+        if text.len() > limit {
+            return Err(Refusal::TooLarge(limit));
+        }
+        // Some old clients packed twice.
+        if !looks_like_json(text.as_bytes())
+            && let Some(again) = unbase64(text.as_bytes())
+            && let Ok(again) = String::from_utf8(again)
+        {
+            return Ok(again);
+        }
+        Ok(text)
+    }
+}
+
+fn bad(what: &str) -> Refusal {
+    Refusal::Body(format!("invalid {what} data"))
+}
+
+fn looks_like_json(bytes: &[u8]) -> bool {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    matches!(first, Some(b'{' | b'['))
+}
+
+fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b, 0x08])
+}
+
+fn unbase64(bytes: &[u8]) -> Option<Vec<u8>> {
+    // A plus that nobody escaped in a form is read as a blank.
+    let text: Vec<u8> = bytes.iter().map(|byte| if *byte == b' ' { b'+' } else { *byte }).collect();
+    BASE64_STANDARD.decode(text.trim_ascii()).ok().filter(|bytes| !bytes.is_empty())
+}
+
+fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
+    let mut unpacked = Vec::new();
+    // One byte more than is allowed tells that there is more.
+    let mut reader = MultiGzDecoder::new(bytes).take(limit as u64 + 1);
+    reader.read_to_end(&mut unpacked).map_err(|error| Refusal::Body(format!("invalid gzip data: {error}")))?;
+    if unpacked.len() > limit { Err(Refusal::TooLarge(limit)) } else { Ok(unpacked) }
+}
+
+fn unlz(data: Vec<u8>) -> Result<String, Refusal> {
+    let text = String::from_utf8(data).map_err(|_| bad("LZString"))?;
+    let units = lz_str::decompress_from_base64(text.trim()).ok_or_else(|| bad("LZString"))?;
+    // Garbage is often read as nothing.
+    String::from_utf16(&units).ok().filter(|text| !text.is_empty()).ok_or_else(|| bad("LZString"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const LIMIT: usize = 1_000;
+    const JSON: &str = r#"{"event":"é","x":[1,2,3,"+/="]}"#;
+
+    fn gzipped(text: &str) -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    }
+
+    fn form(pairs: &[(&str, &str)]) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    }
+
+    #[test]
+    fn every_encoding_is_undone() {
+        let (gzip, base64) = (gzipped(JSON), BASE64_STANDARD.encode(JSON));
+        let base64_of_gzip = BASE64_STANDARD.encode(&gzip);
+        let lz = lz_str::compress_to_base64(JSON);
+        let (plain, urlencoded) = ("application/json", "application/x-www-form-urlencoded; charset=utf-8");
+        let field = |data: &str, compression: &str| form(&[("data", data), ("compression", compression)]).into_bytes();
+        let cases: [(&str, bool, &str, String, Vec<u8>); 16] = [
+            ("plain", false, plain, String::new(), JSON.into()),
+            ("another type", false, "text/nonsense", String::new(), JSON.into()),
+            ("gzip", false, plain, String::new(), gzip.clone()),
+            ("gzip, said", false, "text/plain", "compression=gzip-js&_=1".into(), gzip.clone()),
+            ("said and not done", false, plain, "compression=gzip".into(), JSON.into()),
+            ("an unknown word", false, plain, "compression=brotli".into(), JSON.into()),
+            ("base64", false, "text/plain", "compression=base64".into(), base64.clone().into()),
+            ("base64, not said", false, plain, String::new(), base64.clone().into()),
+            ("base64 of gzip", false, plain, "compression=base64".into(), base64_of_gzip.clone().into()),
+            ("lz64", false, plain, "compression=lz64".into(), lz.clone().into()),
+            ("lz", false, plain, "compression=lz".into(), lz.clone().into()),
+            ("a form", false, urlencoded, String::new(), field(&base64, "")),
+            ("a form with gzip", false, urlencoded, String::new(), field(&base64_of_gzip, "gzip-js")),
+            ("a form with lz64", false, urlencoded, String::new(), field(&lz, "lz64")),
+            ("a form with JSON", false, urlencoded, String::new(), field(JSON, "")),
+            ("a query", true, "", form(&[("data", &base64), ("_", "1")]), Vec::new()),
+        ];
+        for (name, is_get, content_type, query, body) in &cases {
+            let sent = Sent { is_get: *is_get, content_type, query, body };
+            assert_eq!(sent.text(Dialect::V2026, LIMIT).as_deref(), Ok(JSON), "{name}");
+        }
+        let unescaped = format!("data={}", BASE64_STANDARD.encode("[\"~~~>>>\"]"));
+        let sent = Sent { is_get: false, content_type: urlencoded, query: "", body: unescaped.as_bytes() };
+        assert_eq!(sent.text(Dialect::V2026, LIMIT).as_deref(), Ok("[\"~~~>>>\"]"), "pluses became blanks");
+    }
+
+    #[test]
+    fn what_cannot_be_undone_is_refused() {
+        let text = |query: &str, body: &[u8]| {
+            let sent = Sent { is_get: false, content_type: "", query, body };
+            sent.text(Dialect::V2026, LIMIT).map_err(|refusal| refusal.status())
+        };
+        let gzip = gzipped(JSON);
+        assert_eq!(text("", &gzip[..gzip.len() / 2]), Err(400), "half of it");
+        assert_eq!(text("", &gzipped(&"x".repeat(LIMIT + 1))), Err(413), "a bomb");
+        assert_eq!(text("", "x".repeat(LIMIT + 1).as_bytes()), Err(413));
+        assert_eq!(text("", &[0xff, 0xfe]), Err(400));
+        assert_eq!(text("compression=base64", b"%%%"), Err(400));
+        assert_eq!(text("compression=lz64", "é".as_bytes()), Err(400));
+        let form = Sent { is_get: false, content_type: "application/x-www-form-urlencoded", query: "", body: b"x=1" };
+        assert_eq!(form.text(Dialect::V2026, LIMIT).map_err(|refusal| refusal.status()), Err(400), "no data");
+    }
+
+    #[test]
+    fn the_rust_capture_of_2024_knew_no_lzstring() {
+        let lz = lz_str::compress_to_base64(JSON);
+        let sent = Sent { is_get: false, content_type: "", query: "compression=lz64", body: lz.as_bytes() };
+        assert_ne!(sent.text(Dialect::V2024, LIMIT).as_deref(), Ok(JSON));
+        assert_eq!(sent.text(Dialect::V2021, LIMIT).as_deref(), Ok(JSON));
+    }
+}
