@@ -30,7 +30,7 @@ use generators::{
     random::Share,
     request::Requests,
     schedule::{Arrival, Rate},
-    workload::{Compression, Disorder, Endpoint, Ids, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+    workload::{Client, Compression, Disorder, Endpoint, Ids, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
 };
 
 const STREAM: StreamId = StreamId(0);
@@ -62,6 +62,7 @@ fn workload(shuffle: Duration) -> Workload {
         disorder: Disorder { shuffle, ..Disorder::default() },
         clients: 4,
         absent: None,
+        client: Client::default(),
     };
     let plan = Plan { workload_version: WORKLOAD_VERSION, run: RunId::new(7), seed: 1, traffic: vec![traffic] };
     Workload::new(plan, PersonaTable::make(1, 64))
@@ -77,7 +78,7 @@ fn exchanges(workload: &Workload) -> Vec<Exchange> {
             let intended = request.due(workload);
             let (sent, answered) = (intended, Some(intended + Duration::from_millis(4)));
             let outcome = EventOutcome::Acked;
-            Exchange { request, attempt: 1, intended, sent, answered, outcome, windows: 1 }
+            Exchange { request, intended, sent, answered, outcome, windows: 1 }
         })
         .collect()
 }

@@ -35,7 +35,7 @@ use generators::{
     random::Share,
     request::Requests,
     schedule::{Arrival, Rate},
-    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+    workload::{Client, Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
 };
 
 use memory::resident;
@@ -102,6 +102,7 @@ fn workload(events: u64) -> Workload {
         disorder: Disorder::default(),
         clients: 4,
         absent: None,
+        client: Client::default(),
     };
     let plan = Plan { workload_version: WORKLOAD_VERSION, run: RUN, seed: 1, traffic: vec![traffic] };
     Workload::new(plan, PersonaTable::make(1, 8))
@@ -114,10 +115,9 @@ fn write(workload: &Workload, events: u64, defect_every: u64, folder: &Path) {
     let mut ledger = LedgerWriter::create(&folder.join("ledger"), header).unwrap();
     for request in Requests::new(workload, STREAM) {
         let (stream, index, attempt, due) = (STREAM, request.index, 1, request.due(workload));
-        let (positions, resends) = (request.positions, request.resends);
         let answer = Answer::Reply { status: 200, excerpt: String::new() };
         let answered = due + Duration::from_millis(4);
-        let intent = Record::Intent(Intent { stream, index, attempt, positions, resends, released: due });
+        let intent = Record::Intent(Intent { request, released: due });
         let outcome = Record::Outcome(Outcome { stream, index, attempt, sent: due, answered, answer });
         ledger.append([&intent, &outcome]).unwrap();
     }

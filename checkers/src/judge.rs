@@ -179,6 +179,7 @@ fn honesty(schedule: &Schedule, counts: &Counts) -> GeneratorFacts {
         planned: counts.planned,
         sent: counts.planned - counts.unsent,
         requests: schedule.requests(),
+        retries: schedule.retries(),
         schedule: Some(ScheduleFacts {
             on_schedule_share: schedule.on_schedule_share(),
             tolerance: schedule.tolerance().as_secs_f64(),
@@ -336,6 +337,7 @@ mod tests {
             planned: counts.planned,
             sent: counts.planned - counts.unsent,
             requests: 10,
+            retries: 0,
             schedule: Some(ScheduleFacts { on_schedule_share, tolerance: 0.1, lateness_p99: 0.0, lateness_max: 0.0 }),
         }
     }

@@ -16,7 +16,7 @@ use generators::{
     request::Requests,
     schedule::{Arrival, Rate},
     wire::Encoder,
-    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+    workload::{Client, Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
 };
 
 fn main() {
@@ -49,6 +49,7 @@ fn workload(batch: u64, is_disorderly: bool, compression: Compression) -> Worklo
         },
         clients: 16,
         absent: None,
+        client: Client::default(),
     };
     let plan = Plan { workload_version: WORKLOAD_VERSION, run: RunId::new(7), seed: 1, traffic: vec![traffic] };
     Workload::new(plan, PersonaTable::make(1, 64))

@@ -47,6 +47,12 @@ pub enum Purpose {
     Variant = 10,
     /// Where in its block an event arrives.
     Arrival = 11,
+    /// How a client's request fails.
+    ClientFault = 30,
+    /// By how much a client's back-off is moved.
+    BackOff = 31,
+    /// The noise in the place of a body.
+    Garbage = 32,
 }
 
 /// The random values for one purpose in one stream, by their index.

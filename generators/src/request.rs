@@ -24,6 +24,21 @@ pub struct Request {
     pub positions: Range<u64>,
     /// The positions among which those to be sent again are picked; empty in a client's first request.
     pub resends: Range<u64>,
+    /// What sets a later attempt apart; none in a first one, which the plan says everything about.
+    pub retry: Option<Retry>,
+}
+
+/// A later attempt to send a request, or a part of it. When it is made depends on what was answered before, so what its
+/// bytes say of time is kept in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// Which attempt it is, from 2.
+    pub attempt: u32,
+    /// When the first one was due, from the start of the traffic.
+    pub due: Duration,
+    /// What `sent_at` says, on a clock that is right: when the attempt was released, or where a library sends the same bytes
+    /// again, when those were built.
+    pub built: Duration,
 }
 
 impl Request {
@@ -32,8 +47,16 @@ impl Request {
         workload.traffic(self.stream).map_or(0, |traffic| self.index % traffic.clients.max(1))
     }
 
-    /// When it is due, from the start of the traffic.
+    /// Which attempt it is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.retry.map_or(1, |retry| retry.attempt)
+    }
+
+    /// When it is due, from the start of the traffic; for a later attempt, when the first one was.
     pub fn due(&self, workload: &Workload) -> Duration {
+        if let Some(retry) = self.retry {
+            return retry.due;
+        }
         let last = self.positions.end.saturating_sub(1);
         workload.due(self.stream, last)
     }
@@ -42,7 +65,8 @@ impl Request {
     pub fn clock(&self, workload: &Workload, started_at: RunStart) -> ClientClock {
         let skew = workload.clock_skew_micros(self.stream, self.client(workload));
         let origin_micros = started_at.unix_micros() + skew;
-        let sent_at_ms = (origin_micros + self.due(workload).as_micros() as i64).div_euclid(1_000);
+        let built = self.retry.map_or_else(|| self.due(workload), |retry| retry.built);
+        let sent_at_ms = (origin_micros + built.as_micros() as i64).div_euclid(1_000);
         ClientClock { origin_micros, sent_at_ms }
     }
 
@@ -65,7 +89,7 @@ impl Request {
 pub struct ClientClock {
     origin_micros: i64,
     /// What the request says in `sent_at`, in milliseconds since 1970: its intended moment, so that the bytes are a pure
-    /// function of the index.
+    /// function of the index; for a later attempt, what its ledger entry says.
     pub sent_at_ms: i64,
 }
 
@@ -109,7 +133,7 @@ impl Iterator for Requests<'_> {
         let resends =
             if self.sent.len() as u64 >= traffic.clients.max(1) { self.sent.pop_front() } else { None }.unwrap_or(0..0);
         self.sent.push_back(positions.clone());
-        let request = Request { stream: self.stream, index: self.index, positions, resends };
+        let request = Request { stream: self.stream, index: self.index, positions, resends, retry: None };
         self.index += 1;
         self.position = request.positions.end;
         Some(request)

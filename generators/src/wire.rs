@@ -16,7 +16,7 @@ use self::moments::Moments;
 use crate::{
     clock::RunStart,
     request::{ClientClock, Request},
-    workload::{Compression, Endpoint, Ids, Traffic, Workload},
+    workload::{Compression, Endpoint, Ids, Profile, Traffic, Workload},
 };
 
 /// A request's bytes.
@@ -90,7 +90,7 @@ impl Encoder {
                 gzip.finish()?
             }
         };
-        Ok(Encoded { target: target(traffic, clock), body, compression: traffic.compression, events })
+        Ok(Encoded { target: target(traffic, request, clock), body, compression: traffic.compression, events })
     }
 
     /// Appends the body before it is compressed; returns how many events it holds.
@@ -180,12 +180,19 @@ struct EventPlace<'a> {
     seq: u64,
 }
 
-fn target(traffic: &Traffic, clock: ClientClock) -> String {
-    match traffic.endpoint {
-        Endpoint::Batch => "/batch/".to_owned(),
-        Endpoint::E => format!("/e/?_={}", clock.sent_at_ms),
-        Endpoint::Capture => format!("/capture/?_={}", clock.sent_at_ms),
-        Endpoint::IV0E => format!("/i/v0/e/?_={}", clock.sent_at_ms),
+fn target(traffic: &Traffic, request: &Request, clock: ClientClock) -> String {
+    let path = match traffic.endpoint {
+        Endpoint::Batch => return "/batch/".to_owned(),
+        Endpoint::E => "/e/",
+        Endpoint::Capture => "/capture/",
+        Endpoint::IV0E => "/i/v0/e/",
+    };
+    match request.retry {
+        // posthog-js, retry-queue.ts.
+        Some(retry) if traffic.client.profile == Profile::PosthogJs => {
+            format!("{path}?retry_count={}&_={}", retry.attempt - 1, clock.sent_at_ms)
+        }
+        _ => format!("{path}?_={}", clock.sent_at_ms),
     }
 }
 

@@ -3,9 +3,11 @@
 //! The plan and the persona table are all that it needs, and both are kept in the run's manifest. Whatever changes the
 //! events that a plan makes must raise [`WORKLOAD_VERSION`].
 
+mod client;
 mod content;
 mod person;
 mod plan;
+mod profile;
 
 use std::{ops::Range, time::Duration};
 
@@ -24,7 +26,9 @@ use crate::{
     schedule::Schedule,
 };
 
+pub use client::{Client, ClientFault, ClientFaults};
 pub use plan::{Absence, Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION};
+pub use profile::{BackOff, Facts, Profile, RetryAfter, SentAt};
 
 /// The workload of a run.
 #[derive(Debug, Clone)]
@@ -278,6 +282,11 @@ impl Workload {
         of_stream.is_some_and(|(traffic, sources)| sources.resend.at(seq).chance(traffic.disorder.resend))
     }
 
+    /// How request `index` of the stream fails on purpose, if it does.
+    pub fn client_fault(&self, stream: StreamId, index: u64) -> Option<ClientFault> {
+        self.traffic(stream)?.client.faults.of(self.plan.seed, stream, index)
+    }
+
     /// By how many microseconds the clock of `client` is ahead.
     pub fn clock_skew_micros(&self, stream: StreamId, client: u64) -> i64 {
         self.traffic(stream).map_or(0, |traffic| {
@@ -376,6 +385,7 @@ pub(crate) mod tests {
                 },
                 clients: 4,
                 absent: None,
+                client: Client::default(),
             }],
         };
         let personas = PersonaTable::make(plan.seed, 16);

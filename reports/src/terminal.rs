@@ -51,8 +51,12 @@ fn headline(record: &RunRecord, color: bool) -> String {
         let share = percent(1.0 - schedule.on_schedule_share);
         format!(" · {share} late sends of {} requests", count(record.generator.requests))
     });
+    let retries = match record.generator.retries {
+        0 => String::new(),
+        retries => format!(" · {} retries", count(retries)),
+    };
     format!(
-        "{word}  {} · {} events planned, {} acked, {} visible{}",
+        "{word}  {} · {} events planned, {} acked, {} visible{}{retries}",
         record.run.scenario,
         count(counts.planned),
         count(counts.acked),

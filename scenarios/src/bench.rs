@@ -15,7 +15,7 @@ use generators::{
     request::Requests,
     schedule::{Arrival, Rate},
     wire::{Encoded, Encoder},
-    workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
+    workload::{Client, Compression, Disorder, Endpoint, Persons, Plan, Traffic, WORKLOAD_VERSION, Workload},
 };
 use hdrhistogram::Histogram;
 use reports::sending::{Cost, Sending, Spread};
@@ -149,6 +149,7 @@ fn workload(options: &Options) -> Workload {
         disorder: Disorder::default(),
         clients: 16,
         absent: None,
+        client: Client::default(),
     };
     let plan = Plan {
         workload_version: WORKLOAD_VERSION,
@@ -202,8 +203,11 @@ impl Told {
         for record in LedgerReader::open(path).map_err(damaged)? {
             match record.map_err(damaged)? {
                 Record::Intent(intent) => {
-                    let request = intent.request();
-                    open.insert(intent.index, (request.due(workload), request.positions.end - request.positions.start));
+                    let request = intent.request;
+                    open.insert(
+                        request.index,
+                        (request.due(workload), request.positions.end - request.positions.start),
+                    );
                 }
                 Record::Outcome(outcome) => {
                     let Some((due, events)) = open.remove(&outcome.index) else { continue };

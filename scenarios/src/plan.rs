@@ -71,6 +71,7 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64) -> Plan {
         disorder: traffic.disorder,
         clients: traffic.clients,
         absent: traffic.absent,
+        client: traffic.client,
     });
     Plan { workload_version: WORKLOAD_VERSION, run, seed, traffic: traffic.collect() }
 }

@@ -5,6 +5,7 @@
 //! is expected; it becomes a [plan](crate::plan) when a run starts.
 
 mod arrival;
+mod client;
 pub mod notation;
 pub mod problem;
 pub mod reader;
@@ -19,7 +20,7 @@ use checkers::{
 use generators::{
     random::{Distribution, Share},
     schedule::Arrival,
-    workload::{Absence, Compression, Disorder, Endpoint, Persons},
+    workload::{Absence, Client, Compression, Disorder, Endpoint, Persons},
 };
 use testenv::pipeline::defect::{CATALOGUE, DefectName, Stage};
 
@@ -71,6 +72,8 @@ pub struct Traffic {
     pub disorder: Disorder,
     /// Why every event is acked and none may appear, where that is so.
     pub absent: Option<Absence>,
+    /// How its clients deliver.
+    pub client: Client,
 }
 
 /// Settings of the reference pipeline.
@@ -205,7 +208,9 @@ fn traffic(mut section: Section<'_>) -> Traffic {
 
     let endpoints =
         [("batch", Endpoint::Batch), ("e", Endpoint::E), ("capture", Endpoint::Capture), ("i/v0/e", Endpoint::IV0E)];
-    let endpoint = section.optional("endpoint", choice(&endpoints)).unwrap_or(Endpoint::Batch);
+    let client = client::client(&mut section);
+    let endpoint = section.optional("endpoint", choice(&endpoints)).unwrap_or(client::usual_endpoint(client.profile));
+    client::check_endpoint(&mut section, client.profile, endpoint);
     let compressions = [("none", Compression::None), ("gzip", Compression::Gzip)];
     let compression = section.optional("compression", choice(&compressions)).unwrap_or_default();
     let clients = section.optional("clients", whole(1..=10_000)).unwrap_or(16);
@@ -248,6 +253,7 @@ fn traffic(mut section: Section<'_>) -> Traffic {
         persons: Persons { count, identify },
         disorder,
         absent,
+        client,
     }
 }
 

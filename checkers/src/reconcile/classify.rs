@@ -105,7 +105,7 @@ impl Judging {
         }
         alike.count(totals, evidence);
         for (number, exchange) in case.sent.exchanges().iter().enumerate() {
-            let mut part = case.part(exchange, totals.shares(number));
+            let mut part = case.part(number, exchange, totals.shares(number));
             if exchange.windows > 1 {
                 let whole = open.entry(exchange.key()).or_default();
                 whole.windows += 1;
@@ -362,7 +362,8 @@ impl Case<'_> {
         })
     }
 
-    fn most_rows(&self, stream: StreamId, seq: u64) -> usize {
+    /// How many rows of the event may stay.
+    pub(crate) fn most_rows(&self, stream: StreamId, seq: u64) -> usize {
         row::most_rows(&self.timestamps(stream, seq))
     }
 
@@ -370,13 +371,17 @@ impl Case<'_> {
         self.reads.has_seen(stream, seq) || self.final_reads.iter().any(|read| read.is_visible(stream, seq))
     }
 
-    /// What the window says of a request. Torn are requests of unknown outcome of which a part, and only a part, is visible.
-    fn part(&self, exchange: &Exchange, shares: Shares) -> Part {
+    /// What the window says of exchange number `number`. Torn are requests of which a part, and only a part, is visible among
+    /// the events whose unknown outcome comes from it: an event whose other attempts say more, or said so first, says nothing
+    /// of this one.
+    fn part(&self, number: usize, exchange: &Exchange, shares: Shares) -> Part {
         let mut part = Part { windows: 1, shares, ..Part::default() };
         if exchange.outcome == EventOutcome::Indeterminate {
             let stream = exchange.request.stream;
             for (seq, _) in exchange.request.seqs(self.workload) {
-                if self.sent.window().place(stream, seq).is_some() {
+                let Some(place) = self.sent.window().place(stream, seq) else { continue };
+                let event = &self.sent.events()[place];
+                if event.outcome == EventOutcome::Indeterminate && event.exchange as usize == number {
                     let seen = self.is_ever_seen(stream, seq);
                     part.seen |= seen;
                     part.unseen |= !seen;
@@ -404,7 +409,7 @@ impl Case<'_> {
         let seconds = |moment: Duration| moment.as_secs_f64();
         let exchange = self.sent.exchanges().get(event.exchange as usize).filter(|_| event.sent_at.is_some());
         let common = || Finding {
-            request: exchange.map(|exchange| format!("{}/{}", exchange.request.stream.0, exchange.request.index)),
+            request: exchange.map(Exchange::name),
             sent_at: event.sent_at.map(seconds),
             stage: self.stage_of(class, stream, seq),
             first_seen: self.reads.first_seen(stream, seq).map(|first| seconds(first.seen)),

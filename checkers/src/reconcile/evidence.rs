@@ -93,7 +93,7 @@ pub struct Finding {
     /// The last stage that had it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
-    /// The request that carried it: stream/index.
+    /// The request that carried it: stream/index, and which attempt if it is not the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// The intended moment of its first sending.

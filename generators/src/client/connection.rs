@@ -2,9 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, body::Buf, client::conn::http1};
+use hyper::{Request, body::Buf, client::conn::http1, header::RETRY_AFTER};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -18,6 +17,14 @@ use crate::{
 const CONNECT_TIME_OUT: Duration = Duration::from_secs(5);
 
 pub(super) type Connection<B> = http1::SendRequest<Full<B>>;
+
+/// What a request came to.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub answer: Answer,
+    /// The reply's `Retry-After`, unless it is a success.
+    pub retry_after: Option<String>,
+}
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -50,35 +57,45 @@ impl Reused {
     }
 
     /// Sends `request` and waits for the whole reply. When this is dropped before it is done, so is the connection.
-    pub(super) async fn exchange(&mut self, mut request: Request<Full<Body>>) -> Answer {
+    pub(super) async fn exchange(&mut self, request: Request<Full<Body>>) -> Told {
+        match self.reply(request).await {
+            Ok(told) => told,
+            Err(answer) => Told { answer, retry_after: None },
+        }
+    }
+
+    async fn reply(&mut self, mut request: Request<Full<Body>>) -> Result<Told, Answer> {
         loop {
             let reused = self.connection.is_some();
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
                 None => match connect(self.address).await {
                     Ok(connection) => connection,
-                    Err(Unavailable(error)) => return Answer::NeverLeft { error },
+                    Err(Unavailable(error)) => return Err(Answer::NeverLeft { error }),
                 },
             };
             match reply(&mut connection, request).await {
-                Ok((status, body)) => {
+                Ok(told) => {
                     self.connection = Some(connection);
-                    return Answer::Reply { status, excerpt: excerpt(status, &body) };
+                    return Ok(told);
                 }
                 // The server had closed an idle connection and no byte of this request was written: a fresh one will do.
                 Err(Failure::Unwritten(unwritten, _)) if reused => request = *unwritten,
-                Err(Failure::Unwritten(_, error)) => return Answer::NeverLeft { error },
-                Err(Failure::Broken(error)) => return Answer::Broken { error },
+                Err(Failure::Unwritten(_, error)) => return Err(Answer::NeverLeft { error }),
+                Err(Failure::Broken(error)) => return Err(Answer::Broken { error }),
             }
         }
     }
 }
 
-async fn reply(connection: &mut Connection<Body>, request: Request<Full<Body>>) -> Result<(u16, Bytes), Failure> {
+async fn reply(connection: &mut Connection<Body>, request: Request<Full<Body>>) -> Result<Told, Failure> {
     let response = connection.try_send_request(request).await.map_err(Failure::from)?;
     let status = response.status().as_u16();
+    let retry_after = if status == 200 { None } else { response.headers().get(RETRY_AFTER) };
+    let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = response.into_body().collect().await.map_err(|error| Failure::Broken(told(&error)))?;
-    Ok((status, body.to_bytes()))
+    let excerpt = excerpt(status, &body.to_bytes());
+    Ok(Told { answer: Answer::Reply { status, excerpt }, retry_after })
 }
 
 enum Failure {
@@ -98,7 +115,7 @@ impl From<hyper::client::conn::TrySendError<Request<Full<Body>>>> for Failure {
     }
 }
 
-fn excerpt(status: u16, body: &[u8]) -> String {
+pub(super) fn excerpt(status: u16, body: &[u8]) -> String {
     if status == 200 {
         return String::new();
     }

@@ -15,7 +15,13 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{SenderOptions, SenderProgress, buffers::Buffers, connection::Reused, host, http_request};
+use super::{
+    SenderOptions, SenderProgress,
+    buffers::Buffers,
+    connection::{Reused, Told},
+    host, http_request,
+    retry::{Back, Delivery},
+};
 use crate::{
     clock::RunClock,
     ledger::{Answer, Outcome},
@@ -29,6 +35,18 @@ pub(super) struct Job {
     pub request: Request,
     pub intended: Duration,
     pub encoded: Encoded,
+    /// How long its reply may take.
+    pub time_out: Duration,
+    /// What is known of it since its first attempt; none in that.
+    pub delivery: Option<Box<Delivery>>,
+}
+
+/// A request that was answered, or will not be.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub outcome: Outcome,
+    /// The request, where there may be more to do about it.
+    pub back: Option<Box<Back>>,
 }
 
 /// All workers of a sender.
@@ -57,7 +75,7 @@ struct Shared {
 /// What was done and not yet taken.
 #[derive(Debug, Default)]
 struct Done {
-    outcomes: Vec<Outcome>,
+    finished: Vec<Finished>,
     /// Workers without a job, the one that was busy last on top: its connection is the freshest.
     idle: Vec<usize>,
 }
@@ -117,15 +135,15 @@ impl Workers {
     }
 
     /// The outcomes since the last time.
-    pub fn take(&mut self) -> Vec<Outcome> {
-        let outcomes = std::mem::take(&mut lock(&self.shared.done).outcomes);
-        self.open -= outcomes.len();
-        outcomes
+    pub fn take(&mut self) -> Vec<Finished> {
+        let finished = std::mem::take(&mut lock(&self.shared.done).finished);
+        self.open -= finished.len();
+        finished
     }
 
     /// Whether there are outcomes to take.
     pub fn has_outcomes(&self) -> bool {
-        !lock(&self.shared.done).outcomes.is_empty()
+        !lock(&self.shared.done).finished.is_empty()
     }
 }
 
@@ -139,43 +157,50 @@ async fn work(number: usize, shared: &Shared, desk: &Desk) {
             desk.bell.notified().await;
             continue;
         };
-        let outcome = shared.exchange(job, &mut connection, limit.as_mut()).await;
+        let finished = shared.exchange(job, &mut connection, limit.as_mut()).await;
         let mut done = lock(&shared.done);
-        done.outcomes.push(outcome);
+        done.finished.push(finished);
         done.idle.push(number);
-        if done.outcomes.len() == shared.wanted.load(Ordering::Relaxed) {
+        if done.finished.len() == shared.wanted.load(Ordering::Relaxed) {
             shared.news.notify_one();
         }
     }
 }
 
 impl Shared {
-    async fn exchange(&self, job: Box<Job>, connection: &mut Reused, limit: Pin<&mut Sleep>) -> Outcome {
-        let Job { request, intended, encoded } = *job;
+    async fn exchange(&self, job: Box<Job>, connection: &mut Reused, limit: Pin<&mut Sleep>) -> Finished {
+        let Job { request, intended, encoded, time_out, delivery } = *job;
         let (events, target) = (encoded.events, encoded.target);
         let http = http_request(&self.host, target, self.buffers.body(encoded.body));
         let sent = self.clock.elapsed();
         self.progress.sent.fetch_add(events, Ordering::Relaxed);
         self.progress.late_micros.store(sent.saturating_sub(intended).as_micros() as u64, Ordering::Relaxed);
-        let deadline = Instant::now() + self.options.time_out;
-        let answer = match http {
+        let deadline = Instant::now() + time_out;
+        let Told { answer, retry_after } = match http {
             Ok(http) => tokio::select! {
                 biased;
-                answer = connection.exchange(http) => answer,
-                () = until(limit, deadline) => Answer::TimedOut,
+                told = connection.exchange(http) => told,
+                () = until(limit, deadline) => Told { answer: Answer::TimedOut, retry_after: None },
             },
-            Err(error) => Answer::NeverLeft { error: error.to_string() },
+            Err(error) => Told { answer: Answer::NeverLeft { error: error.to_string() }, retry_after: None },
         };
         let is_acked = matches!(answer, Answer::Reply { status: 200, .. });
         let counter = if is_acked { &self.progress.acked } else { &self.progress.failed };
         counter.fetch_add(events, Ordering::Relaxed);
         let answered = self.clock.elapsed();
-        Outcome { stream: request.stream, index: request.index, attempt: 1, sent, answered, answer }
+        let (stream, index, attempt) = (request.stream, request.index, request.attempt());
+        let is_done = is_acked && delivery.is_none();
+        let back = (!is_done).then(|| Box::new(Back { request, delivery, retry_after }));
+        Finished { outcome: Outcome { stream, index, attempt, sent, answered, answer }, back }
     }
 }
 
 /// Waits until `deadline`. The timer is set again only when it fires, and not for each request: most are answered long before.
 async fn until(mut timer: Pin<&mut Sleep>, deadline: Instant) {
+    // Streams may have time-outs of different length.
+    if timer.deadline() > deadline {
+        timer.as_mut().reset(deadline);
+    }
     loop {
         if timer.is_elapsed() {
             if Instant::now() >= deadline {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::client::Client;
 use crate::{
     identity::RunId,
     random::{Distribution, Share},
@@ -54,6 +55,9 @@ pub struct Traffic {
     /// Why every event is acked and none may appear, where that is so.
     #[serde(default)]
     pub absent: Option<Absence>,
+    /// How its clients deliver.
+    #[serde(default)]
+    pub client: Client,
 }
 
 /// Why events are acked and not stored.

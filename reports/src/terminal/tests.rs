@@ -64,6 +64,7 @@ fn passed() -> RunRecord {
             planned: 60_000,
             sent: 60_000,
             requests: 1_200,
+            retries: 0,
             schedule: Some(ScheduleFacts {
                 on_schedule_share: 1.0,
                 tolerance: 0.1,
