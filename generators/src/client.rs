@@ -9,6 +9,7 @@
 pub mod bare;
 mod buffers;
 mod connection;
+mod faulty;
 mod retry;
 mod upcoming;
 mod worker;

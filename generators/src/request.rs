@@ -10,7 +10,7 @@ use crate::{
     event::{Event, EventSource},
     identity::StreamId,
     random::{Purpose, Random},
-    workload::Workload,
+    workload::{ClientFault, Workload},
 };
 
 /// A request before it has bytes.
@@ -50,6 +50,11 @@ impl Request {
     /// Which attempt it is, from 1.
     pub fn attempt(&self) -> u32 {
         self.retry.map_or(1, |retry| retry.attempt)
+    }
+
+    /// How it fails on purpose, if it does. A later attempt never does.
+    pub fn fault(&self, workload: &Workload) -> Option<ClientFault> {
+        workload.client_fault(self.stream, self.index).filter(|_| self.retry.is_none())
     }
 
     /// When it is due, from the start of the traffic; for a later attempt, when the first one was.

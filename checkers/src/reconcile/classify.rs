@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap, time::Duration};
 use generators::{
     clock::RunStart,
     identity::{EventId, StreamId},
-    workload::Workload,
+    workload::{ClientFault, Workload},
 };
 
 use super::{
@@ -249,7 +249,7 @@ impl Case<'_> {
         };
         let is_late = judged.expected && self.is_late(stream, seq, event);
         let time = if judged.expected { self.time_to_visible(stream, seq, event) } else { None };
-        (Told { story, judged, company, is_late, time, events: 1 }, rows)
+        (Told { story, judged, company, on_purpose: self.on_purpose(event), is_late, time, events: 1 }, rows)
     }
 
     /// The rows that stay of an event that is not simply as expected, by the last final read, each with all that differs.
@@ -306,6 +306,15 @@ impl Case<'_> {
         }
         looks.extend(self.final_reads.iter().map(|read| look(read.span(), read.is_visible(stream, seq))));
         Sight::of(looks, answered_at.map(micros))
+    }
+
+    /// Whether the event's outcome is that of a request that was meant to fail, and did.
+    fn on_purpose(&self, event: &SentEvent) -> bool {
+        matches!(event.outcome, EventOutcome::Rejected | EventOutcome::Indeterminate)
+            && self.sent.exchanges().get(event.exchange as usize).is_some_and(|exchange| {
+                let fault = exchange.request.fault(self.workload);
+                fault.is_some_and(ClientFault::is_meant_to_fail)
+            })
     }
 
     /// Whether the event must be there, and in how many of its `rows`.

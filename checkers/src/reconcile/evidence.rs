@@ -153,6 +153,12 @@ pub struct Counts {
     pub either: u64,
     pub pending_merge_rows: u64,
     pub torn_requests: u64,
+    /// Of those rejected, events in requests that were meant to fail.
+    #[serde(default)]
+    pub rejected_on_purpose: u64,
+    /// Of those indeterminate, events in requests that were meant to fail.
+    #[serde(default)]
+    pub indeterminate_on_purpose: u64,
 }
 
 impl Counts {

@@ -26,22 +26,35 @@ pub(super) struct Told {
     pub retry_after: Option<String>,
 }
 
+impl Told {
+    /// What came instead of a reply.
+    pub(super) const fn without_reply(answer: Answer) -> Self {
+        Self { answer, retry_after: None }
+    }
+}
+
 /// Why there is no connection.
 #[derive(Debug)]
 pub(super) struct Unavailable(pub String);
 
 /// A new connection to `address`, driven by a task of its own.
 pub(super) async fn connect<B: Buf + Send + 'static>(address: SocketAddr) -> Result<Connection<B>, Unavailable> {
-    let stream = timeout(CONNECT_TIME_OUT, TcpStream::connect(address))
-        .await
-        .map_err(|_| Unavailable(format!("no connection to {address} within {CONNECT_TIME_OUT:?}")))?
-        .map_err(|error| Unavailable(error.to_string()))?;
-    stream.set_nodelay(true).map_err(|error| Unavailable(error.to_string()))?;
+    let stream = open(address).await?;
     let (sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| Unavailable(told(&error)))?;
     // Its errors reach the request that waits on it.
     tokio::spawn(connection);
     Ok(sender)
+}
+
+/// A new stream to `address`.
+pub(super) async fn open(address: SocketAddr) -> Result<TcpStream, Unavailable> {
+    let stream = timeout(CONNECT_TIME_OUT, TcpStream::connect(address))
+        .await
+        .map_err(|_| Unavailable(format!("no connection to {address} within {CONNECT_TIME_OUT:?}")))?
+        .map_err(|error| Unavailable(error.to_string()))?;
+    stream.set_nodelay(true).map_err(|error| Unavailable(error.to_string()))?;
+    Ok(stream)
 }
 
 /// A connection that is used again and again, and replaced when it is gone.
@@ -60,7 +73,7 @@ impl Reused {
     pub(super) async fn exchange(&mut self, request: Request<Full<Body>>) -> Told {
         match self.reply(request).await {
             Ok(told) => told,
-            Err(answer) => Told { answer, retry_after: None },
+            Err(answer) => Told::without_reply(answer),
         }
     }
 

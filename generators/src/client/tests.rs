@@ -12,7 +12,7 @@ use crate::{
     ledger::{Answer, LedgerReader, Outcome},
     persona::PersonaTable,
     wire::Encoder,
-    workload::{Endpoint, Plan, Profile, Traffic, tests::small},
+    workload::{ClientFault, ClientFaults, Endpoint, Plan, Profile, Traffic, tests::small},
 };
 
 /// A workload of `events` events, four to a request, in no disorder but of the clocks.
@@ -174,4 +174,54 @@ fn stopping_gives_up_what_waits() {
     let (_, sent) = sending.end();
     assert_eq!(sent.len(), 2);
     assert!(sent.iter().all(|(intent, outcome)| intent.request.attempt() == 1 && outcome.is_some()));
+}
+
+/// What the client was told of requests that all fail in one way, by a server that takes whatever it can read.
+#[test]
+fn requests_that_fail_on_purpose_end_as_they_are_meant_to() {
+    let share = crate::random::Share::new(1.0).unwrap();
+    let none = ClientFaults::default();
+    let slow = ClientFaults { slow_body: share, slow_over: Duration::from_millis(40), ..none };
+    for (faults, expected) in [
+        (ClientFaults { disconnect: share, ..none }, None),
+        (slow, Some(200)),
+        (ClientFaults { duplicate_headers: share, ..none }, Some(200)),
+        (ClientFaults { wrong_content_type: share, ..none }, Some(200)),
+        (ClientFaults { truncated_gzip: share, ..none }, Some(400)),
+        (ClientFaults { empty_body: share, ..none }, Some(400)),
+        (ClientFaults { garbage_body: share, ..none }, Some(400)),
+    ] {
+        let workload = workload(12, |traffic| traffic.client.faults = faults);
+        // It finds no event in what is no JSON.
+        let server = Server::start(|request| if request.events == 4 { ok() } else { status(400, "") });
+        let (end, sent) = Sending::start(Arc::clone(&workload), server.address(), LONG).end();
+        assert_eq!((end, sent.len()), (End::Complete, 3), "{faults:?}");
+        for (intent, outcome) in &sent {
+            assert_eq!(intent.request.fault(&workload).map(ClientFault::is_meant_to_fail), Some(expected != Some(200)));
+            let outcome = outcome.as_ref().unwrap();
+            match (&outcome.answer, expected) {
+                (Answer::Reply { status, .. }, Some(expected)) => assert_eq!(*status, expected, "{faults:?}"),
+                (Answer::Broken { error }, None) => assert!(error.contains("as it was meant to"), "{error}"),
+                (answer, _) => panic!("{faults:?}: {answer:?}"),
+            }
+            if faults == slow {
+                let took = outcome.answered.saturating_sub(outcome.sent);
+                assert!(took >= Duration::from_millis(38), "in pieces over its time, not {took:?}");
+            }
+        }
+        let whole = server.end().iter().filter(|request| request.body.starts_with(b"{")).count();
+        assert_eq!(whole, if expected == Some(200) { 3 } else { 0 }, "{faults:?}");
+    }
+}
+
+#[test]
+fn what_a_library_sends_again_is_whole() {
+    let workload = workload(4, |traffic| {
+        traffic.client.profile = Profile::PosthogRs;
+        traffic.client.faults.disconnect = crate::random::Share::new(1.0).unwrap();
+    });
+    let server = Server::start(|_| ok());
+    let (_, sent) = Sending::start(workload, server.address(), LONG).end();
+    let answers: Vec<_> = sent.into_iter().map(|(_, outcome)| outcome.unwrap().answer).collect();
+    assert!(matches!(answers[..], [Answer::Broken { .. }, Answer::Reply { status: 200, .. }]), "{answers:?}");
 }

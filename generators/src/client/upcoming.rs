@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::{
     SenderOptions,
     buffers::Buffers,
+    faulty::spoil,
     retry::{Back, Delivery, Due, Retries},
     worker::Job,
 };
 use crate::{
     clock::RunStart,
     ledger::{End, Outcome},
+    random::{Purpose, Random},
     request::Request,
     timetable::{Shard, Timetable},
     wire::{EncodeError, Encoder},
@@ -105,9 +107,14 @@ impl<'a> Upcoming<'a> {
         intended: Duration,
         delivery: Option<Box<Delivery>>,
     ) -> Result<Box<Job>, EncodeError> {
-        let encoded = self.encoder.encode(self.workload, &request, self.start, self.buffers.take())?;
+        let mut encoded = self.encoder.encode(self.workload, &request, self.start, self.buffers.take())?;
+        let fault = request.fault(self.workload);
+        if let Some(fault) = fault {
+            let seed = self.workload.plan().seed;
+            spoil(&mut encoded, fault, Random::new(seed, request.stream, request.index, Purpose::Garbage))?;
+        }
         let traffic = self.workload.traffic(request.stream);
         let time_out = traffic.and_then(|traffic| traffic.client.profile.facts().time_out).unwrap_or(self.time_out);
-        Ok(Box::new(Job { request, intended, encoded, time_out, delivery }))
+        Ok(Box::new(Job { request, intended, encoded, time_out, delivery, fault }))
     }
 }

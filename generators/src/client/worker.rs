@@ -18,8 +18,8 @@ use tokio::{
 use super::{
     SenderOptions, SenderProgress,
     buffers::Buffers,
-    connection::{Reused, Told},
-    host, http_request,
+    connection::{Reused, Told, Unavailable, open},
+    faulty, host, http_request,
     retry::{Back, Delivery},
 };
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     ledger::{Answer, Outcome},
     request::Request,
     wire::Encoded,
+    workload::ClientFault,
 };
 
 /// A request that is to leave at once.
@@ -39,6 +40,8 @@ pub(super) struct Job {
     pub time_out: Duration,
     /// What is known of it since its first attempt; none in that.
     pub delivery: Option<Box<Delivery>>,
+    /// How it fails on purpose, if it does.
+    pub fault: Option<ClientFault>,
 }
 
 /// A request that was answered, or will not be.
@@ -169,20 +172,16 @@ async fn work(number: usize, shared: &Shared, desk: &Desk) {
 
 impl Shared {
     async fn exchange(&self, job: Box<Job>, connection: &mut Reused, limit: Pin<&mut Sleep>) -> Finished {
-        let Job { request, intended, encoded, time_out, delivery } = *job;
-        let (events, target) = (encoded.events, encoded.target);
-        let http = http_request(&self.host, target, self.buffers.body(encoded.body));
+        let Job { request, intended, encoded, time_out, delivery, fault } = *job;
+        let events = encoded.events;
         let sent = self.clock.elapsed();
         self.progress.sent.fetch_add(events, Ordering::Relaxed);
         self.progress.late_micros.store(sent.saturating_sub(intended).as_micros() as u64, Ordering::Relaxed);
         let deadline = Instant::now() + time_out;
-        let Told { answer, retry_after } = match http {
-            Ok(http) => tokio::select! {
-                biased;
-                told = connection.exchange(http) => told,
-                () = until(limit, deadline) => Told { answer: Answer::TimedOut, retry_after: None },
-            },
-            Err(error) => Told { answer: Answer::NeverLeft { error: error.to_string() }, retry_after: None },
+        let Told { answer, retry_after } = tokio::select! {
+            biased;
+            told = self.reply(encoded, fault, connection) => told,
+            () = until(limit, deadline) => Told::without_reply(Answer::TimedOut),
         };
         let is_acked = matches!(answer, Answer::Reply { status: 200, .. });
         let counter = if is_acked { &self.progress.acked } else { &self.progress.failed };
@@ -192,6 +191,19 @@ impl Shared {
         let is_done = is_acked && delivery.is_none();
         let back = (!is_done).then(|| Box::new(Back { request, delivery, retry_after }));
         Finished { outcome: Outcome { stream, index, attempt, sent, answered, answer }, back }
+    }
+
+    async fn reply(&self, encoded: Encoded, fault: Option<ClientFault>, connection: &mut Reused) -> Told {
+        if let Some(fault) = fault {
+            return match open(self.options.address).await {
+                Ok(stream) => faulty::exchange(stream, self.host.to_str().unwrap_or_default(), &encoded, fault).await,
+                Err(Unavailable(error)) => Told::without_reply(Answer::NeverLeft { error }),
+            };
+        }
+        match http_request(&self.host, encoded.target, self.buffers.body(encoded.body)) {
+            Ok(http) => connection.exchange(http).await,
+            Err(error) => Told::without_reply(Answer::NeverLeft { error: error.to_string() }),
+        }
     }
 }
 

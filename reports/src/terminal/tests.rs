@@ -165,6 +165,19 @@ fn a_fail() {
 }
 
 #[test]
+fn what_clients_were_meant_to_do_is_told() {
+    let mut record = passed();
+    record.generator.retries = 1_234;
+    (record.counts.rejected_on_purpose, record.counts.indeterminate_on_purpose) = (600, 1_500);
+    let text = render(&record, false);
+    assert!(text.contains("late sends of 1 200 requests · 1 234 retries\n"), "{text}");
+    assert!(
+        text.contains("\nClients failed as they were meant to: 600 events rejected, 1 500 indeterminate.\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn color_is_only_where_it_is_asked_for() {
     assert!(render(&passed(), true).contains("\x1b[1;32mPASS"));
     assert!(!render(&passed(), false).contains('\x1b'));

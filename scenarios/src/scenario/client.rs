@@ -1,8 +1,11 @@
-//! `client = "posthog-python"`: how a traffic's clients deliver.
+//! `client = "posthog-python"` and `client_faults = { disconnect = "1%" }`: how a traffic's clients deliver, and fail to.
 
 use std::time::Duration;
 
-use generators::workload::{Client, Endpoint, Profile};
+use generators::{
+    random::Share,
+    workload::{Client, ClientFaults, Endpoint, Profile},
+};
 
 use super::{
     notation::Expectable,
@@ -24,7 +27,36 @@ pub(super) fn client(section: &mut Section<'_>) -> Client {
     if profile == Profile::Assay && section.mentions("retry_for") {
         section.problem("retry_for", "needs a `client` that tries again, such as \"posthog-python\"");
     }
-    Client { profile, retry_for: retry_for.unwrap_or(usual.retry_for), ..usual }
+    let faults = faults(section.section("client_faults"));
+    // Shares are written in decimal, and their sum is not exact.
+    if faults.shares().iter().map(|(share, _)| share.get()).sum::<f64>() > 1.0 + 1e-9 {
+        section.problem(
+            "client_faults",
+            "fail more requests than there are: a request fails in one way, so the shares may come to 100% at most",
+        );
+    }
+    Client { profile, retry_for: retry_for.unwrap_or(usual.retry_for), faults }
+}
+
+fn faults(mut section: Section<'_>) -> ClientFaults {
+    let usual = ClientFaults::default();
+    let mut share = |key| section.optional(key, Share::parse).unwrap_or_default();
+    let faults = ClientFaults {
+        disconnect: share("disconnect"),
+        slow_body: share("slow_body"),
+        duplicate_headers: share("duplicate_headers"),
+        wrong_content_type: share("wrong_content_type"),
+        truncated_gzip: share("truncated_gzip"),
+        empty_body: share("empty_body"),
+        garbage_body: share("garbage_body"),
+        slow_over: usual.slow_over,
+    };
+    let slow_over = section.optional("slow_over", Duration::parse).unwrap_or(usual.slow_over);
+    if section.mentions("slow_over") && faults.slow_body == Share::default() {
+        section.problem("slow_over", "needs a share of requests: say `slow_body` as well");
+    }
+    section.end();
+    ClientFaults { slow_over, ..faults }
 }
 
 /// Where a library sends, unless a scenario says otherwise.

@@ -127,6 +127,25 @@ fn clients_deliver_as_their_library_does() {
 }
 
 #[test]
+fn clients_may_fail() {
+    let with = |line: &str| GOOD.replace("endpoint = \"batch\"\n", &format!("client_faults = {{ {line} }}\n"));
+    let read = |line| Scenario::read("x.toml", &with(line), &[]).unwrap().traffic[0].client.faults;
+    let faults = read("disconnect = \"1%\", garbage_body = \"0.5%\", slow_body = \"98.5%\", slow_over = \"5s\"");
+    let share = |fraction| Share::new(fraction).unwrap();
+    assert_eq!((faults.disconnect, faults.slow_body, faults.empty_body), (share(0.01), share(0.985), share(0.0)));
+    assert_eq!(faults.slow_over, Duration::from_secs(5));
+    assert_eq!(read(""), generators::workload::ClientFaults::default());
+    for (line, expected) in [
+        ("hang_up = \"1%\"", "traffic.app.client_faults.hang_up: there is no such key"),
+        ("disconnect = \"60%\", empty_body = \"41%\"", "traffic.app.client_faults: fail more requests than"),
+        ("slow_over = \"1s\"", "traffic.app.client_faults.slow_over: needs a share"),
+    ] {
+        let problems = problems(&with(line));
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{expected}\n{problems:#?}");
+    }
+}
+
+#[test]
 fn no_problem_hides_another() {
     let source = GOOD.replace("5000/s", "5000").replace("99.99%", "yes").replace("[pipeline]", "[pipelin]");
     assert_eq!(problems(&source).len(), 4, "{:#?}", problems(&source));
