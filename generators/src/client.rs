@@ -11,11 +11,11 @@ mod buffers;
 mod connection;
 mod faulty;
 mod retry;
+pub mod target;
 mod upcoming;
 mod worker;
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, atomic::AtomicU64},
     thread::JoinHandle,
     time::Duration,
@@ -26,7 +26,7 @@ use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use tokio::sync::watch;
 
-use self::{buffers::Buffers, upcoming::Upcoming, worker::Workers};
+use self::{buffers::Buffers, target::Target, upcoming::Upcoming, worker::Workers};
 use crate::{
     clock::RunClock,
     journal::WriteError,
@@ -52,10 +52,10 @@ const TOGETHER: usize = 4;
 const OUTCOMES_WAIT: Duration = Duration::from_millis(10);
 
 /// How to send.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SenderOptions {
     /// Where the capture listens.
-    pub address: SocketAddr,
+    pub target: Target,
     /// How many connections may be open; requests beyond them wait, and are late.
     pub connections: usize,
     /// How long a reply may take before the request counts as timed out, for clients whose library does not say.
@@ -154,7 +154,8 @@ async fn send(
     mut stop: watch::Receiver<bool>,
 ) -> Result<End, SendError> {
     let buffers = Buffers::default();
-    let mut upcoming = Upcoming::new(workload, clock.start(), options, buffers.clone())?;
+    let connections = options.connections;
+    let mut upcoming = Upcoming::new(workload, clock.start(), &options, buffers.clone())?;
     let mut workers = Workers::new(options, clock, progress, buffers);
     let (mut end, mut records, mut jobs, mut write_at) = (End::Complete, Vec::new(), Vec::new(), None);
     let mut heavy = None;
@@ -223,7 +224,7 @@ async fn send(
         // Where there is no room, or nothing more is due, several answers are taken together, but none waits longer than a tick.
         let is_over = upcoming.is_over();
         let several = match is_over {
-            false if is_full => (options.connections / TOGETHER).max(1),
+            false if is_full => (connections / TOGETHER).max(1),
             false => 1,
             true => workers.open(),
         };
@@ -250,12 +251,6 @@ fn http_request<B: Buf>(
         .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
         .header(USER_AGENT, HeaderValue::from_static(concat!("assay/", env!("CARGO_PKG_VERSION"))))
         .body(Full::new(body))
-}
-
-/// The value of the header `host`.
-fn host(address: SocketAddr) -> HeaderValue {
-    // An address and a port are no more than visible ASCII.
-    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("localhost"))
 }
 
 #[cfg(test)]

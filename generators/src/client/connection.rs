@@ -5,9 +5,17 @@ use std::{net::SocketAddr, time::Duration};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Buf, client::conn::http1, header::RETRY_AFTER};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::client::TlsStream;
 
-use super::buffers::Body;
+use super::{
+    buffers::Body,
+    target::{Target, Tls},
+};
 use crate::{
     error_chain::told,
     ledger::{Answer, TEXT_LIMIT},
@@ -37,9 +45,21 @@ impl Told {
 #[derive(Debug)]
 pub(super) struct Unavailable(pub String);
 
-/// A new connection to `address`, driven by a task of its own.
-pub(super) async fn connect<B: Buf + Send + 'static>(address: SocketAddr) -> Result<Connection<B>, Unavailable> {
-    let stream = open(address).await?;
+/// A new connection to `target`, driven by a task of its own.
+pub(super) async fn connect<B: Buf + Send + 'static>(target: &Target) -> Result<Connection<B>, Unavailable> {
+    let stream = open(target.address()).await?;
+    match target.tls() {
+        None => begun(stream).await,
+        Some(tls) => begun(secured(stream, tls).await?).await,
+    }
+}
+
+/// HTTP over `stream`. What carries it is known to the task alone, so plain streams pay nothing for there being others.
+async fn begun<S, B>(stream: S) -> Result<Connection<B>, Unavailable>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Buf + Send + 'static,
+{
     let (sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| Unavailable(told(&error)))?;
     // Its errors reach the request that waits on it.
@@ -57,16 +77,24 @@ pub(super) async fn open(address: SocketAddr) -> Result<TcpStream, Unavailable> 
     Ok(stream)
 }
 
+/// TLS over `stream`.
+pub(super) async fn secured(stream: TcpStream, tls: &Tls) -> Result<TlsStream<TcpStream>, Unavailable> {
+    timeout(CONNECT_TIME_OUT, tls.connector.connect(tls.name.clone(), stream))
+        .await
+        .map_err(|_| Unavailable(format!("no TLS within {CONNECT_TIME_OUT:?}")))?
+        .map_err(|error| Unavailable(told(&error)))
+}
+
 /// A connection that is used again and again, and replaced when it is gone.
 #[derive(Debug)]
 pub(super) struct Reused {
-    address: SocketAddr,
+    target: Target,
     connection: Option<Connection<Body>>,
 }
 
 impl Reused {
-    pub(super) const fn new(address: SocketAddr) -> Self {
-        Self { address, connection: None }
+    pub(super) const fn new(target: Target) -> Self {
+        Self { target, connection: None }
     }
 
     /// Sends `request` and waits for the whole reply. When this is dropped before it is done, so is the connection.
@@ -82,7 +110,7 @@ impl Reused {
             let reused = self.connection.is_some();
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => match connect(self.address).await {
+                None => match connect(&self.target).await {
                     Ok(connection) => connection,
                     Err(Unavailable(error)) => return Err(Answer::NeverLeft { error }),
                 },

@@ -1,6 +1,7 @@
 //! The sender against a server that answers as it is told.
 
 mod server;
+mod tls;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -35,13 +36,13 @@ struct Sending {
 }
 
 impl Sending {
-    fn start(workload: Arc<Workload>, address: SocketAddr, time_out: Duration) -> Self {
+    fn start(workload: Arc<Workload>, target: Target, time_out: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = RunClock::starting_in(Duration::ZERO);
         let header = Header { run: workload.plan().run, start: clock.start() };
         let ledger = LedgerWriter::create(&folder.path().join("ledger"), header).unwrap();
         let (stop, stopped) = watch::channel(false);
-        let options = SenderOptions { address, connections: 8, time_out };
+        let options = SenderOptions { target, connections: 8, time_out };
         let progress = Arc::<SenderProgress>::default();
         let started = Sender::start(workload, clock, ledger, options, Arc::clone(&progress), stopped);
         Self { clock, folder, progress, stop, sender: started.unwrap() }
@@ -90,7 +91,7 @@ fn nothing_leaves_before_the_start() {
     let header = Header { run: workload.plan().run, start: clock.start() };
     let ledger = LedgerWriter::create(&folder.path().join("ledger"), header).unwrap();
     let (_stop, stopped) = watch::channel(false);
-    let options = SenderOptions { address: server.address(), connections: 4, time_out: LONG };
+    let options = SenderOptions { target: server.target(), connections: 4, time_out: LONG };
     let progress = Arc::<SenderProgress>::default();
     let sender = Sender::start(workload, clock, ledger, options, Arc::clone(&progress), stopped).unwrap();
     assert_eq!(sender.join().unwrap(), End::Complete);
@@ -116,7 +117,7 @@ fn the_bytes_of_every_attempt_follow_from_the_ledger() {
             (Profile::PosthogNode, 4, _) | (Profile::Assay | Profile::PosthogRs, _, 1 | 2) => status(refusal, ""),
             _ => ok(),
         });
-        let sending = Sending::start(Arc::clone(&workload), server.address(), LONG);
+        let sending = Sending::start(Arc::clone(&workload), server.target(), LONG);
         let start = sending.clock.start();
         let (end, sent) = sending.end();
         assert_eq!((end, sent.len()), (End::Complete, 10 * attempts), "{profile:?}");
@@ -151,7 +152,7 @@ fn a_reply_that_does_not_come_is_retried_after_the_librarys_own_time() {
     // Only the sender's own time-out is short enough for a test: no library's is taken for it.
     let workload = workload(4, |traffic| traffic.client.profile = Profile::PosthogRs);
     let server = Server::start(|request| if request.times == 1 { server::silence() } else { ok() });
-    let sending = Sending::start(workload, server.address(), Duration::from_millis(1));
+    let sending = Sending::start(workload, server.target(), Duration::from_millis(1));
     let progress = Arc::clone(&sending.progress);
     // It breaks off by itself long before posthog-rs's 30 s.
     let (end, sent) = sending.end();
@@ -165,7 +166,7 @@ fn a_reply_that_does_not_come_is_retried_after_the_librarys_own_time() {
 fn stopping_gives_up_what_waits() {
     let workload = workload(8, |traffic| traffic.client.profile = Profile::PosthogJs);
     let server = Server::start(|_| status(503, ""));
-    let sending = Sending::start(workload, server.address(), LONG);
+    let sending = Sending::start(workload, server.target(), LONG);
     // Both were answered, and their retries wait three seconds or more.
     while sending.progress.failed.load(std::sync::atomic::Ordering::Relaxed) < 8 {
         std::thread::yield_now();
@@ -194,7 +195,7 @@ fn requests_that_fail_on_purpose_end_as_they_are_meant_to() {
         let workload = workload(12, |traffic| traffic.client.faults = faults);
         // It finds no event in what is no JSON.
         let server = Server::start(|request| if request.events == 4 { ok() } else { status(400, "") });
-        let (end, sent) = Sending::start(Arc::clone(&workload), server.address(), LONG).end();
+        let (end, sent) = Sending::start(Arc::clone(&workload), server.target(), LONG).end();
         assert_eq!((end, sent.len()), (End::Complete, 3), "{faults:?}");
         for (intent, outcome) in &sent {
             assert_eq!(intent.request.fault(&workload).map(ClientFault::is_meant_to_fail), Some(expected != Some(200)));
@@ -221,7 +222,7 @@ fn what_a_library_sends_again_is_whole() {
         traffic.client.faults.disconnect = crate::random::Share::new(1.0).unwrap();
     });
     let server = Server::start(|_| ok());
-    let (_, sent) = Sending::start(workload, server.address(), LONG).end();
+    let (_, sent) = Sending::start(workload, server.target(), LONG).end();
     let answers: Vec<_> = sent.into_iter().map(|(_, outcome)| outcome.unwrap().answer).collect();
     assert!(matches!(answers[..], [Answer::Broken { .. }, Answer::Reply { status: 200, .. }]), "{answers:?}");
 }

@@ -39,7 +39,7 @@ impl<'a> Upcoming<'a> {
     pub fn new(
         workload: &'a Workload,
         start: RunStart,
-        options: SenderOptions,
+        options: &SenderOptions,
         buffers: Buffers,
     ) -> Result<Self, EncodeError> {
         let mut upcoming = Self {

@@ -18,8 +18,8 @@ use tokio::{
 use super::{
     SenderOptions, SenderProgress,
     buffers::Buffers,
-    connection::{Reused, Told, Unavailable, open},
-    faulty, host, http_request,
+    connection::{Reused, Told, Unavailable, open, secured},
+    faulty, http_request,
     retry::{Back, Delivery},
 };
 use crate::{
@@ -93,7 +93,7 @@ struct Desk {
 impl Workers {
     pub fn new(options: SenderOptions, clock: RunClock, progress: Arc<SenderProgress>, buffers: Buffers) -> Self {
         let shared = Shared {
-            host: host(options.address),
+            host: options.target.host().clone(),
             options,
             clock,
             progress,
@@ -152,7 +152,7 @@ impl Workers {
 
 /// Does one job after another until the runtime ends.
 async fn work(number: usize, shared: &Shared, desk: &Desk) {
-    let mut connection = Reused::new(shared.options.address);
+    let mut connection = Reused::new(shared.options.target.clone());
     let mut limit = Box::pin(tokio::time::sleep(Duration::ZERO));
     loop {
         let job = lock(&desk.job).take();
@@ -193,12 +193,21 @@ impl Shared {
         Finished { outcome: Outcome { stream, index, attempt, sent, answered, answer }, back }
     }
 
+    async fn fail(&self, encoded: &Encoded, fault: ClientFault) -> Result<Told, Unavailable> {
+        let target = &self.options.target;
+        let (stream, host) = (open(target.address()).await?, self.host.to_str().unwrap_or_default());
+        Ok(match target.tls() {
+            None => faulty::exchange(stream, host, encoded, fault).await,
+            Some(tls) => faulty::exchange(secured(stream, tls).await?, host, encoded, fault).await,
+        })
+    }
+
     async fn reply(&self, encoded: Encoded, fault: Option<ClientFault>, connection: &mut Reused) -> Told {
         if let Some(fault) = fault {
-            return match open(self.options.address).await {
-                Ok(stream) => faulty::exchange(stream, self.host.to_str().unwrap_or_default(), &encoded, fault).await,
-                Err(Unavailable(error)) => Told::without_reply(Answer::NeverLeft { error }),
-            };
+            return self.fail(&encoded, fault).await.unwrap_or_else(|Unavailable(error)| {
+                // None of it has left.
+                Told::without_reply(Answer::NeverLeft { error })
+            });
         }
         match http_request(&self.host, encoded.target, self.buffers.body(encoded.body)) {
             Ok(http) => connection.exchange(http).await,

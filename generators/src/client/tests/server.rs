@@ -2,10 +2,14 @@
 
 use std::{
     collections::HashMap,
-    io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex},
 };
+
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::client::target::Target;
 
 /// A request's bytes, as far as they tell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +24,10 @@ pub struct Request {
     pub events: usize,
     /// The how manieth with the same first event and as many of them it is.
     pub times: usize,
+    /// What its header `host` says.
+    pub host: String,
+    /// Whom its TLS was for.
+    pub server_name: Option<String>,
 }
 
 /// A reply's bytes; none for closing the connection without one.
@@ -55,6 +63,11 @@ struct Shared {
 impl Server {
     /// A server on a port of its own; its threads end with their connections.
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::with(None, answer)
+    }
+
+    /// The same, with TLS.
+    pub fn with(tls: Option<Arc<ServerConfig>>, answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared { answer: Box::new(answer), received: Mutex::default(), times: Mutex::default() });
@@ -62,15 +75,25 @@ impl Server {
         let serving = server.clone();
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
-                let serving = serving.clone();
-                std::thread::spawn(move || serving.serve(stream));
+                let (serving, tls) = (serving.clone(), tls.clone());
+                std::thread::spawn(move || match tls {
+                    None => serving.serve(stream, |_| None),
+                    Some(tls) => {
+                        let stream = StreamOwned::new(ServerConnection::new(tls).unwrap(), stream);
+                        serving.serve(stream, |stream| stream.conn.server_name().map(str::to_owned));
+                    }
+                });
             }
         });
         server
     }
 
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn target(&self) -> Target {
+        Target::http(self.address)
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// What came.
@@ -78,8 +101,8 @@ impl Server {
         std::mem::take(&mut self.shared.received.lock().unwrap())
     }
 
-    fn serve(&self, mut stream: TcpStream) {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
+    fn serve<S: Read + Write>(&self, stream: S, server_name: impl Fn(&S) -> Option<String>) {
+        let mut reader = BufReader::new(stream);
         while let Some((head, body)) = read(&mut reader) {
             let target = head.split(' ').nth(1).unwrap().to_owned();
             let text = String::from_utf8_lossy(&body).into_owned();
@@ -89,10 +112,13 @@ impl Server {
                 let mut times = self.shared.times.lock().unwrap();
                 *times.entry((first, events)).and_modify(|times| *times += 1).or_insert(1)
             };
-            let request = Request { events, times };
+            let host = head.to_ascii_lowercase().split_once("\r\nhost: ").map(|(_, rest)| rest.to_owned());
+            let host = host.and_then(|rest| Some(rest.split("\r\n").next()?.to_owned())).unwrap_or_default();
+            let request = Request { events, times, host, server_name: server_name(reader.get_ref()) };
             self.shared.received.lock().unwrap().push(Received { target, body });
             let reply = (self.shared.answer)(&request);
-            if reply.is_empty() || stream.write_all(&reply).is_err() {
+            let stream = reader.get_mut();
+            if reply.is_empty() || stream.write_all(&reply).and_then(|()| stream.flush()).is_err() {
                 return;
             }
         }
