@@ -109,10 +109,9 @@ fn write(workload: &Workload, events: u64, defect_every: u64, folder: &Path) {
     let mut ledger = LedgerWriter::create(&folder.join("ledger"), header).unwrap();
     for request in Requests::new(workload, STREAM) {
         let (stream, index, attempt, due) = (STREAM, request.index, 1, request.due(workload));
-        let (positions, resends) = (request.positions, request.resends);
         let answer = Answer::Reply { status: 200, excerpt: String::new() };
         let answered = due + Duration::from_millis(4);
-        let intent = Record::Intent(Intent { stream, index, attempt, positions, resends, released: due });
+        let intent = Record::Intent(Intent { request, released: due });
         let outcome = Record::Outcome(Outcome { stream, index, attempt, sent: due, answered, answer });
         ledger.append([&intent, &outcome]).unwrap();
     }

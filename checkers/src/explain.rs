@@ -78,9 +78,9 @@ pub struct Meant {
 /// One attempt to send it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Attempt {
-    /// The request that carried it: stream/index.
+    /// The request that carried it: stream/index, and which attempt if it is not the first.
     pub request: String,
-    /// When it was due.
+    /// When the first attempt was due.
     pub intended: f64,
     /// When it left.
     pub sent: f64,
@@ -157,7 +157,7 @@ fn seconds(moment: Duration) -> f64 {
 
 fn attempt(exchange: &Exchange, answer: &impl Fn(&Exchange) -> String) -> Attempt {
     Attempt {
-        request: format!("{}/{}", exchange.request.stream.0, exchange.request.index),
+        request: exchange.name(),
         intended: seconds(exchange.intended),
         sent: seconds(exchange.sent),
         answered: exchange.answered.map(seconds),

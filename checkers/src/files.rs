@@ -75,6 +75,7 @@ pub fn judge(
         planned: told.evidence.counts.planned,
         sent: told.evidence.counts.planned - told.evidence.counts.unsent,
         requests: told.requests,
+        retries: 0,
         schedule: None,
     };
     let run = RunFacts {

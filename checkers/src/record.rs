@@ -92,11 +92,19 @@ pub struct GeneratorFacts {
     pub planned: u64,
     /// Events that were handed to a connection at least once.
     pub sent: u64,
-    /// Requests that were handed to a connection.
+    /// Requests that were handed to a connection, later attempts not counted.
     pub requests: u64,
+    /// Later attempts of them that were, as clients' libraries make them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u64,
     /// How punctual they were, where Assay itself has sent them.
     #[serde(flatten, default)]
     pub schedule: Option<ScheduleFacts>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What Kafka told of the way between capture and store.

@@ -218,9 +218,13 @@ fn tampered(case: &Case<'_>, last: &FinalRead, place: Place, class: Class, varia
         }
         Class::Flicker => copy.rows[1].clear(),
         Class::Duplicated => {
+            // One more than may stay: attempts on several days may leave a row each.
+            let more = case.most_rows(stream, seq);
             for rows in &mut copy.rows {
                 if let Some(row) = rows.first().cloned() {
-                    rows.push(FoundRow { key: row.key ^ 1 << (variant % 60), ..row });
+                    rows.extend(
+                        (0..more).map(|place| FoundRow { key: row.key ^ 1 << ((variant + place) % 60), ..row.clone() }),
+                    );
                 }
             }
         }
@@ -239,7 +243,8 @@ fn tampered(case: &Case<'_>, last: &FinalRead, place: Place, class: Class, varia
                     copy.unknown.push(what);
                 }
             } else {
-                spoil(&mut row, class, variant, &expectation.columns);
+                let latest = case.timestamps(stream, seq).iter().map(|(_, to)| *to).max().unwrap_or_default();
+                spoil(&mut row, class, variant, &expectation.columns, latest);
                 copy.rows = [1, 2, 3].map(|_| vec![judge_row(&row, &expectation, team)]);
             }
         }
@@ -248,8 +253,8 @@ fn tampered(case: &Case<'_>, last: &FinalRead, place: Place, class: Class, varia
     Some(copy.judge(case, place))
 }
 
-/// Makes one column of `row` wrong.
-fn spoil(row: &mut Row, class: Class, variant: usize, columns: &[crate::oracle::row::ColumnExpectation]) {
+/// Makes one column of `row`, whose timestamp must not be behind `latest`, wrong.
+fn spoil(row: &mut Row, class: Class, variant: usize, columns: &[crate::oracle::row::ColumnExpectation], latest: i64) {
     match class {
         Class::Misrouted => row.team_id += 1,
         Class::WrongPerson => row.person_id = Uuid::from_u128(!row.person_id.as_u128()),
@@ -263,7 +268,8 @@ fn spoil(row: &mut Row, class: Class, variant: usize, columns: &[crate::oracle::
             match (variant % 4, property) {
                 (0, Some(property)) => change(row, property, None),
                 (1, Some(property)) => change(row, property, Some("\"tampered\"")),
-                (2, _) => row.timestamp_micros += 3_600_000_000,
+                // An attempt without an answer may have been read by the capture's clock at any time until now.
+                (2, _) => row.timestamp_micros = row.timestamp_micros.max(latest) + 3_600_000_000,
                 _ => row.event.push('!'),
             }
         }

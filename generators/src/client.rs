@@ -3,15 +3,19 @@
 //! One thread with a runtime of its own: a pacer that releases everything that is due in one tick, the ledger's intents
 //! in one write before any of it leaves, and a [worker] for each connection. A request goes out when it is due, however the
 //! subject answers; one for which there is no connection is sent late and timed from its intended moment. Nothing is ever
-//! skipped, and memory does not grow with what waits: it is not made before it can leave.
+//! skipped, and memory does not grow with what waits: it is not made before it can leave. What a client's library sends
+//! again leaves [beside the schedule](retry), and delays nothing of it.
 
 pub mod bare;
 mod buffers;
 mod connection;
+mod faulty;
+mod retry;
+pub mod target;
+mod upcoming;
 mod worker;
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, atomic::AtomicU64},
     thread::JoinHandle,
     time::Duration,
@@ -22,17 +26,12 @@ use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use tokio::sync::watch;
 
-use self::{
-    buffers::Buffers,
-    worker::{Job, Workers},
-};
+use self::{buffers::Buffers, target::Target, upcoming::Upcoming, worker::Workers};
 use crate::{
-    clock::{RunClock, RunStart},
+    clock::RunClock,
     journal::WriteError,
     ledger::{End, Intent, LedgerWriter, Record},
-    request::Request,
-    timetable::{Shard, Timetable},
-    wire::{EncodeError, Encoder, Method},
+    wire::{EncodeError, Method},
     workload::Workload,
 };
 
@@ -53,13 +52,13 @@ const TOGETHER: usize = 4;
 const OUTCOMES_WAIT: Duration = Duration::from_millis(10);
 
 /// How to send.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SenderOptions {
     /// Where the capture listens.
-    pub address: SocketAddr,
+    pub target: Target,
     /// How many connections may be open; requests beyond them wait, and are late.
     pub connections: usize,
-    /// How long a reply may take before the request counts as timed out.
+    /// How long a reply may take before the request counts as timed out, for clients whose library does not say.
     pub time_out: Duration,
 }
 
@@ -86,7 +85,7 @@ pub enum SendError {
 /// What the sender has done so far, in events; read by the live progress while it runs.
 #[derive(Debug, Default)]
 pub struct SenderProgress {
-    /// Handed to a connection, second sendings included.
+    /// Handed to a connection, second sendings and retries included.
     pub sent: AtomicU64,
     /// In requests answered with 200.
     pub acked: AtomicU64,
@@ -155,44 +154,38 @@ async fn send(
     mut stop: watch::Receiver<bool>,
 ) -> Result<End, SendError> {
     let buffers = Buffers::default();
-    let mut upcoming = Upcoming {
-        workload,
-        start: clock.start(),
-        timetable: Timetable::new(workload, Shard::WHOLE),
-        encoder: Encoder::default(),
-        buffers: buffers.clone(),
-    };
+    let connections = options.connections;
+    let mut upcoming = Upcoming::new(workload, clock.start(), &options, buffers.clone())?;
     let mut workers = Workers::new(options, clock, progress, buffers);
-    let mut next = upcoming.next()?;
     let (mut end, mut records, mut jobs, mut write_at) = (End::Complete, Vec::new(), Vec::new(), None);
     let mut heavy = None;
     // Before the start the clock stands at zero, and so would what is due first be due already.
     tokio::select! {
-        Ok(_) = stop.wait_for(|stop| *stop) => {
-            next = None;
-            end = End::Stopped;
-        }
+        Ok(_) = stop.wait_for(|stop| *stop) => end = upcoming.stop(),
         () = tokio::time::sleep_until(clock.instant(Duration::ZERO).into()) => {}
     }
     loop {
         let now = clock.elapsed();
-        let is_due = next.as_ref().is_some_and(|job| job.intended <= now);
+        let is_due = upcoming.due().is_some_and(|due| due <= now);
         let must_write = write_at.is_some_and(|at| at <= now);
         // Outcomes wait for others, since a request without one is only indeterminate. Their connections are free at once.
-        if is_due || must_write || next.is_none() {
-            records.extend(workers.take().into_iter().map(Record::Outcome));
+        if is_due || must_write || upcoming.is_over() {
+            let stopped = *stop.borrow();
+            for finished in workers.take() {
+                upcoming.ended(&finished.outcome, finished.back, stopped);
+                records.push(Record::Outcome(finished.outcome));
+            }
         }
         while workers.have_room_for(jobs.len() + 1)
             && jobs.len() < RELEASED_AT_ONCE
-            && let Some(job) = next.take_if(|job| job.intended <= now)
+            && let Some(job) = upcoming.take(now)?
         {
             // Intents wait for nothing.
-            records.push(Record::Intent(intent(&job.request, now)));
+            records.push(Record::Intent(Intent { request: job.request.clone(), released: now }));
             heavy = if job.encoded.body.len() > LIGHT { Some(now) } else { heavy };
             jobs.push(job);
-            next = upcoming.next()?;
         }
-        let is_over = next.is_none() && jobs.is_empty() && workers.open() == 0;
+        let is_over = upcoming.is_empty() && jobs.is_empty() && workers.open() == 0;
         records.extend(is_over.then_some(Record::End(end)));
         if !jobs.is_empty() || must_write || is_over {
             ledger.append(&records)?;
@@ -216,7 +209,7 @@ async fn send(
         }
         let is_full = !workers.have_room_for(1);
         // Where there is no room, what is due waits for an answer.
-        let due = next.as_ref().filter(|_| !is_full).map(|job| job.intended.max(now + TICK));
+        let due = upcoming.due().filter(|_| !is_full).map(|due| due.max(now + TICK));
         let is_heavy = heavy.is_some_and(|at| now.saturating_sub(at) < HEAVY_LASTS);
         if let Some(due) = due.filter(|due| released >= SEVERAL && !is_heavy && *due <= now + TICK) {
             // All that was given leaves, then this thread sleeps, and then the answers that came meanwhile are taken together.
@@ -224,40 +217,26 @@ async fn send(
             std::thread::sleep(due.saturating_sub(clock.elapsed()));
             tokio::task::yield_now().await;
             if *stop.borrow() {
-                next = None;
-                end = End::Stopped;
+                end = upcoming.stop();
             }
             continue;
         }
         // Where there is no room, or nothing more is due, several answers are taken together, but none waits longer than a tick.
-        let several = match &next {
-            Some(_) if is_full => (options.connections / TOGETHER).max(1),
-            Some(_) => 1,
-            None => workers.open(),
+        let is_over = upcoming.is_over();
+        let several = match is_over {
+            false if is_full => (connections / TOGETHER).max(1),
+            false => 1,
+            true => workers.open(),
         };
-        let look_again = (is_full || next.is_none()).then_some(now + TICK);
+        let look_again = (is_full || (is_over && workers.open() > 0)).then_some(now + TICK);
         let wake = [due, write_at, look_again].into_iter().flatten().min();
         tokio::select! {
             biased;
             // A dropped handle means that nobody can stop us any more; then this branch never fires.
-            Ok(_) = stop.wait_for(|stop| *stop), if next.is_some() => {
-                next = None;
-                end = End::Stopped;
-            }
+            Ok(_) = stop.wait_for(|stop| *stop), if !upcoming.is_empty() => end = upcoming.stop(),
             () = workers.news(several) => {}
             () = tokio::time::sleep_until(clock.instant(wake.unwrap_or_default()).into()), if wake.is_some() => {}
         }
-    }
-}
-
-fn intent(request: &Request, released: Duration) -> Intent {
-    Intent {
-        stream: request.stream,
-        index: request.index,
-        attempt: 1,
-        positions: request.positions.clone(),
-        resends: request.resends.clone(),
-        released,
     }
 }
 
@@ -278,62 +257,5 @@ fn http_request<B: Buf>(
         .body(Full::new(body))
 }
 
-/// The value of the header `host`.
-fn host(address: SocketAddr) -> HeaderValue {
-    // An address and a port are no more than visible ASCII.
-    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("localhost"))
-}
-
-/// The next requests with their bytes, made ahead of their time so that they can leave at once when they are due.
-struct Upcoming<'a> {
-    workload: &'a Workload,
-    start: RunStart,
-    timetable: Timetable<'a>,
-    encoder: Encoder,
-    buffers: Buffers,
-}
-
-impl Upcoming<'_> {
-    fn next(&mut self) -> Result<Option<Box<Job>>, EncodeError> {
-        let Some((intended, request)) = self.timetable.next() else { return Ok(None) };
-        let encoded = self.encoder.encode(self.workload, &request, self.start, self.buffers.take())?;
-        Ok(Some(Box::new(Job { request, intended, encoded })))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::{
-        io::{Read, Write},
-        net::TcpListener,
-    };
-
-    use super::*;
-    use crate::{journal::Header, workload::tests::small};
-
-    #[test]
-    fn nothing_leaves_before_the_start() {
-        let mut plan = small().plan().clone();
-        let traffic = &mut plan.traffic[0];
-        (traffic.events, traffic.batch) = (1, (1, 1));
-        let workload = Arc::new(Workload::new(plan, crate::persona::PersonaTable::make(1, 2)));
-        assert_eq!(workload.due(crate::identity::StreamId(0), 0), Duration::ZERO);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let clock = RunClock::starting_in(Duration::from_millis(150));
-        let header = Header { run: workload.plan().run, start: clock.start() };
-        let ledger = LedgerWriter::create(&folder.path().join("ledger"), header).unwrap();
-        let (_stop, stopped) = watch::channel(false);
-        let options = SenderOptions { address, connections: 4, time_out: Duration::from_secs(30) };
-        let progress = Arc::<SenderProgress>::default();
-        let sender = Sender::start(workload, clock, ledger, options, Arc::clone(&progress), stopped).unwrap();
-        let (mut stream, _) = listener.accept().unwrap();
-        assert!(clock.elapsed() > Duration::ZERO, "it came before the start");
-        let mut bytes = [0; 4096];
-        assert!(stream.read(&mut bytes).unwrap() > 0);
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
-        assert_eq!(sender.join().unwrap(), End::Complete);
-        assert_eq!(progress.acked.load(std::sync::atomic::Ordering::Relaxed), 1);
-    }
-}
+mod tests;

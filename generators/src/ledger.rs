@@ -7,7 +7,7 @@
 
 mod format;
 
-use std::{ops::Range, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use crate::{
     identity::StreamId,
@@ -33,30 +33,10 @@ pub enum Record {
 /// A request that is about to leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
-    /// Its stream.
-    pub stream: StreamId,
-    /// Its index in the stream.
-    pub index: u64,
-    /// Which attempt this is, from 1.
-    pub attempt: u32,
-    /// The positions of the sending order that it holds.
-    pub positions: Range<u64>,
-    /// The positions among which those to be sent again are picked.
-    pub resends: Range<u64>,
+    /// The request: everything that its bytes follow from.
+    pub request: Request,
     /// When it was released, from the start.
     pub released: Duration,
-}
-
-impl Intent {
-    /// The request as the workload makes it.
-    pub fn request(&self) -> Request {
-        Request {
-            stream: self.stream,
-            index: self.index,
-            positions: self.positions.clone(),
-            resends: self.resends.clone(),
-        }
-    }
 }
 
 /// What became of a request.
@@ -232,13 +212,7 @@ mod tests {
     }
 
     fn intent(index: u64) -> Record {
-        Record::Intent(Intent {
-            stream: StreamId(0),
-            index,
-            attempt: 1,
-            positions: index..index + 1,
-            resends: 0..0,
-            released: Duration::from_millis(index),
-        })
+        let request = Request { stream: StreamId(0), index, positions: index..index + 1, resends: 0..0, retry: None };
+        Record::Intent(Intent { request, released: Duration::from_millis(index) })
     }
 }

@@ -75,6 +75,12 @@ pub enum Purpose {
     Device = 24,
     /// The name of an event where names are mixed on purpose.
     Mix = 25,
+    /// How a client's request fails.
+    ClientFault = 30,
+    /// By how much a client's back-off is moved.
+    BackOff = 31,
+    /// The noise in the place of a body.
+    Garbage = 32,
 }
 
 /// The random values for one purpose in one stream, by their index.

@@ -9,7 +9,7 @@ use crate::{
     clock::RunStart,
     event::{Event, EventSource},
     identity::StreamId,
-    workload::{ClockError, TimeForm, Workload},
+    workload::{ClientFault, ClockError, TimeForm, Workload},
 };
 
 /// A request before it has bytes.
@@ -23,6 +23,21 @@ pub struct Request {
     pub positions: Range<u64>,
     /// The positions among which those to be sent again are picked; empty in a client's first request.
     pub resends: Range<u64>,
+    /// What sets a later attempt apart; none in a first one, which the plan says everything about.
+    pub retry: Option<Retry>,
+}
+
+/// A later attempt to send a request, or a part of it. When it is made depends on what was answered before, so what its
+/// bytes say of time is kept in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// Which attempt it is, from 2.
+    pub attempt: u32,
+    /// When the first one was due, from the start of the traffic.
+    pub due: Duration,
+    /// What `sent_at` says, on a clock that is right: when the attempt was released, or where a library sends the same bytes
+    /// again, when those were built.
+    pub built: Duration,
 }
 
 impl Request {
@@ -31,8 +46,21 @@ impl Request {
         workload.traffic(self.stream).map_or(0, |traffic| self.index % traffic.clients.max(1))
     }
 
-    /// When it is due, from the start of the traffic.
+    /// Which attempt it is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.retry.map_or(1, |retry| retry.attempt)
+    }
+
+    /// How it fails on purpose, if it does. A later attempt never does.
+    pub fn fault(&self, workload: &Workload) -> Option<ClientFault> {
+        workload.client_fault(self.stream, self.index).filter(|_| self.retry.is_none())
+    }
+
+    /// When it is due, from the start of the traffic; for a later attempt, when the first one was.
     pub fn due(&self, workload: &Workload) -> Duration {
+        if let Some(retry) = self.retry {
+            return retry.due;
+        }
         let last = self.positions.end.saturating_sub(1);
         workload.due(self.stream, last)
     }
@@ -40,9 +68,13 @@ impl Request {
     /// What the client's clock says about the request and its events.
     pub fn clock(&self, workload: &Workload, started_at: RunStart) -> ClientClock {
         let error = workload.clock(self.stream, self.client(workload));
-        let clock = ClientClock { origin_micros: started_at.unix_micros(), error, sent_at_ms: 0, says_sent_at: true };
+        let origin_micros = started_at.unix_micros();
+        let clock = ClientClock { origin_micros, error, due_ms: 0, sent_at_ms: 0, says_sent_at: true };
+        let shown = |moment: Duration| clock.timestamp_ms(moment.as_micros() as i64);
+        let due = self.due(workload);
         ClientClock {
-            sent_at_ms: clock.timestamp_ms(self.due(workload).as_micros() as i64),
+            due_ms: shown(due),
+            sent_at_ms: shown(self.retry.map_or(due, |retry| retry.built)),
             says_sent_at: workload.says_sent_at(self),
             ..clock
         }
@@ -67,8 +99,11 @@ impl Request {
 pub struct ClientClock {
     origin_micros: i64,
     error: ClockError,
+    /// What it showed when the request was due: an offset is said once, whenever the request is tried again (posthog-js,
+    /// request-queue.ts).
+    due_ms: i64,
     /// What the request says in `sent_at`, in milliseconds since 1970: its intended moment, so that the bytes are a pure
-    /// function of the index.
+    /// function of the index; for a later attempt, what its ledger entry says.
     pub sent_at_ms: i64,
     /// Whether it says so at all.
     pub says_sent_at: bool,
@@ -83,7 +118,7 @@ impl ClientClock {
     /// What an event that occurred at `occurred_micros` says about its time.
     pub const fn said(self, form: TimeForm, occurred_micros: i64) -> Said {
         let timestamp_ms = self.timestamp_ms(occurred_micros);
-        let offset_ms = self.sent_at_ms - timestamp_ms;
+        let offset_ms = self.due_ms - timestamp_ms;
         let (timestamp_ms, offset_ms) = match form {
             TimeForm::Timestamp | TimeForm::IgnoreSentAt => (Some(timestamp_ms), None),
             TimeForm::Offset => (None, Some(offset_ms)),
@@ -138,7 +173,7 @@ impl Iterator for Requests<'_> {
         let resends =
             if self.sent.len() as u64 >= traffic.clients.max(1) { self.sent.pop_front() } else { None }.unwrap_or(0..0);
         self.sent.push_back(positions.clone());
-        let request = Request { stream: self.stream, index: self.index, positions, resends };
+        let request = Request { stream: self.stream, index: self.index, positions, resends, retry: None };
         self.index += 1;
         self.position = request.positions.end;
         Some(request)

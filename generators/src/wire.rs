@@ -13,7 +13,7 @@ use serde::Serialize;
 use uuid::fmt::Hyphenated;
 
 use self::{
-    body::{Envelope, JSON, pack, target},
+    body::{Envelope, JSON, Query, pack, target},
     moments::Moments,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     event::EventSource,
     replay::Style,
     request::{ClientClock, Request},
-    workload::{Compression, Endpoint, Form, Ids, Traffic, Workload},
+    workload::{Compression, Endpoint, Form, Ids, Profile, Traffic, Workload},
 };
 
 pub use body::Method;
@@ -90,13 +90,20 @@ impl Encoder {
         json.reserve(self.length + self.length / 8);
         let events = self.write(workload, (traffic, style), request, clock, &mut json)?;
         self.length = json.len();
-        let sent_at_ms = clock.says_sent_at.then_some(clock.sent_at_ms);
+        let query = Query {
+            sent_at_ms: clock.says_sent_at.then_some(clock.sent_at_ms),
+            // posthog-js, retry-queue.ts.
+            retry_count: request
+                .retry
+                .filter(|_| traffic.client.profile == Profile::PosthogJs)
+                .map(|retry| retry.attempt - 1),
+        };
         if is_plain {
-            let target = target(style.endpoint, sent_at_ms, None, None);
+            let target = target(style.endpoint, query, None, None);
             return Ok(Encoded { method: Method::Post, target, content_type: JSON, body: json, events });
         }
         buffer.clear();
-        let Envelope { method, target, content_type } = pack(style, sent_at_ms, &json, &mut buffer)?;
+        let Envelope { method, target, content_type } = pack(style, query, &json, &mut buffer)?;
         self.plain = json;
         Ok(Encoded { method, target, content_type, body: buffer, events })
     }

@@ -3,11 +3,13 @@
 //! The plan and the persona table are all that it needs, and both are kept in the run's manifest. Whatever changes the
 //! events that a plan makes must raise [`WORKLOAD_VERSION`].
 
+mod client;
 mod content;
 mod hostile;
 mod oddity;
 mod person;
 mod plan;
+mod profile;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -29,11 +31,13 @@ use crate::{
     schedule::Schedule,
 };
 
+pub use client::{Client, ClientFault, ClientFaults};
 pub use hostile::Hostile;
 pub use oddity::{ALTERED, GROUP_TYPES, GROUPS_KEPT, Oddities, TimeForm};
 pub use plan::{
     Absence, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons, Plan, Traffic, WORKLOAD_VERSION,
 };
+pub use profile::{BackOff, Facts, Profile, RetryAfter, SentAt};
 
 /// The workload of a run.
 #[derive(Debug, Clone)]
@@ -436,6 +440,11 @@ impl Workload {
         *silent == Share::default() || !stream.sent_at.at(request.index).chance(*silent)
     }
 
+    /// How request `index` of the stream fails on purpose, if it does.
+    pub fn client_fault(&self, stream: StreamId, index: u64) -> Option<ClientFault> {
+        self.traffic(stream)?.client.faults.of(self.plan.seed, stream, index)
+    }
+
     /// When an event happens, in microseconds from the start of its traffic, on a clock that is right; `None` if it was
     /// never planned.
     pub fn occurred_micros(&self, stream: StreamId, seq: u64) -> Option<i64> {
@@ -601,6 +610,7 @@ pub(crate) mod tests {
                 clients: 4,
                 absent: None,
                 replay: None,
+                client: Client::default(),
             }],
             since_midnight: Duration::from_hours(12),
         };

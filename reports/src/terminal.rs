@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use checkers::{
     checks::CheckResult,
-    reconcile::evidence::Finding,
+    reconcile::evidence::{Counts, Finding},
     record::{RunRecord, StageTime},
     statistics::sequential::Crossed,
     verdict::Verdict,
@@ -25,6 +25,7 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = writeln!(text, "{}", table(record).trim_fmt());
     let _ = writeln!(text);
     let _ = writeln!(text, "{}", proves(record));
+    let _ = write!(text, "{}", on_purpose(record));
     let _ = write!(text, "{}", stages(record));
     if let Some(test) = &record.self_test {
         let (planted, found, alarms) = (count(test.planted), count(test.found), count(test.false_alarms));
@@ -58,8 +59,12 @@ fn headline(record: &RunRecord, color: bool) -> String {
         let share = percent(1.0 - schedule.on_schedule_share);
         format!(" · {share} late sends of {} requests", count(record.generator.requests))
     });
+    let retries = match record.generator.retries {
+        0 => String::new(),
+        retries => format!(" · {} retries", count(retries)),
+    };
     format!(
-        "{word}  {} · {} events planned, {} acked, {} visible{}",
+        "{word}  {} · {} events planned, {} acked, {} visible{}{retries}",
         record.run.scenario,
         count(counts.planned),
         count(counts.acked),
@@ -156,6 +161,16 @@ fn proves(record: &RunRecord) -> String {
         }
         _ => format!("This run proves nothing either way {conditions}."),
     }
+}
+
+/// What the scenario's clients failed to send, where they were meant to.
+fn on_purpose(record: &RunRecord) -> String {
+    let Counts { rejected_on_purpose: rejected, indeterminate_on_purpose: indeterminate, .. } = record.counts;
+    if rejected + indeterminate == 0 {
+        return String::new();
+    }
+    let (rejected, indeterminate) = (count(rejected), count(indeterminate));
+    format!("Clients failed as they were meant to: {rejected} events rejected, {indeterminate} indeterminate.\n")
 }
 
 /// What Kafka told, or that it could not be asked.

@@ -2,10 +2,10 @@
 
 mod sink;
 
-use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use generators::{
-    client::{Sender, SenderOptions, SenderProgress, bare},
+    client::{Sender, SenderOptions, SenderProgress, bare, target::Target},
     clock::{RunClock, RunStart},
     identity::{RunId, StreamId},
     journal::Header,
@@ -71,15 +71,15 @@ const TIME_OUT: Duration = Duration::from_secs(30);
 const PREPARED: usize = 1_000;
 const STREAM: StreamId = StreamId(0);
 
-/// Sends to `address`, with the ledger in `folder`, and then as much with the bare loop.
+/// Sends to `target`, with the ledger in `folder`, and then as much with the bare loop.
 ///
 /// # Errors
 /// When the ledger cannot be written, or the target does not answer.
-pub fn send(options: &Options, address: SocketAddr, folder: &Path) -> Result<Sending, Failure> {
+pub fn send(options: &Options, target: &Target, folder: &Path) -> Result<Sending, Failure> {
     let failed = |error| {
         Failure::caused(
             Kind::Unavailable,
-            format!("sending to {address} failed"),
+            format!("sending to {target} failed"),
             "is something listening there?",
             error,
         )
@@ -93,6 +93,7 @@ pub fn send(options: &Options, address: SocketAddr, folder: &Path) -> Result<Sen
         .map_err(|error| Failure::caused(Kind::Unavailable, "the ledger cannot be written", "", error))?;
     let began = Usage::now();
     let (_stop, stopped) = watch::channel(false);
+    let address = target.address();
     let stall = options.stall.zip(options.lasts()).map(|(stall, lasts)| {
         let middle = clock.instant(lasts.saturating_sub(stall) / 2);
         std::thread::spawn(move || sink::stall(address, middle, stall))
@@ -101,7 +102,7 @@ pub fn send(options: &Options, address: SocketAddr, folder: &Path) -> Result<Sen
         Arc::clone(&workload),
         clock,
         ledger,
-        SenderOptions { address, connections: options.connections, time_out: TIME_OUT },
+        SenderOptions { target: target.clone(), connections: options.connections, time_out: TIME_OUT },
         Arc::new(SenderProgress::default()),
         stopped,
     )
@@ -117,7 +118,7 @@ pub fn send(options: &Options, address: SocketAddr, folder: &Path) -> Result<Sen
     let prepared = prepared(&workload, clock.start());
     let began = Usage::now();
     let took =
-        bare::closed_loop(address, prepared, requests, options.connections.min(BARE_CONNECTIONS)).map_err(failed)?;
+        bare::closed_loop(target, prepared, requests, options.connections.min(BARE_CONNECTIONS)).map_err(failed)?;
     let bare = began.cost(requests, options.events, took);
     Ok(Sending {
         rate: options.rate.map(Rate::per_second),
@@ -193,8 +194,11 @@ impl Told {
         for record in LedgerReader::open(path).map_err(damaged)? {
             match record.map_err(damaged)? {
                 Record::Intent(intent) => {
-                    let request = intent.request();
-                    open.insert(intent.index, (request.due(workload), request.positions.end - request.positions.start));
+                    let request = intent.request;
+                    open.insert(
+                        request.index,
+                        (request.due(workload), request.positions.end - request.positions.start),
+                    );
                 }
                 Record::Outcome(outcome) => {
                     let Some((due, events)) = open.remove(&outcome.index) else { continue };

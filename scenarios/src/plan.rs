@@ -77,6 +77,7 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64, start: RunStart) -> 
         clients: traffic.clients,
         absent: traffic.absent,
         replay: traffic.replay.as_ref().map(|replay| replay.pace),
+        client: traffic.client,
     });
     const DAY_MICROS: i64 = 86_400_000_000;
     let since_midnight = Duration::from_micros(start.unix_micros().rem_euclid(DAY_MICROS) as u64);

@@ -27,7 +27,7 @@ use checkers::{
     verdict::Obstacle,
 };
 use generators::{
-    client::{Sender, SenderOptions, SenderProgress},
+    client::{Sender, SenderOptions, SenderProgress, target::Target},
     clock::RunClock,
     event::EventSource,
     identity::RunId,
@@ -179,7 +179,8 @@ impl Active<'_> {
         let (stop_sending, sending_stopped) = watch::channel(false);
         let sent = Arc::new(SenderProgress::default());
         let connections = open_files::connections();
-        let options = SenderOptions { address: endpoints.capture, connections, time_out: REPLY_TIME_OUT };
+        let target = Target::http(endpoints.capture);
+        let options = SenderOptions { target, connections, time_out: REPLY_TIME_OUT };
         let sender = Sender::start(Arc::clone(&workload), clock, ledger, options, Arc::clone(&sent), sending_stopped)
             .map_err(|error| Failure::caused(Kind::Internal, "nothing could be sent", "", error))?;
 

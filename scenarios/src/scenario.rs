@@ -5,6 +5,7 @@
 //! is expected; it becomes a [plan](crate::plan) when a run starts.
 
 mod arrival;
+mod client;
 pub mod notation;
 pub mod problem;
 pub mod reader;
@@ -19,7 +20,7 @@ use checkers::{
 };
 use generators::{
     schedule::Arrival,
-    workload::{Absence, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons},
+    workload::{Absence, Client, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons},
 };
 use testenv::pipeline::defect::{CATALOGUE, DefectName, Stage};
 
@@ -81,6 +82,8 @@ pub struct Traffic {
     pub absent: Option<Absence>,
     /// The recording that it replays, if it does.
     pub replay: Option<Replay>,
+    /// How its clients deliver.
+    pub client: Client,
 }
 
 /// A recording, and how it is replayed.

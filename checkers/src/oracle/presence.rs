@@ -1,6 +1,9 @@
 //! Whether an event that was acked must be in the store.
 
-use generators::{identity::StreamId, workload::Workload};
+use generators::{
+    identity::StreamId,
+    workload::{Hostile, Oddities, Workload},
+};
 
 use super::dialect::Dialect;
 
@@ -32,6 +35,16 @@ pub fn fate(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
             padding if padding + BESIDE > MESSAGE_LIMIT => Fate::Either("it is about as large as a message may be"),
             _ => Fate::Present,
         },
+    }
+}
+
+/// Whether an event with these oddities makes the capture refuse its whole request, before anything of it is stored
+/// (ingestion contract 1.2, 1.3).
+pub fn spoils_request(dialect: Dialect, oddities: Oddities) -> bool {
+    match dialect {
+        // serde refuses half a surrogate pair; later it is repaired before.
+        Dialect::V2024 => oddities.hostile == Some(Hostile::LoneSurrogate),
+        Dialect::V2021 | Dialect::V2026 => false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap, time::Duration};
 use generators::{
     clock::RunStart,
     identity::{EventId, StreamId},
-    workload::Workload,
+    workload::{ClientFault, Workload},
 };
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::oracle::{
     dialect::Dialect,
-    presence::{Fate, fate},
+    presence::{Fate, fate, spoils_request},
     row::{self, GROUPS, JUDGED_COLUMNS},
 };
 
@@ -106,7 +106,7 @@ impl Judging {
         }
         alike.count(totals, evidence);
         for (number, exchange) in case.sent.exchanges().iter().enumerate() {
-            let mut part = case.part(exchange, totals.shares(number));
+            let mut part = case.part(number, exchange, totals.shares(number));
             if exchange.windows > 1 {
                 let whole = open.entry(exchange.key()).or_default();
                 whole.windows += 1;
@@ -241,6 +241,8 @@ impl Case<'_> {
             old_enough: self.is_old_enough(event),
             rows: row_facts(&rows),
         };
+        let on_purpose =
+            story.presence == Presence::Absent || story.presence == Presence::Either || self.on_purpose(event);
         let judged = story.judge();
         let captured = self.stages.and_then(|stages| stages.captured_at(stream, seq));
         let company = Company {
@@ -252,7 +254,7 @@ impl Case<'_> {
         };
         let is_late = judged.expected && self.is_late(stream, seq, event);
         let time = if judged.expected { self.time_to_visible(stream, seq, event) } else { None };
-        (Told { story, judged, company, is_late, time, events: 1 }, rows)
+        (Told { story, judged, company, on_purpose, is_late, time, events: 1 }, rows)
     }
 
     /// The rows that stay of an event that is not simply as expected, by the last final read, each with all that differs.
@@ -311,6 +313,17 @@ impl Case<'_> {
         Sight::of(looks, answered_at.map(micros))
     }
 
+    /// Whether the event's outcome is that of a request that was meant to fail, and did.
+    fn on_purpose(&self, event: &SentEvent) -> bool {
+        matches!(event.outcome, EventOutcome::Rejected | EventOutcome::Indeterminate)
+            && self.sent.exchanges().get(event.exchange as usize).is_some_and(|exchange| {
+                let request = &exchange.request;
+                let spoils = |seq| spoils_request(self.dialect, self.workload.oddities(request.stream, seq));
+                request.fault(self.workload).is_some_and(ClientFault::is_meant_to_fail)
+                    || request.seqs(self.workload).any(|(seq, _)| spoils(seq))
+            })
+    }
+
     /// Whether the event must be there, and in how many of its `rows`.
     fn presence(&self, stream: StreamId, seq: u64, rows: usize) -> Presence {
         match fate(self.dialect, self.workload, stream, seq) {
@@ -366,7 +379,8 @@ impl Case<'_> {
         })
     }
 
-    fn most_rows(&self, stream: StreamId, seq: u64) -> usize {
+    /// How many rows of the event may stay.
+    pub(crate) fn most_rows(&self, stream: StreamId, seq: u64) -> usize {
         if self.workload.oddities(stream, seq).no_uuid {
             // Each attempt that may have been stored has a uuid of its own.
             let stored = |exchange: &&Exchange| exchange.outcome >= EventOutcome::Indeterminate;
@@ -379,13 +393,17 @@ impl Case<'_> {
         self.reads.has_seen(stream, seq) || self.final_reads.iter().any(|read| read.is_visible(stream, seq))
     }
 
-    /// What the window says of a request. Torn are requests of unknown outcome of which a part, and only a part, is visible.
-    fn part(&self, exchange: &Exchange, shares: Shares) -> Part {
+    /// What the window says of exchange number `number`. Torn are requests of which a part, and only a part, is visible among
+    /// the events whose unknown outcome comes from it: an event whose other attempts say more, or said so first, says nothing
+    /// of this one.
+    fn part(&self, number: usize, exchange: &Exchange, shares: Shares) -> Part {
         let mut part = Part { windows: 1, shares, ..Part::default() };
         if exchange.outcome == EventOutcome::Indeterminate {
             let stream = exchange.request.stream;
             for (seq, _) in exchange.request.seqs(self.workload) {
-                if self.sent.window().place(stream, seq).is_some() {
+                let Some(place) = self.sent.window().place(stream, seq) else { continue };
+                let event = &self.sent.events()[place];
+                if event.outcome == EventOutcome::Indeterminate && event.exchange as usize == number {
                     let seen = self.is_ever_seen(stream, seq);
                     part.seen |= seen;
                     part.unseen |= !seen;
@@ -413,7 +431,7 @@ impl Case<'_> {
         let seconds = |moment: Duration| moment.as_secs_f64();
         let exchange = self.sent.exchanges().get(event.exchange as usize).filter(|_| event.sent_at.is_some());
         let common = || Finding {
-            request: exchange.map(|exchange| format!("{}/{}", exchange.request.stream.0, exchange.request.index)),
+            request: exchange.map(Exchange::name),
             sent_at: event.sent_at.map(seconds),
             stage: self.stage_of(class, stream, seq),
             first_seen: self.reads.first_seen(stream, seq).map(|first| seconds(first.seen)),

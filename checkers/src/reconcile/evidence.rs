@@ -93,7 +93,7 @@ pub struct Finding {
     /// The last stage that had it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
-    /// The request that carried it: stream/index.
+    /// The request that carried it: stream/index, and which attempt if it is not the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// The intended moment of its first sending.
@@ -153,6 +153,12 @@ pub struct Counts {
     pub either: u64,
     pub pending_merge_rows: u64,
     pub torn_requests: u64,
+    /// Of those rejected, events in requests that were meant to fail.
+    #[serde(default)]
+    pub rejected_on_purpose: u64,
+    /// Of those indeterminate, events in requests that were meant to fail.
+    #[serde(default)]
+    pub indeterminate_on_purpose: u64,
 }
 
 impl Counts {

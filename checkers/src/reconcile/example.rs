@@ -8,6 +8,7 @@ use generators::{
     ledger::{Answer, Intent, Outcome, Record},
     persona::PersonaTable,
     random::Share,
+    request::{Request, Retry},
     schedule::{Arrival, Rate},
     workload::{Disorder, Endpoint, Extras, Persons, Plan, Traffic, Workload},
 };
@@ -92,7 +93,24 @@ pub(crate) fn whole(workload: &Workload) -> Window {
 }
 
 pub(crate) fn intent(index: u64, positions: Range<u64>, resends: Range<u64>) -> Record {
-    Record::Intent(Intent { stream: STREAM, index, attempt: 1, positions, resends, released: Duration::ZERO })
+    let request = Request { stream: STREAM, index, positions, resends, retry: None };
+    Record::Intent(Intent { request, released: Duration::ZERO })
+}
+
+/// A later attempt of request `index`, whose first was due at one millisecond and whose bytes were built at the other, with
+/// its outcome, sent and answered at these milliseconds.
+pub(crate) fn retry(
+    (index, attempt): (u64, u32),
+    positions: Range<u64>,
+    (due, built): (u64, u64),
+    (sent, answered): (u64, u64),
+    answer: Answer,
+) -> [Record; 2] {
+    let [due, built, sent, answered] = [due, built, sent, answered].map(Duration::from_millis);
+    let retry = Some(Retry { attempt, due, built });
+    let request = Request { stream: STREAM, index, positions, resends: 0..0, retry };
+    let outcome = Outcome { stream: STREAM, index, attempt, sent, answered, answer };
+    [Record::Intent(Intent { request, released: sent }), Record::Outcome(outcome)]
 }
 
 /// The outcome of request `index`, sent and answered at these milliseconds.

@@ -1,4 +1,6 @@
 //! How well the generator kept to its own schedule: how late the requests left.
+//!
+//! Only first attempts have a place in the schedule. What a client's library sends again is counted apart.
 
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use hdrhistogram::Histogram;
 pub struct Schedule {
     tolerance: Duration,
     requests: u64,
+    retries: u64,
     punctual: u64,
     latest: Duration,
     lateness: Option<Histogram<u64>>,
@@ -19,7 +22,7 @@ impl Schedule {
     pub fn new(tolerance: Duration) -> Self {
         // In microseconds, up to 12 days; the bounds are constants that the constructor accepts.
         let lateness = Histogram::<u64>::new_with_bounds(1, 1 << 40, 3).ok();
-        Self { tolerance, requests: 0, punctual: 0, latest: Duration::ZERO, lateness }
+        Self { tolerance, requests: 0, retries: 0, punctual: 0, latest: Duration::ZERO, lateness }
     }
 
     /// Adds a request that left so late.
@@ -32,7 +35,17 @@ impl Schedule {
         }
     }
 
-    /// How many requests left.
+    /// Adds a later attempt that left.
+    pub const fn add_retry(&mut self) {
+        self.retries += 1;
+    }
+
+    /// How many later attempts left.
+    pub const fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// How many requests left, later attempts not counted.
     pub const fn requests(&self) -> u64 {
         self.requests
     }

@@ -10,7 +10,7 @@ use generators::{
     identity::StreamId,
     journal::{ReadError, put_varint, take_varint},
     ledger::{Answer, Outcome, Record},
-    request::{ClientClock, Request},
+    request::{ClientClock, Request, Retry},
     workload::{TimeForm, Workload},
 };
 use serde::{Deserialize, Serialize};
@@ -40,11 +40,9 @@ pub enum EventOutcome {
 /// One request that left, or tried to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    /// The request.
+    /// The request, and which attempt to send it this is.
     pub request: Request,
-    /// Which attempt to send it this is, from 1.
-    pub attempt: u32,
-    /// When it should have been sent, from the run's start.
+    /// When its first attempt should have been sent, from the run's start.
     pub intended: Duration,
     /// When it was; when it was released where no outcome is known.
     pub sent: Duration,
@@ -61,8 +59,17 @@ pub type ExchangeKey = (StreamId, u64, u32);
 
 impl Exchange {
     /// Which exchange of its run it is.
-    pub const fn key(&self) -> ExchangeKey {
-        (self.request.stream, self.request.index, self.attempt)
+    pub fn key(&self) -> ExchangeKey {
+        (self.request.stream, self.request.index, self.request.attempt())
+    }
+
+    /// Its name in output: stream/index, and which attempt it is if that is not the first.
+    pub fn name(&self) -> String {
+        let Request { stream, index, .. } = self.request;
+        match self.request.attempt() {
+            1 => format!("{}/{index}", stream.0),
+            attempt => format!("{}/{index} attempt {attempt}", stream.0),
+        }
     }
 }
 
@@ -75,7 +82,8 @@ pub struct SentEvent {
     pub sent_at: Option<Duration>,
     /// When the first ack came.
     pub answered_at: Option<Duration>,
-    /// The exchange of the first ack, or of the first attempt where there is none, as an index into [`Sent::exchanges`].
+    /// The exchange that its outcome comes from, as an index into [`Sent::exchanges`]: that of the first ack, or else the
+    /// first of those with the strongest outcome.
     pub exchange: u32,
     /// Whether it was in several attempts that left.
     pub repeated: bool,
@@ -95,11 +103,10 @@ impl Exchanges {
     pub fn take(&mut self, dialect: Dialect, workload: &Workload, record: Record) -> Option<Exchange> {
         match record {
             Record::Intent(intent) => {
-                let request = intent.request();
+                let request = intent.request;
                 let exchange = Exchange {
                     intended: request.due(workload),
                     request,
-                    attempt: intent.attempt,
                     sent: intent.released,
                     answered: None,
                     // An intent without outcome: bytes may have left.
@@ -167,7 +174,11 @@ impl SentLog {
 
     fn put(&mut self, workload: &Workload, windows: &Windows, exchange: &Exchange) -> Result<(), ReadError> {
         if exchange.outcome != EventOutcome::Unsent {
-            self.schedule.add(exchange.sent.saturating_sub(exchange.intended));
+            match exchange.request.retry {
+                None => self.schedule.add(exchange.sent.saturating_sub(exchange.intended)),
+                // It leaves when its client thinks fit, which is no schedule.
+                Some(_) => self.schedule.add_retry(),
+            }
         }
         let Request { stream, positions, resends, .. } = &exchange.request;
         let mut numbers = std::collections::BTreeSet::new();
@@ -198,14 +209,19 @@ impl SentLog {
     }
 }
 
-/// `index attempt first count resend_first resend_count sent (1 + waited, 0 for unanswered) outcome windows`, all varint.
+/// `index attempt [due built] first count resend_first resend_count sent (1 + waited, 0 for unanswered) outcome windows`, all
+/// varint; what is in brackets is there for attempts behind the first.
 fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
     let Request { index, positions, resends, .. } = &exchange.request;
     let waited = exchange.answered.map_or(0, |answered| 1 + answered.saturating_sub(exchange.sent).as_micros() as u64);
     let mut body = Vec::with_capacity(32);
+    put_varint(&mut body, *index);
+    put_varint(&mut body, exchange.request.attempt().into());
+    if let Some(Retry { due, built, .. }) = exchange.request.retry {
+        put_varint(&mut body, due.as_micros() as u64);
+        put_varint(&mut body, built.as_micros() as u64);
+    }
     for number in [
-        *index,
-        u64::from(exchange.attempt),
         positions.start,
         positions.end - positions.start,
         resends.start,
@@ -223,9 +239,15 @@ fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
 fn decode(bytes: &mut &[u8], workload: &Workload, stream: StreamId) -> Option<Exchange> {
     let mut number = || take_varint(bytes);
     let (index, attempt) = (number()?, number()? as u32);
+    let retry = if attempt > 1 {
+        let (due, built) = (Duration::from_micros(number()?), Duration::from_micros(number()?));
+        Some(Retry { attempt, due, built })
+    } else {
+        None
+    };
     let (first, count, resend_first, resend_count) = (number()?, number()?, number()?, number()?);
-    let request =
-        Request { stream, index, positions: first..first + count, resends: resend_first..resend_first + resend_count };
+    let (positions, resends) = (first..first + count, resend_first..resend_first + resend_count);
+    let request = Request { stream, index, positions, resends, retry };
     let sent = Duration::from_micros(number()?);
     let answered = number()?.checked_sub(1).map(|waited| sent + Duration::from_micros(waited));
     let outcome = match number()? {
@@ -235,7 +257,7 @@ fn decode(bytes: &mut &[u8], workload: &Workload, stream: StreamId) -> Option<Ex
         _ => EventOutcome::Acked,
     };
     let windows = number()? as u32;
-    Some(Exchange { intended: request.due(workload), request, attempt, sent, answered, outcome, windows })
+    Some(Exchange { intended: request.due(workload), request, sent, answered, outcome, windows })
 }
 
 /// What was sent of one window.
@@ -269,10 +291,12 @@ impl Sent {
                 } else {
                     (event.first, event.exchange) = (number, number);
                 }
-                let first_ack = exchange.outcome == EventOutcome::Acked
-                    && event.answered_at.is_none_or(|before| exchange.answered.is_some_and(|now| now < before));
-                if first_ack {
+                let earlier = event.answered_at.is_none_or(|before| exchange.answered.is_some_and(|now| now < before));
+                let is_ack = exchange.outcome == EventOutcome::Acked;
+                if exchange.outcome > event.outcome || (is_ack && earlier) {
                     event.exchange = number;
+                }
+                if is_ack && earlier {
                     event.answered_at = exchange.answered;
                 }
                 event.sent_at = Some(event.sent_at.map_or(exchange.intended, |first| first.min(exchange.intended)));
@@ -380,7 +404,7 @@ fn meaning(dialect: Dialect, outcome: &Outcome) -> EventOutcome {
 mod tests {
     use super::*;
     use crate::reconcile::{
-        example::{STREAM, disorderly, intent, outcome, sent, workload},
+        example::{STREAM, disorderly, intent, outcome, retry, sent, workload},
         windows::EVENTS,
     };
 
@@ -426,6 +450,120 @@ mod tests {
         assert_eq!((event.answered_at, event.exchange), (Some(Duration::from_millis(20)), 0));
     }
 
+    /// What becomes of events 0 and 1 of a request that was due at 1 s, by the answers to its attempts, one every second from
+    /// 2 s on, each answered in half a second.
+    fn retried(answers: &[Option<Answer>]) -> Sent {
+        let workload = workload(4);
+        let mut records = vec![intent(0, 0..2, 0..0)];
+        records.extend(answers[0].clone().map(|answer| outcome(0, 2_000, 2_500, answer)));
+        for (number, answer) in answers.iter().enumerate().skip(1) {
+            let (attempt, at) = (number as u32 + 1, number as u64 * 1_000 + 2_000);
+            let [intent, outcome] =
+                retry((0, attempt), 0..2, (1_000, at), (at, at + 500), answer.clone().unwrap_or(Answer::TimedOut));
+            records.push(intent);
+            records.extend(answer.is_some().then_some(outcome));
+        }
+        sent(&workload, records)
+    }
+
+    #[test]
+    fn attempts_of_one_request_are_folded() {
+        use EventOutcome::{Acked, Indeterminate, Rejected, Unsent};
+        let never_left = || Some(Answer::NeverLeft { error: String::new() });
+        let status = |status| Some(reply(status));
+        for (answers, outcome, attempt, answered_at) in [
+            (vec![status(503), status(200)], Acked, 2, Some(3_500)),
+            (vec![Some(Answer::TimedOut), status(503), status(200)], Acked, 3, Some(4_500)),
+            (vec![status(503), status(400)], Indeterminate, 1, None),
+            (vec![status(400), status(503)], Indeterminate, 2, None),
+            (vec![status(401), status(400)], Rejected, 1, None),
+            (vec![never_left(), status(200)], Acked, 2, Some(3_500)),
+            (vec![never_left(), never_left()], Unsent, 1, None),
+            (vec![never_left(), status(413)], Rejected, 2, None),
+            // The run was killed while the last attempt was on its way.
+            (vec![status(413), None], Indeterminate, 2, None),
+            (vec![None], Indeterminate, 1, None),
+        ] {
+            let sent = retried(&answers);
+            let event = sent.event(STREAM, 1);
+            let first = (outcome != Unsent).then_some(Duration::from_secs(1));
+            assert_eq!((event.outcome, event.sent_at), (outcome, first), "{answers:?}");
+            assert_eq!(event.answered_at, answered_at.map(Duration::from_millis), "{answers:?}");
+            assert_eq!(sent.exchanges()[event.exchange as usize].request.attempt(), attempt, "{answers:?}");
+        }
+    }
+
+    /// posthog-node: 413, then the halves, the second of which fails once.
+    #[test]
+    fn halves_are_timed_from_when_the_whole_was_due() {
+        let workload = workload(4);
+        let mut records = vec![intent(1, 2..4, 0..0), outcome(1, 3_000, 3_010, reply(413))];
+        records.extend(retry((1, 2), 2..3, (3_000, 3_020), (3_020, 3_030), reply(200)));
+        records.extend(retry((1, 3), 3..4, (3_000, 3_040), (3_040, 3_050), reply(503)));
+        records.extend(retry((1, 4), 3..4, (3_000, 3_040), (6_050, 6_060), reply(200)));
+        let sent = sent(&workload, records);
+        for (seq, answered, attempts) in [(2, 3_030, &[1, 2][..]), (3, 6_060, &[1, 3, 4])] {
+            let event = sent.event(STREAM, seq);
+            assert_eq!(event.outcome, EventOutcome::Acked);
+            assert_eq!(event.sent_at, Some(Duration::from_secs(3)));
+            assert_eq!(event.answered_at, Some(Duration::from_millis(answered)));
+            let found: Vec<u32> = sent.attempts(STREAM, seq).map(|exchange| exchange.request.attempt()).collect();
+            assert_eq!(found, attempts);
+        }
+        // What the capture reads in `sent_at` are the moments at which the bytes were built, of those that it may have stored.
+        let start = RunStart::from_unix_micros(1_790_000_000_000_000);
+        let occurred = workload.occurred_micros(STREAM, 3).unwrap();
+        let times = sent.attempt_times(&workload, start, STREAM, 3, occurred, Duration::from_mins(1));
+        let told: Vec<_> = times.iter().map(|time| (time.said.sent_at_ms.unwrap(), time.earliest_micros)).collect();
+        let wall = |ms: i64| (1_790_000_003_040, 1_790_000_000_000_000 + ms * 1_000);
+        assert_eq!(told, [wall(3_040), wall(6_050)]);
+        let name = |seq| sent.exchanges()[sent.event(STREAM, seq).exchange as usize].name();
+        assert_eq!((name(2).as_str(), name(3).as_str()), ("0/1 attempt 2", "0/1 attempt 4"));
+    }
+
+    #[test]
+    fn a_request_was_sent_when_its_outcome_says_so() {
+        let workload = workload(4);
+        let of = |records: Vec<Record>| sent(&workload, records).exchanges()[0].sent;
+        assert_eq!(of(vec![intent(0, 0..2, 0..0), outcome(0, 30, 40, reply(200))]), Duration::from_millis(30));
+        let Record::Intent(released) = intent(0, 0..2, 0..0) else { panic!("no intent") };
+        assert_eq!(of(vec![Record::Intent(released.clone())]), released.released, "without one, when it was released");
+    }
+
+    #[test]
+    fn the_first_ack_is_the_earliest_whichever_request_it_answers() {
+        let workload = workload(4);
+        let records = [
+            intent(0, 0..2, 0..0),
+            intent(1, 2..4, 0..2),
+            outcome(0, 10, 50, reply(200)),
+            outcome(1, 30, 40, reply(200)),
+        ];
+        let sent = sent(&workload, records);
+        let event = sent.event(STREAM, 0);
+        assert_eq!((event.answered_at, event.exchange), (Some(Duration::from_millis(40)), 1));
+        for (seq, expected) in [(0, &[0, 1][..]), (1, &[0, 1]), (2, &[1]), (3, &[1])] {
+            let attempts: Vec<u64> = sent.attempts(STREAM, seq).map(|exchange| exchange.request.index).collect();
+            assert_eq!(attempts, expected, "event {seq}");
+        }
+    }
+
+    #[test]
+    fn what_goes_aside_comes_back_as_it_was() {
+        let workload = workload(4);
+        let at = Duration::from_millis;
+        for outcome in [EventOutcome::Unsent, EventOutcome::Rejected, EventOutcome::Indeterminate, EventOutcome::Acked]
+        {
+            for answered in [None, Some(at(7)), Some(at(90))] {
+                let request = Request { stream: STREAM, index: 1, positions: 2..4, resends: 0..2, retry: None };
+                let exchange =
+                    Exchange { intended: request.due(&workload), request, sent: at(7), answered, outcome, windows: 3 };
+                let bytes = encode(&exchange, exchange.windows);
+                assert_eq!(decode(&mut &bytes[..], &workload, STREAM), Some(exchange));
+            }
+        }
+    }
+
     #[test]
     fn what_has_no_intent_was_never_sent() {
         let workload = workload(4);
@@ -438,9 +576,9 @@ mod tests {
     #[test]
     fn windows_together_hold_what_one_fold_holds() {
         let workload = disorderly(EVENTS + 5_000);
-        let mut records = Vec::new();
+        let (mut records, mut retries) = (Vec::new(), 0);
         for request in generators::request::Requests::new(&workload, STREAM) {
-            let index = request.index;
+            let (index, first) = (request.index, request.positions.start..request.positions.start + 1);
             records.push(intent(index, request.positions, request.resends));
             records.extend(match index % 50 {
                 0 => None,
@@ -448,6 +586,16 @@ mod tests {
                 2 => Some(outcome(index, index, index + 7, Answer::NeverLeft { error: String::new() })),
                 _ => Some(outcome(index, index, index + 9, reply(200))),
             });
+            if index % 50 == 1 {
+                records.extend(retry(
+                    (index, 2),
+                    first,
+                    (index, index + 3),
+                    (index + 1_000, index + 1_010),
+                    reply(200),
+                ));
+                retries += 1;
+            }
         }
         let windows = Windows::of(&workload);
         assert_eq!(windows.len(), 2);
@@ -476,6 +624,7 @@ mod tests {
         }
         assert!(shared > 0, "some requests lie in both windows");
         let left = whole.exchanges().iter().filter(|exchange| exchange.outcome != EventOutcome::Unsent).count();
-        assert_eq!(log.schedule.requests(), left as u64);
+        assert_eq!(log.schedule.retries(), retries);
+        assert_eq!(log.schedule.requests() + retries, left as u64, "retries have no place in the schedule");
     }
 }

@@ -299,6 +299,7 @@ mod tests {
             passage(Topic::Capture, 3, 13),
             passage(Topic::Events, 3, 14),
             passage(Topic::Capture, 3, 99),
+            passage(Topic::Events, 3, 98),
         ] {
             stages.add(&passage);
         }
@@ -332,7 +333,8 @@ mod tests {
         fn messages_survive_the_journal(
             stream in 0u16..4, seq in 0u64..2_000, at_ms in 0u32..u32::MAX - 1, partition: u16, offset in 0u64..1 << 32,
         ) {
-            let one = Passage { topic: Topic::Capture, stream: StreamId(stream), seq, at_ms, partition, offset };
+            let topic = [Topic::Capture, Topic::DeadLetters, Topic::Events][(seq % 3) as usize];
+            let one = Passage { topic, stream: StreamId(stream), seq, at_ms, partition, offset };
             let bytes = encode(&[one]);
             let mut rest = &bytes[..];
             let restored = take_entry(&mut rest);

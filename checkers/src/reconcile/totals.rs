@@ -50,6 +50,8 @@ pub(crate) struct Told {
     pub judged: Judged,
     /// What it shares with others.
     pub company: Company,
+    /// Neither acked nor unsent, and in a request that was meant to fail.
+    pub on_purpose: bool,
     /// Expected, and first seen after the watermark had passed it.
     pub is_late: bool,
     /// How long it took to be visible, if it has such a time.
@@ -93,7 +95,7 @@ impl Totals {
     /// Counts events, their time-to-visible against `limit` if there is one; `with_rows` tells whether the final read holds
     /// rows, and not ids only.
     pub fn count(&mut self, told: &Told, limit: Option<Duration>, with_rows: bool, evidence: &mut Evidence) {
-        let Told { story, judged, company: Company { request, lane }, is_late, time, events } = *told;
+        let Told { story, judged, company: Company { request, lane }, on_purpose, is_late, time, events } = *told;
         let counts = &mut evidence.counts;
         let all_if = |fits: bool| if fits { u64::from(events) } else { 0 };
         counts.planned += all_if(true);
@@ -104,6 +106,8 @@ impl Totals {
             EventOutcome::Rejected => &mut counts.rejected,
             EventOutcome::Unsent => &mut counts.unsent,
         } += all_if(true);
+        counts.rejected_on_purpose += all_if(on_purpose && story.outcome == EventOutcome::Rejected);
+        counts.indeterminate_on_purpose += all_if(on_purpose && story.outcome == EventOutcome::Indeterminate);
         counts.expected += all_if(judged.expected);
         counts.pending += all_if(judged.pending);
         counts.either += all_if(story.presence == Presence::Either);
@@ -153,7 +157,7 @@ mod tests {
         let rows = RowFacts { left: usize::from(seen), ..RowFacts::default() };
         let story = Story { outcome, presence, sight, old_enough: true, rows };
         let company = Company { request: Some(0), lane: LANE };
-        Told { judged: story.judge(), story, company, is_late: seen, time, events: 3 }
+        Told { judged: story.judge(), story, company, on_purpose: false, is_late: seen, time, events: 3 }
     }
 
     fn counted(all: &[Told], limit: Option<Duration>, with_rows: bool) -> Evidence {
@@ -196,6 +200,16 @@ mod tests {
         let young = Told { judged: young.story.judge(), ..young };
         let counts = counted(&[young, young], None, true).counts;
         assert_eq!((counts.pending, counts.lost), (6, 0));
+    }
+
+    #[test]
+    fn failures_on_purpose_are_counted_beside_the_others() {
+        use EventOutcome::{Acked, Indeterminate, Rejected};
+        let all = [Acked, Indeterminate, Rejected].map(|outcome| told(outcome, PRESENT, false, None));
+        let meant = all.map(|told| Told { on_purpose: true, ..told });
+        let counts = counted(&[all, meant].concat(), None, true).counts;
+        assert_eq!((counts.indeterminate, counts.indeterminate_on_purpose), (6, 3));
+        assert_eq!((counts.rejected, counts.rejected_on_purpose), (6, 3));
     }
 
     #[test]

@@ -1,36 +1,50 @@
-use generators::{clock::RunStart, ledger::Answer};
+use generators::{
+    clock::RunStart,
+    ledger::{Answer, Record},
+};
 
 use super::*;
 use crate::{
     oracle::dialect::Dialect,
-    reconcile::example::{STREAM, intent, outcome, sent, whole, workload},
+    reconcile::example::{STREAM, intent, outcome, retry, sent, whole, workload},
 };
 
 const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
 
 /// A run of `events` events, two in a request, all of them acked, seen and found; `spoiled` are found wrong.
 fn result(events: u64, spoiled: impl Fn(u64) -> bool) -> Option<SelfTest> {
-    let workload = workload(events);
     let records = (0..events / 2).flat_map(|index| {
         let answer = Answer::Reply { status: 200, excerpt: String::new() };
         [intent(index, index * 2..index * 2 + 2, 0..0), outcome(index, index * 10, index * 10 + 5, answer)]
     });
+    result_of(events, START, records, Duration::from_secs(25), spoiled)
+}
+
+/// The same of what these records say, with a final read at `found`.
+fn result_of(
+    events: u64,
+    start: RunStart,
+    records: impl IntoIterator<Item = Record>,
+    found: Duration,
+    spoiled: impl Fn(u64) -> bool,
+) -> Option<SelfTest> {
+    let workload = workload(events);
     let sent = sent(&workload, records);
     let at = Duration::from_secs(20);
     let reads = Reads::of(whole(&workload), &[Read { start: at, end: at, new: vec![(STREAM, (0..events).collect())] }]);
-    let (start, end) = (Duration::from_secs(25), Duration::from_secs(26));
-    let mut last = FinalRead::begin(whole(&workload), Summary { start, end, ..Summary::default() });
+    let summary = Summary { start: found, end: found + Duration::from_secs(1), ..Summary::default() };
+    let mut last = FinalRead::begin(whole(&workload), summary);
     for seq in 0..events {
         // Events happen at one a second, and are sent one after the other at once.
         let late =
             Duration::from_micros(seq / 2 * 10_000 + 2_500).as_micros() as i64 - i64::from(seq % 2 == 0) * 1_000_000;
-        let row = FoundRow::plain(START.unix_micros() + late, 1);
+        let row = FoundRow::plain(start.unix_micros() + late, 1);
         last.put(STREAM, seq, FoundRow { misrouted: spoiled(seq), ..row });
     }
     self_test(&Case {
         dialect: Dialect::V2026,
         workload: &workload,
-        start: START,
+        start,
         sent: &sent,
         reads: &reads,
         final_reads: &[last],
@@ -40,6 +54,22 @@ fn result(events: u64, spoiled: impl Fn(u64) -> bool) -> Option<SelfTest> {
         visible_within: None,
         clock_tolerance_micros: 0,
     })
+}
+
+/// A first attempt without an answer may have been stored at any time until now, and on another day than its retry.
+#[test]
+fn it_is_not_blind_where_attempts_leave_time_and_day_open() {
+    let hour_before_midnight = RunStart::from_unix_micros(20_000 * 86_400_000_000 - 3_600_000_000);
+    let records = (0..200).flat_map(|index| {
+        let positions = index * 2..index * 2 + 2;
+        let due = index * 2_000 + 1_000;
+        let answer = Answer::Reply { status: 200, excerpt: String::new() };
+        let at = index * 10;
+        let first = [intent(index, positions.clone(), 0..0), outcome(index, at, at + 5, Answer::TimedOut)];
+        first.into_iter().chain(retry((index, 2), positions, (due, due), (at + 9, at + 12), answer))
+    });
+    let result = result_of(400, hour_before_midnight, records, Duration::from_hours(2), |_| false).unwrap();
+    assert_eq!(result, SelfTest { planted: 54, found: 54, false_alarms: 0, missed: BTreeMap::new() });
 }
 
 #[test]

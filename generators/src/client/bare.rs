@@ -1,7 +1,6 @@
 //! The peer that sending is measured against: hyper's http1 connections in a closed loop, with bytes that were made before.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,17 +12,18 @@ use tokio::task::JoinSet;
 use super::{
     SendError,
     connection::{Unavailable, connect},
-    host, http_request,
+    http_request,
+    target::Target,
 };
 use crate::wire::Encoded;
 
-/// Sends each of `requests` so often that there are `count` of them, over so many connections to `address`, each as soon as the
+/// Sends each of `requests` so often that there are `count` of them, over so many connections to `target`, each as soon as the
 /// one before it on its connection is answered; returns how long that took.
 ///
 /// # Errors
 /// When a connection cannot be had or breaks, or an answer is not 200.
 pub fn closed_loop(
-    address: SocketAddr,
+    target: &Target,
     requests: Vec<Encoded>,
     count: u64,
     connections: usize,
@@ -39,12 +39,12 @@ pub fn closed_loop(
         let mut loops = JoinSet::new();
         for number in 0..connections as u64 {
             let own = count / connections as u64 + u64::from(number < count % connections as u64);
-            let (requests, host) = (Arc::clone(&requests), host(address));
+            let (requests, target) = (Arc::clone(&requests), target.clone());
             loops.spawn(async move {
-                let mut connection = connect(address).await?;
+                let mut connection = connect(&target).await?;
                 for at in 0..own as usize {
                     let request = &requests[(at + number as usize) % requests.len()];
-                    let http = http_request(&host, request.0.clone(), request.1.clone())
+                    let http = http_request(target.host(), request.0.clone(), request.1.clone())
                         .map_err(|error| Unavailable(error.to_string()))?;
                     let broken = |error: hyper::Error| Unavailable(crate::error_chain::told(&error));
                     let reply = connection.send_request(http).await.map_err(broken)?;

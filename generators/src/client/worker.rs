@@ -15,12 +15,19 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{SenderOptions, SenderProgress, buffers::Buffers, connection::Reused, host, http_request};
+use super::{
+    SenderOptions, SenderProgress,
+    buffers::Buffers,
+    connection::{Reused, Told, Unavailable, open, secured},
+    faulty, http_request,
+    retry::{Back, Delivery},
+};
 use crate::{
     clock::RunClock,
     ledger::{Answer, Outcome},
     request::Request,
     wire::Encoded,
+    workload::ClientFault,
 };
 
 /// A request that is to leave at once.
@@ -29,6 +36,20 @@ pub(super) struct Job {
     pub request: Request,
     pub intended: Duration,
     pub encoded: Encoded,
+    /// How long its reply may take.
+    pub time_out: Duration,
+    /// What is known of it since its first attempt; none in that.
+    pub delivery: Option<Box<Delivery>>,
+    /// How it fails on purpose, if it does.
+    pub fault: Option<ClientFault>,
+}
+
+/// A request that was answered, or will not be.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub outcome: Outcome,
+    /// The request, where there may be more to do about it.
+    pub back: Option<Box<Back>>,
 }
 
 /// All workers of a sender.
@@ -57,7 +78,7 @@ struct Shared {
 /// What was done and not yet taken.
 #[derive(Debug, Default)]
 struct Done {
-    outcomes: Vec<Outcome>,
+    finished: Vec<Finished>,
     /// Workers without a job, the one that was busy last on top: its connection is the freshest.
     idle: Vec<usize>,
 }
@@ -72,7 +93,7 @@ struct Desk {
 impl Workers {
     pub fn new(options: SenderOptions, clock: RunClock, progress: Arc<SenderProgress>, buffers: Buffers) -> Self {
         let shared = Shared {
-            host: host(options.address),
+            host: options.target.host().clone(),
             options,
             clock,
             progress,
@@ -117,21 +138,21 @@ impl Workers {
     }
 
     /// The outcomes since the last time.
-    pub fn take(&mut self) -> Vec<Outcome> {
-        let outcomes = std::mem::take(&mut lock(&self.shared.done).outcomes);
-        self.open -= outcomes.len();
-        outcomes
+    pub fn take(&mut self) -> Vec<Finished> {
+        let finished = std::mem::take(&mut lock(&self.shared.done).finished);
+        self.open -= finished.len();
+        finished
     }
 
     /// Whether there are outcomes to take.
     pub fn has_outcomes(&self) -> bool {
-        !lock(&self.shared.done).outcomes.is_empty()
+        !lock(&self.shared.done).finished.is_empty()
     }
 }
 
 /// Does one job after another until the runtime ends.
 async fn work(number: usize, shared: &Shared, desk: &Desk) {
-    let mut connection = Reused::new(shared.options.address);
+    let mut connection = Reused::new(shared.options.target.clone());
     let mut limit = Box::pin(tokio::time::sleep(Duration::ZERO));
     loop {
         let job = lock(&desk.job).take();
@@ -139,43 +160,69 @@ async fn work(number: usize, shared: &Shared, desk: &Desk) {
             desk.bell.notified().await;
             continue;
         };
-        let outcome = shared.exchange(job, &mut connection, limit.as_mut()).await;
+        let finished = shared.exchange(job, &mut connection, limit.as_mut()).await;
         let mut done = lock(&shared.done);
-        done.outcomes.push(outcome);
+        done.finished.push(finished);
         done.idle.push(number);
-        if done.outcomes.len() == shared.wanted.load(Ordering::Relaxed) {
+        if done.finished.len() == shared.wanted.load(Ordering::Relaxed) {
             shared.news.notify_one();
         }
     }
 }
 
 impl Shared {
-    async fn exchange(&self, job: Box<Job>, connection: &mut Reused, limit: Pin<&mut Sleep>) -> Outcome {
-        let Job { request, intended, encoded } = *job;
-        let Encoded { method, target, content_type, body, events } = encoded;
-        let http = http_request(&self.host, (method, target, content_type), self.buffers.body(body));
+    async fn exchange(&self, job: Box<Job>, connection: &mut Reused, limit: Pin<&mut Sleep>) -> Finished {
+        let Job { request, intended, encoded, time_out, delivery, fault } = *job;
+        let events = encoded.events;
         let sent = self.clock.elapsed();
         self.progress.sent.fetch_add(events, Ordering::Relaxed);
         self.progress.late_micros.store(sent.saturating_sub(intended).as_micros() as u64, Ordering::Relaxed);
-        let deadline = Instant::now() + self.options.time_out;
-        let answer = match http {
-            Ok(http) => tokio::select! {
-                biased;
-                answer = connection.exchange(http) => answer,
-                () = until(limit, deadline) => Answer::TimedOut,
-            },
-            Err(error) => Answer::NeverLeft { error: error.to_string() },
+        let deadline = Instant::now() + time_out;
+        let Told { answer, retry_after } = tokio::select! {
+            biased;
+            told = self.reply(encoded, fault, connection) => told,
+            () = until(limit, deadline) => Told::without_reply(Answer::TimedOut),
         };
         let is_acked = matches!(answer, Answer::Reply { status: 200, .. });
         let counter = if is_acked { &self.progress.acked } else { &self.progress.failed };
         counter.fetch_add(events, Ordering::Relaxed);
         let answered = self.clock.elapsed();
-        Outcome { stream: request.stream, index: request.index, attempt: 1, sent, answered, answer }
+        let (stream, index, attempt) = (request.stream, request.index, request.attempt());
+        let is_done = is_acked && delivery.is_none();
+        let back = (!is_done).then(|| Box::new(Back { request, delivery, retry_after }));
+        Finished { outcome: Outcome { stream, index, attempt, sent, answered, answer }, back }
+    }
+
+    async fn fail(&self, encoded: &Encoded, fault: ClientFault) -> Result<Told, Unavailable> {
+        let target = &self.options.target;
+        let (stream, host) = (open(target.address()).await?, self.host.to_str().unwrap_or_default());
+        Ok(match target.tls() {
+            None => faulty::exchange(stream, host, encoded, fault).await,
+            Some(tls) => faulty::exchange(secured(stream, tls).await?, host, encoded, fault).await,
+        })
+    }
+
+    async fn reply(&self, encoded: Encoded, fault: Option<ClientFault>, connection: &mut Reused) -> Told {
+        if let Some(fault) = fault {
+            return self.fail(&encoded, fault).await.unwrap_or_else(|Unavailable(error)| {
+                // None of it has left.
+                Told::without_reply(Answer::NeverLeft { error })
+            });
+        }
+        let Encoded { method, target, content_type, body, .. } = encoded;
+        match http_request(&self.host, (method, target, content_type), self.buffers.body(body)) {
+            Ok(http) => connection.exchange(http).await,
+            Err(error) => Told::without_reply(Answer::NeverLeft { error: error.to_string() }),
+        }
     }
 }
 
 /// Waits until `deadline`. The timer is set again only when it fires, and not for each request: most are answered long before.
 async fn until(mut timer: Pin<&mut Sleep>, deadline: Instant) {
+    // Streams may have time-outs of different length.
+    if timer.deadline() > deadline {
+        timer.as_mut().reset(deadline);
+    }
     loop {
         if timer.is_elapsed() {
             if Instant::now() >= deadline {

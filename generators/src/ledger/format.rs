@@ -9,7 +9,7 @@
 //! ```text
 //! block    = entry+                                                        (numbers are varint; ± are zigzag: −1 is 1, 1 is 2)
 //! entry    = tag:u8 fields                                                 (the two lowest bits of the tag are the kind)
-//! intent   = 0: [stream] [index] [attempt] [start ±] [count] [resend_start ± resend_count] released ±
+//! intent   = 0: [stream] [index] [attempt due ± built ±] [start ±] [count] [resend_start ± resend_count] released ±
 //! outcome  = 1: [stream] index ± [attempt] sent ± waited [answer:u8 [status] length text]
 //! end      = 2: complete:u8
 //! ```
@@ -18,13 +18,13 @@
 //! |---|---|---|
 //! | 4 | the stream of the intent before | `stream` |
 //! | 8 | the index after that one's | `index` |
-//! | 16 | attempt 1 | `attempt` |
+//! | 16 | attempt 1 | `attempt`, and from `released`, when the first was due and when its bytes were built |
 //! | 32 | its positions begin where that one's end | `start`, from there |
 //! | 64 | one position | `count` |
 //! | 128 | something may be sent again: where it begins, from `start`, and how much it is | nothing is |
 //!
-//! `released` counts from the intent before, in microseconds. Bits 4 and 16 of an outcome's tag mean the same, from the outcome
-//! before; 8 means a reply with status 200; `index` and `sent`, in microseconds, count from that outcome, and `waited` from
+//! All moments are in microseconds. `released` counts from the intent before. Bits 4 and 16 of an outcome's tag mean the same, from the outcome
+//! before; 8 means a reply with status 200; `index` and `sent` count from that outcome, and `waited` from
 //! `sent`. `answer` is 1 a reply, 2 timed out, 3 broken, 4 never left. Before the first of each kind stand zeros.
 
 use std::{ops::Range, time::Duration};
@@ -33,6 +33,7 @@ use super::{Answer, End, Intent, Outcome, Record};
 use crate::{
     identity::StreamId,
     journal::{put_varint, take_varint},
+    request::{Request, Retry},
 };
 
 /// A reply's or an error's text is cut to this many bytes.
@@ -112,23 +113,28 @@ pub(super) fn decode(mut block: &[u8]) -> Option<Vec<Record>> {
 impl Before {
     fn put_intent(&mut self, intent: &Intent, block: &mut Vec<u8>) {
         let before = &self.intent;
-        let Range { start, end } = intent.positions;
-        let (count, resent) = (end - start, intent.resends.end - intent.resends.start);
+        let Intent { request, released } = intent;
+        let Range { start, end } = request.positions;
+        let (count, resent) = (end - start, request.resends.end - request.resends.start);
+        let released = micros(*released);
         let flags = [
-            (SAME_STREAM, intent.stream.0 == before.stream),
-            (NEXT_INDEX, intent.index == before.index.wrapping_add(1)),
-            (FIRST_ATTEMPT, intent.attempt == 1),
+            (SAME_STREAM, request.stream.0 == before.stream),
+            (NEXT_INDEX, request.index == before.index.wrapping_add(1)),
+            (FIRST_ATTEMPT, request.retry.is_none()),
             (NEXT_POSITION, start == before.position),
             (ONE_POSITION, count == 1),
             (RESENDS, resent > 0),
         ];
         let tag = flags.iter().filter(|(_, is_so)| *is_so).fold(0, |tag, (flag, _)| tag | flag);
         block.push(tag);
-        let released = micros(intent.released);
+        let (attempt, due, built) =
+            request.retry.map_or((1, 0, 0), |Retry { attempt, due, built }| (attempt, micros(due), micros(built)));
         let fields = [
-            (SAME_STREAM, u64::from(intent.stream.0)),
-            (NEXT_INDEX, intent.index),
-            (FIRST_ATTEMPT, u64::from(intent.attempt)),
+            (SAME_STREAM, u64::from(request.stream.0)),
+            (NEXT_INDEX, request.index),
+            (FIRST_ATTEMPT, u64::from(attempt)),
+            (FIRST_ATTEMPT, zigzag(due, released)),
+            (FIRST_ATTEMPT, zigzag(built, released)),
             (NEXT_POSITION, zigzag(start, before.position)),
             (ONE_POSITION, count),
         ];
@@ -136,11 +142,11 @@ impl Before {
             put_varint(block, *field);
         }
         if resent > 0 {
-            put_varint(block, zigzag(intent.resends.start, start));
+            put_varint(block, zigzag(request.resends.start, start));
             put_varint(block, resent);
         }
         put_varint(block, zigzag(released, before.moment));
-        self.intent = Place { stream: intent.stream.0, index: intent.index, position: end, moment: released };
+        self.intent = Place { stream: request.stream.0, index: request.index, position: end, moment: released };
     }
 
     fn take_intent(&mut self, tag: u8, block: &mut &[u8]) -> Option<Intent> {
@@ -151,6 +157,7 @@ impl Before {
         let stream = u16::try_from(field(SAME_STREAM, u64::from(before.stream))?).ok()?;
         let index = field(NEXT_INDEX, before.index.wrapping_add(1))?;
         let attempt = u32::try_from(field(FIRST_ATTEMPT, 1)?).ok()?;
+        let since = (field(FIRST_ATTEMPT, 0)?, field(FIRST_ATTEMPT, 0)?);
         let start = unzigzag(field(NEXT_POSITION, 0)?, before.position);
         let end = start.checked_add(field(ONE_POSITION, 1)?)?;
         let resends = if tag & RESENDS == 0 {
@@ -161,14 +168,10 @@ impl Before {
         };
         let moment = unzigzag(take_varint(block)?, before.moment);
         self.intent = Place { stream, index, position: end, moment };
-        Some(Intent {
-            stream: StreamId(stream),
-            index,
-            attempt,
-            positions: start..end,
-            resends,
-            released: Duration::from_micros(moment),
-        })
+        let at = |distance| Duration::from_micros(unzigzag(distance, moment));
+        let retry = (tag & FIRST_ATTEMPT == 0).then(|| Retry { attempt, due: at(since.0), built: at(since.1) });
+        let request = Request { stream: StreamId(stream), index, positions: start..end, resends, retry };
+        Some(Intent { request, released: Duration::from_micros(moment) })
     }
 
     fn put_outcome(&mut self, outcome: &Outcome, block: &mut Vec<u8>) {
@@ -270,6 +273,15 @@ mod tests {
 
     use super::*;
 
+    fn any_retry() -> impl Strategy<Value = Option<Retry>> {
+        let micros = 0u64..1 << 40;
+        prop::option::of((2u32..9, micros.clone(), micros).prop_map(|(attempt, due, built)| Retry {
+            attempt,
+            due: Duration::from_micros(due),
+            built: Duration::from_micros(built),
+        }))
+    }
+
     fn any_record() -> impl Strategy<Value = Record> {
         let answer = prop_oneof![
             (100u16..600, ".{0,40}").prop_map(|(status, excerpt)| Answer::Reply { status, excerpt }),
@@ -279,13 +291,15 @@ mod tests {
         ];
         let micros = 0u64..1 << 40;
         prop_oneof![
-            (0u16..9, any::<u32>(), 1u32..9, 0u64..1 << 44, 0u64..200, 0u64..200, micros.clone()).prop_map(
-                |(stream, index, attempt, first, count, resends, released)| Record::Intent(Intent {
-                    stream: StreamId(stream),
-                    index: index.into(),
-                    attempt,
-                    positions: first..first + count,
-                    resends: if resends == 0 { 0..0 } else { first / 2..first / 2 + resends },
+            (0u16..9, any::<u32>(), any_retry(), 0u64..1 << 44, 0u64..200, 0u64..200, micros.clone()).prop_map(
+                |(stream, index, retry, first, count, resends, released)| Record::Intent(Intent {
+                    request: Request {
+                        stream: StreamId(stream),
+                        index: index.into(),
+                        positions: first..first + count,
+                        resends: if resends == 0 { 0..0 } else { first / 2..first / 2 + resends },
+                        retry,
+                    },
                     released: Duration::from_micros(released),
                 })
             ),
@@ -340,14 +354,9 @@ mod tests {
                     outcome.sent = Duration::from_micros(index * 100);
                     outcome.answered = Duration::from_micros(index * 100 + 700);
                 }
-                let intent = Record::Intent(Intent {
-                    stream: StreamId(0),
-                    index,
-                    attempt: 1,
-                    positions: index..index + 1,
-                    resends: 0..0,
-                    released: Duration::from_secs(10),
-                });
+                let request =
+                    Request { stream: StreamId(0), index, positions: index..index + 1, resends: 0..0, retry: None };
+                let intent = Record::Intent(Intent { request, released: Duration::from_secs(10) });
                 [answered, intent]
             })
             .collect();

@@ -31,6 +31,15 @@ impl Method {
     }
 }
 
+/// What a query says beside the data.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Query {
+    /// The parameter `_`.
+    pub sent_at_ms: Option<i64>,
+    /// How many times posthog-js has tried before.
+    pub retry_count: Option<u32>,
+}
+
 /// What is sent but for the body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Envelope {
@@ -44,13 +53,9 @@ pub(super) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 
-/// Packs `json` into `body`, which is empty, as `style` says; `sent_at_ms` goes into the query of all endpoints but `batch`.
-pub(super) fn pack(
-    style: Style,
-    sent_at_ms: Option<i64>,
-    json: &[u8],
-    body: &mut Vec<u8>,
-) -> std::io::Result<Envelope> {
+/// Packs `json` into `body`, which is empty, as `style` says; the moment of sending goes into the query of all endpoints but
+/// `batch`.
+pub(super) fn pack(style: Style, query: Query, json: &[u8], body: &mut Vec<u8>) -> std::io::Result<Envelope> {
     let (hint, is_text) = match style.compression {
         Compression::None => {
             body.extend_from_slice(json);
@@ -76,7 +81,7 @@ pub(super) fn pack(
     Ok(match style.form {
         Form::Plain => Envelope {
             method: Method::Post,
-            target: target(style.endpoint, sent_at_ms, hint, None),
+            target: target(style.endpoint, query, hint, None),
             content_type: if is_text { TEXT } else { JSON },
         },
         Form::Urlencoded => {
@@ -89,7 +94,7 @@ pub(super) fn pack(
             *body = form.finish().into_bytes();
             Envelope {
                 method: Method::Post,
-                target: target(style.endpoint, sent_at_ms, None, None),
+                target: target(style.endpoint, query, None, None),
                 content_type: URLENCODED,
             }
         }
@@ -97,7 +102,7 @@ pub(super) fn pack(
             let data = as_base64(style.compression, std::mem::take(body));
             Envelope {
                 method: Method::Get,
-                target: target(style.endpoint, sent_at_ms, hint, Some(&data)),
+                target: target(style.endpoint, query, hint, Some(&data)),
                 content_type: JSON,
             }
         }
@@ -125,11 +130,13 @@ fn lz64(json: &[u8]) -> String {
 }
 
 /// Path and query.
-pub(super) fn target(endpoint: Endpoint, sent_at_ms: Option<i64>, hint: Option<&str>, data: Option<&str>) -> String {
+pub(super) fn target(endpoint: Endpoint, query: Query, hint: Option<&str>, data: Option<&str>) -> String {
     let mut target = endpoint.path().to_owned();
     // A batch says when it is sent in its body.
-    let sent_at = sent_at_ms.filter(|_| endpoint != Endpoint::Batch).map(|ms| ms.to_string());
-    let pairs = [("compression", hint), ("_", sent_at.as_deref()), ("data", data)];
+    let sent_at = query.sent_at_ms.filter(|_| endpoint != Endpoint::Batch).map(|ms| ms.to_string());
+    let retry_count = query.retry_count.map(|count| count.to_string());
+    let pairs =
+        [("compression", hint), ("retry_count", retry_count.as_deref()), ("_", sent_at.as_deref()), ("data", data)];
     for (at, (key, value)) in pairs.iter().filter_map(|(key, value)| Some((key, (*value)?))).enumerate() {
         target.push(if at == 0 { '?' } else { '&' });
         target.push_str(key);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::hostile::Hostile;
+use super::{client::Client, hostile::Hostile};
 use crate::{
     identity::RunId,
     random::{Distribution, Share},
@@ -81,6 +81,9 @@ pub struct Traffic {
     /// Its events and requests are those of a recording, with this pace.
     #[serde(default)]
     pub replay: Option<Pace>,
+    /// How its clients deliver.
+    #[serde(default)]
+    pub client: Client,
 }
 
 /// How fast a recording is replayed.
@@ -114,6 +117,7 @@ impl Traffic {
             clients: 1,
             absent: None,
             replay: None,
+            client: Client::default(),
         }
     }
 }

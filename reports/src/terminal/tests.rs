@@ -65,6 +65,7 @@ fn passed() -> RunRecord {
             planned: 60_000,
             sent: 60_000,
             requests: 1_200,
+            retries: 0,
             schedule: Some(ScheduleFacts {
                 on_schedule_share: 1.0,
                 tolerance: 0.1,
@@ -162,6 +163,19 @@ fn a_pass() {
 #[test]
 fn a_fail() {
     insta::assert_snapshot!(render(&failed(), false));
+}
+
+#[test]
+fn what_clients_were_meant_to_do_is_told() {
+    let mut record = passed();
+    record.generator.retries = 1_234;
+    (record.counts.rejected_on_purpose, record.counts.indeterminate_on_purpose) = (600, 1_500);
+    let text = render(&record, false);
+    assert!(text.contains("late sends of 1 200 requests · 1 234 retries\n"), "{text}");
+    assert!(
+        text.contains("\nClients failed as they were meant to: 600 events rejected, 1 500 indeterminate.\n"),
+        "{text}"
+    );
 }
 
 #[test]

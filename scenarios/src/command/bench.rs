@@ -1,8 +1,16 @@
 //! `assay bench send`: what sending costs here, to be set beside other load tools.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
-use generators::{schedule::Rate, workload::Compression};
+use generators::{
+    client::target::{Target, TargetError},
+    schedule::Rate,
+    workload::Compression,
+};
 
 use super::print;
 use crate::{
@@ -34,9 +42,12 @@ pub(super) struct Arguments {
     /// Compress bodies with gzip
     #[arg(long)]
     gzip: bool,
-    /// Send there and not to a null sink of its own; only to this machine
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
-    target: Option<SocketAddr>,
+    /// Send there and not to a null sink of its own, such as `127.0.0.1:8000` or `https://localhost:8443`; only to this machine
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Trust the CAs in this PEM file as well, for a target with https
+    #[arg(long, value_name = "FILE", requires = "target")]
+    ca: Option<PathBuf>,
     /// Stop the sink's answers for so long, in the middle: does the p99 tell the truth?
     #[arg(long, value_name = "DURATION", requires = "rate", conflicts_with = "target", value_parser = notation::duration)]
     stall: Option<Duration>,
@@ -48,21 +59,40 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8000")?;
-    if address.ip().is_loopback() { Ok(address) } else { Err("a bench sends to this machine only: 127.0.0.1".into()) }
+/// The target that is written `text`; plain HTTP where it is no more than an address and a port.
+fn target(text: &str, ca: Option<&Path>) -> Result<Target, Failure> {
+    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let unusable = |error: TargetError| {
+        let kind = match error {
+            TargetError::NoTarget(_) | TargetError::NeedlessCa | TargetError::Ca { .. } => Kind::Usage,
+            TargetError::Unresolved { .. } | TargetError::NoRoots | TargetError::Unavailable { .. } => {
+                Kind::Unavailable
+            }
+        };
+        Failure::caused(kind, "nothing can be sent there", "is something listening, and is it who it should be?", error)
+    };
+    let target = Target::resolve(&url, ca).map_err(unusable)?;
+    if !target.address().ip().is_loopback() {
+        let what = format!("{target} is another machine: a bench sends to this one only");
+        return Err(Failure::told(Kind::Usage, what, "name a target such as 127.0.0.1:8000"));
+    }
+    // A certificate that is not trusted is better told now than once for each request.
+    target.check().map_err(unusable)?;
+    Ok(target)
 }
 
 pub(super) fn bench(command: BenchCommand) -> Result<ExitCode, Failure> {
     let BenchCommand::Send(arguments) = command;
     let unavailable = |what: &str, error| Failure::caused(Kind::Unavailable, what.to_owned(), "", error);
     let folder = tempfile::tempdir().map_err(|error| unavailable("no temporary folder can be made", error))?;
-    let sink = match arguments.target {
-        Some(_) => None,
-        None => Some(Sink::start().map_err(|error| unavailable("the null sink did not start", error))?),
+    let sink;
+    let target = if let Some(text) = &arguments.target {
+        target(text, arguments.ca.as_deref())?
+    } else {
+        // It listens until this is dropped.
+        sink = Sink::start().map_err(|error| unavailable("the null sink did not start", error))?;
+        Target::http(sink.address())
     };
-    let own = sink.as_ref().map(Sink::address);
-    let Some(address) = arguments.target.or(own) else { return Ok(ExitCode::from(70)) };
     let options = Options {
         events: arguments.events,
         rate: arguments.rate,
@@ -72,7 +102,7 @@ pub(super) fn bench(command: BenchCommand) -> Result<ExitCode, Failure> {
         stall: arguments.stall,
         seed: arguments.seed,
     };
-    let sending = bench::send(&options, address, folder.path())?;
+    let sending = bench::send(&options, &target, folder.path())?;
     if arguments.json {
         let text = serde_json::to_string_pretty(&sending)
             .map_err(|error| Failure::caused(Kind::Internal, "the figures could not be written", "", error))?;

@@ -1,5 +1,7 @@
 //! Scenario files and what is said about wrong ones.
 
+use generators::{random::Share, workload::Profile};
+
 use super::*;
 
 const GOOD: &str = include_str!("../../library/smoke.toml");
@@ -91,6 +93,54 @@ fn arrivals_of_every_shape() {
         (r#""constant", rate = "1/s", to = "2/s""#, "traffic.app.arrival.to: there is no such key"),
     ] {
         let problems = problems(&with(shape, ""));
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{expected}\n{problems:#?}");
+    }
+}
+
+#[test]
+fn clients_deliver_as_their_library_does() {
+    let with = |lines: &str| GOOD.replace("endpoint = \"batch\"\n", &format!("{lines}\n"));
+    assert_ne!(with(""), GOOD);
+    let client = |lines: &str| {
+        let scenario =
+            Scenario::read("x.toml", &with(lines), &[]).unwrap_or_else(|problems| panic!("{lines}: {problems}"));
+        let traffic = &scenario.traffic[0];
+        (traffic.client.profile, traffic.endpoint, traffic.client.retry_for)
+    };
+    let minutes = Duration::from_mins;
+    assert_eq!(client(""), (Profile::Assay, Endpoint::Batch, minutes(10)));
+    assert_eq!(client("client = \"posthog-python\""), (Profile::PosthogPython, Endpoint::Batch, minutes(10)));
+    let browser = "client = \"posthog-js\"\nretry_for = \"2m\"";
+    assert_eq!(client(browser), (Profile::PosthogJs, Endpoint::E, minutes(2)));
+    let elsewhere = "client = \"posthog-rs\"\nendpoint = \"i/v0/e\"";
+    assert_eq!(client(elsewhere), (Profile::PosthogRs, Endpoint::IV0E, minutes(10)));
+    for (lines, expected) in [
+        ("client = \"posthog\"", "traffic.app.client: must be \"assay\" or \"posthog-python\" or"),
+        ("client = \"posthog-js\"\nendpoint = \"batch\"", "traffic.app.endpoint: `posthog-js` never sends there"),
+        ("client = \"posthog-node\"\nendpoint = \"e\"", "traffic.app.endpoint: `posthog-node` sends batches only"),
+        ("retry_for = \"2m\"", "traffic.app.retry_for: needs a `client` that tries again"),
+        ("client = \"posthog-rs\"\nretry_for = \"9000h\"", "traffic.app.retry_for: must be a year at most"),
+    ] {
+        let problems = problems(&with(lines));
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{expected}\n{problems:#?}");
+    }
+}
+
+#[test]
+fn clients_may_fail() {
+    let with = |line: &str| GOOD.replace("endpoint = \"batch\"\n", &format!("client_faults = {{ {line} }}\n"));
+    let read = |line| Scenario::read("x.toml", &with(line), &[]).unwrap().traffic[0].client.faults;
+    let faults = read("disconnect = \"1%\", garbage_body = \"0.5%\", slow_body = \"98.5%\", slow_over = \"5s\"");
+    let share = |fraction| Share::new(fraction).unwrap();
+    assert_eq!((faults.disconnect, faults.slow_body, faults.empty_body), (share(0.01), share(0.985), share(0.0)));
+    assert_eq!(faults.slow_over, Duration::from_secs(5));
+    assert_eq!(read(""), generators::workload::ClientFaults::default());
+    for (line, expected) in [
+        ("hang_up = \"1%\"", "traffic.app.client_faults.hang_up: there is no such key"),
+        ("disconnect = \"60%\", empty_body = \"41%\"", "traffic.app.client_faults: fail more requests than"),
+        ("slow_over = \"1s\"", "traffic.app.client_faults.slow_over: needs a share"),
+    ] {
+        let problems = problems(&with(line));
         assert!(problems.len() == 1 && problems[0].contains(expected), "{expected}\n{problems:#?}");
     }
 }

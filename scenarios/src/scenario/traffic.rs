@@ -5,13 +5,15 @@ use std::time::Duration;
 use generators::{
     random::{Distribution, Share},
     schedule::{Arrival, Rate},
-    workload::{Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons},
+    workload::{
+        Absence, ClientFaults, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons,
+    },
 };
 
 use toml::de::DeValue;
 
 use super::{
-    Replay, Traffic, arrival,
+    Replay, Traffic, arrival, client,
     notation::{self, Expectable},
     reader::{Section, choice, flag, text, whole, words},
 };
@@ -60,7 +62,9 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     };
 
     let endpoints = Endpoint::ALL.map(|endpoint| (endpoint.path().trim_matches('/'), endpoint));
-    let endpoint = section.optional("endpoint", choice(&endpoints)).unwrap_or(Endpoint::Batch);
+    let client = client::client(&mut section);
+    let endpoint = section.optional("endpoint", choice(&endpoints)).unwrap_or(client::usual_endpoint(client.profile));
+    client::check_endpoint(&mut section, client.profile, endpoint);
     let compression = section.optional("compression", choice(&COMPRESSIONS)).unwrap_or_default();
     let form = section.optional("form", choice(&FORMS)).unwrap_or_default();
     let historical = section.optional("historical", flag).unwrap_or_default();
@@ -87,6 +91,9 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
             "content.padding",
             "from 1000000 bytes on, an event spoils its whole request: give such events a traffic of their own, without `batch`",
         );
+    }
+    if form != Form::Plain && client.faults != ClientFaults::default() {
+        section.problem("client_faults", "spoil plain bodies: leave out `form`, or make two traffics of it");
     }
     if form == Form::Query
         && (size.1 > QUERY_EVENTS
@@ -131,6 +138,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         extras,
         absent,
         replay,
+        client,
     }
 }
 

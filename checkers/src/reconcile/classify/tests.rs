@@ -1,13 +1,16 @@
 //! Truth tables: histories as a line of named steps, against the classes that must come out.
 
-use generators::ledger::{Answer, Record};
+use generators::{
+    ledger::{Answer, Record},
+    workload::ClientFaults,
+};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     oracle::row::Difference,
     reconcile::{
-        example::{STREAM, intent, outcome, sent, whole, workload},
+        example::{STREAM, intent, outcome, retry, sent, whole, workload},
         reads::Read,
         stages::{Passage, Topic},
     },
@@ -230,6 +233,55 @@ fn torn_requests_are_counted() {
         judged(&workload, &sent, &Reads::of(whole(&workload), &[]), &[read]).counts.torn_requests
     };
     assert_eq!((torn(&[]), torn(&[1]), torn(&[0, 1])), (0, 1, 0));
+}
+
+/// What a scenario means to fail is told apart; what fails all the same, or does not, is not.
+#[test]
+fn failures_on_purpose_are_counted() {
+    let mut plan = workload(8).plan().clone();
+    let mut counted = |faults: ClientFaults| {
+        plan.traffic[0].client.faults = faults;
+        let workload = Workload::new(plan.clone(), generators::persona::PersonaTable::make(1, 2));
+        let status = |status| Answer::Reply { status, excerpt: String::new() };
+        let mut records = Vec::new();
+        for (index, answer) in (0..4).zip([status(400), Answer::TimedOut, status(200), status(400)]) {
+            records.extend([intent(index, index * 2..index * 2 + 2, 0..0), outcome(index, 0, 10, answer)]);
+        }
+        // A later attempt is never meant to fail, and decides.
+        records.extend(retry((3, 2), 6..8, (0, 20), (20, 30), status(503)));
+        let sent = sent(&workload, records);
+        let counts = judged(&workload, &sent, &Reads::of(whole(&workload), &[]), &[]).counts;
+        assert_eq!((counts.acked, counts.rejected, counts.indeterminate), (2, 2, 4));
+        (counts.rejected_on_purpose, counts.indeterminate_on_purpose)
+    };
+    let (all, none) = (generators::random::Share::new(1.0).unwrap(), ClientFaults::default());
+    assert_eq!(counted(none), (0, 0));
+    assert_eq!(counted(ClientFaults { garbage_body: all, ..none }), (2, 2));
+    assert_eq!(counted(ClientFaults { disconnect: all, ..none }), (2, 2));
+    assert_eq!(counted(ClientFaults { slow_body: all, ..none }), (0, 0), "a slow body is to be stored");
+}
+
+/// A request is torn once, however often it was tried, and not by events that another attempt or request says more of.
+#[test]
+fn attempts_of_one_request_are_torn_once() {
+    let workload = workload(4);
+    let status = |status| Answer::Reply { status, excerpt: String::new() };
+    let torn = |first: Answer, second: Answer, resends| {
+        let [again, answered] = retry((0, 2), 0..2, (1_000, 2_000), (2_000, 2_010), second);
+        let others = [intent(1, 2..4, resends), outcome(1, 5_000, 5_010, status(503))];
+        let records = [intent(0, 0..2, 0..0), outcome(0, 1_000, 1_010, first), again, answered];
+        let sent = sent(&workload, records.into_iter().chain(others));
+        let at = Duration::from_secs(20);
+        let mut read = FinalRead::begin(whole(&workload), Summary { start: at, end: at, ..Summary::default() });
+        read.put(STREAM, 1, row());
+        judged(&workload, &sent, &Reads::of(whole(&workload), &[]), &[read]).counts.torn_requests
+    };
+    for (first, second, expected) in [(503, 503, 1), (503, 400, 1), (400, 503, 1), (503, 200, 0), (400, 401, 0)] {
+        assert_eq!(torn(status(first), status(second), 0..0), expected, "{first} {second}");
+        // Where the first request said no, what is seen is of the one that sent it again.
+        let expected = expected.max(u64::from(second == 401));
+        assert_eq!(torn(status(first), status(second), 0..2), expected, "{first} {second}, sent again");
+    }
 }
 
 /// A request whose events lie in two windows is one cluster, and one torn request.

@@ -1,0 +1,120 @@
+//! What leaves next: the schedule's requests, made ahead of their time so that they can leave at once when they are due, and
+//! beside them the retries that are due.
+
+use std::time::Duration;
+
+use super::{
+    SenderOptions,
+    buffers::Buffers,
+    faulty::spoil,
+    retry::{Back, Delivery, Due, Retries},
+    worker::Job,
+};
+use crate::{
+    clock::RunStart,
+    ledger::{End, Outcome},
+    random::{Purpose, Random},
+    request::Request,
+    timetable::{Shard, Timetable},
+    wire::{EncodeError, Encoder},
+    workload::Workload,
+};
+
+/// What leaves next.
+pub(super) struct Upcoming<'a> {
+    workload: &'a Workload,
+    start: RunStart,
+    timetable: Timetable<'a>,
+    /// The schedule's next request; none if all of them have left.
+    next: Option<Box<Job>>,
+    retries: Retries<'a>,
+    encoder: Encoder,
+    buffers: Buffers,
+    /// For clients whose library does not say.
+    time_out: Duration,
+}
+
+impl<'a> Upcoming<'a> {
+    /// Everything of `workload`, which starts at `start`.
+    pub fn new(
+        workload: &'a Workload,
+        start: RunStart,
+        options: &SenderOptions,
+        buffers: Buffers,
+    ) -> Result<Self, EncodeError> {
+        let mut upcoming = Self {
+            workload,
+            start,
+            timetable: Timetable::new(workload, Shard::WHOLE),
+            next: None,
+            retries: Retries::new(workload, options.connections),
+            encoder: Encoder::default(),
+            buffers,
+            time_out: options.time_out,
+        };
+        upcoming.advance()?;
+        Ok(upcoming)
+    }
+
+    /// Takes what is due by `now` and leaves then. What the schedule has left of the room is for retries.
+    pub fn take(&mut self, now: Duration) -> Result<Option<Box<Job>>, EncodeError> {
+        if let Some(job) = self.next.take_if(|job| job.intended <= now) {
+            self.advance()?;
+            return Ok(Some(job));
+        }
+        let Some(Due { request, delivery, at }) = self.retries.take(now) else { return Ok(None) };
+        self.job(request, at, Some(delivery)).map(Some)
+    }
+
+    /// When something is due next, unless it has to wait for an answer.
+    pub fn due(&self) -> Option<Duration> {
+        [self.next.as_ref().map(|job| job.intended), self.retries.due()].into_iter().flatten().min()
+    }
+
+    /// Whether everything that was planned has left.
+    pub const fn is_over(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// The same, and nothing waits to be sent again.
+    pub fn is_empty(&self) -> bool {
+        self.is_over() && self.retries.is_empty()
+    }
+
+    /// Gives up everything that has not left.
+    pub fn stop(&mut self) -> End {
+        self.next = None;
+        self.retries.clear();
+        End::Stopped
+    }
+
+    /// An attempt ended; it may be made again unless all is to be `stopped`.
+    pub fn ended(&mut self, outcome: &Outcome, back: Option<Box<Back>>, stopped: bool) {
+        self.retries.ended(outcome, back, !stopped);
+    }
+
+    fn advance(&mut self) -> Result<(), EncodeError> {
+        self.next = match self.timetable.next() {
+            Some((intended, request)) => Some(self.job(request, intended, None)?),
+            None => None,
+        };
+        Ok(())
+    }
+
+    fn job(
+        &mut self,
+        request: Request,
+        intended: Duration,
+        delivery: Option<Box<Delivery>>,
+    ) -> Result<Box<Job>, EncodeError> {
+        let mut encoded = self.encoder.encode(self.workload, &request, self.start, self.buffers.take())?;
+        let fault = request.fault(self.workload);
+        if let Some(fault) = fault {
+            let seed = self.workload.plan().seed;
+            spoil(&mut encoded, fault, Random::new(seed, request.stream, request.index, Purpose::Garbage))?;
+        }
+        let traffic = self.workload.traffic(request.stream);
+        let time_out = traffic.and_then(|traffic| traffic.client.profile.facts().time_out).unwrap_or(self.time_out);
+        Ok(Box::new(Job { request, intended, encoded, time_out, delivery, fault }))
+    }
+}

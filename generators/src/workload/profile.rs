@@ -1,0 +1,268 @@
+//! How PostHog's client libraries deliver: what each retries, when, how often, and what its bytes say then.
+//!
+//! Facts about other people's code, as data, with where they were read. What follows from them stands in
+//! [`client`](crate::client); here nothing is decided. Which events share a batch, and when, is the scenario's affair, and a
+//! body is the same for every profile: a profile says what becomes of a request.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// A client library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// Assay's own: one attempt, whatever comes of it.
+    #[default]
+    Assay,
+    /// posthog-python.
+    PosthogPython,
+    /// posthog-node, and what else is built on posthog-js's core.
+    PosthogNode,
+    /// posthog-js in a browser.
+    PosthogJs,
+    /// posthog-rs 0.21.
+    PosthogRs,
+}
+
+/// How a library delivers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Facts {
+    /// Its name in a scenario.
+    pub name: &'static str,
+    /// How long it waits for a reply; `None` for as long as the sender is told to.
+    pub time_out: Option<Duration>,
+    /// How often it tries again after a reply that it retries.
+    pub retries: u32,
+    /// How often after none: the connection broke, there was none, or no reply came in time.
+    pub network_retries: u32,
+    /// The statuses that it retries.
+    pub statuses: &'static [RangeInclusive<u16>],
+    /// The statuses that it retries only if the reply says when.
+    pub statuses_on_request: &'static [u16],
+    /// How long it waits before it tries again.
+    pub back_off: BackOff,
+    /// What it makes of a `Retry-After`.
+    pub retry_after: RetryAfter,
+    /// What `sent_at` says.
+    pub sent_at: SentAt,
+    /// Whether it sends the halves of a batch that was too large.
+    pub halves: bool,
+    /// After how long it builds a batch anew that it could not get rid of for want of a network; `None` if it drops it.
+    pub keeps: Option<Duration>,
+}
+
+/// How long a library waits before a retry, the first being number 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackOff {
+    /// Always the same.
+    Constant(Duration),
+    /// Twice as long each time, up to a limit.
+    Doubling {
+        /// Before the first retry.
+        first: Duration,
+        /// The limit.
+        most: Duration,
+    },
+    /// posthog-js's: as `Doubling` with 3 s and 30 min, moved at random by up to half of what the last doubling added to
+    /// either side, and then found waiting by a poll every 3 s.
+    Browser,
+}
+
+/// What a library makes of a reply's `Retry-After`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// Nothing.
+    Ignored,
+    /// It waits so many seconds instead; the form of a date is not read.
+    Seconds,
+    /// It waits so long instead, or until that date.
+    SecondsOrDate,
+}
+
+/// What the `sent_at` of an attempt says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentAt {
+    /// When the batch was built: retries repeat it, byte for byte.
+    PerBatch,
+    /// When the attempt was made.
+    PerAttempt,
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const ASSAY: Facts = Facts {
+    name: "assay",
+    time_out: None,
+    retries: 0,
+    network_retries: 0,
+    statuses: &[],
+    statuses_on_request: &[],
+    back_off: BackOff::Constant(Duration::ZERO),
+    retry_after: RetryAfter::Ignored,
+    sent_at: SentAt::PerAttempt,
+    halves: false,
+    keeps: None,
+};
+
+/// `posthog/consumer.py` (`_send`: all but 4xx other than 408 and 429, `min(2 ** attempt, 30)`), `posthog/client.py`
+/// (`max_retries=3`, `timeout=15`), `posthog/request.py` (`sent_at` is made by each post).
+const PYTHON: Facts = Facts {
+    name: "posthog-python",
+    time_out: Some(s(15)),
+    retries: 3,
+    network_retries: 3,
+    statuses: &[100..=199, 201..=399, 408..=408, 429..=429, 500..=599],
+    statuses_on_request: &[],
+    back_off: BackOff::Doubling { first: s(1), most: s(30) },
+    retry_after: RetryAfter::SecondsOrDate,
+    sent_at: SentAt::PerAttempt,
+    halves: false,
+    keeps: None,
+};
+
+/// `packages/core/src/posthog-core-stateless.ts` (`_flush`, `fetchWithRetry`: `fetchRetryCount` 3, `fetchRetryDelay` 3 s,
+/// `requestTimeout` 10 s, every answer outside 200 to 399 but 413, `flushInterval` 10 s). It keeps a smaller batch size for
+/// later batches after a 413; here those are planned and stay as they are.
+const NODE: Facts = Facts {
+    name: "posthog-node",
+    time_out: Some(s(10)),
+    retries: 3,
+    network_retries: 3,
+    statuses: &[100..=199, 400..=412, 414..=599],
+    statuses_on_request: &[],
+    back_off: BackOff::Constant(s(3)),
+    retry_after: RetryAfter::Ignored,
+    sent_at: SentAt::PerBatch,
+    halves: true,
+    keeps: Some(s(10)),
+};
+
+/// `packages/browser/src/retry-queue.ts` (`pickNextRetryDelay`, at most 10, 3 where no reply came; every answer but 200 and
+/// 4xx) and `packages/browser/src/request.ts` (60 s; `_` is written for each attempt). A page that is closed is not played.
+const BROWSER: Facts = Facts {
+    name: "posthog-js",
+    time_out: Some(s(60)),
+    retries: 10,
+    network_retries: 3,
+    statuses: &[100..=199, 201..=399, 500..=599],
+    statuses_on_request: &[],
+    back_off: BackOff::Browser,
+    retry_after: RetryAfter::Ignored,
+    sent_at: SentAt::PerAttempt,
+    halves: false,
+    keeps: None,
+};
+
+/// `src/client/retry.rs` (`is_retryable_status`, `should_retry_v0`, `backoff_duration`) and `src/client/mod.rs` (3 attempts,
+/// 200 ms to 30 s, 30 s for a reply).
+const RUST: Facts = Facts {
+    name: "posthog-rs",
+    time_out: Some(s(30)),
+    retries: 2,
+    network_retries: 2,
+    statuses: &[408..=408, 500..=500, 502..=504],
+    statuses_on_request: &[429],
+    back_off: BackOff::Doubling { first: Duration::from_millis(200), most: s(30) },
+    retry_after: RetryAfter::Seconds,
+    sent_at: SentAt::PerAttempt,
+    halves: false,
+    keeps: None,
+};
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Assay, Self::PosthogPython, Self::PosthogNode, Self::PosthogJs, Self::PosthogRs];
+
+    /// How it delivers.
+    pub const fn facts(self) -> &'static Facts {
+        match self {
+            Self::Assay => &ASSAY,
+            Self::PosthogPython => &PYTHON,
+            Self::PosthogNode => &NODE,
+            Self::PosthogJs => &BROWSER,
+            Self::PosthogRs => &RUST,
+        }
+    }
+}
+
+impl Facts {
+    /// Whether it retries a reply with this status; `says_when` tells whether the reply has a `Retry-After` that it reads.
+    pub fn retries_status(&self, status: u16, says_when: bool) -> bool {
+        self.statuses.iter().any(|statuses| statuses.contains(&status))
+            || (says_when && self.statuses_on_request.contains(&status))
+    }
+}
+
+impl BackOff {
+    /// How long it waits before retry number `retry`, from 0; `chance` is a random number in [0, 1).
+    pub fn before(self, retry: u32, chance: f64) -> Duration {
+        let doubled = |first: Duration| first.checked_mul(1 << retry.min(30)).unwrap_or(Duration::MAX);
+        match self {
+            Self::Constant(time) => time,
+            Self::Doubling { first, most } => doubled(first).min(most),
+            Self::Browser => {
+                const POLL_MS: f64 = 3_000.0;
+                let raw = doubled(s(3)).as_secs_f64() * 1e3;
+                let capped = raw.min(1_800_000.0);
+                let wait = libm::ceil(capped + (chance - 0.5) * (capped - raw / 2.0));
+                // The poll takes what was due before it.
+                Duration::from_millis(((libm::floor(wait / POLL_MS) + 1.0) * POLL_MS) as u64)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of some statuses each library retries, with and without a `Retry-After`.
+    #[test]
+    fn statuses_are_retried_as_the_libraries_do() {
+        use Profile::{Assay, PosthogJs, PosthogNode, PosthogPython, PosthogRs};
+        for (status, says_when, expected) in [
+            (200, true, &[][..]),
+            (204, false, &[PosthogPython, PosthogJs]),
+            (302, false, &[PosthogPython, PosthogJs]),
+            (400, false, &[PosthogNode]),
+            (401, false, &[PosthogNode]),
+            (408, false, &[PosthogPython, PosthogNode, PosthogRs]),
+            (413, false, &[]),
+            (429, false, &[PosthogPython, PosthogNode]),
+            (429, true, &[PosthogPython, PosthogNode, PosthogRs]),
+            (500, false, &[PosthogPython, PosthogNode, PosthogJs, PosthogRs]),
+            (501, false, &[PosthogPython, PosthogNode, PosthogJs]),
+            (503, true, &[PosthogPython, PosthogNode, PosthogJs, PosthogRs]),
+        ] {
+            let retry: Vec<_> =
+                Profile::ALL.into_iter().filter(|one| one.facts().retries_status(status, says_when)).collect();
+            assert_eq!(retry, expected, "{status} {says_when}");
+            assert!(!retry.contains(&Assay));
+        }
+    }
+
+    #[test]
+    fn back_offs_grow_as_the_libraries_do() {
+        let of = |profile: Profile, chance| -> Vec<u64> {
+            let before = |retry| profile.facts().back_off.before(retry, chance).as_millis() as u64;
+            (0..6).map(before).collect()
+        };
+        assert_eq!(of(Profile::PosthogPython, 0.9), [1_000, 2_000, 4_000, 8_000, 16_000, 30_000]);
+        assert_eq!(of(Profile::PosthogNode, 0.9), [3_000; 6]);
+        assert_eq!(of(Profile::PosthogRs, 0.9), [200, 400, 800, 1_600, 3_200, 6_400]);
+        // 2.25 s is found by the poll at 3 s, 4.5 s by that at 6 s, 9 s by the one after 9 s.
+        assert_eq!(of(Profile::PosthogJs, 0.0), [3_000, 6_000, 12_000, 21_000, 39_000, 72_000 + 3_000]);
+        assert_eq!(of(Profile::PosthogJs, 0.999), [6_000, 9_000, 15_000, 30_000, 60_000, 120_000]);
+        assert_eq!(BackOff::Browser.before(40, 0.5), s(1_803), "the limit");
+    }
+
+    #[test]
+    fn a_profile_is_stored_under_its_name() {
+        for profile in Profile::ALL {
+            assert_eq!(serde_json::to_value(profile).unwrap(), profile.facts().name);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `client = "posthog-python"` and `client_faults = { disconnect = "1%" }`: how a traffic's clients deliver, and fail to.
+
+use std::time::Duration;
+
+use generators::{
+    random::Share,
+    workload::{Client, ClientFaults, Endpoint, Profile},
+};
+
+use super::{
+    notation::Expectable,
+    reader::{Section, choice},
+};
+
+/// Longer than any soak.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
+/// Reads what the section of a traffic says of its clients.
+pub(super) fn client(section: &mut Section<'_>) -> Client {
+    let usual = Client::default();
+    let names = Profile::ALL.map(|profile| (profile.facts().name, profile));
+    let profile = section.optional("client", choice(&names)).unwrap_or_default();
+    let retry_for = section.optional("retry_for", |value| {
+        let time = Duration::parse(value)?;
+        if time <= LONGEST { Ok(time) } else { Err("must be a year at most".into()) }
+    });
+    if profile == Profile::Assay && section.mentions("retry_for") {
+        section.problem("retry_for", "needs a `client` that tries again, such as \"posthog-python\"");
+    }
+    let faults = faults(section.section("client_faults"));
+    // Shares are written in decimal, and their sum is not exact.
+    if faults.shares().iter().map(|(share, _)| share.get()).sum::<f64>() > 1.0 + 1e-9 {
+        section.problem(
+            "client_faults",
+            "fail more requests than there are: a request fails in one way, so the shares may come to 100% at most",
+        );
+    }
+    Client { profile, retry_for: retry_for.unwrap_or(usual.retry_for), faults }
+}
+
+fn faults(mut section: Section<'_>) -> ClientFaults {
+    let usual = ClientFaults::default();
+    let mut share = |key| section.optional(key, Share::parse).unwrap_or_default();
+    let faults = ClientFaults {
+        disconnect: share("disconnect"),
+        slow_body: share("slow_body"),
+        duplicate_headers: share("duplicate_headers"),
+        wrong_content_type: share("wrong_content_type"),
+        truncated_gzip: share("truncated_gzip"),
+        empty_body: share("empty_body"),
+        garbage_body: share("garbage_body"),
+        slow_over: usual.slow_over,
+    };
+    let slow_over = section.optional("slow_over", Duration::parse).unwrap_or(usual.slow_over);
+    if section.mentions("slow_over") && faults.slow_body == Share::default() {
+        section.problem("slow_over", "needs a share of requests: say `slow_body` as well");
+    }
+    section.end();
+    ClientFaults { slow_over, ..faults }
+}
+
+/// Where a library sends, unless a scenario says otherwise.
+pub(super) const fn usual_endpoint(profile: Profile) -> Endpoint {
+    match profile {
+        Profile::PosthogJs => Endpoint::E,
+        Profile::Assay | Profile::PosthogPython | Profile::PosthogNode | Profile::PosthogRs => Endpoint::Batch,
+    }
+}
+
+/// Notes that a library never sends there: its `sent_at` would stand where it writes none (ingestion contract 6).
+pub(super) fn check_endpoint(section: &mut Section<'_>, profile: Profile, endpoint: Endpoint) {
+    let name = profile.facts().name;
+    match profile {
+        Profile::PosthogJs if endpoint == Endpoint::Batch => {
+            section
+                .problem("endpoint", &format!("`{name}` never sends there: leave it out, or say \"e\" or \"i/v0/e\""));
+        }
+        Profile::PosthogPython | Profile::PosthogNode if endpoint != Endpoint::Batch => {
+            section.problem("endpoint", &format!("`{name}` sends batches only: leave it out, or say \"batch\""));
+        }
+        _ => (),
+    }
+}
