@@ -297,7 +297,7 @@ mod tests {
         };
         match (traffic.compression, traffic.form) {
             (Compression::None, Form::Plain) => data,
-            (Compression::None, _) | (Compression::Base64, _) => decoded(&data),
+            (Compression::None | Compression::Base64, _) => decoded(&data),
             (Compression::Gzip | Compression::GzipJs, Form::Plain) => gunzipped(&data),
             (Compression::Gzip | Compression::GzipJs, _) => gunzipped(&decoded(&data)),
             (Compression::Lz64, _) => {

@@ -79,10 +79,11 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64, start: RunStart) -> 
         replay: traffic.replay.as_ref().map(|replay| replay.pace),
         client: traffic.client,
     });
-    const DAY_MICROS: i64 = 86_400_000_000;
     let since_midnight = Duration::from_micros(start.unix_micros().rem_euclid(DAY_MICROS) as u64);
     Plan { since_midnight, ..Plan::new(run, seed, traffic.collect()) }
 }
+
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// How long the sink keeps rows from being seen: just long enough for the scenario's own checks to tell.
 fn held(scenario: &Scenario, name: DefectName) -> Duration {

@@ -66,7 +66,9 @@ pub fn prepare(scenario: &Scenario, to: &Path, left_out: &Path, say: impl Fn(&st
             "{not_understood} lines of it were not understood and are left out; all are in {}",
             left_out.display()
         ));
-        first.iter().for_each(|line| say(&format!("  {line}")));
+        for line in &first {
+            say(&format!("  {line}"));
+        }
     }
     if found == 0 {
         let what = format!("the recording {} holds nothing that can be sent", file.display());

@@ -96,7 +96,7 @@ pub async fn run(
     let directory = RunDirectory::create(&request.out, &request.scenario.name, run, Timestamp::now())?;
     let Prepared { scenario, recording, imported } =
         recording::prepare(&request.scenario, &directory.recording(), &directory.not_understood(), |line| {
-            progress.step(line)
+            progress.step(line);
         })?;
     let request = &Request { scenario, ..request.clone() };
     let began = Instant::now();

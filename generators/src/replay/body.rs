@@ -47,7 +47,7 @@ fn endpoint(path: &str) -> Option<Endpoint> {
 fn unpack(hint: Option<&str>, form: Form, data: Vec<u8>) -> Result<(Compression, String), String> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| "the body is not UTF-8".to_owned());
     if matches!(hint, Some("lz64" | "lz")) {
-        let units = lz_str::decompress_from_base64(&*text(data)?).ok_or("the body is no LZString")?;
+        let units = lz_str::decompress_from_base64(&text(data)?).ok_or("the body is no LZString")?;
         return Ok((Compression::Lz64, String::from_utf16(&units).map_err(|_| "the body is not UTF-16")?));
     }
     let begins = |data: &[u8]| data.iter().find(|byte| !byte.is_ascii_whitespace()).copied();

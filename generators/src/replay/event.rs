@@ -33,7 +33,7 @@ impl Recorded {
             match key.as_str() {
                 "event" => name = serde_json::from_str(value.get())?,
                 "distinct_id" => id = value.get(),
-                "properties" => properties = members(serde_json::from_str(value.get())?)?,
+                "properties" => properties = members(&serde_json::from_str(value.get())?)?,
                 _ => others.push(member(&key, value)?),
             }
         }
@@ -53,7 +53,7 @@ impl Recorded {
     }
 }
 
-fn members(object: BTreeMap<String, &RawValue>) -> Result<Vec<Member>, serde_json::Error> {
+fn members(object: &BTreeMap<String, &RawValue>) -> Result<Vec<Member>, serde_json::Error> {
     object.iter().map(|(key, value)| member(key, value)).collect()
 }
 

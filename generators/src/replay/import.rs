@@ -172,6 +172,7 @@ fn understand(line: &[u8]) -> Result<Understood, String> {
 
 /// A batch's own fields.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the wire calls it so")]
 struct Batch<'a> {
     #[serde(borrow)]
     batch: Option<Vec<&'a RawValue>>,
@@ -309,7 +310,7 @@ const AT_ZERO: &str = "{\"at\":0.0";
 impl Unsorted {
     fn take(&mut self, understood: Understood) -> std::io::Result<()> {
         match understood {
-            Understood::Request(request) => self.write(request),
+            Understood::Request(request) => self.write(&request),
             Understood::Event(at_ms, event) => {
                 self.waiting.push((at_ms, event));
                 if self.waiting.len() == self.batch { self.write_waiting() } else { Ok(()) }
@@ -324,10 +325,10 @@ impl Unsorted {
         let style =
             Style { endpoint: Endpoint::Batch, compression: Compression::None, form: Form::Plain, historical: false };
         let events = waiting.into_iter().map(|(happened_ms, event)| Event { before_ms: at_ms - happened_ms, ..event });
-        self.write(Request { at_ms, style, says_sent_at: true, events: events.collect() })
+        self.write(&Request { at_ms, style, says_sent_at: true, events: events.collect() })
     }
 
-    fn write(&mut self, request: Request) -> std::io::Result<()> {
+    fn write(&mut self, request: &Request) -> std::io::Result<()> {
         let Style { endpoint, compression, form, historical } = request.style;
         let events = request.events.iter().map(|Event { before_ms, time, text }| LineEvent {
             before_ms: *before_ms,

@@ -36,9 +36,10 @@ fn recorded(workload: &Workload) -> String {
                 "headers": {"Content-Type": content_type},
                 "body": BASE64_STANDARD.encode(body),
             });
-            format!("{line}\n")
+            line.to_string()
         })
-        .collect()
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The recording of `text`, the counts, and what was left out.
@@ -176,9 +177,9 @@ fn the_pace_is_recorded_scaled_or_given() {
 
 #[test]
 fn a_recording_can_be_shuffled() {
-    let text: String = (0..400)
-        .map(|at| format!("{}\n", json!({"event": "e", "distinct_id": at.to_string(), "timestamp": at as f64 / 100.0})))
-        .collect();
+    let line =
+        |at: u32| json!({"event": "e", "distinct_id": at.to_string(), "timestamp": f64::from(at) / 100.0}).to_string();
+    let text = (0..400).map(line).collect::<Vec<_>>().join("\n");
     for pace in [Pace::Recorded(1.0), Pace::Recorded(0.7), Pace::Arrival] {
         let replay = replaying(imported(&text, 3).0, |traffic| {
             traffic.disorder.shuffle = Duration::from_millis(500);

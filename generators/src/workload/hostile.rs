@@ -73,6 +73,54 @@ impl Hostile {
     /// Makes `event` hostile. One that joins two ids keeps its name and ids.
     pub(super) fn apply(self, random: &mut Random, event: &mut Event) {
         let joins = event.ids_of_person.len() > 1 && event.name == "$identify";
+        match self {
+            Self::LongName | Self::LongDistinctId | Self::IllegalDistinctId | Self::OddDistinctId if !joins => {
+                self.apply_to_ids(random, event);
+            }
+            // What joins ids is made hostile in another way.
+            Self::LongName | Self::LongDistinctId | Self::IllegalDistinctId | Self::OddDistinctId => {
+                Self::Emoji.apply_to_properties(joins, event);
+            }
+            _ => self.apply_to_properties(joins, event),
+        }
+    }
+
+    /// The kinds whose harm is in the name or the distinct id.
+    fn apply_to_ids(self, random: &mut Random, event: &mut Event) {
+        match self {
+            Self::LongName => {
+                let unit = if random.below(2) == 0 { "long_" } else { "lång·" };
+                event.name = unit.repeat(41 + random.below(200) as usize);
+            }
+            Self::LongDistinctId => {
+                // The person's own, so that the cut ids of two persons stay two.
+                let unit = if random.below(2) == 0 { "-long" } else { "-länge" };
+                let long = format!("{}{}", event.distinct_id, unit.repeat(50 + random.below(100) as usize));
+                set_distinct_id(event, long);
+            }
+            Self::IllegalDistinctId => {
+                let illegal = random.pick(&ILLEGAL_DISTINCT_IDS).copied().unwrap_or_default();
+                set_distinct_id(event, illegal.to_owned());
+            }
+            Self::OddDistinctId => {
+                // Where it holds the person's own, two persons stay two.
+                let own = event.distinct_id.clone();
+                let number = random.bits() >> 12;
+                let json = match random.below(4) {
+                    0 => number.to_string(),
+                    1 => format!(r#"["{own}",{number}]"#),
+                    2 => format!(r#"{{"id":"{own}"}}"#),
+                    _ => "true".to_owned(),
+                };
+                set_distinct_id(event, json.clone());
+                event.distinct_id_json = Some(json);
+            }
+            _ => (),
+        }
+    }
+
+    /// The kinds whose harm is in the properties, and perhaps in the name as well.
+    fn apply_to_properties(self, joins: bool, event: &mut Event) {
         let mut put = |key: &str, value: String| event.members.push(Member::new(key, value));
         match self {
             Self::Nul => {
@@ -96,16 +144,6 @@ impl Hostile {
             Self::RightToLeft => {
                 put("right to left", "\"العربية עברית \u{202e}reversed\u{202c} \u{200f}\u{feff}\"".into());
                 put("مفتاح", r#"["قيمة","ערך"]"#.into());
-            }
-            Self::LongName if !joins => {
-                let unit = if random.below(2) == 0 { "long_" } else { "lång·" };
-                event.name = unit.repeat(41 + random.below(200) as usize);
-            }
-            Self::LongDistinctId if !joins => {
-                // The person's own, so that the cut ids of two persons stay two.
-                let unit = if random.below(2) == 0 { "-long" } else { "-länge" };
-                let long = format!("{}{}", event.distinct_id, unit.repeat(50 + random.below(100) as usize));
-                set_distinct_id(event, long);
             }
             Self::BigNumbers => {
                 put(
@@ -148,23 +186,6 @@ impl Hostile {
                     replace(event, key, "null");
                 }
             }
-            Self::IllegalDistinctId if !joins => {
-                let illegal = random.pick(&ILLEGAL_DISTINCT_IDS).copied().unwrap_or_default();
-                set_distinct_id(event, illegal.to_owned());
-            }
-            Self::OddDistinctId if !joins => {
-                // Where it holds the person's own, two persons stay two.
-                let own = event.distinct_id.clone();
-                let number = random.bits() >> 12;
-                let json = match random.below(4) {
-                    0 => number.to_string(),
-                    1 => format!(r#"["{own}",{number}]"#),
-                    2 => format!(r#"{{"id":"{own}"}}"#),
-                    _ => "true".to_owned(),
-                };
-                set_distinct_id(event, json.clone());
-                event.distinct_id_json = Some(json);
-            }
             Self::WrongTypes => {
                 for (key, value) in [
                     ("$session_id", "17"),
@@ -184,10 +205,7 @@ impl Hostile {
                     replace(event, "$unset", "7");
                 }
             }
-            // What joins ids is made hostile in another way.
-            Self::LongName | Self::LongDistinctId | Self::IllegalDistinctId | Self::OddDistinctId => {
-                Self::Emoji.apply(random, event);
-            }
+            _ => (),
         }
     }
 }

@@ -35,6 +35,7 @@ pub enum TimeForm {
 
 /// How an event differs from a plain one; not at all by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent oddities, each of which is asked for by its name")]
 pub struct Oddities {
     /// It holds content that hurts.
     pub hostile: Option<Hostile>,
@@ -153,22 +154,15 @@ impl OddSources {
     }
 
     fn kind(&self, seq: u64) -> Hostile {
-        let mut random = self.second(self.hostile, seq);
+        let mut random = second(self.hostile, seq);
         let all = Hostile::ALL.map(|(_, kind)| kind);
         let kinds = if self.extras.kinds.is_empty() { &all[..] } else { &self.extras.kinds };
         random.pick(kinds).copied().unwrap_or(Hostile::Nul)
     }
 
-    /// The values behind the one that chose the event.
-    const fn second(&self, source: Source, seq: u64) -> Random {
-        let mut random = source.at(seq);
-        random.bits();
-        random
-    }
-
     fn padding(&self, seq: u64) -> u64 {
         let (least, most) = (self.extras.padding.0.max(1) as f64, self.extras.padding.1.max(1) as f64);
-        let unit = self.second(self.size, seq).unit();
+        let unit = second(self.size, seq).unit();
         libm::round(least * libm::pow(most / least, unit)) as u64
     }
 
@@ -194,7 +188,7 @@ impl OddSources {
     pub fn apply(&self, event: &mut Event) {
         let (seq, Oddities { hostile, padding, grouped, time, .. }) = (event.id.seq, event.oddities);
         if let Some(hostile) = hostile {
-            let mut random = self.second(self.hostile, seq);
+            let mut random = second(self.hostile, seq);
             // The kind was the next value.
             random.bits();
             hostile.apply(&mut random, event);
@@ -208,7 +202,7 @@ impl OddSources {
             event.members.push(Member::new("$ignore_sent_at", "true".into()));
         }
         if padding > 0 {
-            event.members.push(Member::new(PADDING, pad(self.second(self.size, seq), padding)));
+            event.members.push(Member::new(PADDING, pad(second(self.size, seq), padding)));
         }
     }
 
@@ -216,12 +210,19 @@ impl OddSources {
     pub fn groups_of(&self, seq: u64) -> impl Iterator<Item = (&'static str, String)> {
         let Self { run, stream, .. } = *self;
         let (types, groups) = (self.extras.group_types, self.extras.groups.max(1));
-        let mut random = self.second(self.groups, seq);
+        let mut random = second(self.groups, seq);
         GROUP_TYPES.into_iter().take(types as usize).map(move |kind| {
             let number = random.below(groups);
             (kind, format!("{kind}-{run}-{}-{number}", stream.0))
         })
     }
+}
+
+/// The values behind the one that chose the event.
+const fn second(source: Source, seq: u64) -> Random {
+    let mut random = source.at(seq);
+    random.bits();
+    random
 }
 
 /// A JSON string with so many characters, which do not compress to nothing.
@@ -250,8 +251,8 @@ mod tests {
 
     #[test]
     fn shares_are_as_planned() {
-        let events = events();
         type Is = fn(&Oddities) -> bool;
+        let events = events();
         let shares: [(&str, Is, f64); 8] = [
             ("hostile", |odd| odd.hostile.is_some(), 0.2),
             ("large", |odd| odd.padding > 0, 0.01),

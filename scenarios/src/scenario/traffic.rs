@@ -76,12 +76,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let size = batch.optional("size", notation::parse_range).unwrap_or((1, 1));
     batch.end();
 
-    let mut persons = section.section("persons");
-    let count = persons.optional("count", whole(1..=1 << 40)).unwrap_or(1_000);
-    let identify = persons.optional("identify", Share::parse).unwrap_or_default();
-    let hot = persons.optional("hot", Share::parse).unwrap_or_default();
-    let hot_count = persons.optional("hot_count", whole(1..=1 << 40)).unwrap_or(1);
-    persons.end();
+    let persons = persons(section.section("persons"));
     let names = section.optional("names", names).unwrap_or_default();
 
     let disorder = disorder(section.section("disorder"));
@@ -132,7 +127,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         form,
         historical,
         clients,
-        persons: Persons { count, identify, hot, hot_count },
+        persons,
         names,
         disorder,
         extras,
@@ -188,6 +183,17 @@ fn speed(value: &DeValue<'_>) -> Result<f64, String> {
     let text = text(value).map_err(|_| wrong())?;
     let times = text.strip_suffix('x').and_then(|times| times.trim().parse::<f64>().ok());
     times.filter(|times| (1e-3..=1e6).contains(times)).ok_or_else(wrong)
+}
+
+fn persons(mut section: Section<'_>) -> Persons {
+    let persons = Persons {
+        count: section.optional("count", whole(1..=1 << 40)).unwrap_or(1_000),
+        identify: section.optional("identify", Share::parse).unwrap_or_default(),
+        hot: section.optional("hot", Share::parse).unwrap_or_default(),
+        hot_count: section.optional("hot_count", whole(1..=1 << 40)).unwrap_or(1),
+    };
+    section.end();
+    persons
 }
 
 /// A list of names, each perhaps with a weight behind a colon.

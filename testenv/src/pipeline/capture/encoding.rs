@@ -1,5 +1,5 @@
 //! From a request to the JSON text in it: forms, queries, gzip, base64 and `LZString`
-//! (rust/capture/src/v0_request.rs, payload/decompression.rs; ingestion contract 1.3).
+//! (`rust/capture/src/v0_request.rs`, payload/decompression.rs; ingestion contract 1.3).
 
 use std::io::Read;
 
