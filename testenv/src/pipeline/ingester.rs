@@ -6,6 +6,7 @@
 //! One ingester takes all partitions; sharing them between several comes later.
 
 pub mod event;
+pub mod groups;
 pub mod person;
 mod planted;
 pub mod store;
@@ -34,6 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     event::{EventRow, NotStored, normalise},
+    groups::Groups,
     person::{Changes, Persons},
     planted::{Fate, Planted},
     store::Store,
@@ -97,6 +99,7 @@ struct Ingester {
     teams: BTreeMap<String, i64>,
     store: Store,
     persons: Persons,
+    groups: Groups,
     planted: Planted,
 }
 
@@ -147,6 +150,7 @@ impl Ingester {
             teams: json("ASSAY_TEAMS")?,
             store,
             persons: Persons::new(dialect),
+            groups: Groups::default(),
             planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?),
         };
         ingester.assign()?;
@@ -186,8 +190,12 @@ impl Ingester {
                 };
                 messages += 1;
                 next.insert(message.partition(), message.offset() + 1);
-                let mut state =
-                    State { persons: &mut self.persons, store: &mut self.store, planted: &mut self.planted };
+                let mut state = State {
+                    persons: &mut self.persons,
+                    groups: &mut self.groups,
+                    store: &mut self.store,
+                    planted: &mut self.planted,
+                };
                 outputs.extend(process(&mut state, &self.teams, &self.outputs, &message)?);
             }
             if messages == 0 {
@@ -270,6 +278,7 @@ impl Ingester {
 /// What processing a message may change.
 struct State<'a> {
     persons: &'a mut Persons,
+    groups: &'a mut Groups,
     store: &'a mut Store,
     planted: &'a mut Planted,
 }
@@ -294,7 +303,7 @@ fn process<'o>(
         log(&format!("dropped {}: no team has the token", captured.uuid));
         return Ok(None);
     };
-    let event = match normalise(state.persons.dialect(), &captured) {
+    let mut event = match normalise(state.persons.dialect(), &captured) {
         Ok(event) => event,
         Err(NotStored::Invalid(reason)) => return dead_letter(&reason),
         Err(NotStored::Dropped(reason)) => {
@@ -312,6 +321,9 @@ fn process<'o>(
     let mut belongs = state.persons.process(state.store, team, &event)?;
     if let Fate::WrongPerson(person) = fate {
         belongs.person = person;
+    }
+    if event.person_profile {
+        state.groups.apply(state.store, team, &mut event.properties)?;
     }
     let row = EventRow {
         uuid: event.uuid,

@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::person::{Changes, Id, Known, Person};
+use super::{
+    groups::KnownTypes,
+    person::{Changes, Id, Known, Person},
+};
 
 /// The store could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,10 @@ const SCHEMA: &str = "
         PRIMARY KEY (team, distinct_id)
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS distinct_ids_of_person ON distinct_ids (team, person);
+    CREATE TABLE IF NOT EXISTS group_types (
+        team INTEGER NOT NULL, kind TEXT NOT NULL, place INTEGER NOT NULL,
+        PRIMARY KEY (team, kind)
+    ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS offsets (
         topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
         PRIMARY KEY (topic, partition)
@@ -145,6 +152,25 @@ impl Known for Store {
             self.0.prepare_cached("SELECT distinct_id FROM distinct_ids WHERE team = ? AND person = ?")?;
         let ids = statement.query_map(params![team, person.as_bytes()], |row| row.get(0))?;
         Ok(ids.collect::<Result<_, _>>()?)
+    }
+}
+
+impl KnownTypes for Store {
+    type Error = StoreError;
+
+    // Kept at once: an event that is processed again after a crash finds what it had.
+    fn index(&mut self, team: i64, kind: &str, most: i64) -> Result<Option<i64>, StoreError> {
+        let mut known = self.0.prepare_cached("SELECT place FROM group_types WHERE team = ? AND kind = ?")?;
+        if let Some(index) = known.query_row(params![team, kind], |row| row.get(0)).optional()? {
+            return Ok(Some(index));
+        }
+        let mut count = self.0.prepare_cached("SELECT count(*) FROM group_types WHERE team = ?")?;
+        let index: i64 = count.query_row(params![team], |row| row.get(0))?;
+        if index >= most {
+            return Ok(None);
+        }
+        self.0.prepare_cached("INSERT INTO group_types VALUES (?, ?, ?)")?.execute(params![team, kind, index])?;
+        Ok(Some(index))
     }
 }
 
