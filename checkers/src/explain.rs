@@ -5,7 +5,7 @@ use std::time::Duration;
 use generators::{
     event::{EventSource, Properties},
     identity::{EventId, StreamId},
-    workload::Absence,
+    workload::{Absence, ClientFault, Workload},
 };
 use serde::Serialize;
 
@@ -81,6 +81,9 @@ pub struct Attempt {
     pub sent: f64,
     /// When its answer came.
     pub answered: Option<f64>,
+    /// How its client failed on purpose, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<&'static str>,
     /// What that means for the event.
     pub outcome: EventOutcome,
     /// The answer in words.
@@ -121,7 +124,7 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
         event: id.to_string(),
         traffic: traffic.name.clone(),
         seq,
-        attempts: case.sent.attempts(stream, seq).map(|exchange| attempt(exchange, &answer)).collect(),
+        attempts: case.sent.attempts(stream, seq).map(|exchange| attempt(case.workload, exchange, &answer)).collect(),
         outcome: sent.outcome,
         expected_absent: traffic.absent.map(Absence::reason),
         most_rows: expectation.most_rows,
@@ -146,12 +149,13 @@ fn seconds(moment: Duration) -> f64 {
     moment.as_secs_f64()
 }
 
-fn attempt(exchange: &Exchange, answer: &impl Fn(&Exchange) -> String) -> Attempt {
+fn attempt(workload: &Workload, exchange: &Exchange, answer: &impl Fn(&Exchange) -> String) -> Attempt {
     Attempt {
         request: exchange.name(),
         intended: seconds(exchange.intended),
         sent: seconds(exchange.sent),
         answered: exchange.answered.map(seconds),
+        fault: exchange.request.fault(workload).map(ClientFault::name),
         outcome: exchange.outcome,
         answer: answer(exchange),
     }

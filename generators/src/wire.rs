@@ -207,7 +207,7 @@ mod tests {
     use crate::{
         event::Event,
         identity::StreamId,
-        request::Requests,
+        request::{Requests, Retry},
         timetable::{Shard, Timetable},
         workload::tests::small,
     };
@@ -256,6 +256,31 @@ mod tests {
         assert_eq!(body["event"], events[0].name);
         assert_eq!(body["api_key"], "phc_test");
         assert!(encoded.target.starts_with("/capture/?_=1790000001"), "{}", encoded.target);
+    }
+
+    #[test]
+    fn a_retry_says_when_it_was_built_and_in_a_browser_the_how_manieth_it_is() {
+        let target = |profile, endpoint, retry| {
+            let mut plan = small().plan().clone();
+            let traffic = &mut plan.traffic[0];
+            (traffic.client.profile, traffic.endpoint) = (profile, endpoint);
+            traffic.disorder.clock_skew = crate::random::Distribution::default();
+            let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+            let request = Request { retry, ..Requests::new(&workload, StreamId(0)).next().unwrap() };
+            let made = Encoder::default().encode(&workload, &request, START, Vec::new()).unwrap();
+            (made.target, String::from_utf8(made.body).unwrap())
+        };
+        let retry = Some(Retry { attempt: 3, due: Duration::ZERO, built: Duration::from_micros(7_999) });
+        let (target_of_retry, _) = target(Profile::PosthogJs, Endpoint::E, retry);
+        assert_eq!(target_of_retry, "/e/?retry_count=2&_=1790000000007");
+        assert!(!target(Profile::PosthogJs, Endpoint::E, None).0.contains("retry_count"));
+        assert_eq!(target(Profile::PosthogRs, Endpoint::IV0E, retry).0, "/i/v0/e/?_=1790000000007");
+        let (_, body) = target(Profile::PosthogPython, Endpoint::Batch, retry);
+        assert!(body.contains("\"sent_at\":\"2026-09-21T14:13:20.007Z\""), "{}", &body[..80]);
+        // Nothing else of the body differs from the first attempt's.
+        let (_, first) = target(Profile::Assay, Endpoint::Batch, None);
+        let events = |body: &str| body.split_once("\"batch\":").unwrap().1.to_owned();
+        assert_eq!(events(&body), events(&first));
     }
 
     #[test]
