@@ -59,7 +59,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Encodes `request`, a pure function of the workload, the request's index and the run's start. The `buffer`, whatever it
+    /// Encodes `request`, a pure function of the workload, the request and the run's start. The `buffer`, whatever it
     /// holds, is used for the body.
     ///
     /// # Errors
