@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use generators::{
     event::{EventSource, Properties},
     identity::{EventId, StreamId},
+    workload::{ClientFault, Workload},
 };
 use serde::Serialize;
 
@@ -86,6 +87,9 @@ pub struct Attempt {
     pub sent: f64,
     /// When its answer came.
     pub answered: Option<f64>,
+    /// How its client failed on purpose, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<&'static str>,
     /// What that means for the event.
     pub outcome: EventOutcome,
     /// The answer in words.
@@ -126,7 +130,7 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
         event: id.to_string(),
         traffic: traffic.name.clone(),
         seq,
-        attempts: case.sent.attempts(stream, seq).map(|exchange| attempt(exchange, &answer)).collect(),
+        attempts: case.sent.attempts(stream, seq).map(|exchange| attempt(case.workload, exchange, &answer)).collect(),
         outcome: sent.outcome,
         expected_absent: match fate(case.dialect, case.workload, stream, seq) {
             Fate::Absent(reason) => Some(reason),
@@ -155,12 +159,13 @@ fn seconds(moment: Duration) -> f64 {
     moment.as_secs_f64()
 }
 
-fn attempt(exchange: &Exchange, answer: &impl Fn(&Exchange) -> String) -> Attempt {
+fn attempt(workload: &Workload, exchange: &Exchange, answer: &impl Fn(&Exchange) -> String) -> Attempt {
     Attempt {
         request: exchange.name(),
         intended: seconds(exchange.intended),
         sent: seconds(exchange.sent),
         answered: exchange.answered.map(seconds),
+        fault: exchange.request.fault(workload).map(ClientFault::name),
         outcome: exchange.outcome,
         answer: answer(exchange),
     }

@@ -72,7 +72,7 @@ fn write_story(text: &mut String, story: &Explanation) -> std::fmt::Result {
 }
 
 fn write_attempt(text: &mut String, attempt: &Attempt) -> std::fmt::Result {
-    let Attempt { request, intended, sent, answered, outcome, answer } = attempt;
+    let Attempt { request, intended, sent, answered, fault, outcome, answer } = attempt;
     let outcome = match outcome {
         EventOutcome::Unsent => "unsent",
         EventOutcome::Rejected => "rejected",
@@ -82,6 +82,9 @@ fn write_attempt(text: &mut String, attempt: &Attempt) -> std::fmt::Result {
     write!(text, "  request {request}: due at {intended:.3} s, left at {sent:.3} s")?;
     if let Some(answered) = answered {
         write!(text, ", answered at {answered:.3} s")?;
+    }
+    if let Some(fault) = fault {
+        write!(text, ", with a {fault} on purpose")?;
     }
     writeln!(text, ": {answer} → {outcome}")
 }

@@ -146,7 +146,8 @@ impl Target {
             let stream = open(self.address).await.map_err(|Unavailable(what)| unavailable(what, ""))?;
             if let Some(tls) = &self.tls {
                 secured(stream, tls).await.map_err(|Unavailable(what)| {
-                    let help = if what.contains("UnknownIssuer") { OWN_CA } else { "" };
+                    let is_unknown = what.contains("UnknownIssuer") || what.contains("BadSignature");
+                    let help = if is_unknown { OWN_CA } else { "" };
                     unavailable(what, help)
                 })?;
             }

@@ -148,18 +148,31 @@ fn the_bytes_of_every_attempt_follow_from_the_ledger() {
 }
 
 #[test]
-fn a_reply_that_does_not_come_is_retried_after_the_librarys_own_time() {
-    // Only the sender's own time-out is short enough for a test: no library's is taken for it.
+fn a_broken_connection_is_retried() {
     let workload = workload(4, |traffic| traffic.client.profile = Profile::PosthogRs);
     let server = Server::start(|request| if request.times == 1 { server::silence() } else { ok() });
-    let sending = Sending::start(workload, server.target(), Duration::from_millis(1));
+    let sending = Sending::start(workload, server.target(), LONG);
     let progress = Arc::clone(&sending.progress);
-    // It breaks off by itself long before posthog-rs's 30 s.
     let (end, sent) = sending.end();
     assert_eq!((end, sent.len()), (End::Complete, 2));
     assert!(matches!(sent[0].1.as_ref().unwrap().answer, Answer::Broken { .. }), "{:?}", sent[0].1);
     assert!(matches!(sent[1].1.as_ref().unwrap().answer, Answer::Reply { status: 200, .. }));
     assert_eq!(progress.acked.load(std::sync::atomic::Ordering::Relaxed), 4);
+}
+
+#[test]
+fn a_library_waits_for_a_reply_as_long_as_it_does() {
+    let first = |profile| {
+        let workload = workload(4, |traffic| traffic.client.profile = profile);
+        let server = Server::start(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            ok()
+        });
+        let (_, mut sent) = Sending::start(workload, server.target(), Duration::from_millis(1)).end();
+        sent.remove(0).1.unwrap().answer
+    };
+    assert_eq!(first(Profile::Assay), Answer::TimedOut, "as long as the sender is told to");
+    assert!(matches!(first(Profile::PosthogRs), Answer::Reply { status: 200, .. }), "30 s");
 }
 
 #[test]

@@ -237,3 +237,21 @@ async fn until(mut timer: Pin<&mut Sleep>, deadline: Instant) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_for_long_replies_is_set_again_for_short_ones() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut timer = Box::pin(tokio::time::sleep(Duration::from_hours(1)));
+            for _ in 0..2 {
+                let deadline = Instant::now() + Duration::from_millis(5);
+                tokio::time::timeout(Duration::from_mins(1), until(timer.as_mut(), deadline)).await.unwrap();
+                assert!(Instant::now() >= deadline);
+            }
+        });
+    }
+}

@@ -82,6 +82,19 @@ pub enum ClientFault {
 }
 
 impl ClientFault {
+    /// Its name in a scenario and in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disconnect => "disconnect",
+            Self::SlowBody(_) => "slow_body",
+            Self::DuplicateHeaders => "duplicate_headers",
+            Self::WrongContentType => "wrong_content_type",
+            Self::TruncatedGzip => "truncated_gzip",
+            Self::EmptyBody => "empty_body",
+            Self::GarbageBody => "garbage_body",
+        }
+    }
+
     /// Whether such a request is meant to be lost on the way. The others are to be stored like any: the capture tells gzip
     /// by its first bytes and JSON by trying (ingestion contract 1.3).
     pub const fn is_meant_to_fail(self) -> bool {

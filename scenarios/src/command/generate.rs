@@ -15,7 +15,7 @@ use generators::{
     request::Request,
     timetable::{Shard, Timetable},
     wire::{Encoded, Encoder},
-    workload::{Compression, Endpoint, Form, Workload},
+    workload::{ClientFault, Compression, Endpoint, Form, Workload},
 };
 use jiff::Timestamp;
 use reports::progress::Progress;
@@ -61,7 +61,7 @@ const NOTES: &str = "\
 The same seed, start and scenario give the same bytes on every machine, in every version with the same workload version.
 A run takes its own id and its own start, so its events have other ids and times.
 A line an event:   {\"stream\":\"app\",\"request\":0,\"due\":0.1,\"resent\":false,\"uuid\":…,\"event\":…,\"distinct_id\":…,\"timestamp\":…,\"properties\":{…}}
-A line a request:  {\"stream\":\"app\",\"time\":0.1,\"method\":\"POST\",\"path\":…,\"headers\":{…},\"events\":1,\"body\":base64}
+A line a request:  {\"stream\":\"app\",\"time\":0.1,\"method\":\"POST\",\"path\":…,\"headers\":{…},\"events\":1,\"body\":base64}, and \"fault\" where its client fails on purpose
 Times are seconds from the start.";
 
 #[derive(Serialize)]
@@ -114,6 +114,9 @@ struct RequestLine<'a> {
     path: &'a str,
     headers: Headers,
     events: u64,
+    /// How its client fails on purpose; the body is as it was before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
     body: String,
 }
 
@@ -190,6 +193,7 @@ impl<W: Write> Printer<'_, W> {
             path: &encoded.target,
             headers: Headers { content_type: encoded.content_type },
             events: encoded.events,
+            fault: request.fault(self.workload).map(ClientFault::name),
             body: BASE64_STANDARD.encode(&encoded.body),
         };
         self.left -= 1;

@@ -113,3 +113,16 @@ fn a_missing_environment_file_is_64() {
     );
     says(&assay(["env", "status", "--file", "/nowhere/environment.json"]).output().unwrap(), 64, &["assay env up"]);
 }
+
+#[test]
+fn a_target_is_on_this_machine_and_answers() {
+    for (arguments, code, part) in [
+        (&["--target", "http://192.0.2.1:1"][..], 64, "is another machine"),
+        (&["--target", "127.0.0.1:1"], 69, "no connection to http://127.0.0.1:1"),
+        (&["--target", "https://127.0.0.1:1/capture"], 64, "is no target"),
+        (&["--target", "https://127.0.0.1:1", "--ca", "/nothing.pem"], 64, "/nothing.pem holds no certificate"),
+    ] {
+        let output = assay(["bench", "send", "--events", "1"]).args(arguments).output().unwrap();
+        says(&output, code, &[part]);
+    }
+}

@@ -1,0 +1,257 @@
+//! What is on the wire, in every form.
+
+use std::{io::Read, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use proptest::prelude::*;
+use serde_json::{Value, value::RawValue};
+
+use super::*;
+use crate::{
+    event::{Event, Member},
+    identity::StreamId,
+    request::{Requests, Retry},
+    timetable::{Shard, Timetable},
+    workload::tests::{odd, small},
+};
+
+const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
+
+fn encoded(change: impl Fn(&mut Traffic)) -> (Vec<Event>, Encoded) {
+    let mut plan = small().plan().clone();
+    change(&mut plan.traffic[0]);
+    let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+    let request = Requests::new(&workload, StreamId(0)).nth(9).unwrap();
+    (request.events(&workload).collect(), Encoder::default().encode(&workload, &request, START, Vec::new()).unwrap())
+}
+
+#[test]
+fn a_batch_holds_every_event_with_its_identity() {
+    let (events, encoded) = encoded(|_| ());
+    let body: Value = serde_json::from_slice(&encoded.body).unwrap();
+    let text = str::from_utf8(&encoded.body).unwrap();
+    assert_eq!(encoded.target, "/batch/");
+    assert_eq!(body["api_key"], "phc_test");
+    assert!(body["sent_at"].as_str().unwrap().starts_with("2026-09-21T"));
+    let batch = body["batch"].as_array().unwrap();
+    assert_eq!(batch.len(), events.len());
+    for (sent, event) in batch.iter().zip(&events) {
+        assert_eq!(sent["uuid"], event.id.to_string());
+        assert_eq!(sent["properties"]["assay_id"], event.id.to_string());
+        // Compared as text: parsing a float and printing it again may change its last digit.
+        let properties = serde_json::to_string(&event.properties).unwrap();
+        assert!(text.contains(&format!("\"properties\":{properties}")));
+    }
+}
+
+#[test]
+fn a_single_event_is_sent_alone_with_token_and_sent_at() {
+    let (events, encoded) = encoded(|traffic| {
+        traffic.endpoint = Endpoint::Capture;
+        traffic.batch = (1, 1);
+        traffic.disorder.resend = crate::random::Share::default();
+        traffic.disorder.clock_skew = crate::random::Distribution::Constant { value: Duration::from_secs(1) };
+    });
+    let body: Value = serde_json::from_slice(&encoded.body).unwrap();
+    assert_eq!(body["event"], events[0].name);
+    assert_eq!(body["api_key"], "phc_test");
+    assert!(encoded.target.starts_with("/capture/?_=1790000001"), "{}", encoded.target);
+}
+
+/// What a server makes of it again.
+fn unpacked(traffic: &Traffic, encoded: &Encoded) -> Vec<u8> {
+    let query = encoded.target.split_once('?').map_or("", |(_, query)| query);
+    let field = |text: &[u8], key: &str| {
+        form_urlencoded::parse(text).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
+    };
+    let data = match traffic.form {
+        Form::Plain => encoded.body.clone(),
+        Form::Urlencoded => field(&encoded.body, "data").unwrap().into_bytes(),
+        Form::Query => field(query.as_bytes(), "data").unwrap().into_bytes(),
+    };
+    let decoded = |data: &[u8]| BASE64_STANDARD.decode(data).unwrap();
+    let gunzipped = |data: &[u8]| {
+        assert_eq!(data[..3], [0x1f, 0x8b, 0x08]);
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(data).read_to_end(&mut unpacked).unwrap();
+        unpacked
+    };
+    match (traffic.compression, traffic.form) {
+        (Compression::None, Form::Plain) => data,
+        (Compression::None | Compression::Base64, _) => decoded(&data),
+        (Compression::Gzip | Compression::GzipJs, Form::Plain) => gunzipped(&data),
+        (Compression::Gzip | Compression::GzipJs, _) => gunzipped(&decoded(&data)),
+        (Compression::Lz64, _) => {
+            let units = lz_str::decompress_from_base64(str::from_utf8(&data).unwrap()).unwrap();
+            String::from_utf16(&units).unwrap().into_bytes()
+        }
+    }
+}
+
+#[test]
+fn every_form_and_compression_holds_the_same_json_and_says_what_it_is() {
+    let (_, plain) = encoded(|traffic| traffic.endpoint = Endpoint::E);
+    let compressions = [
+        (Compression::None, None),
+        (Compression::Gzip, None),
+        (Compression::GzipJs, Some("compression=gzip-js")),
+        (Compression::Base64, Some("compression=base64")),
+        (Compression::Lz64, Some("compression=lz64")),
+    ];
+    for (compression, hint) in compressions {
+        for form in [Form::Plain, Form::Urlencoded, Form::Query] {
+            let change = |traffic: &mut Traffic| {
+                (traffic.endpoint, traffic.compression, traffic.form) = (Endpoint::E, compression, form);
+            };
+            let (_, packed) = encoded(change);
+            let mut traffic = Traffic::orderly(1, small().plan().traffic[0].arrival.clone());
+            change(&mut traffic);
+            assert_eq!(unpacked(&traffic, &packed), plain.body, "{compression:?} {form:?}");
+            let said = format!("{} {}", packed.target, String::from_utf8_lossy(&packed.body));
+            assert!(hint.is_none_or(|hint| said.contains(hint)), "{compression:?} {form:?}: {said}");
+            assert!(packed.target.starts_with("/e/?") && packed.target.contains("_=17"), "{}", packed.target);
+            assert_eq!(packed.method == Method::Get, form == Form::Query);
+            assert_eq!(packed.body.is_empty(), form == Form::Query);
+        }
+    }
+}
+
+#[test]
+fn odd_events_are_whole_json_and_say_what_they_mean() {
+    let workload = odd();
+    let (mut encoder, mut seen) = (Encoder::default(), [0; 6]);
+    for (_, request) in Timetable::new(&workload, Shard::WHOLE) {
+        let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+        let body: Body<'_> = serde_json::from_slice(&made.body).unwrap();
+        assert_eq!(body.sent_at.is_some(), workload.says_sent_at(&request));
+        seen[0] += usize::from(body.sent_at.is_none());
+        let clock = request.clock(&workload, START);
+        for (sent, (seq, again)) in body.batch.iter().zip(request.seqs(&workload)) {
+            let event = workload.event(request.stream, seq).unwrap();
+            assert_eq!(sent.uuid.as_deref(), (!event.oddities.no_uuid).then(|| event.id.to_string()).as_deref());
+            assert_eq!(sent.event, event.name);
+            let id = serde_json::to_string(&event.distinct_id).unwrap();
+            assert_eq!(sent.distinct_id.get(), event.distinct_id_json.as_deref().unwrap_or(&id));
+            let said = clock.said(event.oddities.time, event.occurred_micros);
+            assert_eq!(sent.offset, said.offset_ms);
+            assert_eq!(sent.timestamp.is_some(), said.timestamp_ms.is_some());
+            let properties = sent.properties.get();
+            assert!(properties.contains(&format!("\"assay_id\":\"{}\"", event.id)));
+            for Member { key, value } in &event.members {
+                assert!(properties.contains(&format!("\"{key}\":{value}")), "{key}");
+            }
+            let is_altered = properties.contains(crate::workload::ALTERED.1);
+            assert_eq!(is_altered, again && event.oddities.altered);
+            let counts = [event.oddities.no_uuid, sent.offset.is_some(), sent.timestamp.is_none(), is_altered];
+            seen[1..5].iter_mut().zip(counts).for_each(|(seen, count)| *seen += usize::from(count));
+            seen[5] += usize::from(event.distinct_id_json.is_some());
+        }
+    }
+    assert!(seen.iter().all(|seen| *seen > 5), "{seen:?}");
+}
+
+#[derive(serde::Deserialize)]
+struct Body<'a> {
+    sent_at: Option<String>,
+    #[serde(borrow)]
+    batch: Vec<Sent<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Sent<'a> {
+    uuid: Option<String>,
+    event: String,
+    #[serde(borrow)]
+    distinct_id: &'a RawValue,
+    timestamp: Option<String>,
+    offset: Option<i64>,
+    #[serde(borrow)]
+    properties: &'a RawValue,
+}
+
+#[test]
+fn a_retry_says_when_it_was_built_and_in_a_browser_the_how_manieth_it_is() {
+    let target = |profile, endpoint, retry| {
+        let mut plan = small().plan().clone();
+        let traffic = &mut plan.traffic[0];
+        (traffic.client.profile, traffic.endpoint) = (profile, endpoint);
+        traffic.disorder.clock_skew = crate::random::Distribution::default();
+        let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+        let request = Request { retry, ..Requests::new(&workload, StreamId(0)).next().unwrap() };
+        let made = Encoder::default().encode(&workload, &request, START, Vec::new()).unwrap();
+        (made.target, String::from_utf8(made.body).unwrap())
+    };
+    let retry = Some(Retry { attempt: 3, due: Duration::ZERO, built: Duration::from_micros(7_999) });
+    let (target_of_retry, _) = target(Profile::PosthogJs, Endpoint::E, retry);
+    assert_eq!(target_of_retry, "/e/?retry_count=2&_=1790000000007");
+    assert!(!target(Profile::PosthogJs, Endpoint::E, None).0.contains("retry_count"));
+    assert_eq!(target(Profile::PosthogRs, Endpoint::IV0E, retry).0, "/i/v0/e/?_=1790000000007");
+    let (_, body) = target(Profile::PosthogPython, Endpoint::Batch, retry);
+    assert!(body.contains("\"sent_at\":\"2026-09-21T14:13:20.007Z\""), "{}", &body[..80]);
+    // Nothing else of the body differs from the first attempt's.
+    let (_, first) = target(Profile::Assay, Endpoint::Batch, None);
+    let events = |body: &str| body.split_once("\"batch\":").unwrap().1.to_owned();
+    assert_eq!(events(&body), events(&first));
+}
+
+#[test]
+fn gzip_holds_the_same_json() {
+    let (_, plain) = encoded(|_| ());
+    let (_, packed) = encoded(|traffic| traffic.compression = Compression::Gzip);
+    assert_eq!(packed.body[..3], [0x1f, 0x8b, 0x08]);
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&packed.body[..]).read_to_end(&mut unpacked).unwrap();
+    assert_eq!(unpacked, plain.body);
+}
+
+#[test]
+fn bytes_are_pinned() {
+    let mut plan = small().plan().clone();
+    let mut single = plan.traffic[0].clone();
+    (single.endpoint, single.batch) = (Endpoint::E, (1, 3));
+    plan.traffic.push(single);
+    let crc = |workload: &Workload| {
+        let (mut encoder, mut crc) = (Encoder::default(), crc32fast::Hasher::new());
+        for (_, request) in Timetable::new(workload, Shard::WHOLE) {
+            let made = encoder.encode(workload, &request, START, Vec::new()).unwrap();
+            crc.update(made.target.as_bytes());
+            crc.update(&made.body);
+        }
+        crc.finalize()
+    };
+    let usual = crc(&Workload::new(plan, crate::persona::PersonaTable::make(42, 16)));
+    // Whoever changes these raises the version and all numbers.
+    assert_eq!((crate::workload::WORKLOAD_VERSION, usual, crc(&odd())), (5, 3_693_948_452, 328_589_941));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_quick_way_writes_what_the_plain_way_writes(
+        seed in any::<u64>(),
+        endpoint in prop::sample::select(vec![Endpoint::Batch, Endpoint::E, Endpoint::Capture, Endpoint::IV0E]),
+        most in 1u64..30,
+        identify in 0.0f64..1.0,
+        skew in 0u64..1 << 40,
+        token in "[a-z\"\\\\é]{1,8}",
+    ) {
+        let mut plan = small().plan().clone();
+        plan.seed = seed;
+        let traffic = &mut plan.traffic[0];
+        traffic.endpoint = endpoint;
+        traffic.batch = (1, if endpoint == Endpoint::Capture { 1 } else { most });
+        traffic.persons.identify = crate::random::Share::new(identify).unwrap();
+        traffic.disorder.clock_skew =
+            crate::random::Distribution::Constant { value: Duration::from_micros(skew) };
+        traffic.token = token;
+        let workload = Workload::new(plan, crate::persona::PersonaTable::make(seed, 16));
+        let mut encoder = Encoder::default();
+        for request in Requests::new(&workload, StreamId(0)).step_by(17) {
+            let quick = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+            let plain = plain::body(&workload, &request, START).unwrap();
+            prop_assert_eq!(str::from_utf8(&quick.body).unwrap(), str::from_utf8(&plain).unwrap());
+            prop_assert_eq!(quick.events, request.seqs(&workload).count() as u64);
+        }
+    }
+}
