@@ -74,7 +74,7 @@ fn exchanges(workload: &Workload) -> Vec<Exchange> {
             let intended = request.due(workload);
             let (sent, answered) = (intended, Some(intended + Duration::from_millis(4)));
             let outcome = EventOutcome::Acked;
-            Exchange { request, intended, sent, answered, outcome, windows: 1 }
+            Exchange { request, intended, sent, answered, outcome, exceptions: Vec::new(), windows: 1 }
         })
         .collect()
 }

@@ -10,6 +10,7 @@ pub mod bare;
 mod buffers;
 mod connection;
 mod faulty;
+mod results;
 mod retry;
 pub mod target;
 mod upcoming;
@@ -31,7 +32,7 @@ use crate::{
     clock::RunClock,
     journal::WriteError,
     ledger::{End, Intent, LedgerWriter, Record},
-    wire::{EncodeError, Method},
+    wire::{EncodeError, Encoded, Method},
     workload::Workload,
 };
 
@@ -240,17 +241,36 @@ async fn send(
     }
 }
 
+/// A request but for its body.
+#[derive(Debug, Clone)]
+struct Head {
+    method: Method,
+    target: String,
+    content_type: &'static str,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Head {
+    /// The head and the body of what was encoded.
+    fn of(encoded: Encoded) -> (Self, Vec<u8>) {
+        let Encoded { method, target, content_type, headers, body, .. } = encoded;
+        (Self { method, target, content_type, headers }, body)
+    }
+}
+
 /// The HTTP request that carries `body` to `target`.
 fn http_request<B: Buf>(
     host: &HeaderValue,
-    (method, target, content_type): (Method, String, &'static str),
+    Head { method, target, content_type, headers }: Head,
     body: B,
 ) -> Result<hyper::Request<Full<B>>, hyper::http::Error> {
     let request = match method {
         Method::Post => hyper::Request::post(target),
         Method::Get => hyper::Request::get(target),
     };
-    request
+    headers
+        .into_iter()
+        .fold(request, |request, (name, value)| request.header(name, value))
         .header(HOST, host)
         .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
         .header(USER_AGENT, HeaderValue::from_static(concat!("assay/", env!("CARGO_PKG_VERSION"))))

@@ -66,6 +66,13 @@ pub enum Answer {
         /// The beginning of the body, unless the status is 200.
         excerpt: String,
     },
+    /// A success with a result for each event (v1).
+    Results {
+        /// The events that are not simply stored, by their sequence numbers, with what the reply says of them.
+        exceptions: Vec<(u64, EventResult)>,
+        /// Whether the reply told of all events of the request.
+        complete: bool,
+    },
     /// No whole reply within the client's time-out.
     TimedOut,
     /// The connection broke after bytes may have left.
@@ -78,6 +85,17 @@ pub enum Answer {
         /// What the connection said.
         error: String,
     },
+}
+
+/// What a reply says of an event that it does not call stored (rust/capture/src/v1/analytics/types.rs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventResult {
+    /// It is refused, and was not stored.
+    Drop,
+    /// It was not stored, and may be sent again.
+    Retry,
+    /// A word that is not known.
+    Unknown,
 }
 
 /// How sending ended.

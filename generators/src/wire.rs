@@ -8,6 +8,7 @@ mod moments;
 mod odd;
 #[cfg(test)]
 mod plain;
+mod v1;
 
 use serde::Serialize;
 use uuid::fmt::Hyphenated;
@@ -35,6 +36,8 @@ pub struct Encoded {
     pub target: String,
     /// What its header says about the body.
     pub content_type: &'static str,
+    /// Other headers, in lower case.
+    pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
     /// How many events it holds.
@@ -90,6 +93,10 @@ impl Encoder {
         json.reserve(self.length + self.length / 8);
         let events = self.write(workload, (traffic, style), request, clock, &mut json)?;
         self.length = json.len();
+        let headers = match style.endpoint {
+            Endpoint::V1 => v1::headers(workload.plan().run, traffic, style, request, clock),
+            _ => Vec::new(),
+        };
         let query = Query {
             sent_at_ms: clock.says_sent_at.then_some(clock.sent_at_ms),
             // posthog-js, retry-queue.ts.
@@ -100,12 +107,12 @@ impl Encoder {
         };
         if is_plain {
             let target = target(style.endpoint, query, None, None);
-            return Ok(Encoded { method: Method::Post, target, content_type: JSON, body: json, events });
+            return Ok(Encoded { method: Method::Post, target, content_type: JSON, headers, body: json, events });
         }
         buffer.clear();
         let Envelope { method, target, content_type } = pack(style, query, &json, &mut buffer)?;
         self.plain = json;
-        Ok(Encoded { method, target, content_type, body: buffer, events })
+        Ok(Encoded { method, target, content_type, headers, body: buffer, events })
     }
 
     /// Appends the body before it is compressed; returns how many events it holds.
@@ -120,8 +127,10 @@ impl Encoder {
         let mut token = std::mem::take(&mut self.token);
         token.clear();
         serde_json::to_writer(&mut token, &traffic.token)?;
-        let is_batch = style.endpoint == Endpoint::Batch;
-        if is_batch {
+        let is_batch = matches!(style.endpoint, Endpoint::Batch | Endpoint::V1);
+        if style.endpoint == Endpoint::V1 {
+            v1::begin(style.historical, clock, &mut self.moments, json);
+        } else if is_batch {
             json.extend_from_slice(b"{\"api_key\":");
             json.extend_from_slice(&token);
             if clock.says_sent_at {
@@ -142,7 +151,7 @@ impl Encoder {
                 json.push(b',');
             }
             let own_token = (!is_batch).then_some(token.as_slice());
-            let place = EventPlace { request, seq, again };
+            let place = EventPlace { request, seq, again, is_v1: style.endpoint == Endpoint::V1 };
             events += u64::from(self.write_event(workload, place, clock, own_token, json)?);
         }
         self.token = token;
@@ -161,7 +170,7 @@ impl Encoder {
     fn write_event(
         &mut self,
         workload: &Workload,
-        EventPlace { request, seq, again }: EventPlace<'_>,
+        EventPlace { request, seq, again, is_v1 }: EventPlace<'_>,
         clock: ClientClock,
         token: Option<&[u8]>,
         json: &mut Vec<u8>,
@@ -169,7 +178,7 @@ impl Encoder {
         let stream = request.stream;
         if !workload.oddities(stream, seq).is_plain() {
             let Some(event) = workload.event(stream, seq) else { return Ok(false) };
-            odd::write(&event, again, clock, token, &mut self.moments, json)?;
+            odd::write(&event, again, clock, (token, is_v1), &mut self.moments, json)?;
             return Ok(true);
         }
         let Some((content, occurred)) = workload.content(stream, seq).zip(workload.occurred_micros(stream, seq)) else {
@@ -207,6 +216,7 @@ struct EventPlace<'a> {
     seq: u64,
     /// Whether it is its second sending.
     again: bool,
+    is_v1: bool,
 }
 
 /// Appends `value`.

@@ -32,6 +32,7 @@ use crate::{
 };
 
 pub use client::{Client, ClientFault, ClientFaults};
+pub(crate) use content::{LIBRARY, LIBRARY_VERSION};
 pub use hostile::Hostile;
 pub use oddity::{ALTERED, GROUP_TYPES, GROUPS_KEPT, Oddities, TimeForm};
 pub use plan::{
@@ -377,7 +378,8 @@ impl Workload {
         match self.stream(stream) {
             Some(Stream { recording: Some((recording, _)), .. }) => {
                 let time = recording.time(seq).map_or(TimeForm::default(), |(time, _)| time);
-                Oddities { recorded: true, time, ..Oddities::default() }
+                let library_in_header = recording.style(seq).is_some_and(|style| style.endpoint == Endpoint::V1);
+                Oddities { recorded: true, library_in_header, time, ..Oddities::default() }
             }
             Some(stream) => stream.odd.of(seq),
             None => Oddities::default(),

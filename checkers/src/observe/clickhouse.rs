@@ -113,10 +113,10 @@ impl Store {
     pub async fn ids(&self, parts: &[&Part], by_marker: bool) -> Result<Vec<Uuid>, ObserveError> {
         let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
         let id = if by_marker {
-            // Assay's are of version 8.
+            // Assay's are of version 8. The text is searched, and not parsed: numbers beyond 64 bits stop ClickHouse's parser.
             format!(
                 "if(substring(toString(uuid), 15, 1) = '8', uuid, \
-                 toUUIDOrZero(JSONExtractString(properties, '{MARKER_PROPERTY}'))) AS id"
+                 toUUIDOrZero(simpleJSONExtractString(properties, '{MARKER_PROPERTY}'))) AS id"
             )
         } else {
             "uuid AS id".to_owned()

@@ -1,8 +1,9 @@
 //! Whether an event that was acked must be in the store.
 
 use generators::{
+    event::EventSource,
     identity::StreamId,
-    workload::{Hostile, Oddities, Workload},
+    workload::{Endpoint, Hostile, Workload},
 };
 
 use super::dialect::Dialect;
@@ -18,6 +19,8 @@ pub enum Fate {
     Either(&'static str),
 }
 
+/// Names and distinct ids of more bytes are refused by v1 (rust/capture/src/v1/analytics/process.rs).
+const V1_MOST_BYTES: usize = 200;
 /// Kafka takes no message of more bytes (capture's `kafka.message_max_bytes`, ingestion contract 1.4).
 const MESSAGE_LIMIT: u64 = 1_000_000;
 /// What a message may hold beside an event's padding: the event itself, escaped once more for each of the two topics, and the
@@ -29,8 +32,18 @@ pub fn fate(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
     if let Some(absence) = workload.traffic(stream).and_then(|traffic| traffic.absent) {
         return Fate::Absent(absence.reason());
     }
+    let oddities = workload.oddities(stream, seq);
+    let is_v1 = workload.traffic(stream).is_some_and(|traffic| traffic.endpoint == Endpoint::V1);
+    if is_v1 && (oddities.recorded || oddities.hostile.is_some()) {
+        // What v0 cuts, v1 refuses, and it counts bytes.
+        let event = workload.event(stream, seq);
+        let longest = event.map_or(0, |event| event.name.len().max(event.distinct_id.trim().len()));
+        if longest > V1_MOST_BYTES {
+            return Fate::Absent("v1 refuses names and ids of more than 200 bytes");
+        }
+    }
     match dialect {
-        Dialect::V2021 | Dialect::V2024 | Dialect::V2026 => match workload.oddities(stream, seq).padding {
+        Dialect::V2021 | Dialect::V2024 | Dialect::V2026 => match oddities.padding {
             MESSAGE_LIMIT.. => Fate::Absent("it is larger than a message may be"),
             padding if padding + BESIDE > MESSAGE_LIMIT => Fate::Either("it is about as large as a message may be"),
             _ => Fate::Present,
@@ -38,14 +51,16 @@ pub fn fate(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
     }
 }
 
-/// Whether an event with these oddities makes the capture refuse its whole request, before anything of it is stored
-/// (ingestion contract 1.2, 1.3).
-pub fn spoils_request(dialect: Dialect, oddities: Oddities) -> bool {
-    match dialect {
-        // serde refuses half a surrogate pair; later it is repaired before.
-        Dialect::V2024 => oddities.hostile == Some(Hostile::LoneSurrogate),
-        Dialect::V2021 | Dialect::V2026 => false,
-    }
+/// Whether an event makes the capture refuse its whole request, before anything of it is stored (ingestion contract 1.2, 1.3).
+pub fn spoils_request(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -> bool {
+    let hostile = workload.oddities(stream, seq).hostile;
+    let is_v1 = workload.traffic(stream).is_some_and(|traffic| traffic.endpoint == Endpoint::V1);
+    // In v1 a distinct id is a string, or the body is none of events.
+    let is_no_text = is_v1
+        && hostile == Some(Hostile::OddDistinctId)
+        && workload.event(stream, seq).is_some_and(|event| event.distinct_id_json.is_some());
+    // serde refuses half a surrogate pair; later it is repaired before.
+    is_no_text || (dialect == Dialect::V2024 && hostile == Some(Hostile::LoneSurrogate))
 }
 
 #[cfg(test)]
@@ -70,6 +85,30 @@ mod tests {
         fates(|traffic| {
             traffic.extras = Extras { large: Share::new(1.0).unwrap(), padding, ..Extras::default() };
         })
+    }
+
+    #[test]
+    fn v1_refuses_what_v0_cuts() {
+        let of = |endpoint, kind| {
+            let mut plan = workload(100).plan().clone();
+            plan.traffic[0].endpoint = endpoint;
+            plan.traffic[0].extras =
+                Extras { hostile: Share::new(1.0).unwrap(), kinds: vec![kind], ..Extras::default() };
+            let workload = Workload::new(plan, PersonaTable::make(1, 2));
+            let absent = |seq| matches!(fate(Dialect::V2026, &workload, STREAM, seq), Fate::Absent(_));
+            let spoils = |seq| spoils_request(Dialect::V2026, &workload, STREAM, seq);
+            ((0..100).filter(|seq| absent(*seq)).count(), (0..100).filter(|seq| spoils(*seq)).count())
+        };
+        for (endpoint, kind, expected) in [
+            (Endpoint::V1, Hostile::LongName, (100, 0)),
+            (Endpoint::V1, Hostile::LongDistinctId, (100, 0)),
+            (Endpoint::V1, Hostile::OddDistinctId, (0, 100)),
+            (Endpoint::V1, Hostile::Emoji, (0, 0)),
+            (Endpoint::Batch, Hostile::LongName, (0, 0)),
+            (Endpoint::Batch, Hostile::OddDistinctId, (0, 0)),
+        ] {
+            assert_eq!(of(endpoint, kind), expected, "{endpoint:?} {kind:?}");
+        }
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use generators::{journal::ReadError, ledger::Record, request::Request, workload::Workload};
+use generators::{journal::ReadError, ledger::Record, workload::Workload};
 
 use super::{
     seen::Seen,
-    sent::{EventOutcome, Exchanges},
+    sent::{EventOutcome, Exchange, Exchanges},
 };
 use crate::oracle::{
     dialect::Dialect,
@@ -17,8 +17,8 @@ use crate::oracle::{
 #[derive(Debug)]
 pub struct Awaited {
     dialect: Dialect,
-    /// Until when the events of a request are pending, and the request.
-    requests: Vec<(Duration, Request)>,
+    /// Until when the acked events of a request are pending, and the exchange.
+    requests: Vec<(Duration, Exchange)>,
 }
 
 impl Awaited {
@@ -39,7 +39,7 @@ impl Awaited {
             let Some(exchange) = exchanges.take(dialect, workload, record?) else { continue };
             let until = exchange.answered.unwrap_or(exchange.intended) + loss_after;
             if exchange.outcome == EventOutcome::Acked && until > now {
-                requests.push((until, exchange.request));
+                requests.push((until, exchange));
             }
         }
         Ok(Self { dialect, requests })
@@ -49,9 +49,13 @@ impl Awaited {
     /// forgotten.
     pub fn pending_until(&mut self, now: Duration, workload: &Workload, seen: &Seen) -> Option<Duration> {
         let dialect = self.dialect;
-        self.requests.retain(|(until, request)| {
-            let stream = request.stream;
-            let is_awaited = |seq| !seen.has(stream, seq) && fate(dialect, workload, stream, seq) == Fate::Present;
+        self.requests.retain(|(until, exchange)| {
+            let (request, stream) = (&exchange.request, exchange.request.stream);
+            let is_awaited = |seq| {
+                !seen.has(stream, seq)
+                    && exchange.outcome_of(seq) == EventOutcome::Acked
+                    && fate(dialect, workload, stream, seq) == Fate::Present
+            };
             *until > now && request.seqs(workload).any(|(seq, _)| is_awaited(seq))
         });
         self.requests.iter().map(|(until, _)| *until).max()

@@ -318,7 +318,7 @@ impl Case<'_> {
         matches!(event.outcome, EventOutcome::Rejected | EventOutcome::Indeterminate)
             && self.sent.exchanges().get(event.exchange as usize).is_some_and(|exchange| {
                 let request = &exchange.request;
-                let spoils = |seq| spoils_request(self.dialect, self.workload.oddities(request.stream, seq));
+                let spoils = |seq| spoils_request(self.dialect, self.workload, request.stream, seq);
                 request.fault(self.workload).is_some_and(ClientFault::is_meant_to_fail)
                     || request.seqs(self.workload).any(|(seq, _)| spoils(seq))
             })

@@ -9,7 +9,7 @@ use generators::{
     clock::RunStart,
     identity::StreamId,
     journal::{ReadError, put_varint, take_varint},
-    ledger::{Answer, Outcome, Record},
+    ledger::{Answer, EventResult, Outcome, Record},
     request::{ClientClock, Request, Retry},
     workload::{TimeForm, Workload},
 };
@@ -48,8 +48,10 @@ pub struct Exchange {
     pub sent: Duration,
     /// When its answer came, if one did.
     pub answered: Option<Duration>,
-    /// What it means for its events.
+    /// What it means for its events, but for the exceptions.
     pub outcome: EventOutcome,
+    /// The events for which the answer means something else, where there are results for each: their sequence numbers, sorted.
+    pub exceptions: Vec<(u64, EventOutcome)>,
     /// In how many windows its events may lie.
     pub windows: u32,
 }
@@ -58,6 +60,12 @@ pub struct Exchange {
 pub type ExchangeKey = (StreamId, u64, u32);
 
 impl Exchange {
+    /// What it means for one of its events.
+    pub fn outcome_of(&self, seq: u64) -> EventOutcome {
+        let place = self.exceptions.binary_search_by_key(&seq, |(seq, _)| *seq);
+        place.ok().and_then(|place| self.exceptions.get(place)).map_or(self.outcome, |(_, outcome)| *outcome)
+    }
+
     /// Which exchange of its run it is.
     pub fn key(&self) -> ExchangeKey {
         (self.request.stream, self.request.index, self.request.attempt())
@@ -111,6 +119,7 @@ impl Exchanges {
                     answered: None,
                     // An intent without outcome: bytes may have left.
                     outcome: EventOutcome::Indeterminate,
+                    exceptions: Vec::new(),
                     windows: 1,
                 };
                 self.open.insert(exchange.key(), exchange);
@@ -118,10 +127,12 @@ impl Exchanges {
             }
             Record::Outcome(outcome) => {
                 let exchange = self.open.remove(&(outcome.stream, outcome.index, outcome.attempt))?;
+                let is_answer = matches!(outcome.answer, Answer::Reply { .. } | Answer::Results { .. });
                 Some(Exchange {
                     outcome: meaning(dialect, &outcome),
+                    exceptions: exceptions(&outcome.answer),
                     sent: outcome.sent,
-                    answered: matches!(outcome.answer, Answer::Reply { .. }).then_some(outcome.answered),
+                    answered: is_answer.then_some(outcome.answered),
                     ..exchange
                 })
             }
@@ -209,8 +220,8 @@ impl SentLog {
     }
 }
 
-/// `index attempt [due built] first count resend_first resend_count sent (1 + waited, 0 for unanswered) outcome windows`, all
-/// varint; what is in brackets is there for attempts behind the first.
+/// `index attempt [due built] first count resend_first resend_count sent (1 + waited, 0 for unanswered) outcome windows
+/// exceptions (seq outcome)*`, all varint; what is in brackets is there for attempts behind the first.
 fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
     let Request { index, positions, resends, .. } = &exchange.request;
     let waited = exchange.answered.map_or(0, |answered| 1 + answered.saturating_sub(exchange.sent).as_micros() as u64);
@@ -233,7 +244,22 @@ fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
     ] {
         put_varint(&mut body, number);
     }
+    put_varint(&mut body, exchange.exceptions.len() as u64);
+    for (seq, outcome) in &exchange.exceptions {
+        put_varint(&mut body, *seq);
+        put_varint(&mut body, *outcome as u64);
+    }
     body
+}
+
+/// The outcome of a number; unknown numbers are never written.
+const fn outcome(number: u64) -> EventOutcome {
+    match number {
+        0 => EventOutcome::Unsent,
+        1 => EventOutcome::Rejected,
+        2 => EventOutcome::Indeterminate,
+        _ => EventOutcome::Acked,
+    }
 }
 
 fn decode(bytes: &mut &[u8], workload: &Workload, stream: StreamId) -> Option<Exchange> {
@@ -250,14 +276,12 @@ fn decode(bytes: &mut &[u8], workload: &Workload, stream: StreamId) -> Option<Ex
     let request = Request { stream, index, positions, resends, retry };
     let sent = Duration::from_micros(number()?);
     let answered = number()?.checked_sub(1).map(|waited| sent + Duration::from_micros(waited));
-    let outcome = match number()? {
-        0 => EventOutcome::Unsent,
-        1 => EventOutcome::Rejected,
-        2 => EventOutcome::Indeterminate,
-        _ => EventOutcome::Acked,
-    };
-    let windows = number()? as u32;
-    Some(Exchange { intended: request.due(workload), request, sent, answered, outcome, windows })
+    let (of_all, windows) = (outcome(number()?), number()? as u32);
+    let mut exceptions = Vec::new();
+    for _ in 0..number()? {
+        exceptions.push((number()?, outcome(number()?)));
+    }
+    Some(Exchange { intended: request.due(workload), request, sent, answered, outcome: of_all, exceptions, windows })
 }
 
 /// What was sent of one window.
@@ -292,15 +316,16 @@ impl Sent {
                     (event.first, event.exchange) = (number, number);
                 }
                 let earlier = event.answered_at.is_none_or(|before| exchange.answered.is_some_and(|now| now < before));
-                let is_ack = exchange.outcome == EventOutcome::Acked;
-                if exchange.outcome > event.outcome || (is_ack && earlier) {
+                let outcome = exchange.outcome_of(seq);
+                let is_ack = outcome == EventOutcome::Acked;
+                if outcome > event.outcome || (is_ack && earlier) {
                     event.exchange = number;
                 }
                 if is_ack && earlier {
                     event.answered_at = exchange.answered;
                 }
                 event.sent_at = Some(event.sent_at.map_or(exchange.intended, |first| first.min(exchange.intended)));
-                event.outcome = event.outcome.max(exchange.outcome);
+                event.outcome = event.outcome.max(outcome);
             }
         }
         repeats.sort_unstable();
@@ -354,6 +379,7 @@ impl Sent {
     ) -> Vec<AttemptTimes> {
         let form = workload.oddities(stream, seq).time;
         self.attempts(stream, seq)
+            .filter(|exchange| exchange.outcome_of(seq) >= EventOutcome::Indeterminate)
             .filter_map(|exchange| Some(exchange.moments(workload, start, latest)?.of(form, occurred_micros)))
             .collect()
     }
@@ -391,11 +417,26 @@ impl Exchange {
     }
 }
 
+/// What results for single events mean (verdict.md, section 1). A refused event was looked at before anything was stored.
+fn exceptions(answer: &Answer) -> Vec<(u64, EventOutcome)> {
+    let Answer::Results { exceptions, .. } = answer else { return Vec::new() };
+    let meaning = |result: &EventResult| match result {
+        EventResult::Drop => EventOutcome::Rejected,
+        EventResult::Retry | EventResult::Unknown => EventOutcome::Indeterminate,
+    };
+    let mut all: Vec<_> = exceptions.iter().map(|(seq, result)| (*seq, meaning(result))).collect();
+    all.sort_unstable();
+    all
+}
+
 fn meaning(dialect: Dialect, outcome: &Outcome) -> EventOutcome {
     match &outcome.answer {
-        Answer::Reply { status: 200, .. } => EventOutcome::Acked,
+        Answer::Reply { status: 200, .. } | Answer::Results { complete: true, .. } => EventOutcome::Acked,
         Answer::Reply { status, excerpt } if dialect.proves_nothing_stored(*status, excerpt) => EventOutcome::Rejected,
-        Answer::Reply { .. } | Answer::TimedOut | Answer::Broken { .. } => EventOutcome::Indeterminate,
+        // Of results that are not complete it is not known of which events nothing was said.
+        Answer::Reply { .. } | Answer::Results { complete: false, .. } | Answer::TimedOut | Answer::Broken { .. } => {
+            EventOutcome::Indeterminate
+        }
         Answer::NeverLeft { .. } => EventOutcome::Unsent,
     }
 }

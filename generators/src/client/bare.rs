@@ -10,7 +10,7 @@ use hyper::StatusCode;
 use tokio::task::JoinSet;
 
 use super::{
-    SendError,
+    Head, SendError,
     connection::{Unavailable, connect},
     http_request,
     target::Target,
@@ -31,7 +31,10 @@ pub fn closed_loop(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SendError::Start)?;
     let requests: Arc<[_]> = requests
         .into_iter()
-        .map(|request| ((request.method, request.target, request.content_type), Bytes::from(request.body)))
+        .map(|request| {
+            let (head, body) = Head::of(request);
+            (head, Bytes::from(body))
+        })
         .collect();
 
     let began = Instant::now();

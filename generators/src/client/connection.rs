@@ -14,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{
     buffers::Body,
+    results,
     target::{Target, Tls},
 };
 use crate::{
@@ -97,15 +98,16 @@ impl Reused {
         Self { target, connection: None }
     }
 
-    /// Sends `request` and waits for the whole reply. When this is dropped before it is done, so is the connection.
-    pub(super) async fn exchange(&mut self, request: Request<Full<Body>>) -> Told {
-        match self.reply(request).await {
+    /// Sends `request`, of so many events, and waits for the whole reply. When this is dropped before it is done, so is the
+    /// connection.
+    pub(super) async fn exchange(&mut self, request: Request<Full<Body>>, events: u64) -> Told {
+        match self.reply(request, events).await {
             Ok(told) => told,
             Err(answer) => Told::without_reply(answer),
         }
     }
 
-    async fn reply(&mut self, mut request: Request<Full<Body>>) -> Result<Told, Answer> {
+    async fn reply(&mut self, mut request: Request<Full<Body>>, events: u64) -> Result<Told, Answer> {
         loop {
             let reused = self.connection.is_some();
             let mut connection = match self.connection.take() {
@@ -115,7 +117,7 @@ impl Reused {
                     Err(Unavailable(error)) => return Err(Answer::NeverLeft { error }),
                 },
             };
-            match reply(&mut connection, request).await {
+            match reply(&mut connection, request, events).await {
                 Ok(told) => {
                     self.connection = Some(connection);
                     return Ok(told);
@@ -129,14 +131,13 @@ impl Reused {
     }
 }
 
-async fn reply(connection: &mut Connection<Body>, request: Request<Full<Body>>) -> Result<Told, Failure> {
+async fn reply(connection: &mut Connection<Body>, request: Request<Full<Body>>, events: u64) -> Result<Told, Failure> {
     let response = connection.try_send_request(request).await.map_err(Failure::from)?;
     let status = response.status().as_u16();
     let retry_after = if status == 200 { None } else { response.headers().get(RETRY_AFTER) };
     let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = response.into_body().collect().await.map_err(|error| Failure::Broken(told(&error)))?;
-    let excerpt = excerpt(status, &body.to_bytes());
-    Ok(Told { answer: Answer::Reply { status, excerpt }, retry_after })
+    Ok(Told { answer: answer(status, &body.to_bytes(), events), retry_after })
 }
 
 enum Failure {
@@ -156,7 +157,13 @@ impl From<hyper::client::conn::TrySendError<Request<Full<Body>>>> for Failure {
     }
 }
 
-pub(super) fn excerpt(status: u16, body: &[u8]) -> String {
+/// What a whole reply to a request of `events` events comes to.
+pub(super) fn answer(status: u16, body: &[u8], events: u64) -> Answer {
+    let results = if status == 200 { results::read(body, events) } else { None };
+    results.unwrap_or_else(|| Answer::Reply { status, excerpt: excerpt(status, body) })
+}
+
+fn excerpt(status: u16, body: &[u8]) -> String {
     if status == 200 {
         return String::new();
     }

@@ -8,7 +8,7 @@ use std::{io, io::Write};
 use flate2::write::GzEncoder;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::connection::{Told, excerpt};
+use super::connection::{Told, answer};
 use crate::{ledger::Answer, random::Random, wire::Encoded, workload::ClientFault};
 
 /// What gzip begins with.
@@ -53,8 +53,10 @@ fn head(host: &str, encoded: &Encoded, fault: ClientFault) -> String {
         ClientFault::WrongContentType => "content-type: application/xml\r\n".to_owned(),
         _ => usual,
     };
+    let others: String =
+        encoded.headers.iter().fold(String::new(), |all, (name, value)| all + name + ": " + value + "\r\n");
     format!(
-        "{} {} HTTP/1.1\r\nhost: {host}\r\n{content_type}user-agent: assay/{}\r\ncontent-length: {}\r\nconnection: \
+        "{} {} HTTP/1.1\r\nhost: {host}\r\n{content_type}{others}user-agent: assay/{}\r\ncontent-length: {}\r\nconnection: \
          close\r\n\r\n",
         encoded.method.name(),
         encoded.target,
@@ -77,7 +79,7 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         }
         // Whoever will not read on may have said why.
         (_, sent) => match receive(&mut stream).await {
-            Ok((status, body)) => Answer::Reply { status, excerpt: excerpt(status, &body) },
+            Ok((status, body)) => answer(status, &body, encoded.events),
             Err(error) => Answer::Broken { error: sent.err().unwrap_or(error).to_string() },
         },
     };
@@ -187,7 +189,14 @@ mod tests {
 
     fn encoded() -> Encoded {
         let body = b"{\"batch\":[1,2,3]}".repeat(40);
-        Encoded { method: Method::Post, target: "/batch/".into(), content_type: "application/json", body, events: 3 }
+        Encoded {
+            method: Method::Post,
+            target: "/batch/".into(),
+            content_type: "application/json",
+            headers: Vec::new(),
+            body,
+            events: 3,
+        }
     }
 
     fn noise(index: u64) -> Random {

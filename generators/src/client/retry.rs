@@ -189,7 +189,7 @@ impl Delivery {
     fn next(&mut self, workload: &Workload, facts: &Facts, reply: Reply<'_>) -> Option<Duration> {
         let Reply { answer, at, retry_after } = reply;
         let wait = retry_after.and_then(|text| asked(facts.retry_after, text, Timestamp::now()));
-        let is_network = !matches!(answer, Answer::Reply { .. });
+        let is_network = !matches!(answer, Answer::Reply { .. } | Answer::Results { .. });
         match answer {
             Answer::Reply { status: 413, .. } if facts.halves => {
                 let events = self.request_of_part().seqs(workload).count() as u64;
@@ -202,6 +202,8 @@ impl Delivery {
                 }
                 return self.next_part(workload, at);
             }
+            // No library of these profiles asks for single events again.
+            Answer::Results { .. } => return self.next_part(workload, at),
             Answer::Reply { status, .. } if !facts.retries_status(*status, wait.is_some()) => {
                 return self.next_part(workload, at);
             }

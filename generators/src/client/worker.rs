@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    SenderOptions, SenderProgress,
+    Head, SenderOptions, SenderProgress,
     buffers::Buffers,
     connection::{Reused, Told, Unavailable, open, secured},
     faulty, http_request,
@@ -183,7 +183,7 @@ impl Shared {
             told = self.reply(encoded, fault, connection) => told,
             () = until(limit, deadline) => Told::without_reply(Answer::TimedOut),
         };
-        let is_acked = matches!(answer, Answer::Reply { status: 200, .. });
+        let is_acked = matches!(answer, Answer::Reply { status: 200, .. } | Answer::Results { .. });
         let counter = if is_acked { &self.progress.acked } else { &self.progress.failed };
         counter.fetch_add(events, Ordering::Relaxed);
         let answered = self.clock.elapsed();
@@ -209,9 +209,10 @@ impl Shared {
                 Told::without_reply(Answer::NeverLeft { error })
             });
         }
-        let Encoded { method, target, content_type, body, .. } = encoded;
-        match http_request(&self.host, (method, target, content_type), self.buffers.body(body)) {
-            Ok(http) => connection.exchange(http).await,
+        let events = encoded.events;
+        let (head, body) = Head::of(encoded);
+        match http_request(&self.host, head, self.buffers.body(body)) {
+            Ok(http) => connection.exchange(http, events).await,
             Err(error) => Told::without_reply(Answer::NeverLeft { error: error.to_string() }),
         }
     }

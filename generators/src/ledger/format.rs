@@ -25,11 +25,12 @@
 //!
 //! All moments are in microseconds. `released` counts from the intent before. Bits 4 and 16 of an outcome's tag mean the same, from the outcome
 //! before; 8 means a reply with status 200; `index` and `sent` count from that outcome, and `waited` from
-//! `sent`. `answer` is 1 a reply, 2 timed out, 3 broken, 4 never left. Before the first of each kind stand zeros.
+//! `sent`. `answer` is 1 a reply, 2 timed out, 3 broken, 4 never left, and 5 results: `complete:u8 count (seq ± result:u8)*`, each
+//! `seq` counted from the one before, where a result is 1 drop, 2 retry, 3 another word. Before the first of each kind stand zeros.
 
 use std::{ops::Range, time::Duration};
 
-use super::{Answer, End, Intent, Outcome, Record};
+use super::{Answer, End, EventResult, Intent, Outcome, Record};
 use crate::{
     identity::StreamId,
     journal::{put_varint, take_varint},
@@ -178,6 +179,7 @@ impl Before {
         let before = &self.outcome;
         let (kind, status, text) = match &outcome.answer {
             Answer::Reply { status, excerpt } => (1, *status, excerpt.as_str()),
+            Answer::Results { .. } => (5, 0, ""),
             Answer::TimedOut => (2, 0, ""),
             Answer::Broken { error } => (3, 0, error.as_str()),
             Answer::NeverLeft { error } => (4, 0, error.as_str()),
@@ -201,12 +203,16 @@ impl Before {
         put_varint(block, micros(outcome.answered).saturating_sub(sent));
         if tag & STATUS_200 == 0 {
             block.push(kind);
-            if kind == 1 {
-                put_varint(block, u64::from(status));
+            if let Answer::Results { exceptions, complete } = &outcome.answer {
+                put_results(exceptions, *complete, block);
+            } else {
+                if kind == 1 {
+                    put_varint(block, u64::from(status));
+                }
+                let text = &text[..text.floor_char_boundary(TEXT_LIMIT)];
+                put_varint(block, text.len() as u64);
+                block.extend_from_slice(text.as_bytes());
             }
-            let text = &text[..text.floor_char_boundary(TEXT_LIMIT)];
-            put_varint(block, text.len() as u64);
-            block.extend_from_slice(text.as_bytes());
         }
         self.outcome = Place { stream: outcome.stream.0, index: outcome.index, position: 0, moment: sent };
     }
@@ -235,9 +241,53 @@ impl Before {
     }
 }
 
+fn put_results(exceptions: &[(u64, EventResult)], complete: bool, block: &mut Vec<u8>) {
+    block.push(u8::from(complete));
+    put_varint(block, exceptions.len() as u64);
+    let mut before = 0;
+    for (seq, result) in exceptions {
+        put_varint(block, zigzag(*seq, before));
+        before = *seq;
+        block.push(match result {
+            EventResult::Drop => 1,
+            EventResult::Retry => 2,
+            EventResult::Unknown => 3,
+        });
+    }
+}
+
+fn take_results(block: &mut &[u8]) -> Option<Answer> {
+    let byte = |block: &mut &[u8]| {
+        let (byte, rest) = block.split_first()?;
+        *block = rest;
+        Some(*byte)
+    };
+    let complete = match byte(block)? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    let count = take_varint(block)?;
+    let (mut exceptions, mut before) = (Vec::new(), 0);
+    for _ in 0..count {
+        before = unzigzag(take_varint(block)?, before);
+        let result = match byte(block)? {
+            1 => EventResult::Drop,
+            2 => EventResult::Retry,
+            3 => EventResult::Unknown,
+            _ => return None,
+        };
+        exceptions.push((before, result));
+    }
+    Some(Answer::Results { exceptions, complete })
+}
+
 fn take_answer(block: &mut &[u8]) -> Option<Answer> {
     let (kind, rest) = block.split_first()?;
     *block = rest;
+    if *kind == 5 {
+        return take_results(block);
+    }
     let status = if *kind == 1 { u16::try_from(take_varint(block)?).ok()? } else { 0 };
     let length = usize::try_from(take_varint(block)?).ok()?;
     let (text, rest) = block.split_at_checked(length)?;
@@ -285,6 +335,13 @@ mod tests {
     fn any_record() -> impl Strategy<Value = Record> {
         let answer = prop_oneof![
             (100u16..600, ".{0,40}").prop_map(|(status, excerpt)| Answer::Reply { status, excerpt }),
+            (prop::collection::vec((0u64..1 << 44, 0usize..3), 0..20), any::<bool>()).prop_map(
+                |(exceptions, complete)| {
+                    let results = [EventResult::Drop, EventResult::Retry, EventResult::Unknown];
+                    let exceptions = exceptions.into_iter().map(|(seq, result)| (seq, results[result])).collect();
+                    Answer::Results { exceptions, complete }
+                }
+            ),
             Just(Answer::TimedOut),
             ".{0,40}".prop_map(|error| Answer::Broken { error }),
             ".{0,40}".prop_map(|error| Answer::NeverLeft { error }),

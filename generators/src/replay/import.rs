@@ -166,7 +166,12 @@ fn understand(line: &[u8]) -> Result<Understood, String> {
         read.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
     };
     let content_type = header("content-type").unwrap_or_default();
-    let opened = body::open(read.method.as_deref().unwrap_or("POST"), path, content_type, &bytes)?;
+    let mut opened = body::open(read.method.as_deref().unwrap_or("POST"), path, content_type, &bytes)?;
+    if opened.style.endpoint == Endpoint::V1 {
+        // There the client's clock is in a header.
+        let sent_at = header("posthog-request-timestamp").and_then(|text| text.parse::<Timestamp>().ok());
+        opened.sent_at_ms = sent_at.map(Timestamp::as_millisecond);
+    }
     request(at_ms, opened).map(Understood::Request)
 }
 

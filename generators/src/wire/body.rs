@@ -132,8 +132,9 @@ fn lz64(json: &[u8]) -> String {
 /// Path and query.
 pub(super) fn target(endpoint: Endpoint, query: Query, hint: Option<&str>, data: Option<&str>) -> String {
     let mut target = endpoint.path().to_owned();
-    // A batch says when it is sent in its body.
-    let sent_at = query.sent_at_ms.filter(|_| endpoint != Endpoint::Batch).map(|ms| ms.to_string());
+    // A batch says when it is sent in its body, and v1 in a header.
+    let sent_at =
+        query.sent_at_ms.filter(|_| !matches!(endpoint, Endpoint::Batch | Endpoint::V1)).map(|ms| ms.to_string());
     let retry_count = query.retry_count.map(|count| count.to_string());
     let pairs =
         [("compression", hint), ("retry_count", retry_count.as_deref()), ("_", sent_at.as_deref()), ("data", data)];

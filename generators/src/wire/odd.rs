@@ -4,7 +4,7 @@ use super::{moments::Moments, push_json};
 use crate::{
     event::{Event, Member},
     request::ClientClock,
-    workload::ALTERED,
+    workload::{ALTERED, TimeForm},
 };
 
 /// Appends `event`; `token` is its JSON text where the event carries it, and `again` tells whether this is its second sending.
@@ -12,7 +12,7 @@ pub(super) fn write(
     event: &Event,
     again: bool,
     clock: ClientClock,
-    token: Option<&[u8]>,
+    (token, is_v1): (Option<&[u8]>, bool),
     moments: &mut Moments,
     json: &mut Vec<u8>,
 ) -> Result<(), serde_json::Error> {
@@ -43,6 +43,9 @@ pub(super) fn write(
     if let Some(offset_ms) = said.offset_ms {
         json.extend_from_slice(b",\"offset\":");
         json.extend_from_slice(offset_ms.to_string().as_bytes());
+    }
+    if is_v1 && event.oddities.time == TimeForm::IgnoreSentAt {
+        json.extend_from_slice(b",\"options\":{\"disable_skew_correction\":true}");
     }
     json.extend_from_slice(b",\"properties\":");
     write_properties(event, again, json)?;

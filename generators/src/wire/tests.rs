@@ -170,6 +170,34 @@ struct Sent<'a> {
 }
 
 #[test]
+fn v1_says_project_attempt_and_clock_in_headers() {
+    let of = |retry| {
+        let mut plan = small().plan().clone();
+        plan.traffic[0].endpoint = Endpoint::V1;
+        plan.traffic[0].disorder.clock_skew = crate::random::Distribution::default();
+        let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+        let request = Request { retry, ..Requests::new(&workload, StreamId(0)).nth(3).unwrap() };
+        Encoder::default().encode(&workload, &request, START, Vec::new()).unwrap()
+    };
+    let retry = Retry { attempt: 2, due: Duration::ZERO, built: Duration::from_millis(7) };
+    let (first, second) = (of(None), of(Some(retry)));
+    let header = |made: &Encoded, name: &str| {
+        made.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()).unwrap()
+    };
+    assert_eq!(first.target, "/i/v1/analytics/events");
+    assert_eq!(header(&first, "authorization"), "Bearer phc_test");
+    assert_eq!(header(&first, "posthog-sdk-info"), "assay/4.0.0");
+    assert_eq!((header(&first, "posthog-attempt"), header(&second, "posthog-attempt")), ("1".into(), "2".into()));
+    assert_eq!(header(&first, "posthog-request-id"), header(&second, "posthog-request-id"));
+    uuid::Uuid::parse_str(&header(&first, "posthog-request-id")).unwrap();
+    assert_eq!(header(&second, "posthog-request-timestamp"), "2026-09-21T14:13:20.007Z");
+    let body: Value = serde_json::from_slice(&first.body).unwrap();
+    assert!(body["created_at"].is_string() && body.get("api_key").is_none() && body.get("sent_at").is_none());
+    let event = &body["batch"][0];
+    assert!(event.get("api_key").is_none() && event["uuid"].is_string() && event["timestamp"].is_string());
+}
+
+#[test]
 fn a_retry_says_when_it_was_built_and_in_a_browser_the_how_manieth_it_is() {
     let target = |profile, endpoint, retry| {
         let mut plan = small().plan().clone();

@@ -15,9 +15,9 @@ use crate::{
     text::{decimal, put_digits, put_hexadecimal},
 };
 
-const LIBRARY: &str = "assay";
+pub const LIBRARY: &str = "assay";
 /// Not that of this program: the same workload version makes the same bytes.
-const LIBRARY_VERSION: &str = "4.0.0";
+pub const LIBRARY_VERSION: &str = "4.0.0";
 const REFERRER: &str = "https://search.example.com/";
 const NAMES: [&str; 6] = ["$pageview", "$pageleave", "$autocapture", "signed_up", "purchase", "file_uploaded"];
 const PATHS: [&str; 5] = ["/", "/pricing", "/docs/getting-started", "/cart", "/søk/überblick"];

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     hostile::Hostile,
-    plan::{Disorder, Extras, Plan, Traffic},
+    plan::{Disorder, Endpoint, Extras, Plan, Traffic},
 };
 use crate::{
     event::{Event, Member},
@@ -51,6 +51,8 @@ pub struct Oddities {
     pub no_uuid: bool,
     /// Its second sending holds something else.
     pub altered: bool,
+    /// It goes to v1, where a header says of what library it is, and `$lib` is replaced.
+    pub library_in_header: bool,
     /// It was recorded, and no template makes anything of it.
     pub recorded: bool,
 }
@@ -86,6 +88,7 @@ pub(super) struct OddSources {
     none: bool,
     /// How many more types of groups the team has than are kept.
     group_types_over: u64,
+    is_v1: bool,
     disorder: Disorder,
     extras: Extras,
     hostile: Source,
@@ -120,6 +123,7 @@ impl OddSources {
             stream,
             group_types_over: group_types.saturating_sub(GROUPS_KEPT),
             none: shares.iter().all(|share| *share == Share::default()),
+            is_v1: traffic.endpoint == Endpoint::V1,
             disorder,
             extras,
             hostile: source(Purpose::Hostile),
@@ -147,6 +151,7 @@ impl OddSources {
             group_types_over: if grouped { self.group_types_over } else { 0 },
             time: self.time_form(seq),
             no_uuid: chosen(self.uuidless, disorder.no_uuid),
+            library_in_header: self.is_v1 && chosen(self.hostile, extras.hostile),
             recorded: false,
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),

@@ -158,11 +158,13 @@ pub enum Endpoint {
     Track,
     /// `/engage/`: a list of events, or one alone.
     Engage,
+    /// `/i/v1/analytics/events`: a list of events, with a result for each; project and clock are in headers.
+    V1,
 }
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Batch, Self::E, Self::Capture, Self::IV0E, Self::Track, Self::Engage];
+    pub const ALL: [Self; 7] = [Self::Batch, Self::E, Self::Capture, Self::IV0E, Self::Track, Self::Engage, Self::V1];
 
     /// Its path.
     pub const fn path(self) -> &'static str {
@@ -173,6 +175,7 @@ impl Endpoint {
             Self::IV0E => "/i/v0/e/",
             Self::Track => "/track/",
             Self::Engage => "/engage/",
+            Self::V1 => "/i/v1/analytics/events",
         }
     }
 }

@@ -66,6 +66,10 @@ fn in_words(answer: &Answer) -> String {
     match answer {
         Answer::Reply { status, excerpt } if excerpt.is_empty() => status.to_string(),
         Answer::Reply { status, excerpt } => format!("{status} {excerpt:?}"),
+        Answer::Results { exceptions, complete } => {
+            let told = if *complete { "200 with a result for each event" } else { "200 with results for some events" };
+            format!("{told}, {} of them not stored", exceptions.len())
+        }
         Answer::TimedOut => "no reply in time".into(),
         Answer::Broken { error } => format!("the connection broke: {error}"),
         Answer::NeverLeft { error } => format!("it never left: {error}"),

@@ -13,11 +13,11 @@ use checkers::{
     },
     reconcile::{
         seen::Seen,
-        sent::{EventOutcome, ExchangeKey, Exchanges},
+        sent::{EventOutcome, Exchange, ExchangeKey, Exchanges},
     },
     statistics::sequential::{Crossed, Test},
 };
-use generators::{journal::ReadError, ledger::LedgerReader, request::Request, workload::Workload};
+use generators::{journal::ReadError, ledger::LedgerReader, workload::Workload};
 
 /// The sequential test of a run that is being sent.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct EarlyStop {
     exchanges: Exchanges,
     /// Acked requests that are too young to be judged, in the order of their sending, with the moment from which on they are
     /// not.
-    young: BTreeMap<(Duration, ExchangeKey), (Duration, Request)>,
+    young: BTreeMap<(Duration, ExchangeKey), (Duration, Exchange)>,
     test: Test,
     independence: Independence,
     loss_after: Duration,
@@ -56,15 +56,19 @@ impl EarlyStop {
             let Some(exchange) = self.exchanges.take(self.dialect, workload, record?) else { continue };
             if exchange.outcome == EventOutcome::Acked {
                 let until = exchange.answered.unwrap_or(exchange.sent) + self.loss_after;
-                self.young.insert((exchange.intended, exchange.key()), (until, exchange.request));
+                self.young.insert((exchange.intended, exchange.key()), (until, exchange));
             }
         }
         while let Some(first) = self.young.first_entry().filter(|first| first.get().0 <= now) {
-            let (_, request) = first.remove();
+            let (_, exchange) = first.remove();
+            let request = &exchange.request;
             let (mut all, mut unseen) = (0u64, 0u64);
             for (seq, again) in request.seqs(workload) {
                 // An event that is sent again belongs to its first request.
-                if !again && fate(self.dialect, workload, request.stream, seq) == Fate::Present {
+                if !again
+                    && exchange.outcome_of(seq) == EventOutcome::Acked
+                    && fate(self.dialect, workload, request.stream, seq) == Fate::Present
+                {
                     all += 1;
                     unseen += u64::from(!seen.has(request.stream, seq));
                 }

@@ -7,7 +7,7 @@ use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, ops::RangeInclusive
 
 use toml::{
     Spanned,
-    de::{DeTable, DeValue},
+    de::{DeArray, DeTable, DeValue},
 };
 
 use super::{
@@ -117,10 +117,24 @@ fn owned<'a>(value: DeValue<'_>) -> DeValue<'a> {
         DeValue::String(text) => DeValue::String(Cow::Owned(text.into_owned())),
         DeValue::Boolean(value) => DeValue::Boolean(value),
         DeValue::Datetime(value) => DeValue::Datetime(value),
-        // Numbers, lists and tables are read from their text where they are asked for.
+        DeValue::Array(items) => {
+            let mut list = DeArray::new();
+            for item in items {
+                list.push(Spanned::new(FROM_COMMAND_LINE, owned(item.into_inner())));
+            }
+            DeValue::Array(list)
+        }
+        DeValue::Table(members) => {
+            let mut table = DeTable::new();
+            for (key, value) in members {
+                let key = Spanned::new(FROM_COMMAND_LINE, Cow::Owned(key.into_inner().into_owned()));
+                table.insert(key, Spanned::new(FROM_COMMAND_LINE, owned(value.into_inner())));
+            }
+            DeValue::Table(table)
+        }
+        // Numbers are read from their text where they are asked for.
         DeValue::Integer(number) => DeValue::String(Cow::Owned(number.as_str().to_owned())),
         DeValue::Float(number) => DeValue::String(Cow::Owned(number.as_str().to_owned())),
-        other => DeValue::String(Cow::Owned(other.type_str().to_owned())),
     }
 }
 

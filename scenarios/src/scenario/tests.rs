@@ -200,3 +200,34 @@ fn the_command_line_may_change_a_value_and_is_named_when_wrong() {
         assert!(problems.iter().any(|line| line.starts_with(expected)), "{expected}\n{problems:#?}");
     }
 }
+
+#[test]
+fn what_does_not_go_together_is_said() {
+    let traffic = |change: (&str, &str)| problems_with(GOOD, &[(&format!("traffic.app.{}", change.0), change.1)]);
+    assert_eq!(traffic(("content.hostile", "5%")), Vec::<String>::new());
+    for (key, value, told) in [
+        ("endpoint", "i/v2/e", "must be"),
+        ("historical", "5", "true or false"),
+        ("form", "query", "a URL has room for few events"),
+        ("content.kinds", "[\"nonsense\"]", "must be \"nul\""),
+        ("content.large", "1%", "say by how many bytes"),
+        ("content.padding", "1..99000000", "at most 15000000"),
+        ("content.padding", "1..1000000", "traffic of their own"),
+        ("groups.types", "9", "from 1 to 8"),
+        ("names", "[\"$identify\"]", "means something of its own"),
+        ("names", "[\"a:0\"]", "a weight if it likes"),
+        ("disorder.offset", "101%", "outside"),
+        ("disorder.altered", "1%", ""),
+        ("replay", "recording.jsonl", "is what the recording says"),
+        ("speed", "2x", "name one with `replay`"),
+        ("persons.hot", "half", "half"),
+    ] {
+        let problems = traffic((key, value));
+        let fine = key == "disorder.altered";
+        assert!(fine == problems.is_empty() && (fine || problems.concat().contains(told)), "{key}: {problems:?}");
+    }
+    let v1 = |key, value| problems_with(GOOD, &[("traffic.app.endpoint", "v1"), (key, value)]).concat();
+    assert_eq!(v1("traffic.app.compression", "gzip"), "");
+    assert!(v1("traffic.app.compression", "lz64").contains("v1 takes plain bodies"));
+    assert!(v1("traffic.app.disorder.no_uuid", "1%").contains("v1 wants a uuid"));
+}

@@ -61,16 +61,16 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         }
     };
 
-    let endpoints = Endpoint::ALL.map(|endpoint| (endpoint.path().trim_matches('/'), endpoint));
+    let endpoints = Endpoint::ALL.map(|endpoint| match endpoint {
+        Endpoint::V1 => ("v1", endpoint),
+        _ => (endpoint.path().trim_matches('/'), endpoint),
+    });
     let client = client::client(&mut section);
     let endpoint = section.optional("endpoint", choice(&endpoints)).unwrap_or(client::usual_endpoint(client.profile));
     client::check_endpoint(&mut section, client.profile, endpoint);
     let compression = section.optional("compression", choice(&COMPRESSIONS)).unwrap_or_default();
     let form = section.optional("form", choice(&FORMS)).unwrap_or_default();
     let historical = section.optional("historical", flag).unwrap_or_default();
-    if historical && endpoint != Endpoint::Batch {
-        section.problem("historical", "only `batch` can say so: leave out `endpoint`");
-    }
     let clients = section.optional("clients", whole(1..=10_000)).unwrap_or(16);
     let mut batch = section.section("batch");
     let size = batch.optional("size", notation::parse_range).unwrap_or((1, 1));
@@ -81,30 +81,6 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
 
     let disorder = disorder(section.section("disorder"));
     let extras = extras(section.section("content"), section.section("groups"));
-    if extras.padding.1 >= OVERSIZE && size != (1, 1) {
-        section.problem(
-            "content.padding",
-            "from 1000000 bytes on, an event spoils its whole request: give such events a traffic of their own, without `batch`",
-        );
-    }
-    if form != Form::Plain && client.faults != ClientFaults::default() {
-        section.problem("client_faults", "spoil plain bodies: leave out `form`, or make two traffics of it");
-    }
-    if form == Form::Query
-        && (size.1 > QUERY_EVENTS
-            || [extras.hostile, extras.large, extras.grouped].iter().any(|share| *share > Share::default()))
-    {
-        section.problem(
-            "form",
-            "a URL has room for few events: at most `batch = { size = \"1..5\" }`, no `content` and no `groups`",
-        );
-    }
-    if endpoint == Endpoint::Capture && (size != (1, 1) || disorder.resend > Share::default()) {
-        section.problem(
-            "endpoint",
-            "`capture` takes one event a request: leave out `batch` and `disorder.resend`, or send to `e`",
-        );
-    }
     let over_quota = section.optional("over_quota", flag).unwrap_or_default();
     let drop_listed = section.optional("drop_listed", flag).unwrap_or_default();
     if over_quota && drop_listed {
@@ -116,8 +92,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         (false, true) => Some(Absence::DropListed),
         (false, false) => None,
     };
-    section.end();
-    Traffic {
+    let traffic = Traffic {
         name,
         events,
         arrival,
@@ -134,6 +109,55 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         absent,
         replay,
         client,
+    };
+    check(&mut section, &traffic);
+    section.end();
+    traffic
+}
+
+/// What does not go together.
+fn check(section: &mut Section<'_>, traffic: &Traffic) {
+    let Traffic { batch: size, endpoint, compression, form, historical, disorder, extras, client, .. } = traffic;
+    let is_any = |shares: &[Share]| shares.iter().any(|share| *share > Share::default());
+    if *historical && !matches!(endpoint, Endpoint::Batch | Endpoint::V1) {
+        section.problem("historical", "only `batch` and `v1` can say so: leave out `endpoint`");
+    }
+    if *endpoint == Endpoint::V1
+        && (*form != Form::Plain || !matches!(compression, Compression::None | Compression::Gzip))
+    {
+        section.problem(
+            "endpoint",
+            "v1 takes plain bodies, as they are or with gzip: leave out `form` and other compressions",
+        );
+    }
+    if extras.padding.1 >= OVERSIZE && *size != (1, 1) {
+        section.problem(
+            "content.padding",
+            "from 1000000 bytes on, an event spoils its whole request: give such events a traffic of their own, without `batch`",
+        );
+    }
+    if *form != Form::Plain && client.faults != ClientFaults::default() {
+        section.problem("client_faults", "spoil plain bodies: leave out `form`, or make two traffics of it");
+    }
+    let Disorder { no_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp, .. } = *disorder;
+    if *endpoint == Endpoint::V1 && is_any(&[no_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp]) {
+        section.problem(
+            "endpoint",
+            "v1 wants a uuid, a timestamp and the client's clock of every event: leave out `no_uuid`, `offset`, \
+             `offset_and_timestamp`, `no_timestamp` and `no_sent_at`",
+        );
+    }
+    if *form == Form::Query && (size.1 > QUERY_EVENTS || is_any(&[extras.hostile, extras.large, extras.grouped])) {
+        section.problem(
+            "form",
+            "a URL has room for few events: at most `batch = { size = \"1..5\" }`, no `content` and no `groups`",
+        );
+    }
+    if *endpoint == Endpoint::Capture && (*size != (1, 1) || disorder.resend > Share::default()) {
+        section.problem(
+            "endpoint",
+            "`capture` takes one event a request: leave out `batch` and `disorder.resend`, or send to `e`",
+        );
     }
 }
 

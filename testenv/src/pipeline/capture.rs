@@ -8,12 +8,19 @@ pub mod encoding;
 pub mod planted;
 pub mod request;
 mod spoil;
+pub mod v1;
 
 use std::{borrow::Cow, convert::Infallible, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use rdkafka::{
@@ -27,6 +34,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
+use uuid::Uuid;
 
 use self::{
     drop_list::DropList,
@@ -35,11 +43,12 @@ use self::{
     request::{Received, Refusal, events},
 };
 use super::{
-    captured::CapturedEvent,
+    captured::{CapturedEvent, NO_PERSON_HEADER},
     dialect::Dialect,
     settings::{end, json, log, or, required, say_ready},
 };
 
+const V1_PATH: &str = "/i/v1/analytics/events";
 const BATCH_LIMIT: usize = 20 << 20;
 const OTHER_LIMIT: usize = 2 << 20;
 /// How long requests in hand may take once the role is told to end.
@@ -136,6 +145,9 @@ enum NotProduced {
 
 impl Capture {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        if request.uri().path().trim_end_matches('/') == V1_PATH && self.dialect == Dialect::V2026 {
+            return self.answer_v1(request, peer).await;
+        }
         let limit = match request.uri().path().trim_end_matches('/') {
             "/batch" => BATCH_LIMIT,
             "/e" => OTHER_LIMIT,
@@ -211,6 +223,91 @@ impl Capture {
         events(&sent.text(self.dialect, limit)?, &received)
     }
 
+    /// v1: a result for each event.
+    async fn answer_v1(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        match *request.method() {
+            Method::POST => (),
+            Method::OPTIONS => return text(StatusCode::OK, ""),
+            _ => return text(StatusCode::METHOD_NOT_ALLOWED, ""),
+        }
+        let mut entries = match self.entries(request, peer).await {
+            Ok(entries) => entries,
+            Err(refusal) => {
+                let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+                return text(status, &v1::refused(&refusal));
+            }
+        };
+        for entry in &mut entries {
+            let Some(event) = &entry.captured else { continue };
+            if self.planted.is_over_quota(&event.token) {
+                entry.drop_for("billing_limit_exceeded");
+            } else if self.drop_list.drops(&event.token, &event.distinct_id) {
+                entry.drop_for("event_restriction_drop");
+            }
+        }
+        let applied = self.planted.apply(entries.iter().filter_map(|entry| entry.captured.clone()).collect());
+        for (uuid, produced) in self.produce_each(&applied.events).await {
+            let Err(error) = produced else { continue };
+            for entry in entries.iter_mut().filter(|entry| entry.uuid == uuid) {
+                match &error {
+                    NotProduced::TooLarge => entry.drop_for("event_too_big"),
+                    NotProduced::Kafka(error) => {
+                        log(&format!("{uuid} could not be produced: {error}"));
+                        (entry.result, entry.details) = (v1::EventResult::Retry, Some("not_persisted"));
+                    }
+                }
+            }
+        }
+        if applied.reject {
+            return text(StatusCode::BAD_REQUEST, "the body cannot be read");
+        }
+        let mut response = text(StatusCode::OK, &v1::reply(&entries));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if entries.iter().any(|entry| entry.result == v1::EventResult::Retry) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    async fn entries(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Vec<v1::Entry>, v1::Refusal> {
+        let now = Timestamp::now();
+        let (head, body) = request.into_parts();
+        let header = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let context = v1::Context::read(&v1::Headers {
+            authorization: header("authorization"),
+            content_type: header("content-type"),
+            content_encoding: header("content-encoding"),
+            user_agent: header("user-agent"),
+            sdk_info: header("posthog-sdk-info"),
+            attempt: header("posthog-attempt"),
+            request_id: header("posthog-request-id"),
+            request_timestamp: header("posthog-request-timestamp"),
+        })?;
+        let refused = |status, tag, what: String| v1::Refusal { status, tag, what };
+        let body = Limited::new(body, BATCH_LIMIT).collect().await.map_err(|error| {
+            let is_long = error.is::<http_body_util::LengthLimitError>();
+            let (status, tag) = if is_long { (413, "payload_too_large") } else { (400, "request_parsing_error") };
+            refused(status, tag, error.to_string())
+        })?;
+        let text = encoding::json(&body.to_bytes(), context.is_gzip, BATCH_LIMIT)
+            .map_err(|refusal| refused(refusal.status(), "request_parsing_error", refusal.to_string()))?;
+        v1::entries(&text, &context, now, &peer.ip().to_string())
+    }
+
+    /// Produces all that can be, and tells of each.
+    async fn produce_each(&self, events: &[CapturedEvent<'_>]) -> Vec<(Uuid, Result<(), NotProduced>)> {
+        let mut results = Vec::with_capacity(events.len());
+        let deliveries: Vec<_> = events.iter().map(|event| self.enqueue(event)).collect();
+        for (event, delivery) in events.iter().zip(deliveries) {
+            let result = match delivery {
+                Ok(delivery) => delivered(delivery.await),
+                Err(error) => Err(error),
+            };
+            results.push((Uuid::parse_str(&event.uuid).unwrap_or_default(), result));
+        }
+        results
+    }
+
     /// Produces in order, stops at the first that cannot be, and waits for all that were.
     async fn produce(&self, events: &[CapturedEvent<'_>]) -> Result<(), NotProduced> {
         let mut deliveries = Vec::with_capacity(events.len());
@@ -225,11 +322,7 @@ impl Capture {
             }
         }
         for delivery in deliveries {
-            let delivered = match delivery.await {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err((error, _))) => Err(not_produced(error)),
-                Err(_) => Err(NotProduced::Kafka(KafkaError::Canceled)),
-            };
+            let delivered = delivered(delivery.await);
             result = result.and(delivered);
         }
         result
@@ -249,11 +342,23 @@ impl Capture {
         ];
         // Headers came with rust/capture.
         let headers = if self.dialect == Dialect::V2026 { &headers[..] } else { &[] };
-        let headers = headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
+        let mut headers = headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
             all.insert(Header { key, value: Some(value.as_bytes()) })
         });
+        if event.force_disable_person_processing {
+            headers = headers.insert(Header { key: NO_PERSON_HEADER, value: Some(b"true") });
+        }
         let record = FutureRecord::to(&self.topic).key(&key).payload(&value).headers(headers);
         self.producer.send_result(record).map_err(|(error, _)| not_produced(error))
+    }
+}
+
+/// What became of a message that was enqueued.
+fn delivered(result: <rdkafka::producer::DeliveryFuture as Future>::Output) -> Result<(), NotProduced> {
+    match result {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err((error, _))) => Err(not_produced(error)),
+        Err(_) => Err(NotProduced::Kafka(KafkaError::Canceled)),
     }
 }
 

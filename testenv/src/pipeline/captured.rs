@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+/// The header that forbids a person (`CapturedEventHeaders`).
+pub const NO_PERSON_HEADER: &str = "force_disable_person_processing";
+
 /// A message of the capture topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapturedEvent<'a> {
@@ -32,4 +35,7 @@ pub struct CapturedEvent<'a> {
     /// Whether it belongs to an import.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub historical_migration: bool,
+    /// Whether no person may come of it; told in a header, as all that is not the event's own.
+    #[serde(skip)]
+    pub force_disable_person_processing: bool,
 }

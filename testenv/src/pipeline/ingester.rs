@@ -27,7 +27,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, DeliveryResult, Header, OwnedHeaders},
+    message::{BorrowedMessage, DeliveryResult, Header, Headers, OwnedHeaders},
     producer::{BaseRecord, ProducerContext, ThreadedProducer},
 };
 use serde::Serialize;
@@ -41,7 +41,7 @@ use self::{
     store::Store,
 };
 use super::{
-    captured::CapturedEvent,
+    captured::{CapturedEvent, NO_PERSON_HEADER},
     dialect::Dialect,
     settings::{end, json, log, or, required, say_ready},
     timestamp::{clickhouse_micros, clickhouse_seconds},
@@ -283,6 +283,14 @@ struct State<'a> {
     planted: &'a mut Planted,
 }
 
+/// Whether capture forbids that a person comes of the message.
+fn forbids_person(message: &BorrowedMessage<'_>) -> bool {
+    let headers = message.headers();
+    headers.is_some_and(|headers| {
+        headers.iter().any(|header| header.key == NO_PERSON_HEADER && header.value == Some(b"true"))
+    })
+}
+
 /// What a message becomes; a message that can never be processed becomes a dead letter.
 fn process<'o>(
     state: &mut State<'_>,
@@ -311,6 +319,7 @@ fn process<'o>(
             return Ok(None);
         }
     };
+    event.person_profile &= !forbids_person(message);
     let age = event.captured_at.as_millisecond() - event.timestamp.as_millisecond();
     let fate = state.planted.fate(&captured.uuid, age);
     match fate {

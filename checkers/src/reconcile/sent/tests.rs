@@ -149,12 +149,43 @@ fn what_goes_aside_comes_back_as_it_was() {
     for outcome in [EventOutcome::Unsent, EventOutcome::Rejected, EventOutcome::Indeterminate, EventOutcome::Acked] {
         for answered in [None, Some(at(7)), Some(at(90))] {
             let request = Request { stream: STREAM, index: 1, positions: 2..4, resends: 0..2, retry: None };
-            let exchange =
-                Exchange { intended: request.due(&workload), request, sent: at(7), answered, outcome, windows: 3 };
+            let exchange = Exchange {
+                intended: request.due(&workload),
+                request,
+                sent: at(7),
+                answered,
+                outcome,
+                exceptions: vec![(2, EventOutcome::Rejected), (3, EventOutcome::Indeterminate)],
+                windows: 3,
+            };
             let bytes = encode(&exchange, exchange.windows);
             assert_eq!(decode(&mut &bytes[..], &workload, STREAM), Some(exchange));
         }
     }
+}
+
+#[test]
+fn results_of_single_events_count_for_them_alone() {
+    use EventOutcome::{Acked, Indeterminate, Rejected};
+    let workload = workload(8);
+    let results =
+        |exceptions: &[(u64, EventResult)], complete| Answer::Results { exceptions: exceptions.to_vec(), complete };
+    let records = [
+        intent(0, 0..4, 0..0),
+        outcome(0, 10, 20, results(&[(2, EventResult::Drop), (1, EventResult::Retry)], true)),
+        intent(1, 4..8, 0..0),
+        outcome(1, 30, 40, results(&[(5, EventResult::Drop)], false)),
+        intent(2, 8..8, 0..4),
+        outcome(2, 50, 60, results(&[(1, EventResult::Unknown)], true)),
+    ];
+    let sent = sent(&workload, records);
+    let of = |seq| sent.event(STREAM, seq).outcome;
+    let expected = [Acked, Indeterminate, Acked, Acked, Indeterminate, Rejected, Indeterminate, Indeterminate];
+    assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(of), expected, "event 2 was taken when it was sent again");
+    assert_eq!(sent.event(STREAM, 2).answered_at, Some(Duration::from_millis(60)));
+    let stored =
+        |seq| sent.attempt_times(&workload, RunStart::from_unix_micros(0), STREAM, seq, 0, Duration::ZERO).len();
+    assert_eq!([0, 2, 5].map(stored), [2, 1, 0], "an attempt that was refused stored nothing");
 }
 
 #[test]

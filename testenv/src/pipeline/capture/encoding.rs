@@ -82,6 +82,15 @@ impl Sent<'_> {
     }
 }
 
+/// The text of a body that is gzip, or is not.
+///
+/// # Errors
+/// [`Refusal::Body`] and [`Refusal::TooLarge`].
+pub fn json(body: &[u8], packed: bool, limit: usize) -> Result<String, Refusal> {
+    let bytes = if packed { gunzip(body, limit)? } else { body.to_vec() };
+    String::from_utf8(bytes).map_err(|_| Refusal::Body("invalid UTF-8 in request body".into()))
+}
+
 fn bad(what: &str) -> Refusal {
     Refusal::Body(format!("invalid {what} data"))
 }

@@ -40,6 +40,11 @@ impl Planted {
         Self { choosers: Mutex::new(own.map(Chooser::new).collect()), over_quota }
     }
 
+    /// Whether a project's quota is used up. Where events have a result each, it is told; else they are dropped silently.
+    pub fn is_over_quota(&self, token: &str) -> bool {
+        self.over_quota.contains(token)
+    }
+
     /// What is produced for `events`: the same, but for the chosen ones.
     pub fn apply(&self, mut events: Vec<CapturedEvent<'static>>) -> Applied {
         let mut choosers = self.choosers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +185,7 @@ mod tests {
             event: "e".into(),
             timestamp: "2026-06-01T12:00:00.000Z".into(),
             historical_migration: false,
+            force_disable_person_processing: false,
         }
     }
 

@@ -198,7 +198,11 @@ fn only_token(raw: &[RawEvent<'_>], properties: &[KnownProperties<'_>]) -> Resul
     }
 }
 
-fn check_token(token: &str) -> Result<(), Refusal> {
+/// Whether a token can be one.
+///
+/// # Errors
+/// When it cannot.
+pub(super) fn check_token(token: &str) -> Result<(), Refusal> {
     let why = if token.is_empty() {
         "it is empty"
     } else if token.len() > TOKEN_LIMIT {
@@ -258,6 +262,7 @@ impl Shared<'_> {
             event: name.to_owned().into(),
             timestamp: rfc3339(normalise(dialect, said, self.received.now)).into(),
             historical_migration: self.historical,
+            force_disable_person_processing: false,
         })
     }
 }

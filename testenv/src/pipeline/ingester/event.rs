@@ -286,6 +286,7 @@ mod tests {
             event: name.to_owned().into(),
             timestamp: "2026-06-01T11:00:00.000Z".into(),
             historical_migration: false,
+            force_disable_person_processing: false,
         }
     }
 

@@ -1,0 +1,50 @@
+//! What differs in v1 of the capture API: the project's token, the attempt and the client's clock are in headers
+//! (rust/capture/src/v1/context.rs, analytics/types.rs).
+
+use super::moments::{Moments, rfc3339};
+use crate::{
+    identity::RunId,
+    random::mix,
+    replay::Style,
+    request::{ClientClock, Request},
+    workload::{Compression, LIBRARY, LIBRARY_VERSION, Traffic},
+};
+
+/// The headers of a request.
+pub(super) fn headers(
+    run: RunId,
+    traffic: &Traffic,
+    style: Style,
+    request: &Request,
+    clock: ClientClock,
+) -> Vec<(&'static str, String)> {
+    let mut headers = vec![
+        ("authorization", format!("Bearer {}", traffic.token)),
+        ("posthog-sdk-info", format!("{LIBRARY}/{LIBRARY_VERSION}")),
+        ("posthog-attempt", request.attempt().to_string()),
+        ("posthog-request-id", request_id(run, request).to_string()),
+        ("posthog-request-timestamp", rfc3339(clock.sent_at_ms)),
+    ];
+    if style.compression == Compression::Gzip {
+        headers.push(("content-encoding", "gzip".to_owned()));
+    }
+    headers
+}
+
+/// The same in every attempt of a request, and another one for each request.
+fn request_id(run: RunId, request: &Request) -> uuid::Uuid {
+    let high = mix(run.get() ^ (u64::from(request.stream.0) << 48));
+    uuid::Builder::from_custom_bytes((u128::from(high) << 64 | u128::from(mix(request.index))).to_be_bytes())
+        .into_uuid()
+}
+
+/// Appends what stands before the events.
+pub(super) fn begin(historical: bool, clock: ClientClock, moments: &mut Moments, json: &mut Vec<u8>) {
+    json.extend_from_slice(b"{\"created_at\":\"");
+    moments.write(clock.sent_at_ms, json);
+    json.push(b'"');
+    if historical {
+        json.extend_from_slice(b",\"historical_migration\":true");
+    }
+    json.extend_from_slice(b",\"batch\":");
+}
