@@ -8,3 +8,4 @@ pub mod json;
 pub mod plain;
 pub mod presence;
 pub mod row;
+pub mod v1;

@@ -15,6 +15,7 @@
 mod body;
 mod event;
 mod import;
+mod order;
 mod persons;
 
 use std::{
@@ -33,6 +34,7 @@ use serde_json::value::RawValue;
 
 pub use event::Recorded;
 pub use import::{ImportError, Imported, NotUnderstood, import};
+pub(crate) use order::Replaying;
 
 use self::persons::Persons;
 use crate::workload::{Compression, Endpoint, Form, TimeForm};
@@ -185,29 +187,21 @@ impl Recording {
         self.requests.last().map_or(Duration::ZERO, |request| request.at)
     }
 
-    /// The events of the request that holds event `position`, by their numbers.
-    pub fn request_of(&self, position: u64) -> Range<u64> {
-        let number = self.number_of(position);
-        let first = self.requests.get(number).map_or(position, |request| request.first);
-        let end = self.requests.get(number + 1).map_or(self.events(), |request| request.first);
-        first..end.max(first)
+    /// The events of a request, by their numbers; none behind the last.
+    pub(crate) fn events_of(&self, request: usize) -> Range<u64> {
+        let first = self.requests.get(request).map_or(self.events(), |request| request.first);
+        let end = self.requests.get(request + 1).map_or(self.events(), |request| request.first);
+        first..end
     }
 
-    /// The number of the request that holds event `position`.
-    fn number_of(&self, position: u64) -> usize {
-        // A request without events has none; its number is passed by.
-        self.requests.partition_point(|request| request.first <= position).saturating_sub(1)
+    /// The number of the request that holds event `seq`.
+    pub(crate) fn number_of(&self, seq: u64) -> usize {
+        self.requests.partition_point(|request| request.first <= seq).saturating_sub(1)
     }
 
-    /// When the request that holds event `position` was sent, from the first.
-    pub fn at(&self, position: u64) -> Duration {
-        self.requests.get(self.number_of(position)).map_or(Duration::ZERO, |request| request.at)
-    }
-
-    /// How many events were sent before `at`.
-    pub fn before(&self, at: Duration) -> u64 {
-        let number = self.requests.partition_point(|request| request.at < at);
-        self.requests.get(number).map_or(self.events(), |request| request.first)
+    /// When a request was sent, from the first; zero behind the last.
+    pub(crate) fn sent_at(&self, request: usize) -> Duration {
+        self.requests.get(request).map_or(Duration::ZERO, |request| request.at)
     }
 
     /// How the request that holds event `position` is made.

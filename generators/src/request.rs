@@ -166,14 +166,16 @@ impl Iterator for Requests<'_> {
 
     fn next(&mut self) -> Option<Request> {
         let traffic = self.workload.traffic(self.stream)?;
-        if self.position >= traffic.events {
-            return None;
-        }
-        let positions = self.position..self.workload.request_end(self.stream, self.index, self.position);
+        let positions = self.workload.request_at(self.stream, self.index, self.position)?;
         let resends =
             if self.sent.len() as u64 >= traffic.clients.max(1) { self.sent.pop_front() } else { None }.unwrap_or(0..0);
         self.sent.push_back(positions.clone());
-        let request = Request { stream: self.stream, index: self.index, positions, resends, retry: None };
+        let mut request = Request { stream: self.stream, index: self.index, positions, resends, retry: None };
+        let before = Request { positions: request.resends.clone(), ..request.clone() };
+        // What was recorded in one form is not sent again in another.
+        if traffic.replay.is_some() && self.workload.style(&before) != self.workload.style(&request) {
+            request.resends = 0..0;
+        }
         self.index += 1;
         self.position = request.positions.end;
         Some(request)

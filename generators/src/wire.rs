@@ -81,10 +81,36 @@ impl Encoder {
         workload: &Workload,
         request: &Request,
         start: RunStart,
+        buffer: Vec<u8>,
+    ) -> Result<Encoded, EncodeError> {
+        let style = workload.style(request).ok_or(EncodeError::UnknownStream(request.stream.0))?;
+        self.encode_in(style, workload, request, start, buffer)
+    }
+
+    /// Encodes `request` as it would be if it were neither compressed nor in a form.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_plainly(
+        &mut self,
+        workload: &Workload,
+        request: &Request,
+        start: RunStart,
+    ) -> Result<Encoded, EncodeError> {
+        let style = workload.style(request).ok_or(EncodeError::UnknownStream(request.stream.0))?;
+        let style = Style { compression: Compression::None, form: Form::Plain, ..style };
+        self.encode_in(style, workload, request, start, Vec::new())
+    }
+
+    fn encode_in(
+        &mut self,
+        style: Style,
+        workload: &Workload,
+        request: &Request,
+        start: RunStart,
         mut buffer: Vec<u8>,
     ) -> Result<Encoded, EncodeError> {
         let traffic = workload.traffic(request.stream).ok_or(EncodeError::UnknownStream(request.stream.0))?;
-        let style = workload.style(request).ok_or(EncodeError::UnknownStream(request.stream.0))?;
         let clock = request.clock(workload, start);
         // What is packed is written elsewhere first.
         let is_plain = (style.compression, style.form) == (Compression::None, Form::Plain);

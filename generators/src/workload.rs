@@ -26,7 +26,7 @@ use crate::{
     permutation::Permutation,
     persona::PersonaTable,
     random::{Distribution, Purpose, Random, Share, Source},
-    replay::{Recording, Style},
+    replay::{Recording, Replaying, Style},
     request::Request,
     schedule::Schedule,
 };
@@ -55,8 +55,8 @@ pub struct Workload {
 #[derive(Debug, Clone)]
 struct Stream {
     schedule: Schedule,
-    /// What is replayed, and how fast; nothing where events are made.
-    recording: Option<(Arc<Recording>, Pace)>,
+    /// What is replayed; nothing where events are made.
+    replaying: Option<Replaying>,
     cast: Cast,
     content: Source,
     sessions: Source,
@@ -73,9 +73,13 @@ struct Stream {
 impl Stream {
     fn new(plan: &Plan, stream: StreamId, traffic: &Traffic, recording: Option<&Arc<Recording>>) -> Self {
         let source = |purpose| Source::new(plan.seed, stream, purpose);
+        let schedule = Schedule::new(&traffic.arrival, plan.seed, stream);
+        let replaying = recording.cloned().zip(traffic.replay).map(|(recording, pace)| {
+            Replaying::new(recording, pace, traffic.disorder.shuffle, source(Purpose::Shuffle), &schedule)
+        });
         Self {
-            schedule: Schedule::new(&traffic.arrival, plan.seed, stream),
-            recording: recording.cloned().zip(traffic.replay),
+            schedule,
+            replaying,
             cast: Cast::new(plan.seed, plan.run, stream, traffic.persons),
             content: source(Purpose::Content),
             sessions: source(Purpose::Session),
@@ -99,25 +103,12 @@ impl Stream {
         (role, Values::draw(&mut self.content.at(seq), session))
     }
 
-    /// When the event at `position` of the sending order is due.
+    /// When the event at `position` of the sending order is due. The events of a recording are numbered as they were sent
+    /// first, and stay together in their requests.
     fn due(&self, position: u64) -> Duration {
-        match &self.recording {
-            Some((recording, Pace::Recorded(speed))) => recording.at(position).div_f64(*speed),
-            _ => self.schedule.due(position),
-        }
-    }
-
-    /// How many are due before `at`.
-    fn before(&self, at: Duration) -> u64 {
-        match &self.recording {
-            Some((recording, Pace::Recorded(speed))) => {
-                // The first that is not due before, whatever the rounding of the division.
-                let guess = recording.before(at.mul_f64(*speed));
-                let not_before = |position: &u64| recording.at(*position).div_f64(*speed) >= at;
-                let from = recording.request_of(guess.saturating_sub(1)).start;
-                (from..recording.events()).find(not_before).unwrap_or(recording.events())
-            }
-            _ => self.schedule.before(at),
+        match &self.replaying {
+            Some(replaying) => replaying.due(position, &self.schedule),
+            None => self.schedule.due(position),
         }
     }
 
@@ -302,10 +293,15 @@ impl Workload {
         self.stream(stream).map_or(Duration::ZERO, |stream| stream.due(position))
     }
 
+    /// Whether events change places. Those of a recording stay in their requests, which do.
+    fn is_shuffled(&self, stream: StreamId) -> bool {
+        let traffic = self.traffic(stream);
+        traffic.is_some_and(|traffic| !traffic.disorder.shuffle.is_zero() && traffic.replay.is_none())
+    }
+
     /// Which event is sent at `position` of the stream's sending order.
     pub fn seq_at(&self, stream: StreamId, position: u64) -> u64 {
-        let Some(traffic) = self.traffic(stream) else { return position };
-        if traffic.disorder.shuffle.is_zero() {
+        if !self.is_shuffled(stream) {
             return position;
         }
         let (positions, permutation) = self.window(stream, position);
@@ -316,7 +312,7 @@ impl Workload {
     pub fn seqs_at(&self, stream: StreamId, positions: Range<u64>) -> impl Iterator<Item = u64> {
         // Neighbours are shuffled in one window.
         let mut window: Option<(Range<u64>, Permutation)> = None;
-        let is_shuffled = self.traffic(stream).is_some_and(|traffic| !traffic.disorder.shuffle.is_zero());
+        let is_shuffled = self.is_shuffled(stream);
         positions.map(move |position| {
             if !is_shuffled {
                 return position;
@@ -344,10 +340,9 @@ impl Workload {
 
     /// Where the sequence numbers lie that are sent at `positions` of the stream's sending order; there may be others.
     pub fn reach(&self, stream: StreamId, positions: &Range<u64>) -> Range<u64> {
-        let Some(traffic) = self.traffic(stream) else { return positions.clone() };
-        if traffic.disorder.shuffle.is_zero() || positions.is_empty() {
+        let Some(traffic) = self.traffic(stream).filter(|_| self.is_shuffled(stream) && !positions.is_empty()) else {
             return positions.clone();
-        }
+        };
         // They change places only within a window.
         let window = |position| self.shuffled(stream, position, traffic.disorder.shuffle).1;
         window(positions.start).start..window(positions.end - 1).end.min(traffic.events)
@@ -358,7 +353,7 @@ impl Workload {
         let Some(stream) = self.stream(stream) else { return (0, position..position + 1) };
         let nanos = length.as_nanos() as u64;
         let window = stream.due(position).as_nanos() as u64 / nanos;
-        let begin = |window: u64| stream.before(Duration::from_nanos(window.saturating_mul(nanos)));
+        let begin = |window: u64| stream.schedule.before(Duration::from_nanos(window.saturating_mul(nanos)));
         (window, begin(window)..begin(window + 1))
     }
 
@@ -376,10 +371,10 @@ impl Workload {
     /// How an event differs from the plain ones of its stream.
     pub fn oddities(&self, stream: StreamId, seq: u64) -> Oddities {
         match self.stream(stream) {
-            Some(Stream { recording: Some((recording, _)), .. }) => {
+            Some(Stream { replaying: Some(Replaying { recording, .. }), .. }) => {
                 let time = recording.time(seq).map_or(TimeForm::default(), |(time, _)| time);
-                let library_in_header = recording.style(seq).is_some_and(|style| style.endpoint == Endpoint::V1);
-                Oddities { recorded: true, library_in_header, time, ..Oddities::default() }
+                let v1 = recording.style(seq).is_some_and(|style| style.endpoint == Endpoint::V1);
+                Oddities { recorded: true, v1, time, ..Oddities::default() }
             }
             Some(stream) => stream.odd.of(seq),
             None => Oddities::default(),
@@ -389,22 +384,25 @@ impl Workload {
     /// How a request is made.
     pub fn style(&self, request: &Request) -> Option<Style> {
         let Traffic { endpoint, compression, form, historical, .. } = *self.traffic(request.stream)?;
-        match &self.stream(request.stream)?.recording {
-            Some((recording, _)) => recording.style(request.positions.start),
+        match &self.stream(request.stream)?.replaying {
+            Some(replaying) => replaying.style(request.positions.start),
             None => Some(Style { endpoint, compression, form, historical }),
         }
     }
 
-    /// Where in the stream's sending order request `index` ends, which begins at `position`.
-    pub fn request_end(&self, stream: StreamId, index: u64, position: u64) -> u64 {
-        let Some((traffic, of_stream)) = self.traffic(stream).zip(self.stream(stream)) else { return position };
-        if let Some((recording, _)) = &of_stream.recording {
-            return recording.request_of(position).end.clamp(position + 1, traffic.events.max(position + 1));
+    /// The positions of request `index` of the stream, which follows on those before `position`; `None` behind the last.
+    pub fn request_at(&self, stream: StreamId, index: u64, position: u64) -> Option<Range<u64>> {
+        let (traffic, of_stream) = self.traffic(stream).zip(self.stream(stream))?;
+        if let Some(replaying) = &of_stream.replaying {
+            return replaying.request(index);
+        }
+        if position >= traffic.events {
+            return None;
         }
         let (least, most) = traffic.batch;
         let mut random = Random::new(self.plan.seed, stream, index, Purpose::BatchSize);
         let size = (least + random.below(most.saturating_sub(least) + 1)).max(1);
-        traffic.events.min(position + size)
+        Some(position..traffic.events.min(position + size))
     }
 
     /// The clock of a client.
@@ -436,7 +434,7 @@ impl Workload {
         let Some((Traffic { disorder: Disorder { no_sent_at: silent, .. }, .. }, stream)) = of_stream else {
             return true;
         };
-        if let Some((recording, _)) = &stream.recording {
+        if let Some(Replaying { recording, .. }) = &stream.replaying {
             return recording.says_sent_at(request.positions.start);
         }
         *silent == Share::default() || !stream.sent_at.at(request.index).chance(*silent)
@@ -452,12 +450,12 @@ impl Workload {
     pub fn occurred_micros(&self, stream: StreamId, seq: u64) -> Option<i64> {
         let traffic = self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let of_stream = self.stream(stream)?;
-        if let Some((recording, _)) = &of_stream.recording {
-            // As long before its request as it was.
-            let last = recording.request_of(seq).end.saturating_sub(1);
-            let (_, before_ms) = recording.time(seq)?;
-            let sent = of_stream.due(last).saturating_sub(traffic.disorder.shuffle).as_micros() as i64;
-            return Some((sent - before_ms * 1_000).div_euclid(1_000) * 1_000);
+        if let Some(replaying) = &of_stream.replaying {
+            // As long before its request as it was. That may be sent up to a window before its turn.
+            let (_, before_ms) = replaying.recording.time(seq)?;
+            let sent = replaying.due_before(seq, &of_stream.schedule).as_micros() as i64;
+            let shuffle = traffic.disorder.shuffle.as_micros() as i64;
+            return Some((sent - shuffle - before_ms * 1_000).div_euclid(1_000) * 1_000);
         }
         let due = of_stream.schedule.due(seq).as_micros() as i64;
         // A shuffled event may be sent up to a window before its turn: it must have happened by then.
@@ -518,7 +516,7 @@ impl EventSource for Workload {
         self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let id = EventId { run: self.plan.run, stream, seq };
         let of_stream = self.stream(stream)?;
-        if let Some((recording, _)) = &of_stream.recording {
+        if let Some(Replaying { recording, .. }) = &of_stream.replaying {
             return self.recorded(recording, id);
         }
         let (numbers, values) = of_stream.draw(seq);

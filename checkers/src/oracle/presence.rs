@@ -3,10 +3,10 @@
 use generators::{
     event::EventSource,
     identity::StreamId,
-    workload::{Endpoint, Hostile, Workload},
+    workload::{Hostile, Oddities, Workload},
 };
 
-use super::dialect::Dialect;
+use super::{dialect::Dialect, v1};
 
 /// What must become of an acked event, and why, where that is not the usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +33,13 @@ pub fn fate(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
         return Fate::Absent(absence.reason());
     }
     let oddities = workload.oddities(stream, seq);
-    let is_v1 = workload.traffic(stream).is_some_and(|traffic| traffic.endpoint == Endpoint::V1);
-    if is_v1 && (oddities.recorded || oddities.hostile.is_some()) {
+    if let Some(event) = oddities.v1.then(|| workload.event(stream, seq)).flatten() {
         // What v0 cuts, v1 refuses, and it counts bytes.
-        let event = workload.event(stream, seq);
-        let longest = event.map_or(0, |event| event.name.len().max(event.distinct_id.trim().len()));
-        if longest > V1_MOST_BYTES {
+        if event.name.len().max(event.distinct_id.trim().len()) > V1_MOST_BYTES {
             return Fate::Absent("v1 refuses names and ids of more than 200 bytes");
+        }
+        if v1::promoted(&event).is_none() {
+            return Fate::Absent("v1 refuses the event's options");
         }
     }
     match dialect {
@@ -53,12 +53,9 @@ pub fn fate(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
 
 /// Whether an event makes the capture refuse its whole request, before anything of it is stored (ingestion contract 1.2, 1.3).
 pub fn spoils_request(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -> bool {
-    let hostile = workload.oddities(stream, seq).hostile;
-    let is_v1 = workload.traffic(stream).is_some_and(|traffic| traffic.endpoint == Endpoint::V1);
+    let Oddities { hostile, v1, .. } = workload.oddities(stream, seq);
     // In v1 a distinct id is a string, or the body is none of events.
-    let is_no_text = is_v1
-        && hostile == Some(Hostile::OddDistinctId)
-        && workload.event(stream, seq).is_some_and(|event| event.distinct_id_json.is_some());
+    let is_no_text = v1 && workload.event(stream, seq).is_some_and(|event| event.distinct_id_json.is_some());
     // serde refuses half a surrogate pair; later it is repaired before.
     is_no_text || (dialect == Dialect::V2024 && hostile == Some(Hostile::LoneSurrogate))
 }
@@ -68,7 +65,7 @@ mod tests {
     use generators::{
         persona::PersonaTable,
         random::Share,
-        workload::{Absence, Extras, Traffic},
+        workload::{Absence, Endpoint, Extras, Traffic},
     };
 
     use super::*;

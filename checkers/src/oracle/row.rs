@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{dialect::Dialect, json};
+use super::{dialect::Dialect, json, v1};
 
 /// Servers keep milliseconds, cut or rounded, of clocks that are read in microseconds.
 const ROUNDING_MICROS: i64 = 1_000;
@@ -189,14 +189,20 @@ pub fn expect(
         };
         ColumnExpectation { column: format!("{PROPERTIES}{key}"), expected, reason }
     }));
-    let is_replaced = |key: &str| event.oddities.library_in_header && matches!(key, "$lib" | "$lib_version");
-    columns.extend(event.members.iter().map(|member| match of_member(dialect, member) {
-        replaced if is_replaced(&member.key) => ColumnExpectation {
+    let promoted = if event.oddities.v1 { v1::promoted(event).unwrap_or_default() } else { Vec::new() };
+    let is_library = |key: &str| event.oddities.v1 && matches!(key, "$lib" | "$lib_version");
+    let is_kept = |member: &&Member| promoted.iter().all(|other| other.key != member.key);
+    columns.extend(event.members.iter().filter(is_kept).map(|member| match of_member(dialect, member) {
+        replaced if is_library(&member.key) => ColumnExpectation {
             expected: Expected::NotJudged,
             reason: "v1 puts the header's library in its place",
             ..replaced
         },
         member => member,
+    }));
+    columns.extend(promoted.iter().map(|member| ColumnExpectation {
+        reason: "v1 makes a property of the event's field or option",
+        ..of_member(dialect, member)
     }));
     if event.oddities.grouped {
         let groups = event.members.iter().find(|member| member.key == "$groups");

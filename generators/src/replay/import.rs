@@ -254,7 +254,13 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
         Some(text) => Some(moment(text).ok_or_else(|| format!("its timestamp {text} is no time"))?),
     };
     let offset = fields.get("offset").and_then(|text| text.get().parse::<i64>().ok());
-    let ignores = properties.get("$ignore_sent_at").is_some_and(|value| value.get() == "true");
+    let ignores = match context.endpoint {
+        Endpoint::V1 => {
+            check_v1(id, timestamp)?;
+            fields.get("options").is_some_and(|options| is_set(options, "disable_skew_correction"))
+        }
+        _ => properties.get("$ignore_sent_at").is_some_and(|value| value.get() == "true"),
+    };
     let (time, before_ms) = match (timestamp, offset) {
         (Some(at), Some(_)) => (TimeForm::Both, context.reference_ms - at),
         (Some(at), None) if ignores => (TimeForm::IgnoreSentAt, context.reference_ms - at),
@@ -271,6 +277,24 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
         kept.extend(others.map(|(key, value)| (key.clone(), (*value).to_owned())));
     }
     Ok(Event { before_ms, time, text: raw(&kept)? })
+}
+
+/// v1 takes no body with an event that has not these (rust/capture/src/v1/analytics/types.rs).
+fn check_v1(id: &RawValue, timestamp: Option<i64>) -> Result<(), String> {
+    match timestamp {
+        None => Err("it has no timestamp, which v1 demands".into()),
+        Some(_) if !id.get().starts_with('"') => Err(format!("its distinct id {id} is no string, which v1 demands")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether one of v1's options is set, in any of the forms that it takes.
+fn is_set(options: &RawValue, option: &str) -> bool {
+    let options: BTreeMap<String, &RawValue> = serde_json::from_str(options.get()).unwrap_or_default();
+    options.get(option).is_some_and(|value| match value.get().parse::<f64>() {
+        Ok(number) => number != 0.0,
+        Err(_) => matches!(value.get().trim_matches('"').trim().to_ascii_lowercase().as_str(), "true" | "1"),
+    })
 }
 
 fn raw(value: &impl Serialize) -> Result<Box<RawValue>, String> {

@@ -14,7 +14,7 @@ use crate::{
     timetable::{Shard, Timetable},
     wire::{Encoded, Encoder},
     workload::{
-        Disorder, Pace, Plan, Traffic, Workload,
+        Disorder, Hostile, Pace, Plan, Traffic, Workload,
         tests::{odd, small},
     },
 };
@@ -22,18 +22,22 @@ use crate::{
 const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
 const STREAM: StreamId = StreamId(0);
 
+const V1: &str = "/i/v1/analytics/events";
+
 /// What a proxy would have recorded of the workload.
 fn recorded(workload: &Workload) -> String {
     let mut encoder = Encoder::default();
     Timetable::new(workload, Shard::WHOLE)
         .map(|(due, request)| {
-            let Encoded { method, target, content_type, body, .. } =
+            let Encoded { method, target, content_type, body, headers, .. } =
                 encoder.encode(workload, &request, START, Vec::new()).unwrap();
+            let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
+            let headers: BTreeMap<&str, &str> = headers.chain([("Content-Type", content_type)]).collect();
             let line = json!({
                 "time": due.as_secs_f64() + 1_790_000_000.0,
                 "method": method.name(),
                 "path": target,
-                "headers": {"Content-Type": content_type},
+                "headers": headers,
                 "body": BASE64_STANDARD.encode(body),
             });
             line.to_string()
@@ -122,7 +126,13 @@ fn what_is_replayed_is_what_was_recorded() {
     plan.traffic[0].events = 800;
     (plan.traffic[0].disorder.clock_skew, plan.traffic[0].disorder.wrong_year) = Default::default();
     plan.traffic[0].disorder.clock_drift = crate::random::Distribution::default();
-    workloads.push(("odd".into(), Workload::new(plan, PersonaTable::make(42, 16))));
+    workloads.push(("odd".into(), Workload::new(plan.clone(), PersonaTable::make(42, 16))));
+    let Disorder { no_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp, .. } =
+        &mut plan.traffic[0].disorder;
+    (*no_uuid, *no_sent_at, *offset, *offset_and_timestamp, *no_timestamp) = Default::default();
+    plan.traffic[0] = Traffic { endpoint: Endpoint::V1, ..plan.traffic[0].clone() };
+    plan.traffic[0].extras.kinds = vec![Hostile::Emoji, Hostile::WrongTypes, Hostile::LongName];
+    workloads.push(("v1".into(), Workload::new(plan, PersonaTable::make(42, 16))));
     for (name, workload) in workloads {
         let (recording, counts, left_out) = imported(&recorded(&workload), 1);
         assert_eq!(left_out, [], "{name}");
@@ -176,7 +186,7 @@ fn the_pace_is_recorded_scaled_or_given() {
 }
 
 #[test]
-fn a_recording_can_be_shuffled() {
+fn a_recording_is_shuffled_by_its_requests() {
     let line =
         |at: u32| json!({"event": "e", "distinct_id": at.to_string(), "timestamp": f64::from(at) / 100.0}).to_string();
     let text = (0..400).map(line).collect::<Vec<_>>().join("\n");
@@ -185,15 +195,23 @@ fn a_recording_can_be_shuffled() {
             traffic.disorder.shuffle = Duration::from_millis(500);
             traffic.replay = Some(pace);
         });
-        let order: Vec<u64> = (0..400).map(|position| replay.seq_at(STREAM, position)).collect();
-        assert!(!order.is_sorted());
-        assert_eq!(order.iter().collect::<std::collections::BTreeSet<_>>().len(), 400);
-        for (position, seq) in order.iter().enumerate() {
-            let apart = replay.due(STREAM, position as u64).abs_diff(replay.due(STREAM, *seq));
-            assert!(apart <= Duration::from_millis(500), "{pace:?}");
-            let occurred = replay.occurred_micros(STREAM, *seq).unwrap();
-            assert!(occurred <= replay.due(STREAM, position as u64).as_micros() as i64);
+        let requests: Vec<_> = Timetable::new(&replay, Shard::WHOLE).collect();
+        assert!(requests.is_sorted_by_key(|(due, _)| *due), "{pace:?}");
+        let firsts: Vec<u64> = requests.iter().map(|(_, request)| request.positions.start).collect();
+        assert!(!firsts.is_sorted(), "{pace:?}");
+        let events: Vec<u64> = requests.iter().flat_map(|(_, request)| request.positions.clone()).collect();
+        assert_eq!(events.iter().collect::<std::collections::BTreeSet<_>>().len(), 400);
+        assert!(requests.iter().all(|(_, request)| request.positions.start % 3 == 0), "whole requests");
+        for (due, request) in &requests {
+            for seq in request.positions.clone() {
+                let happened = replay.occurred_micros(STREAM, seq).unwrap();
+                // A request changes places with others of the same half second.
+                let late = due.as_micros() as i64 - happened;
+                assert!((0..1_100_000).contains(&late), "{pace:?} {late}");
+            }
         }
+        let happened: Vec<_> = events.iter().map(|seq| replay.occurred_micros(STREAM, *seq).unwrap()).collect();
+        assert!(!happened.is_sorted(), "they arrive out of order");
     }
 }
 
@@ -241,6 +259,8 @@ fn what_cannot_be_understood_is_told_by_its_line() {
         (request("/e/?compression=lz64", "%%%"), Some("no JSON that")),
         (request("/engage/", r#"{"distinct_id":"d","$set":{"a":1}}"#), None),
         (String::new(), None),
+        (request(V1, r#"{"batch":[{"event":"a","distinct_id":"d"}]}"#), Some("no timestamp, which v1 demands")),
+        (request(V1, r#"{"batch":[{"event":"a","distinct_id":7,"timestamp":1}]}"#), Some("7 is no string, which v1")),
     ];
     let text: Vec<_> = cases.iter().map(|(line, _)| line.as_str()).collect();
     let (recording, counts, left_out) = imported(&text.join("\n"), 1);
@@ -252,7 +272,7 @@ fn what_cannot_be_understood_is_told_by_its_line() {
             (what, reason) => panic!("{line}: {what:?}, not {reason:?}"),
         }
     }
-    assert_eq!((counts.events, counts.not_understood), (2, 15));
+    assert_eq!((counts.events, counts.not_understood), (2, 17));
     let engaged = recording.event(1).unwrap();
     assert_eq!((engaged.name.as_str(), engaged.others[0].key.as_str()), ("$identify", "$set"));
 }

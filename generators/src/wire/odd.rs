@@ -44,7 +44,8 @@ pub(super) fn write(
         json.extend_from_slice(b",\"offset\":");
         json.extend_from_slice(offset_ms.to_string().as_bytes());
     }
-    if is_v1 && event.oddities.time == TimeForm::IgnoreSentAt {
+    // What was recorded says so itself.
+    if is_v1 && event.oddities.time == TimeForm::IgnoreSentAt && !event.oddities.recorded {
         json.extend_from_slice(b",\"options\":{\"disable_skew_correction\":true}");
     }
     json.extend_from_slice(b",\"properties\":");

@@ -51,8 +51,8 @@ pub struct Oddities {
     pub no_uuid: bool,
     /// Its second sending holds something else.
     pub altered: bool,
-    /// It goes to v1, where a header says of what library it is, and `$lib` is replaced.
-    pub library_in_header: bool,
+    /// It is odd and goes to v1, where what other fields and a header say becomes properties, and some are refused.
+    pub v1: bool,
     /// It was recorded, and no template makes anything of it.
     pub recorded: bool,
 }
@@ -151,7 +151,7 @@ impl OddSources {
             group_types_over: if grouped { self.group_types_over } else { 0 },
             time: self.time_form(seq),
             no_uuid: chosen(self.uuidless, disorder.no_uuid),
-            library_in_header: self.is_v1 && chosen(self.hostile, extras.hostile),
+            v1: self.is_v1 && chosen(self.hostile, extras.hostile),
             recorded: false,
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),

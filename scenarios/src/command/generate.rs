@@ -1,6 +1,8 @@
 //! `assay generate`: the traffic as JSON lines, nothing sent.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     io::{self, BufWriter, ErrorKind, Write},
     process::ExitCode,
     time::Duration,
@@ -15,11 +17,15 @@ use generators::{
     request::Request,
     timetable::{Shard, Timetable},
     wire::{Encoded, Encoder},
-    workload::{ClientFault, Compression, Endpoint, Form, Workload},
+    workload::{ClientFault, Endpoint, Workload},
 };
 use jiff::Timestamp;
 use reports::progress::Progress;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor},
+    ser::SerializeMap,
+};
 use serde_json::value::RawValue;
 
 use super::parse_override;
@@ -64,34 +70,55 @@ A line an event:   {\"stream\":\"app\",\"request\":0,\"due\":0.1,\"resent\":fals
 A line a request:  {\"stream\":\"app\",\"time\":0.1,\"method\":\"POST\",\"path\":…,\"headers\":{…},\"events\":1,\"body\":base64}, and \"fault\" where its client fails on purpose
 Times are seconds from the start.";
 
-#[derive(Serialize)]
 struct EventLine<'a> {
     stream: &'a str,
     request: u64,
     due: f64,
     resent: bool,
-    #[serde(flatten)]
     sent: &'a SentEvent<'a>,
 }
 
-/// An event as it is on the wire, but for its token.
-#[derive(Deserialize, Serialize)]
-struct SentEvent<'a> {
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    uuid: Option<&'a RawValue>,
-    #[serde(borrow)]
-    event: &'a RawValue,
-    #[serde(borrow)]
-    distinct_id: &'a RawValue,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    timestamp: Option<&'a RawValue>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    offset: Option<i64>,
-    #[serde(borrow)]
-    properties: &'a RawValue,
+impl Serialize for EventLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("stream", self.stream)?;
+        map.serialize_entry("request", &self.request)?;
+        map.serialize_entry("due", &self.due)?;
+        map.serialize_entry("resent", &self.resent)?;
+        for (key, value) in &self.sent.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
 }
 
-/// The three forms of a body.
+/// An event as it is on the wire, but for its token: its fields in their order.
+struct SentEvent<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for SentEvent<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry::<String, &RawValue>()? {
+                    if field.0 != "api_key" {
+                        fields.push(field);
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Fields).map(Self)
+    }
+}
+
 #[derive(Deserialize)]
 struct Batch<'a> {
     #[serde(borrow)]
@@ -100,7 +127,7 @@ struct Batch<'a> {
 
 fn events(body: &[u8], endpoint: Endpoint) -> serde_json::Result<Vec<SentEvent<'_>>> {
     match (endpoint, body.first()) {
-        (Endpoint::Batch, _) => serde_json::from_slice::<Batch<'_>>(body).map(|body| body.batch),
+        (Endpoint::Batch | Endpoint::V1, _) => serde_json::from_slice::<Batch<'_>>(body).map(|body| body.batch),
         (_, Some(b'[')) => serde_json::from_slice(body),
         _ => serde_json::from_slice(body).map(|event| vec![event]),
     }
@@ -112,18 +139,12 @@ struct RequestLine<'a> {
     time: f64,
     method: &'a str,
     path: &'a str,
-    headers: Headers,
+    headers: BTreeMap<&'a str, &'a str>,
     events: u64,
     /// How its client fails on purpose; the body is as it was before that.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<&'static str>,
     body: String,
-}
-
-#[derive(Serialize)]
-struct Headers {
-    #[serde(rename = "content-type")]
-    content_type: &'static str,
 }
 
 pub(super) fn generate(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -137,13 +158,7 @@ pub(super) fn generate(arguments: &Arguments) -> Result<ExitCode, Failure> {
         recording::prepare(&scenario, &recording, &left_out, |line| Progress::on_stderr(false).step(line))?;
     let seed = arguments.seed.or(scenario.seed).unwrap_or(1);
     let start = RunStart::from_unix_micros(arguments.start.as_microsecond());
-    let mut plan = plan::workload(&scenario, RunId::new(mix(seed)), seed, start);
-    if !arguments.requests {
-        // Events are read from the bodies.
-        plan.traffic.iter_mut().for_each(|traffic| {
-            (traffic.compression, traffic.form) = (Compression::None, Form::Plain);
-        });
-    }
+    let plan = plan::workload(&scenario, RunId::new(mix(seed)), seed, start);
     let workload = Workload::replaying(plan, PersonaTable::make(seed, PERSONAS), recording.as_ref());
     let printer = Printer {
         workload: &workload,
@@ -174,11 +189,13 @@ impl<W: Write> Printer<'_, W> {
             if self.left == 0 {
                 break;
             }
-            let made = encoder.encode(self.workload, &request, self.start, Vec::new()).map_err(io::Error::other)?;
             if arguments.requests {
-                self.print_request(due, &request, &made)?;
+                let made = encoder.encode(self.workload, &request, self.start, Vec::new());
+                self.print_request(due, &request, &made.map_err(io::Error::other)?)?;
             } else {
-                self.print_events(due, &request, &made)?;
+                // Events are read from the bodies.
+                let made = encoder.encode_plainly(self.workload, &request, self.start);
+                self.print_events(due, &request, &made.map_err(io::Error::other)?)?;
             }
         }
         self.out.flush()
@@ -186,12 +203,14 @@ impl<W: Write> Printer<'_, W> {
 
     fn print_request(&mut self, due: Duration, request: &Request, encoded: &Encoded) -> io::Result<()> {
         let stream = self.workload.traffic(request.stream).map_or("", |traffic| &traffic.name);
+        // A token is in the body at most, and nobody's secret.
+        let headers = encoded.headers.iter().map(|(name, value)| (*name, value.as_str()));
         let line = RequestLine {
             stream,
             time: due.as_secs_f64(),
             method: encoded.method.name(),
             path: &encoded.target,
-            headers: Headers { content_type: encoded.content_type },
+            headers: headers.chain([("content-type", encoded.content_type)]).collect(),
             events: encoded.events,
             fault: request.fault(self.workload).map(ClientFault::name),
             body: BASE64_STANDARD.encode(&encoded.body),
@@ -201,8 +220,9 @@ impl<W: Write> Printer<'_, W> {
     }
 
     fn print_events(&mut self, due: Duration, request: &Request, encoded: &Encoded) -> io::Result<()> {
-        let Some(traffic) = self.workload.traffic(request.stream) else { return Ok(()) };
-        let sent = events(&encoded.body, traffic.endpoint)?;
+        let of_request = self.workload.traffic(request.stream).zip(self.workload.style(request));
+        let Some((traffic, style)) = of_request else { return Ok(()) };
+        let sent = events(&encoded.body, style.endpoint)?;
         for (sent, (_, resent)) in
             sent.iter().zip(request.seqs(self.workload)).take(usize::try_from(self.left).unwrap_or(usize::MAX))
         {

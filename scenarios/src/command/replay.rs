@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// Send events at this rate instead, whatever its gaps were, such as 1000/s
     #[arg(long)]
     rate: Option<String>,
-    /// Disorder the events on purpose within a stretch of time, such as 2s
+    /// Disorder the requests on purpose within a stretch of time, such as 2s
     #[arg(long, value_name = "WINDOW")]
     shuffle: Option<String>,
     /// Send this share of events a second time, such as 1%

@@ -11,3 +11,4 @@ mod files;
 mod harness;
 mod interruptions;
 mod runs;
+mod traffic;

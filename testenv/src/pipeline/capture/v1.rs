@@ -3,6 +3,8 @@
 //! Project, attempt and clock of the client are in headers. What is wrong with the batch as a whole refuses it; what is wrong
 //! with one event drops that one, and says so.
 
+mod options;
+
 use std::{borrow::Cow, collections::HashSet};
 
 use jiff::Timestamp;
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
+use self::options::Options;
 use super::request::check_token;
 use crate::pipeline::{
     captured::CapturedEvent,
@@ -199,12 +202,6 @@ struct Event<'a> {
     properties: Option<&'a RawValue>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct Options {
-    disable_skew_correction: Option<bool>,
-    process_person_profile: Option<bool>,
-}
-
 /// The events of a batch, in their order, received at `now` from `ip`.
 ///
 /// # Errors
@@ -260,10 +257,7 @@ impl Event<'_> {
         self.timestamp.parse::<Timestamp>().map_err(|_| "invalid_event_timestamp")?;
         let properties = self.properties.map_or("{}", RawValue::get);
         let mut properties: Properties = serde_json::from_str(properties).map_err(|_| "malformed_event_properties")?;
-        let options: Options = match self.options.map(RawValue::get) {
-            None | Some("null") => Options::default(),
-            Some(options) => serde_json::from_str(options).map_err(|_| "invalid_options")?,
-        };
+        let options = Options::read(self.options.map_or("null", RawValue::get)).ok_or("invalid_options")?;
         // What is said elsewhere becomes properties, and wins.
         let library = context.library.as_ref();
         let texts = [
@@ -272,19 +266,15 @@ impl Event<'_> {
             ("$lib", library.map(|(name, _)| name)),
             ("$lib_version", library.map(|(_, version)| version)),
         ];
-        let flags = [
-            ("$ignore_sent_at", options.disable_skew_correction),
-            ("$process_person_profile", options.process_person_profile),
-        ];
         let texts = texts.iter().filter_map(|(key, text)| Some((*key, to_raw_value(text.as_ref()?).ok()?)));
-        let flags = flags.iter().filter_map(|(key, flag)| Some((*key, to_raw_value(flag.as_ref()?).ok()?)));
-        properties.extend(texts.chain(flags).map(|(key, value)| (key.to_owned(), value)));
+        let options_said = options.properties.iter().filter_map(|(key, value)| Some((*key, to_raw_value(value).ok()?)));
+        properties.extend(texts.chain(options_said).map(|(key, value)| (key.to_owned(), value)));
 
         let said = Said {
             timestamp: Some(&self.timestamp),
             offset_ms: None,
             sent_at: Some(context.sent_at),
-            ignore_sent_at: options.disable_skew_correction.unwrap_or_default(),
+            ignore_sent_at: options.ignore_sent_at,
         };
         let is_illegal = ILLEGAL.iter().any(|illegal| distinct_id.eq_ignore_ascii_case(illegal));
         let data = Data { event: &self.event, properties: &properties, timestamp: &self.timestamp };

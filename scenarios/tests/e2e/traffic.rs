@@ -1,0 +1,120 @@
+//! Traffic that is not plain, through the whole pipeline: odd content and times, every form, v1, and recordings.
+
+use std::fs;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+use super::harness::{Bench, Finished, assay, beside_others, shared_environment};
+
+const ODD: &str = r#"
+[[traffic]]
+name     = "odd"
+events   = 4_000
+arrival  = { shape = "poisson", rate = "500/s" }
+batch    = { size = "1..30" }
+persons  = { count = 300, identify = "20%", hot = "10%", hot_count = 2 }
+content  = { hostile = "30%", large = "1%", padding = "1000..200000" }
+groups   = { share = "30%", types = 7, count = 20 }
+disorder = { resend = "5%", altered = "30%", no_uuid = "3%", midnight = "3%", clock_drift = "normal(0s, 1m)", wrong_year = "20%", offset = "3%", offset_and_timestamp = "3%", no_timestamp = "3%", ignore_sent_at = "3%", no_sent_at = "5%" }
+
+[[traffic]]
+name     = "form"
+events   = 500
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "e"
+form     = "form"
+compression = "lz64"
+
+[[traffic]]
+name     = "query"
+events   = 500
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "track"
+form     = "query"
+
+[[traffic]]
+name     = "v1"
+events   = 1_500
+arrival  = { shape = "constant", rate = "200/s" }
+endpoint = "v1"
+compression = "gzip"
+batch    = { size = "1..30" }
+content  = { hostile = "20%", kinds = ["emoji", "long_name", "long_distinct_id", "wrong_types", "illegal_distinct_id"] }
+disorder = { resend = "2%", ignore_sent_at = "5%", clock_skew = "normal(0s, 3s)" }
+"#;
+
+const NOTHING_WRONG: [&str; 9] = [
+    "lost",
+    "duplicated",
+    "corrupted",
+    "wrong_person",
+    "wrong_group",
+    "misrouted",
+    "phantom",
+    "rejected_but_visible",
+    "should_be_absent",
+];
+
+fn is_clean(run: &Finished, planned: u64) {
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert_eq!((run.count("planned"), run.count("visible")), (planned, run.count("acked")), "{}", run.told());
+    for name in NOTHING_WRONG {
+        assert_eq!(run.count(name), 0, "{name}\n{}", run.told());
+    }
+}
+
+#[test]
+fn odd_events_in_every_form_are_stored_as_the_oracle_says() {
+    let run = Bench::new(ODD).run_shared();
+    is_clean(&run, 12_500);
+    // Names and ids that v1 refuses, and nothing else.
+    let rejected = run.count("rejected");
+    assert!((50..200).contains(&rejected) && rejected == run.count("rejected_on_purpose"), "{}", run.told());
+    assert_eq!(run.count("acked") + rejected, 12_500);
+}
+
+#[test]
+fn a_recording_is_replayed_and_judged_and_its_odd_lines_are_told() {
+    let bench = Bench::new(ODD);
+    let scenario = bench.tmp().join("../e2e.toml");
+    let recorded = assay(["generate", "--requests", "--seed", "5", "--set", "traffic.app.events=1000", "--scenario"])
+        .arg(&scenario)
+        .output()
+        .unwrap();
+    let recording = bench.tmp().join("recording.jsonl");
+    let requests = String::from_utf8(recorded.stdout).unwrap();
+    // What v1 makes properties of, wherever it stands, and what it refuses.
+    let event = |fields: Value| {
+        let mut event = json!({"event": "e", "uuid": "x", "distinct_id": "d", "timestamp": "2026-01-01T00:00:00Z"});
+        event.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        event
+    };
+    let odd = json!({"created_at": "2026-01-01T00:00:00Z", "batch": [
+        event(json!({"session_id": "s", "properties": {"$session_id": "t", "$lib": "x"}})),
+        event(json!({"options": {"cookieless_mode": "1", "product_tour_id": 7, "disable_skew_correction": 0}})),
+        event(json!({"options": [], "properties": {"a": 1}})),
+    ]});
+    let v1 = json!({"time": 0.5, "path": "/i/v1/analytics/events", "body": BASE64_STANDARD.encode(odd.to_string())});
+    fs::write(&recording, format!("no JSON\n{requests}{{\"event\":\"e\"}}\n{v1}\n")).unwrap();
+    let environment = shared_environment();
+    let output = {
+        let _room = beside_others();
+        let mut replay = assay(["replay", "--speed", "1.25x", "--shuffle", "500ms"]);
+        for change in ["expect.complete=99.9%", "expect.correct=99.9%", "expect.loss_after=5s"] {
+            replay.args(["--set", change]);
+        }
+        replay.arg(&recording).arg("--env").arg(environment).arg("--out").arg(bench.out()).output().unwrap()
+    };
+    let directory = fs::canonicalize(bench.out().join("replay/latest")).unwrap();
+    let left_out = fs::read_to_string(directory.join("not-understood.txt")).unwrap();
+    let run = Finished::new(output, Some(directory));
+    let events = run.verdict["run"]["recording"]["events"].as_u64().unwrap();
+    is_clean(&run, events);
+    let rejected = run.count("rejected");
+    assert!(events > 7_000 && rejected == run.count("rejected_on_purpose"), "{}", run.told());
+    assert_eq!(run.verdict["run"]["recording"]["not_understood"], 2);
+    let lines: Vec<_> = left_out.lines().collect();
+    assert!(lines[0].starts_with("line 1: ") && lines[1].contains("no `timestamp`") && lines.len() == 2, "{left_out}");
+    assert!(run.stdout.contains("2 lines of the recording were not understood"), "{}", run.told());
+}
