@@ -5,16 +5,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
-use std::time::Duration;
+use std::{io::sink, path::Path, time::Duration};
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use generators::{
     clock::RunStart,
     identity::{RunId, StreamId},
+    journal::Header,
+    ledger::{Intent, LedgerWriter, Record},
     persona::PersonaTable,
     random::{Distribution, Share},
     request::Requests,
     schedule::{Arrival, Rate},
+    timetable::{Shard, Timetable},
     wire::Encoder,
     workload::{Compression, Disorder, Endpoint, Persons, Plan, Traffic, Workload},
 };
@@ -71,6 +74,38 @@ fn orderly_events_in_batches_of_100(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn disorderly_events_in_batches_of_100(bencher: Bencher<'_, '_>) {
     requests(bencher, &workload(100, true, Compression::None), 1_000);
+}
+
+/// Everything that a sender does but for the connection: the timetable of its share, bodies, and intents in a ledger that
+/// discards, 64 a write. So many senders divide the traffic, each on a core of its own: the figures are of all together.
+#[divan::bench(args = [1, 2], sample_count = 10)]
+fn senders_with_ledgers(bencher: Bencher<'_, '_>, senders: u64) {
+    const REQUESTS: usize = 4_096;
+    let workload = workload(100, true, Compression::None);
+    let per_sender = REQUESTS / senders as usize;
+    let header = Header { run: RunId::new(7), start: START };
+    let send = |number| {
+        let shard = Shard::new(number, senders).unwrap();
+        let mut ledger = LedgerWriter::new(Path::new("discarded"), header, sink()).unwrap();
+        let (mut encoder, mut buffer, mut intents) = (Encoder::default(), Vec::new(), Vec::new());
+        for (due, request) in Timetable::new(&workload, shard).take(per_sender) {
+            let made = encoder.encode(&workload, &request, START, std::mem::take(&mut buffer)).unwrap();
+            buffer = black_box(made).body;
+            intents.push(Record::Intent(Intent { request, released: due }));
+            if intents.len() == 64 {
+                ledger.append(&intents).unwrap();
+                intents.clear();
+            }
+        }
+    };
+    let events = per_sender * 100 * senders as usize;
+    bencher.counter(ItemsCount::new(events)).bench_local(|| {
+        std::thread::scope(|threads| {
+            (1..=senders).for_each(|number| {
+                threads.spawn(move || send(number));
+            });
+        });
+    });
 }
 
 #[divan::bench]

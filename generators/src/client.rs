@@ -32,6 +32,7 @@ use crate::{
     clock::RunClock,
     journal::WriteError,
     ledger::{End, Intent, LedgerWriter, Record},
+    timetable::Shard,
     wire::{EncodeError, Encoded, Method},
     workload::Workload,
 };
@@ -57,6 +58,8 @@ const OUTCOMES_WAIT: Duration = Duration::from_millis(10);
 pub struct SenderOptions {
     /// Where the capture listens.
     pub target: Target,
+    /// Which share of the traffic is sent.
+    pub shard: Shard,
     /// How many connections may be open; requests beyond them wait, and are late.
     pub connections: usize,
     /// How long a reply may take before the request counts as timed out, for clients whose library does not say.

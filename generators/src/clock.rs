@@ -38,6 +38,22 @@ impl RunClock {
         Self { start: RunStart(wall.as_micros() as i64), anchor: Instant::now() + lead }
     }
 
+    /// A clock for traffic that starts, or started, at `start` by this machine's wall clock.
+    pub fn at(start: RunStart) -> Self {
+        let (wall, now) = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now());
+        let ahead = start.0 - wall.as_micros() as i64;
+        let apart = Duration::from_micros(ahead.unsigned_abs());
+        // A monotonic clock that did not run yet at the start shows less than it should, and all is late.
+        let anchor = if ahead >= 0 { now + apart } else { now.checked_sub(apart).unwrap_or(now) };
+        Self { start, anchor }
+    }
+
+    /// How long ago the start was by this machine's wall clock; zero if it is to come.
+    pub fn since(start: RunStart) -> Duration {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
+        Duration::from_micros((wall - start.0).max(0) as u64)
+    }
+
     /// The start.
     pub const fn start(&self) -> RunStart {
         self.start

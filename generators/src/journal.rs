@@ -91,10 +91,10 @@ pub enum ReadError {
 
 /// An open journal.
 #[derive(Debug)]
-pub struct JournalWriter {
+pub struct JournalWriter<W = File> {
     name: &'static str,
     path: PathBuf,
-    file: File,
+    writer: W,
     buffer: Vec<u8>,
 }
 
@@ -105,9 +105,20 @@ impl JournalWriter {
     /// When the file exists or cannot be created.
     pub fn create(path: &Path, kind: Kind, header: Header) -> Result<Self, WriteError> {
         let error = |source| WriteError { name: kind.name, path: path.to_owned(), source };
-        let mut file = File::options().append(true).create_new(true).open(path).map_err(error)?;
-        file.write_all(&encode_header(kind, header)).map_err(error)?;
-        Ok(Self { name: kind.name, path: path.to_owned(), file, buffer: Vec::new() })
+        let file = File::options().append(true).create_new(true).open(path).map_err(error)?;
+        Self::new(path, kind, header, file)
+    }
+}
+
+impl<W: Write> JournalWriter<W> {
+    /// Begins the journal in `writer`; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn new(path: &Path, kind: Kind, header: Header, mut writer: W) -> Result<Self, WriteError> {
+        let error = |source| WriteError { name: kind.name, path: path.to_owned(), source };
+        writer.write_all(&encode_header(kind, header)).map_err(error)?;
+        Ok(Self { name: kind.name, path: path.to_owned(), writer, buffer: Vec::new() })
     }
 
     /// Appends one record for each of `bodies`; when it returns, write(2) has returned for all of them, so they survive
@@ -120,7 +131,7 @@ impl JournalWriter {
         for body in bodies {
             put_record(&mut self.buffer, body.as_ref());
         }
-        self.file.write_all(&self.buffer).map_err(|source| WriteError {
+        self.writer.write_all(&self.buffer).map_err(|source| WriteError {
             name: self.name,
             path: self.path.clone(),
             source,
@@ -395,9 +406,9 @@ mod tests {
         let mut record = Vec::new();
         put_record(&mut record, b"three");
         let (head, tail) = record.split_at(4);
-        writer.file.write_all(head).unwrap();
+        writer.writer.write_all(head).unwrap();
         assert_eq!(following(), Vec::<Vec<u8>>::new());
-        writer.file.write_all(tail).unwrap();
+        writer.writer.write_all(tail).unwrap();
         assert_eq!(following(), [b"three"]);
     }
 

@@ -7,7 +7,7 @@
 
 mod format;
 
-use std::{path::Path, time::Duration};
+use std::{fs::File, io::Write, path::Path, time::Duration};
 
 use crate::{
     identity::StreamId,
@@ -109,7 +109,7 @@ pub enum End {
 
 /// An open ledger.
 #[derive(Debug)]
-pub struct LedgerWriter(JournalWriter);
+pub struct LedgerWriter<W = File>(JournalWriter<W>);
 
 impl LedgerWriter {
     /// Creates the ledger; a file that is there already is never overwritten.
@@ -118,6 +118,16 @@ impl LedgerWriter {
     /// When the file exists or cannot be created.
     pub fn create(path: &Path, header: Header) -> Result<Self, WriteError> {
         JournalWriter::create(path, KIND, header).map(Self)
+    }
+}
+
+impl<W: Write> LedgerWriter<W> {
+    /// Begins a ledger in `writer`; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn new(path: &Path, header: Header, writer: W) -> Result<Self, WriteError> {
+        JournalWriter::new(path, KIND, header, writer).map(Self)
     }
 
     /// Writes `records`; when it returns they survive the death of this process.
@@ -222,7 +232,7 @@ mod tests {
             }
             let length = ends[ends.len() - 1].0;
             let cut = cut.index(length as usize + 1) as u64;
-            std::fs::File::options().write(true).open(&path).unwrap().set_len(cut).unwrap();
+            File::options().write(true).open(&path).unwrap().set_len(cut).unwrap();
             let whole = ends.iter().rev().find(|(end, _)| *end <= cut).map_or(0, |(_, records)| *records);
             let read: Result<Vec<_>, _> = LedgerReader::open(&path).unwrap().collect();
             prop_assert_eq!(&read.unwrap(), &records[..whole]);

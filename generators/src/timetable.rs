@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// One of several disjoint shares of the traffic: `1/3` to `3/3` are all of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shard {
     /// Which, from 1.
     number: u64,
@@ -26,10 +26,75 @@ impl Shard {
         (1..=of).contains(&number).then_some(Self { number, of })
     }
 
+    /// One of `parts` shares of this share, from 1; `None` if there is no such.
+    pub fn part(self, number: u64, parts: u64) -> Option<Self> {
+        let of = self.of.checked_mul(parts)?;
+        (1..=parts).contains(&number).then(|| Self { number: self.number + self.of * (number - 1), of })
+    }
+
+    /// Whether it is all of the traffic.
+    pub const fn is_whole(self) -> bool {
+        self.of == 1
+    }
+
+    /// What is missing for `shares` to be all of the traffic together.
+    ///
+    /// # Errors
+    /// When two of them hold the same requests, or there are too many different ones to be compared.
+    pub fn missing(shares: &[Self]) -> Result<Vec<Self>, SharesError> {
+        let of = shares.iter().try_fold(1u64, |all, share| {
+            let least = all.checked_mul(share.of / greatest_common_divisor(all, share.of));
+            least.filter(|least| *least <= MOST_SHARES)
+        });
+        let of = of.ok_or(SharesError::TooMany)?;
+        let mut holders: Vec<Option<Self>> = vec![None; of as usize];
+        for share in shares {
+            for index in (share.number - 1..of).step_by(share.of as usize) {
+                if let Some(other) = holders[index as usize].replace(*share) {
+                    return Err(SharesError::Overlap(other, *share));
+                }
+            }
+        }
+        // The largest shares that are missing as a whole, and then what is left.
+        let mut missing = Vec::new();
+        for divisor in (1..=of).filter(|divisor| of.is_multiple_of(*divisor)) {
+            for number in 1..=divisor {
+                let share = Self { number, of: divisor };
+                let places = (number - 1..of).step_by(divisor as usize);
+                if places.clone().all(|index| holders[index as usize].is_none()) {
+                    places.for_each(|index| holders[index as usize] = Some(share));
+                    missing.push(share);
+                }
+            }
+        }
+        Ok(missing)
+    }
+
     /// Whether a request belongs to it. Requests take turns, so shares are due alike.
     pub const fn holds(self, request: &Request) -> bool {
         request.index % self.of == self.number - 1
     }
+}
+
+/// More shares than these are no way to divide traffic.
+const MOST_SHARES: u64 = 100_000;
+
+/// Shares that are not those of one traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SharesError {
+    /// Two hold the same requests.
+    #[error("the shares {0} and {1} hold the same requests")]
+    Overlap(Shard, Shard),
+    /// They are divided too finely.
+    #[error("the traffic is divided into more than {MOST_SHARES} shares")]
+    TooMany,
+}
+
+const fn greatest_common_divisor(mut one: u64, mut other: u64) -> u64 {
+    while other != 0 {
+        (one, other) = (other, one % other);
+    }
+    one
 }
 
 impl FromStr for Shard {
@@ -119,6 +184,30 @@ mod tests {
         assert!(all.windows(2).any(|pair| pair[0].1.stream != pair[1].1.stream));
         let events: u64 = all.iter().map(|(_, request)| request.positions.end - request.positions.start).sum();
         assert_eq!(events, 10_000);
+    }
+
+    #[test]
+    fn parts_of_shares_are_disjoint_and_what_is_missing_is_told() {
+        let share = |text: &str| text.parse::<Shard>().unwrap();
+        let workload = small();
+        let indices =
+            |share| -> Vec<u64> { Timetable::new(&workload, share).map(|(_, request)| request.index).collect() };
+        let mut parts: Vec<u64> = (1..=2).flat_map(|part| indices(share("2/3").part(part, 2).unwrap())).collect();
+        parts.sort_unstable();
+        assert_eq!(parts, indices(share("2/3")));
+        assert_eq!((share("2/3").part(0, 2), share("2/3").part(3, 2)), (None, None));
+
+        let missing = |texts: &[&str]| {
+            let shares: Vec<_> = texts.iter().map(|text| share(text)).collect();
+            Shard::missing(&shares).map(|missing| missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(missing(&["1/1"]).unwrap(), "");
+        assert_eq!(missing(&["1/6", "4/6", "2/3", "3/3"]).unwrap(), "");
+        assert_eq!(missing(&["1/6", "2/3", "3/3"]).unwrap(), "4/6");
+        assert_eq!(missing(&["1/6", "4/6"]).unwrap(), "2/3 3/3");
+        assert_eq!(missing(&[]).unwrap(), "1/1");
+        assert_eq!(missing(&["1/2", "1/3"]), Err(SharesError::Overlap(share("1/2"), share("1/3"))));
+        assert_eq!(missing(&["1/99991", "2/99989"]), Err(SharesError::TooMany));
     }
 
     #[test]

@@ -5,15 +5,16 @@ mod sink;
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use generators::{
-    client::{Sender, SenderOptions, SenderProgress, bare, target::Target},
+    client::{SenderOptions, SenderProgress, bare, target::Target},
     clock::{RunClock, RunStart},
     identity::{RunId, StreamId},
-    journal::Header,
-    ledger::{Answer, LedgerReader, LedgerWriter, Record},
+    journal::{Header, ReadError},
+    ledger::{Answer, Record},
     persona::PersonaTable,
     random::Share,
     request::Requests,
     schedule::{Arrival, Rate},
+    timetable::Shard,
     wire::{Encoded, Encoder},
     workload::{Compression, Endpoint, Persons, Plan, Traffic, Workload},
 };
@@ -24,7 +25,9 @@ use tokio::sync::watch;
 
 use crate::{
     failure::{Failure, Kind},
+    ledgers::Ledgers,
     runner::PERSONAS,
+    senders::{Division, Senders},
 };
 
 pub use sink::Sink;
@@ -42,6 +45,8 @@ pub struct Options {
     pub connections: usize,
     /// Whether bodies are compressed.
     pub compression: Compression,
+    /// How many threads send.
+    pub senders: u64,
     /// For how long the sink stops answering, in the middle.
     pub stall: Option<Duration>,
     /// The seed of all random values.
@@ -86,11 +91,8 @@ pub fn send(options: &Options, target: &Target, folder: &Path) -> Result<Sending
     };
     let workload = Arc::new(workload(options));
     let requests = options.events.div_ceil(options.batch.max(1));
-    let ledger_path = folder.join("ledger");
     let clock = RunClock::starting_in(Duration::ZERO);
     let header = Header { run: workload.plan().run, start: clock.start() };
-    let ledger = LedgerWriter::create(&ledger_path, header)
-        .map_err(|error| Failure::caused(Kind::Unavailable, "the ledger cannot be written", "", error))?;
     let began = Usage::now();
     let (_stop, stopped) = watch::channel(false);
     let address = target.address();
@@ -98,22 +100,23 @@ pub fn send(options: &Options, target: &Target, folder: &Path) -> Result<Sending
         let middle = clock.instant(lasts.saturating_sub(stall) / 2);
         std::thread::spawn(move || sink::stall(address, middle, stall))
     });
-    let sender = Sender::start(
-        Arc::clone(&workload),
-        clock,
-        ledger,
-        SenderOptions { target: target.clone(), connections: options.connections, time_out: TIME_OUT },
-        Arc::new(SenderProgress::default()),
-        stopped,
-    )
-    .map_err(failed)?;
-    sender.join().map_err(failed)?;
+    let division = Division { shard: Shard::WHOLE, senders: options.senders };
+    let sending = SenderOptions {
+        target: target.clone(),
+        shard: Shard::WHOLE,
+        connections: options.connections,
+        time_out: TIME_OUT,
+    };
+    let progress = Arc::new(SenderProgress::default());
+    let senders = Senders::start(&workload, clock, division, &sending, folder, &progress, &stopped)?;
+    senders.join().map_err(failed)?;
     let took = clock.elapsed();
     if let Some(Err(error)) = stall.and_then(|stall| stall.join().ok()) {
         return Err(Failure::caused(Kind::Unavailable, "the sink could not be stalled", "", error));
     }
     let ours = began.cost(requests, options.events, took);
-    let told = Told::read(&ledger_path, &workload)?;
+    let ledgers = Ledgers::find(folder)?;
+    let told = Told::read(ledgers.records(header)?, &workload)?;
 
     let prepared = prepared(&workload, clock.start());
     let began = Usage::now();
@@ -124,7 +127,7 @@ pub fn send(options: &Options, target: &Target, folder: &Path) -> Result<Sending
         rate: options.rate.map(Rate::per_second),
         batch: options.batch,
         not_acked: told.not_acked,
-        ledger_bytes: std::fs::metadata(&ledger_path).map_or(0, |facts| facts.len()),
+        ledger_bytes: ledgers.files().iter().filter_map(|(_, path)| Some(std::fs::metadata(path).ok()?.len())).sum(),
         late: options.rate.map(|_| spread(&told.late)),
         answered: options.rate.map(|_| spread(&told.answered)),
         true_p99: options.true_p99(),
@@ -184,14 +187,14 @@ struct Told {
 }
 
 impl Told {
-    fn read(path: &Path, workload: &Workload) -> Result<Self, Failure> {
+    fn read(records: impl Iterator<Item = Result<Record, ReadError>>, workload: &Workload) -> Result<Self, Failure> {
         let damaged = |error| Failure::caused(Kind::Internal, "the ledger cannot be read", "", error);
         let crashed = |error| Failure::caused(Kind::Internal, "a histogram cannot be made", "", error);
         // An hour is more than any time-out.
         let histogram = || Histogram::new_with_max(3_600_000_000, 3).map_err(crashed);
         let mut told = Self { late: histogram()?, answered: histogram()?, not_acked: 0 };
         let mut open = HashMap::new();
-        for record in LedgerReader::open(path).map_err(damaged)? {
+        for record in records {
             match record.map_err(damaged)? {
                 Record::Intent(intent) => {
                     let request = intent.request;

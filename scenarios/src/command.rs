@@ -10,15 +10,18 @@ mod list;
 mod reconcile;
 mod replay;
 mod run;
+mod send;
+mod target;
 mod validate;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
+use generators::timetable::Shard;
 
 use crate::{
     failure::{Failure, Kind},
-    scenario::Override,
+    scenario::{Override, notation},
 };
 
 /// Sends known traffic through a real event pipeline, reconciles every event in ClickHouse, and answers pass, fail or
@@ -69,6 +72,8 @@ enum Command {
     Reconcile(reconcile::Arguments),
     /// Send recorded traffic through the pipeline, and judge it like any run
     Replay(replay::Arguments),
+    /// Send one share of the traffic of a run that waits for it, from this or another machine
+    Send(send::Arguments),
     /// Print a scenario's traffic as JSON lines; nothing is sent
     Generate(generate::Arguments),
     /// Measure what Assay itself costs
@@ -121,6 +126,15 @@ struct RunOptions {
     /// Print verdict.json instead of the table
     #[arg(long)]
     json: bool,
+    /// Send from so many threads, each with a ledger of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
+    senders: u64,
+    /// Send only this share of the requests, such as 1/3, and wait for the others (see `assay send --help`)
+    #[arg(long, value_name = "WHICH/OF", default_value_t = Shard::WHOLE)]
+    shard: Shard,
+    /// Start to send so long after all is ready, such as 30s, so that the senders of other shares are ready too
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = notation::duration)]
+    starts_in: Duration,
     /// Let Kafka listen on this port instead of a free one
     #[arg(long, value_name = "PORT")]
     kafka_port: Option<u16>,
@@ -185,6 +199,7 @@ pub fn main() -> ExitCode {
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Send(arguments) => send::send(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Bench { command } => bench::bench(command),
         Command::Env { command } => match command {

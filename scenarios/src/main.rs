@@ -10,6 +10,7 @@ mod command;
 mod failure;
 mod final_read;
 mod interrupt;
+mod ledgers;
 mod library;
 mod manifest;
 mod open_files;
@@ -18,6 +19,7 @@ mod recording;
 mod run_directory;
 mod runner;
 mod scenario;
+mod senders;
 mod stored;
 
 use std::process::ExitCode;

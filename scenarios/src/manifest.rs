@@ -2,14 +2,26 @@
 //!
 //! The manifest is written before the first event leaves, so that a run that is killed can be judged.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use checkers::{
     checks::Targets, judge::Allowances, observe::lag::PartitionLag, oracle::dialect::Dialect, verdict::Obstacle,
 };
-use generators::{clock::RunStart, persona::PersonaTable, replay::Imported, workload::Plan};
+use generators::{
+    clock::RunStart,
+    journal::Header,
+    persona::PersonaTable,
+    replay::Imported,
+    workload::{Plan, WORKLOAD_VERSION, Workload},
+};
 use serde::{Deserialize, Serialize};
 use testenv::pipeline::defect::PlantedDefect;
+
+use crate::{
+    failure::{Failure, Kind},
+    recording,
+    run_directory::{RunDirectory, read_json},
+};
 
 /// The version of both forms.
 pub const SCHEMA: u32 = 1;
@@ -52,11 +64,53 @@ pub struct Manifest {
     pub machine: Machine,
 }
 
+impl Manifest {
+    /// The manifest of the run in `directory`.
+    ///
+    /// # Errors
+    /// When there is none, or it is of another version.
+    pub fn read(directory: &RunDirectory) -> Result<Self, Failure> {
+        let manifest: Self = read_json(&directory.manifest())?.ok_or_else(|| {
+            Failure::told(
+                Kind::Usage,
+                format!("{} is no run's directory: it holds no manifest.json", directory.path().display()),
+                "name a directory such as runs/smoke/latest",
+            )
+        })?;
+        if manifest.schema != SCHEMA || manifest.plan.workload_version != WORKLOAD_VERSION {
+            return Err(Failure::told(
+                Kind::Usage,
+                format!("the run was made by Assay {}, whose workload this version cannot make again", manifest.assay),
+                "use the version that made it",
+            ));
+        }
+        Ok(manifest)
+    }
+
+    /// The traffic, with the recording in `directory` if it is a replay.
+    ///
+    /// # Errors
+    /// When the recording cannot be read.
+    pub fn workload(&self, directory: &RunDirectory) -> Result<Workload, Failure> {
+        let is_replay = self.plan.traffic.iter().any(|traffic| traffic.replay.is_some());
+        let recording = is_replay.then(|| recording::open(&directory.recording())).transpose()?.map(Arc::new);
+        Ok(Workload::replaying(self.plan.clone(), self.personas.clone(), recording.as_ref()))
+    }
+
+    /// What the run's journals begin with.
+    pub const fn header(&self) -> Header {
+        Header { run: self.plan.run, start: self.start }
+    }
+}
+
 /// What the run was tested against.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EnvironmentFacts {
     /// embedded, containers or external.
     pub kind: String,
+    /// Where its capture listens.
+    #[serde(default)]
+    pub capture: Option<String>,
     /// Kafka's version.
     pub kafka: String,
     /// ClickHouse's version.

@@ -53,11 +53,6 @@ impl RunDirectory {
         self.path.join("manifest.json")
     }
 
-    /// What was sent and answered.
-    pub fn ledger(&self) -> PathBuf {
-        self.path.join("ledger")
-    }
-
     /// When events were first seen.
     pub fn reads(&self) -> PathBuf {
         self.path.join("reads")

@@ -7,6 +7,7 @@ mod early_stop;
 mod environment;
 mod preflight;
 mod settle;
+mod shares;
 
 use std::{
     path::PathBuf,
@@ -27,15 +28,15 @@ use checkers::{
     verdict::Obstacle,
 };
 use generators::{
-    client::{Sender, SenderOptions, SenderProgress, target::Target},
+    client::{SenderOptions, SenderProgress, target::Target},
     clock::RunClock,
     event::EventSource,
     identity::RunId,
     journal::Header,
-    ledger::{LedgerReader, LedgerWriter},
     persona::PersonaTable,
     random::Share,
     replay::{Imported, Recording},
+    timetable::Shard,
     workload::Workload,
 };
 use jiff::Timestamp;
@@ -51,11 +52,13 @@ pub use self::environment::{Environment, Wanted, substrate_options};
 
 use crate::{
     failure::{Failure, Kind},
+    ledgers::Ledgers,
     manifest::{Conditions, EnvironmentFacts, Machine, Manifest, SCHEMA},
     open_files, plan,
     recording::{self, Prepared},
     run_directory::{RunDirectory, not_written, write_json, write_text},
     scenario::Scenario,
+    senders::{Division, Senders},
     stored::{damaged, judge_directory},
 };
 
@@ -81,6 +84,10 @@ pub struct Request {
     pub junit: Option<PathBuf>,
     /// Where the pipeline runs.
     pub environment: Wanted,
+    /// Who sends what.
+    pub division: Division,
+    /// How long after all is ready sending starts, at least.
+    pub starts_in: Duration,
 }
 
 /// Runs `request`; `stop` becomes true when the user wants it to end.
@@ -163,12 +170,18 @@ impl Active<'_> {
         let workload = Arc::new(Workload::replaying(plan, personas.clone(), self.recording.as_ref()));
         let store = store_at(endpoints);
         let clickhouse = preflight::check(endpoints, &store).await?;
-        let clock = RunClock::starting_in(LEAD);
+        let clock = RunClock::starting_in(LEAD.max(self.request.starts_in));
+        if !self.request.division.shard.is_whole() {
+            self.progress.step(&format!(
+                "share {} of the traffic; send the others with `assay send {} --shard …`, before {} s are over",
+                self.request.division.shard,
+                self.directory.path().display(),
+                self.request.starts_in.as_secs(),
+            ));
+        }
         let manifest = self.manifest(&workload, personas, clock, clickhouse);
         write_json(&self.directory.manifest(), &manifest)?;
         let header = Header { run, start: clock.start() };
-        let ledger = LedgerWriter::create(&self.directory.ledger(), header)
-            .map_err(|error| not_written(&self.directory.ledger(), error))?;
         let reads = ReadsWriter::create(&self.directory.reads(), header)
             .map_err(|error| not_written(&self.directory.reads(), error))?;
 
@@ -178,17 +191,18 @@ impl Active<'_> {
         let watch = Watch::start(store.clone(), WatchedFor { run, by_marker }, clock, reads);
         let (stop_sending, sending_stopped) = watch::channel(false);
         let sent = Arc::new(SenderProgress::default());
-        let connections = open_files::connections();
-        let target = Target::http(endpoints.capture);
-        let options = SenderOptions { target, connections, time_out: REPLY_TIME_OUT };
-        let sender = Sender::start(Arc::clone(&workload), clock, ledger, options, Arc::clone(&sent), sending_stopped)
-            .map_err(|error| Failure::caused(Kind::Internal, "nothing could be sent", "", error))?;
+        let options = sender_options(Target::http(endpoints.capture));
+        let (division, folder) = (self.request.division, self.directory.path());
+        let senders = Senders::start(&workload, clock, division, &options, folder, &sent, &sending_stopped)?;
 
-        let early_stop = self.early_stop()?;
+        let early_stop = self.early_stop(header)?;
         let mut sending =
             Sending { workload: &workload, watch: &watch, sent: &sent, clock, early_stop, stopped_early: false };
-        let mut obstacles = self.send(sender, (stop_sending, stop), &mut sending).await?;
+        let mut obstacles = self.send(senders, (stop_sending, stop.clone()), &mut sending).await?;
         let stopped_early = sending.stopped_early;
+        if obstacles.is_empty() && !division.shard.is_whole() {
+            shares::wait_for_others(self, header, scenario.expect.settle_limit, stop).await?;
+        }
         let mut final_reads = 0;
         if !obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Invalid(_))) {
             let settled = settle::settle(self, &workload, &store, &watch, clock, header, lag.as_ref()).await?;
@@ -212,13 +226,13 @@ impl Active<'_> {
     }
 
     /// The sequential test, where the run may stop early.
-    fn early_stop(&self) -> Result<Option<EarlyStop>, Failure> {
+    fn early_stop(&self, header: Header) -> Result<Option<EarlyStop>, Failure> {
         let Scenario { expect, pipeline, .. } = &self.request.scenario;
         if !expect.targets.may_stop_early {
             return Ok(None);
         }
-        let ledger = LedgerReader::open(&self.directory.ledger()).map_err(damaged)?;
-        Ok(Some(EarlyStop::follow(ledger, &expect.targets, expect.loss_after, pipeline.dialect)))
+        let ledgers = Ledgers::find(self.directory.path())?.open(header)?;
+        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, expect.loss_after, pipeline.dialect)))
     }
 
     /// Taps the topics, where Kafka can be read.
@@ -239,7 +253,7 @@ impl Active<'_> {
     /// verdict.
     async fn send(
         &self,
-        mut sender: Sender,
+        mut senders: Senders,
         (stop_sending, mut stop): (watch::Sender<bool>, watch::Receiver<bool>),
         sending: &mut Sending<'_>,
     ) -> Result<Vec<Obstacle>, Failure> {
@@ -247,7 +261,7 @@ impl Active<'_> {
         let mut stopping = false;
         loop {
             tokio::select! {
-                () = sender.finished() => break,
+                () = senders.finished() => break,
                 Ok(_) = stop.wait_for(|stop| *stop), if !stopping => {
                     self.progress.step("stopped: what was sent is settled and judged; once more leaves at once");
                     obstacles.push(Obstacle::Insufficient("the run was stopped before everything was sent".into()));
@@ -274,7 +288,7 @@ impl Active<'_> {
             }
             self.progress.now(sending.snapshot().line("sending "));
         }
-        sender.join().map_err(|error| {
+        senders.join().map_err(|error| {
             Failure::caused(
                 Kind::Unavailable,
                 "sending had to be given up",
@@ -299,6 +313,7 @@ impl Active<'_> {
             personas,
             environment: EnvironmentFacts {
                 kind: "embedded".into(),
+                capture: Some(Target::http(self.environment.pipeline().endpoints().capture).to_string()),
                 kafka: KAFKA_VERSION.into(),
                 clickhouse,
                 flush_interval: scenario.pipeline.flush_interval,
@@ -350,6 +365,12 @@ fn snapshot(workload: &Workload, watch: &Watch, sent: &SenderProgress) -> Snapsh
         visible: watch.watched().seen.count(),
         late: Duration::from_micros(sent.late_micros.load(Ordering::Relaxed)),
     }
+}
+
+/// How this process's senders deliver what they send to `target`.
+pub fn sender_options(target: Target) -> SenderOptions {
+    let connections = open_files::connections();
+    SenderOptions { target, shard: Shard::WHOLE, connections, time_out: REPLY_TIME_OUT }
 }
 
 fn store_at(endpoints: &Endpoints) -> Store {

@@ -1,6 +1,6 @@
 //! A run as its directory tells it, and its judgement: the same for a run that has just ended and for an old one.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use checkers::{
     judge::{Circumstances, Judge},
@@ -15,17 +15,12 @@ use checkers::{
     record::{RunFacts, RunRecord},
     verdict::Obstacle,
 };
-use generators::{
-    identity::StreamId,
-    journal::ReadError,
-    ledger::{LedgerReader, Record},
-    workload::{WORKLOAD_VERSION, Workload},
-};
+use generators::{identity::StreamId, journal::ReadError, ledger::Record, workload::Workload};
 
 use crate::{
     failure::{Failure, Kind},
-    manifest::{Conditions, Manifest, SCHEMA},
-    recording,
+    ledgers::Ledgers,
+    manifest::{Conditions, Manifest},
     run_directory::{RunDirectory, read_json},
 };
 
@@ -35,6 +30,7 @@ use crate::{
 /// When the directory is none of a run, or holds something that cannot be trusted.
 pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let run = StoredRun::open(directory)?;
+    let missing = Ledgers::find(directory.path())?.obstacle();
     let mut judge = Judge::new(run.windows.len(), run.reads.len(), run.final_reads.len(), run.stages.is_some());
     for (number, window) in run.windows.iter() {
         judge.window(&run.window(window, number)?.case());
@@ -42,11 +38,13 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let conditions = run.conditions.as_ref();
     let last = run.final_reads.last().map(FinalReadLog::summary);
     let end = last.map(|read| read.end).or_else(|| run.reads.last().map(|(_, end)| end));
+    let mut obstacles = match conditions {
+        Some(conditions) => conditions.obstacles.clone(),
+        None => vec![Obstacle::Insufficient("the run was killed before it had settled".into())],
+    };
+    obstacles.extend(missing);
     let circumstances = Circumstances {
-        obstacles: match conditions {
-            Some(conditions) => conditions.obstacles.clone(),
-            None => vec![Obstacle::Insufficient("the run was killed before it had settled".into())],
-        },
+        obstacles,
         schedule: &run.sent.schedule,
         last,
         taps_complete: run.stages.as_ref().map(|stages| stages.complete),
@@ -92,27 +90,12 @@ impl StoredRun {
     /// # Errors
     /// When it is none of a run, or holds something that cannot be trusted.
     pub fn open(directory: &RunDirectory) -> Result<Self, Failure> {
-        let manifest: Manifest = read_json(&directory.manifest())?.ok_or_else(|| {
-            Failure::told(
-                Kind::Usage,
-                format!("{} is no run's directory: it holds no manifest.json", directory.path().display()),
-                "name a directory such as runs/smoke/latest",
-            )
-        })?;
-        if manifest.schema != SCHEMA || manifest.plan.workload_version != WORKLOAD_VERSION {
-            return Err(Failure::told(
-                Kind::Usage,
-                format!("the run was made by Assay {}, whose workload this version cannot make again", manifest.assay),
-                "judge it with the version that made it",
-            ));
-        }
-        let is_replay = manifest.plan.traffic.iter().any(|traffic| traffic.replay.is_some());
-        let recording = is_replay.then(|| recording::open(&directory.recording())).transpose()?.map(Arc::new);
-        let workload = Workload::replaying(manifest.plan.clone(), manifest.personas.clone(), recording.as_ref());
+        let manifest = Manifest::read(directory)?;
+        let workload = manifest.workload(directory)?;
         let (windows, folder) = (Windows::of(&workload), directory.path());
         let (dialect, tolerance) = (manifest.environment.dialect, manifest.allowances.tolerance);
-        let sent =
-            SentLog::sort(dialect, &workload, &windows, tolerance, folder, records(directory)?).map_err(damaged)?;
+        let records = Ledgers::find(folder)?.records(manifest.header())?;
+        let sent = SentLog::sort(dialect, &workload, &windows, tolerance, folder, records).map_err(damaged)?;
         let reads = if directory.reads().exists() {
             ReadsLog::sort(&directory.reads(), &windows, folder).map_err(damaged)?
         } else {
@@ -156,12 +139,13 @@ impl StoredRun {
         })
     }
 
-    /// The ledger's records.
+    /// The records of the ledgers.
     ///
     /// # Errors
     /// When it is damaged.
     pub fn records(&self) -> Result<impl Iterator<Item = Result<Record, Failure>>, Failure> {
-        Ok(records(&self.directory)?.map(|record| record.map_err(damaged)))
+        let ledgers = Ledgers::find(self.directory.path())?;
+        Ok(ledgers.records(self.manifest.header())?.map(|record| record.map_err(damaged)))
     }
 }
 
@@ -183,16 +167,6 @@ impl StoredWindow<'_> {
             clock_tolerance_micros: clock_tolerance_micros(drift),
         }
     }
-}
-
-/// The records of the run's ledger; none if sending never began.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn records(directory: &RunDirectory) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<>, Failure> {
-    let path = directory.ledger();
-    let ledger = path.exists().then(|| LedgerReader::open(&path)).transpose().map_err(damaged)?;
-    Ok(ledger.into_iter().flatten())
 }
 
 /// On one host the clocks are one; what is left is how far the wall clock was moved during the run.

@@ -5,9 +5,10 @@
 
 use std::{
     convert::Infallible,
+    pin::pin,
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -21,7 +22,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::Notify,
 };
 
 use crate::pipeline::settings::{end, log, or, say_ready};
@@ -79,7 +80,9 @@ async fn run() -> Result<(), Error> {
 #[derive(Debug)]
 struct NullSink {
     /// Until when no answer goes out.
-    stalled_until: watch::Sender<Instant>,
+    stalled_until: Mutex<Instant>,
+    /// A stall is over.
+    released: Notify,
     requests: AtomicU64,
     bytes: AtomicU64,
 }
@@ -87,13 +90,14 @@ struct NullSink {
 impl NullSink {
     fn new() -> Self {
         Self {
-            stalled_until: watch::Sender::new(Instant::now()),
+            stalled_until: Mutex::new(Instant::now()),
+            released: Notify::new(),
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match (request.method(), request.uri().path()) {
             (&Method::POST, "/_stall") => return self.stall(request.uri().query()),
             (&Method::GET, "/_received") => {
@@ -108,22 +112,42 @@ impl NullSink {
             self.bytes.fetch_add(frame.data_ref().map_or(0, |data| data.len() as u64), Ordering::Relaxed);
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let until = *self.stalled_until.borrow();
-        if until > Instant::now() {
-            tokio::time::sleep_until(until.into()).await;
-        }
+        self.wait().await;
         reply(StatusCode::OK, Bytes::from_static(b"{\"status\":\"Ok\"}"))
     }
 
-    fn stall(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+    /// Waits for the end of the stall, if there is one. Who came first is answered first.
+    async fn wait(&self) {
+        loop {
+            let mut released = pin!(self.released.notified());
+            released.as_mut().enable();
+            if *lock(&self.stalled_until) <= Instant::now() {
+                return;
+            }
+            released.await;
+        }
+    }
+
+    /// Stalls for the time that is asked for.
+    fn stall(self: &Arc<Self>, query: Option<&str>) -> Response<Full<Bytes>> {
         match stall_of(query.unwrap_or_default()) {
             Some(time) => {
-                self.stalled_until.send_replace(Instant::now() + time);
+                let until = Instant::now() + time;
+                *lock(&self.stalled_until) = until;
+                let sink = Arc::clone(self);
+                tokio::spawn(async move {
+                    tokio::time::sleep_until(until.into()).await;
+                    sink.released.notify_waiters();
+                });
                 reply(StatusCode::OK, Bytes::from_static(b"stalled"))
             }
             None => reply(StatusCode::BAD_REQUEST, "say for how long: POST /_stall?ms=1000, up to ten minutes".into()),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn stall_of(query: &str) -> Option<Duration> {

@@ -258,6 +258,17 @@ mod tests {
         assert_ne!(digest(&[differing(1, 1)]), digest(&[plain(1, 1)]));
         assert_ne!(digest(&[plain(2, 1)]), digest(&[plain(1, 1)]));
         assert_ne!(digest(&[]), digest(&[plain(1, 1)]));
+        // One that goes and another that comes are no two reads that say the same.
+        for row in [plain(1, 1), differing(1, 1)] {
+            let at = |stream, seq| {
+                let mut read = FinalRead::begin(Window { stream, seqs: 0..10 }, Summary::default());
+                read.put(stream, seq, row.clone());
+                read.digest()
+            };
+            let digests: std::collections::BTreeSet<u64> = (0..10).map(|seq| at(STREAM, seq)).collect();
+            assert_eq!(digests.len(), 10, "{row:?}");
+            assert!(!digests.contains(&at(StreamId(1), 5)), "{row:?}");
+        }
     }
 
     #[test]

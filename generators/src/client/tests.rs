@@ -42,7 +42,7 @@ impl Sending {
         let header = Header { run: workload.plan().run, start: clock.start() };
         let ledger = LedgerWriter::create(&folder.path().join("ledger"), header).unwrap();
         let (stop, stopped) = watch::channel(false);
-        let options = SenderOptions { target, connections: 8, time_out };
+        let options = SenderOptions { target, shard: Shard::WHOLE, connections: 8, time_out };
         let progress = Arc::<SenderProgress>::default();
         let started = Sender::start(workload, clock, ledger, options, Arc::clone(&progress), stopped);
         Self { clock, folder, progress, stop, sender: started.unwrap() }
@@ -91,7 +91,7 @@ fn nothing_leaves_before_the_start() {
     let header = Header { run: workload.plan().run, start: clock.start() };
     let ledger = LedgerWriter::create(&folder.path().join("ledger"), header).unwrap();
     let (_stop, stopped) = watch::channel(false);
-    let options = SenderOptions { target: server.target(), connections: 4, time_out: LONG };
+    let options = SenderOptions { target: server.target(), shard: Shard::WHOLE, connections: 4, time_out: LONG };
     let progress = Arc::<SenderProgress>::default();
     let sender = Sender::start(workload, clock, ledger, options, Arc::clone(&progress), stopped).unwrap();
     assert_eq!(sender.join().unwrap(), End::Complete);

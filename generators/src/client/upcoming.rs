@@ -15,7 +15,7 @@ use crate::{
     ledger::{End, Outcome},
     random::{Purpose, Random},
     request::Request,
-    timetable::{Shard, Timetable},
+    timetable::Timetable,
     wire::{EncodeError, Encoder},
     workload::Workload,
 };
@@ -35,7 +35,7 @@ pub(super) struct Upcoming<'a> {
 }
 
 impl<'a> Upcoming<'a> {
-    /// Everything of `workload`, which starts at `start`.
+    /// What is to be sent of `workload`, which starts at `start`.
     pub fn new(
         workload: &'a Workload,
         start: RunStart,
@@ -45,7 +45,7 @@ impl<'a> Upcoming<'a> {
         let mut upcoming = Self {
             workload,
             start,
-            timetable: Timetable::new(workload, Shard::WHOLE),
+            timetable: Timetable::new(workload, options.shard),
             next: None,
             retries: Retries::new(workload, options.connections),
             encoder: Encoder::default(),

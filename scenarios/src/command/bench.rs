@@ -6,13 +6,9 @@ use std::{
     time::Duration,
 };
 
-use generators::{
-    client::target::{Target, TargetError},
-    schedule::Rate,
-    workload::Compression,
-};
+use generators::{client::target::Target, schedule::Rate, workload::Compression};
 
-use super::print;
+use super::{print, target::usable};
 use crate::{
     bench::{self, Options, Sink},
     failure::{Failure, Kind},
@@ -39,6 +35,9 @@ pub(super) struct Arguments {
     /// Over how many connections at most
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4_000))]
     connections: u64,
+    /// Send from so many threads, each with a ledger of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
+    senders: u64,
     /// Compress bodies with gzip
     #[arg(long)]
     gzip: bool,
@@ -59,25 +58,13 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// The target that is written `text`; plain HTTP where it is no more than an address and a port.
+/// The target that is written `text`, which is on this machine.
 fn target(text: &str, ca: Option<&Path>) -> Result<Target, Failure> {
-    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let unusable = |error: TargetError| {
-        let kind = match error {
-            TargetError::NoTarget(_) | TargetError::NeedlessCa | TargetError::Ca { .. } => Kind::Usage,
-            TargetError::Unresolved { .. } | TargetError::NoRoots | TargetError::Unavailable { .. } => {
-                Kind::Unavailable
-            }
-        };
-        Failure::caused(kind, "nothing can be sent there", "is something listening, and is it who it should be?", error)
-    };
-    let target = Target::resolve(&url, ca).map_err(unusable)?;
+    let target = usable(text, ca)?;
     if !target.address().ip().is_loopback() {
         let what = format!("{target} is another machine: a bench sends to this one only");
         return Err(Failure::told(Kind::Usage, what, "name a target such as 127.0.0.1:8000"));
     }
-    // A certificate that is not trusted is better told now than once for each request.
-    target.check().map_err(unusable)?;
     Ok(target)
 }
 
@@ -99,6 +86,7 @@ pub(super) fn bench(command: BenchCommand) -> Result<ExitCode, Failure> {
         batch: arguments.batch,
         connections: arguments.connections as usize,
         compression: if arguments.gzip { Compression::Gzip } else { Compression::None },
+        senders: arguments.senders,
         stall: arguments.stall,
         seed: arguments.seed,
     };

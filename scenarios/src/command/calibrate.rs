@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use checkers::verdict::Verdict;
@@ -25,6 +26,7 @@ use crate::{
     run_directory::RunDirectory,
     runner::{Request, Wanted, run, substrate_options, unavailable},
     scenario::Scenario,
+    senders::Division,
 };
 
 #[derive(Debug, clap::Args)]
@@ -132,7 +134,14 @@ async fn plant(
 ) -> Result<Row, Failure> {
     let scenario = scenario(clean, defect);
     let environment = Wanted::Shared(addresses.clone());
-    let request = Request { scenario, out: arguments.out.clone(), junit: None, environment };
+    let request = Request {
+        scenario,
+        out: arguments.out.clone(),
+        junit: None,
+        environment,
+        division: Division::WHOLE,
+        starts_in: Duration::ZERO,
+    };
     let (record, directory) = run(&request, &Progress::on_stderr(true), stop).await?;
     let planted = defect.map_or(0, |defect| planted_in(&directory, defect));
     Ok(row(defect, planted, &record))

@@ -10,6 +10,7 @@ use crate::{
     interrupt, library,
     runner::{Request, Wanted, run as run_request},
     scenario::Scenario,
+    senders::Division,
 };
 
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
@@ -19,6 +20,13 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
 /// Runs a scenario that was read, and shows its verdict.
 pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
     scenario.seed = options.seed.or(scenario.seed);
+    if scenario.expect.targets.may_stop_early && !options.shard.is_whole() {
+        return Err(Failure::told(
+            Kind::Usage,
+            "a run that may stop early cannot be divided: nobody could stop the senders of the other shares",
+            "leave out --shard, or set expect.may_stop_early to false",
+        ));
+    }
     let progress = Progress::on_stderr(options.json);
     let environment = match options.env.as_str() {
         "auto" => {
@@ -34,7 +42,14 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
         .enable_all()
         .build()
         .map_err(|error| Failure::caused(Kind::Internal, "no runtime could be made", "", error))?;
-    let request = Request { scenario, out: options.out.clone(), junit: options.junit.clone(), environment };
+    let request = Request {
+        scenario,
+        out: options.out.clone(),
+        junit: options.junit.clone(),
+        environment,
+        division: Division { shard: options.shard, senders: options.senders },
+        starts_in: options.starts_in,
+    };
     let result = runtime.block_on(async { run_request(&request, &progress, interrupt::listen()?).await });
     progress.clear();
     let (record, directory) = result?;

@@ -22,7 +22,7 @@ use generators::{journal::ReadError, ledger::LedgerReader, workload::Workload};
 /// The sequential test of a run that is being sent.
 #[derive(Debug)]
 pub(super) struct EarlyStop {
-    ledger: LedgerReader,
+    ledgers: Vec<LedgerReader>,
     exchanges: Exchanges,
     /// Acked requests that are too young to be judged, in the order of their sending, with the moment from which on they are
     /// not.
@@ -34,10 +34,10 @@ pub(super) struct EarlyStop {
 }
 
 impl EarlyStop {
-    /// Follows `ledger`; an event that nobody has seen `loss_after` behind its answer counts as lost.
-    pub fn follow(ledger: LedgerReader, targets: &Targets, loss_after: Duration, dialect: Dialect) -> Self {
+    /// Follows `ledgers`; an event that nobody has seen `loss_after` behind its answer counts as lost.
+    pub fn follow(ledgers: Vec<LedgerReader>, targets: &Targets, loss_after: Duration, dialect: Dialect) -> Self {
         Self {
-            ledger,
+            ledgers,
             exchanges: Exchanges::default(),
             young: BTreeMap::new(),
             test: Test::for_target(targets.loss, targets.confidence),
@@ -52,7 +52,7 @@ impl EarlyStop {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn look(&mut self, now: Duration, workload: &Workload, seen: &Seen) -> Result<Option<Crossed>, ReadError> {
-        for record in self.ledger.by_ref() {
+        for record in self.ledgers.iter_mut().flatten() {
             let Some(exchange) = self.exchanges.take(self.dialect, workload, record?) else { continue };
             if exchange.outcome == EventOutcome::Acked {
                 let until = exchange.answered.unwrap_or(exchange.sent) + self.loss_after;

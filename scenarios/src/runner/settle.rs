@@ -12,8 +12,9 @@ use super::{Active, TICK};
 use crate::{
     failure::Failure,
     final_read::{self, FinalReadError},
+    ledgers::Ledgers,
     run_directory::not_written,
-    stored::{damaged, records},
+    stored::damaged,
 };
 
 /// Final reads may fail so often in a row before the store counts as unreadable.
@@ -41,7 +42,7 @@ pub(super) async fn settle(
     let dialect = active.request.scenario.pipeline.dialect;
     let folder = active.directory.path();
     let windows = Windows::of(workload);
-    let records = records(active.directory)?;
+    let records = Ledgers::find(folder)?.records(header)?;
     let mut awaited = Awaited::at(clock.elapsed(), expect.loss_after, dialect, workload, records).map_err(damaged)?;
     let rules = SettleRules { quiet: expect.quiet, limit: expect.settle_limit };
     let mut settling = Settling::new(rules, clock.elapsed());

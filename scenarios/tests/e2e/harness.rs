@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The very first run fetches Kafka and ClickHouse.
-const UP_WITHIN: Duration = Duration::from_mins(10);
+pub const UP_WITHIN: Duration = Duration::from_mins(10);
 
 /// `assay` with these arguments.
 pub fn assay<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {

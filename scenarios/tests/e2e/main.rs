@@ -11,4 +11,5 @@ mod files;
 mod harness;
 mod interruptions;
 mod runs;
+mod shares;
 mod traffic;

@@ -1,0 +1,167 @@
+//! The ledgers of a run: one for each sender, whatever machine it was on, which judge together.
+//!
+//! A run that one sender sends keeps its ledger in `ledger`; sender 2 of 3 keeps its own in `ledger-2-of-3`.
+
+use std::path::{Path, PathBuf};
+
+use checkers::verdict::Obstacle;
+use generators::{
+    journal::{Header, ReadError},
+    ledger::{LedgerReader, Record},
+    timetable::Shard,
+};
+
+use crate::{
+    failure::{Failure, Kind},
+    stored::damaged,
+};
+
+/// What the file of a ledger is called.
+pub fn file_name(shard: Shard) -> String {
+    if shard.is_whole() { "ledger".to_owned() } else { format!("ledger-{}", shard.to_string().replace('/', "-of-")) }
+}
+
+/// Whose ledger a file is; `None` if it is none.
+fn shard_of(file_name: &str) -> Option<Shard> {
+    match file_name.strip_prefix("ledger")? {
+        "" => Some(Shard::WHOLE),
+        rest => rest.strip_prefix('-')?.replacen("-of-", "/", 1).parse().ok(),
+    }
+}
+
+/// The ledgers in a run's directory.
+#[derive(Debug)]
+pub struct Ledgers {
+    files: Vec<(Shard, PathBuf)>,
+    missing: Vec<Shard>,
+}
+
+impl Ledgers {
+    /// Looks into `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or two ledgers hold the same requests.
+    pub fn find(folder: &Path) -> Result<Self, Failure> {
+        let unreadable =
+            |error| Failure::caused(Kind::Unavailable, format!("{} cannot be read", folder.display()), "", error);
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            if let Some(shard) = entry.file_name().to_str().and_then(shard_of) {
+                files.push((shard, entry.path()));
+            }
+        }
+        files.sort_unstable_by_key(|(shard, _)| *shard);
+        let shards: Vec<_> = files.iter().map(|(shard, _)| *shard).collect();
+        let missing = Shard::missing(&shards).map_err(|error| {
+            let what = format!("the ledgers in {} are not of one run", folder.display());
+            Failure::caused(Kind::Usage, what, "take away the ledger that is not of this run", error)
+        })?;
+        Ok(Self { files, missing })
+    }
+
+    /// Whose they are, and where.
+    pub fn files(&self) -> &[(Shard, PathBuf)] {
+        &self.files
+    }
+
+    /// The shares that no ledger is there of.
+    pub fn missing(&self) -> &[Shard] {
+        &self.missing
+    }
+
+    /// What stands in the way of a verdict, if a share's ledger is not there.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        let named: Vec<_> = self.missing.iter().take(5).map(ToString::to_string).collect();
+        // A run that was killed before anything was sent has none at all, which is told by other means.
+        (!self.missing.is_empty() && !self.files.is_empty()).then(|| {
+            let what = match self.missing.len() {
+                1 => format!("share {} of the traffic", named[0]),
+                more => format!("{more} shares of the traffic ({}{})", named.join(", "), if more > 5 { ", …" } else { "" }),
+            };
+            // Its events would look like events that nobody has sent.
+            Obstacle::Invalid(format!(
+                "what became of {what} is not known: no ledger tells of it; put it into the run's directory and judge again \
+                 with `assay check`"
+            ))
+        })
+    }
+
+    /// Opens them all; each must be of the run that `header` tells of.
+    ///
+    /// # Errors
+    /// When one cannot be read, or is of another run.
+    pub fn open(&self, header: Header) -> Result<Vec<LedgerReader>, Failure> {
+        self.files.iter().map(|(_, path)| open(path, header)).collect()
+    }
+
+    /// The records of all of them, one ledger after the other.
+    ///
+    /// # Errors
+    /// When one cannot be read, or is of another run.
+    pub fn records(&self, header: Header) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<>, Failure> {
+        Ok(self.open(header)?.into_iter().flatten())
+    }
+}
+
+/// Opens the ledger at `path`, which must be of the run that `header` tells of.
+///
+/// # Errors
+/// When it cannot be read, or is of another run.
+pub fn open(path: &Path, header: Header) -> Result<LedgerReader, Failure> {
+    let ledger = LedgerReader::open(path).map_err(damaged)?;
+    match ledger.header() {
+        // Its writer was stopped before it had written one.
+        None => Ok(ledger),
+        Some(found) if found == header => Ok(ledger),
+        Some(found) => Err(Failure::told(
+            Kind::Usage,
+            format!("{} is the ledger of run {}, not of run {}", path.display(), found.run, header.run),
+            "each share of a run must be sent for the run's own manifest.json",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use generators::{clock::RunStart, identity::RunId, ledger::LedgerWriter};
+
+    use super::*;
+
+    const HEADER: Header = Header { run: RunId::new(7), start: RunStart::from_unix_micros(1) };
+
+    #[test]
+    fn ledgers_are_found_by_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = || Ledgers::find(folder.path()).unwrap().missing;
+        let share = |text: &str| text.parse::<Shard>().unwrap();
+        assert!(Ledgers::find(folder.path()).unwrap().obstacle().is_none());
+        for name in ["ledger-1-of-3", "ledger-3-of-3", "ledger-x", "ledger-1-of-3.part", "reads"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(missing(), [share("2/3")]);
+        let obstacle = format!("{:?}", Ledgers::find(folder.path()).unwrap().obstacle());
+        assert!(obstacle.contains("share 2/3 of the traffic is not known"), "{obstacle}");
+        std::fs::write(folder.path().join(file_name(share("2/3"))), "").unwrap();
+        assert_eq!(missing(), []);
+        assert_eq!(Ledgers::find(folder.path()).unwrap().files().len(), 3);
+        std::fs::write(folder.path().join(file_name(Shard::WHOLE)), "").unwrap();
+        let error = format!("{:?}", Ledgers::find(folder.path()).unwrap_err());
+        assert!(error.contains("not of one run"), "{error}");
+    }
+
+    #[test]
+    fn a_ledger_of_another_run_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        LedgerWriter::create(&path, HEADER).unwrap();
+        let ledgers = Ledgers::find(folder.path()).unwrap();
+        assert_eq!(ledgers.open(HEADER).unwrap().len(), 1);
+        for other in
+            [Header { run: RunId::new(8), ..HEADER }, Header { start: RunStart::from_unix_micros(2), ..HEADER }]
+        {
+            let error = format!("{:?}", ledgers.open(other).unwrap_err());
+            assert!(error.contains("is the ledger of run"), "{error}");
+        }
+    }
+}
