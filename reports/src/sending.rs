@@ -28,6 +28,8 @@ pub struct Sending {
     pub ours: Cost,
     /// Bytes that were made before, in a closed loop over bare http1 connections.
     pub bare: Cost,
+    /// The same at the rate that was asked for.
+    pub bare_at_rate: Option<Cost>,
 }
 
 /// What so much sending took.
@@ -76,7 +78,9 @@ pub fn render(sending: &Sending) -> String {
         "CPU s per 1 M requests",
         "per 1 M events",
     ]);
-    for (name, cost) in [("assay", sending.ours), ("bare hyper http1, closed loop", sending.bare)] {
+    let at_rate = sending.bare_at_rate.map(|cost| ("bare hyper http1, at this rate", cost));
+    let costs = [("assay", sending.ours), ("bare hyper http1, closed loop", sending.bare)].into_iter().chain(at_rate);
+    for (name, cost) in costs {
         let rate = |of: u64| count((of as f64 / cost.seconds) as u64);
         let per_million = |of: u64| format!("{:.2}", cost.cpu_seconds / of as f64 * 1e6);
         table.add_row([
@@ -96,7 +100,12 @@ pub fn render(sending: &Sending) -> String {
     let asked = sending.rate.map_or("as fast as it goes".into(), |rate| format!("{rate} events/s"));
     let mut text = format!("{asked}, {} a request\n\n{table}\n\n", events(sending.batch));
     // Writing into a String does not fail.
-    let _ = writeln!(text, "CPU {:.2} × the bare loop's", sending.ours.cpu_seconds / sending.bare.cpu_seconds);
+    let times = |peer: Cost| sending.ours.cpu_seconds / peer.cpu_seconds;
+    let _ = write!(text, "CPU {:.2} × the bare loop's", times(sending.bare));
+    let _ = match sending.bare_at_rate {
+        Some(at_rate) => writeln!(text, ", {:.2} × what that takes at this rate", times(at_rate)),
+        None => writeln!(text),
+    };
     for (name, spread) in [("late", sending.late), ("answered after", sending.answered)] {
         if let Some(Spread { p50, p90, p99, p999, max }) = spread {
             let [p50, p90, p99, p999, max] = [p50, p90, p99, p999, max].map(milliseconds);
@@ -144,12 +153,13 @@ mod tests {
             true_p99: None,
             ours: cost(0.03),
             bare: cost(0.02),
+            bare_at_rate: Some(cost(0.025)),
         };
         let text = render(&sending);
         for expected in [
             "200000 events/s, 100 events a request",
             "30.00",
-            "CPU 1.50 × the bare loop's",
+            "CPU 1.50 × the bare loop's, 1.20 × what that takes at this rate",
             "late: p50 1.0 ms, p90 2.0 ms",
             "ledger: 0.90 bytes an event",
             "NOT ANSWERED WITH 200: 200 events",

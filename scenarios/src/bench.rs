@@ -59,12 +59,14 @@ impl Options {
         self.rate.map(|rate| Arrival::Constant { rate }.lasts(self.events))
     }
 
-    /// What the p99 of the times until an answer is, if nothing takes time but the stall: who is due in it waits for its end, so
-    /// these waits are spread evenly over its length.
-    fn true_p99(&self) -> Option<f64> {
+    /// What the p99 of the times until an answer is, if nothing takes time but the stall, and the sink's answering of those that
+    /// waited, which took `drained`: who is due in it waits for its end, and then for those that were due before, so these waits
+    /// are spread evenly between its length and `drained`.
+    fn true_p99(&self, drained: Duration) -> Option<f64> {
         let (stall, whole) = (self.stall?.as_secs_f64(), self.lasts()?.as_secs_f64());
-        let share = stall / whole;
-        Some(if share > 0.01 { stall * (1.0 - 0.01 / share) } else { 0.0 })
+        // So long into the stall are those due of whom 1 % of all wait longer.
+        let into = 0.01 * whole;
+        Some(if into < stall { stall - into * (1.0 - drained.as_secs_f64() / stall) } else { 0.0 })
     }
 }
 
@@ -111,18 +113,24 @@ pub fn send(options: &Options, target: &Target, folder: &Path) -> Result<Sending
     let senders = Senders::start(&workload, clock, division, &sending, folder, &progress, &stopped)?;
     senders.join().map_err(failed)?;
     let took = clock.elapsed();
-    if let Some(Err(error)) = stall.and_then(|stall| stall.join().ok()) {
-        return Err(Failure::caused(Kind::Unavailable, "the sink could not be stalled", "", error));
-    }
+    let drained = stall.map(|stall| stall.join().unwrap_or_else(|_| Err(std::io::Error::other("it crashed"))));
+    let drained = drained.map(|stalled| stalled.and_then(|()| sink::drained(address))).transpose();
+    let drained =
+        drained.map_err(|error| Failure::caused(Kind::Unavailable, "the sink could not be stalled", "", error))?;
     let ours = began.cost(requests, options.events, took);
     let ledgers = Ledgers::find(folder)?;
     let told = Told::read(ledgers.records(header)?, &workload)?;
 
     let prepared = prepared(&workload, clock.start());
-    let began = Usage::now();
-    let took =
-        bare::closed_loop(target, prepared, requests, options.connections.min(BARE_CONNECTIONS)).map_err(failed)?;
-    let bare = began.cost(requests, options.events, took);
+    let connections = options.connections.min(BARE_CONNECTIONS);
+    let bare = |rate| {
+        let began = Usage::now();
+        let took = bare::send(target, prepared.clone(), requests, connections, rate).map_err(failed)?;
+        Ok::<_, Failure>(began.cost(requests, options.events, took))
+    };
+    let at_rate = options.rate.filter(|_| options.stall.is_none());
+    // A rate is one of events, and this one of requests.
+    let at_rate = at_rate.map(|Rate { events, per }| Rate { events, per: per * options.batch as u32 });
     Ok(Sending {
         rate: options.rate.map(Rate::per_second),
         batch: options.batch,
@@ -130,9 +138,10 @@ pub fn send(options: &Options, target: &Target, folder: &Path) -> Result<Sending
         ledger_bytes: ledgers.files().iter().filter_map(|(_, path)| Some(std::fs::metadata(path).ok()?.len())).sum(),
         late: options.rate.map(|_| spread(&told.late)),
         answered: options.rate.map(|_| spread(&told.answered)),
-        true_p99: options.true_p99(),
+        true_p99: drained.and_then(|drained| options.true_p99(drained)),
         ours,
-        bare,
+        bare: bare(None)?,
+        bare_at_rate: at_rate.map(|rate| bare(Some(rate))).transpose()?,
     })
 }
 

@@ -1,7 +1,8 @@
 //! A capture that keeps nothing: what sending costs by itself, and what a client reports of a stall, is measured against it.
 //!
 //! Every request is read to its end and answered like the capture's own `{"status":"Ok"}`. `POST /_stall?ms=1000` stops all
-//! answers for so long: requests that come meanwhile wait. `GET /_received` tells how many requests and bytes came.
+//! answers for so long: requests that come meanwhile wait. `GET /_received` tells how many requests and bytes came, and how long
+//! after the latest stall the last of those that had waited was answered, in seconds.
 
 use std::{
     convert::Infallible,
@@ -85,6 +86,8 @@ struct NullSink {
     released: Notify,
     requests: AtomicU64,
     bytes: AtomicU64,
+    /// How long after the latest stall the latest of those that had waited was answered.
+    drained_micros: AtomicU64,
 }
 
 impl NullSink {
@@ -94,6 +97,7 @@ impl NullSink {
             released: Notify::new(),
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            drained_micros: AtomicU64::new(0),
         }
     }
 
@@ -101,8 +105,11 @@ impl NullSink {
         match (request.method(), request.uri().path()) {
             (&Method::POST, "/_stall") => return self.stall(request.uri().query()),
             (&Method::GET, "/_received") => {
-                let (requests, bytes) = (self.requests.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
-                return reply(StatusCode::OK, format!("{{\"requests\":{requests},\"bytes\":{bytes}}}").into());
+                let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+                let (requests, bytes, drained) =
+                    (of(&self.requests), of(&self.bytes), of(&self.drained_micros) as f64 / 1e6);
+                let text = format!("{{\"requests\":{requests},\"bytes\":{bytes},\"drained\":{drained}}}");
+                return reply(StatusCode::OK, text.into());
             }
             _ => {}
         }
@@ -118,13 +125,19 @@ impl NullSink {
 
     /// Waits for the end of the stall, if there is one. Who came first is answered first.
     async fn wait(&self) {
+        let mut has_waited = false;
         loop {
             let mut released = pin!(self.released.notified());
             released.as_mut().enable();
-            if *lock(&self.stalled_until) <= Instant::now() {
+            let (until, now) = (*lock(&self.stalled_until), Instant::now());
+            if until <= now {
+                if has_waited {
+                    self.drained_micros.store((now - until).as_micros() as u64, Ordering::Relaxed);
+                }
                 return;
             }
             released.await;
+            has_waited = true;
         }
     }
 

@@ -1,4 +1,4 @@
-//! The peer that sending is measured against: hyper's http1 connections in a closed loop, with bytes that were made before.
+//! The peer that sending is measured against: hyper's http1 connections and nothing more, with bytes that were made before.
 
 use std::{
     sync::Arc,
@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     Head, SendError,
@@ -15,18 +15,39 @@ use super::{
     http_request,
     target::Target,
 };
-use crate::wire::Encoded;
+use crate::{
+    identity::StreamId,
+    schedule::{Arrival, Rate, Schedule},
+    wire::Encoded,
+};
+
+/// How often turns are given, as the sender releases what is due.
+const TICK: Duration = Duration::from_millis(2);
+
+/// Gives `count` turns at `rate`, those that are due together.
+async fn give_turns(turns: Arc<Semaphore>, rate: Rate, count: u64) -> Result<(), Unavailable> {
+    let (began, mut given) = (Instant::now(), 0);
+    let schedule = Schedule::new(&Arrival::Constant { rate }, 0, StreamId(0));
+    while given < count {
+        let due = schedule.before(began.elapsed()).min(count);
+        turns.add_permits((due - given) as usize);
+        given = due;
+        tokio::time::sleep(TICK).await;
+    }
+    Ok(())
+}
 
 /// Sends each of `requests` so often that there are `count` of them, over so many connections to `target`, each as soon as the
-/// one before it on its connection is answered; returns how long that took.
+/// one before it on its connection is answered and, with a `rate`, not before its turn; returns how long that took.
 ///
 /// # Errors
 /// When a connection cannot be had or breaks, or an answer is not 200.
-pub fn closed_loop(
+pub fn send(
     target: &Target,
     requests: Vec<Encoded>,
     count: u64,
     connections: usize,
+    rate: Option<Rate>,
 ) -> Result<Duration, SendError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SendError::Start)?;
     let requests: Arc<[_]> = requests
@@ -39,13 +60,21 @@ pub fn closed_loop(
 
     let began = Instant::now();
     runtime.block_on(async {
+        let turns = Arc::new(Semaphore::new(if rate.is_some() { 0 } else { Semaphore::MAX_PERMITS }));
         let mut loops = JoinSet::new();
+        if let Some(rate) = rate {
+            loops.spawn(give_turns(Arc::clone(&turns), rate, count));
+        }
         for number in 0..connections as u64 {
             let own = count / connections as u64 + u64::from(number < count % connections as u64);
-            let (requests, target) = (Arc::clone(&requests), target.clone());
+            let (requests, target, turns) = (Arc::clone(&requests), target.clone(), Arc::clone(&turns));
             loops.spawn(async move {
                 let mut connection = connect(&target).await?;
                 for at in 0..own as usize {
+                    if rate.is_some() {
+                        // It is never closed.
+                        turns.acquire().await.map_err(|error| Unavailable(error.to_string()))?.forget();
+                    }
                     let request = &requests[(at + number as usize) % requests.len()];
                     let http = http_request(target.host(), request.0.clone(), request.1.clone())
                         .map_err(|error| Unavailable(error.to_string()))?;

@@ -78,6 +78,8 @@ pub(super) fn bench(command: BenchCommand) -> Result<ExitCode, Failure> {
     } else {
         // It listens until this is dropped.
         sink = Sink::start().map_err(|error| unavailable("the null sink did not start", error))?;
+        sink.keep_apart(arguments.senders)
+            .map_err(|error| unavailable("the null sink cannot have a processor of its own", error))?;
         Target::http(sink.address())
     };
     let options = Options {
