@@ -33,25 +33,34 @@ impl Permutation {
 
     /// Where `index` goes. An index that is not below the size stays where it is.
     pub const fn apply(&self, index: u64) -> u64 {
-        if index >= self.size {
-            return index;
+        if index >= self.size { index } else { self.walk(self.step(index)) }
+    }
+
+    /// Where each of `indices` goes. The network's rounds wait for each other, but not those of one index for another's.
+    pub fn apply_all<const N: usize>(&self, indices: [u64; N]) -> [u64; N] {
+        let steps = indices.map(|index| self.step(index));
+        std::array::from_fn(|at| if indices[at] >= self.size { indices[at] } else { self.walk(steps[at]) })
+    }
+
+    /// Goes on from a value until it is inside. The walk ends: the network permutes a domain of at most 2 × size, so a cycle
+    /// through an index returns inside.
+    const fn walk(&self, mut value: u64) -> u64 {
+        while value >= self.size {
+            value = self.step(value);
         }
+        value
+    }
+
+    const fn step(&self, value: u64) -> u64 {
         let lower_mask = (1u64 << self.lower_bits) - 1;
-        let mut value = index;
-        // The walk ends: the network permutes a domain of at most 2 × size, so a cycle through `index` returns inside.
-        loop {
-            let (mut upper, mut lower) = (value >> self.lower_bits, value & lower_mask);
-            let mut round = 0;
-            while round < ROUNDS {
-                upper ^= mix(lower ^ self.keys[round]) & self.upper_mask;
-                lower ^= mix(upper ^ self.keys[round + 1]) & lower_mask;
-                round += 2;
-            }
-            value = (upper << self.lower_bits) | lower;
-            if value < self.size {
-                return value;
-            }
+        let (mut upper, mut lower) = (value >> self.lower_bits, value & lower_mask);
+        let mut round = 0;
+        while round < ROUNDS {
+            upper ^= mix(lower ^ self.keys[round]) & self.upper_mask;
+            lower ^= mix(upper ^ self.keys[round + 1]) & lower_mask;
+            round += 2;
         }
+        (upper << self.lower_bits) | lower
     }
 }
 
@@ -67,6 +76,10 @@ mod tests {
             let permutation = Permutation::new(key, size);
             let mut hit: Vec<u64> = (0..size).map(|index| permutation.apply(index)).collect();
             hit.sort_unstable();
+            for first in (0..size + 8).step_by(8) {
+                let several: [u64; 8] = std::array::from_fn(|at| first + at as u64);
+                prop_assert_eq!(permutation.apply_all(several), several.map(|index| permutation.apply(index)));
+            }
             prop_assert_eq!(hit, (0..size).collect::<Vec<_>>());
         }
     }

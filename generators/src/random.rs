@@ -84,7 +84,7 @@ pub enum Purpose {
 }
 
 /// The random values for one purpose in one stream, by their index.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     keyed: u64,
 }

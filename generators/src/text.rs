@@ -3,26 +3,41 @@
 /// No number takes more bytes.
 const LONGEST: usize = 20;
 
-/// The number in decimal digits, and how many those are.
-pub(crate) fn decimal(mut number: u64) -> ([u8; LONGEST], usize) {
-    let mut length = 1;
-    let mut rest = number;
-    while rest >= 10 {
-        rest /= 10;
-        length += 1;
+/// All pairs of digits, one after the other.
+static PAIRS: [u8; 200] = pairs();
+
+const fn pairs() -> [u8; 200] {
+    let mut pairs = [0; 200];
+    let mut number = 0;
+    while number < 100 {
+        pairs[2 * number] = b'0' + (number / 10) as u8;
+        pairs[2 * number + 1] = b'0' + (number % 10) as u8;
+        number += 1;
     }
-    let mut digits = [b'0'; LONGEST];
-    for digit in digits[..length].iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
+    pairs
+}
+
+/// How many decimal digits a number has.
+pub(crate) const fn decimal_length(number: u64) -> usize {
+    match number {
+        0..10 => 1,
+        10..100 => 2,
+        _ => number.ilog10() as usize + 1,
     }
-    (digits, length)
 }
 
 /// Writes `number` in decimal digits.
 pub(crate) fn put_decimal(into: &mut Vec<u8>, number: u64) {
-    let (digits, length) = decimal(number);
-    into.extend_from_slice(&digits[..length]);
+    match number as usize {
+        low @ 0..10 => into.push(b'0' + low as u8),
+        low @ 10..100 => into.extend_from_slice(&PAIRS[2 * low..2 * low + 2]),
+        _ => {
+            let mut digits = [0; LONGEST];
+            let digits = &mut digits[..decimal_length(number)];
+            put_digits(digits, number);
+            into.extend_from_slice(digits);
+        }
+    }
 }
 
 /// Fills a place with the lowest decimal digits of `number`.
@@ -30,8 +45,8 @@ pub(crate) fn put_digits(place: &mut [u8], mut number: u64) {
     // Two at a time: divisions wait for each other.
     let (odd, pairs) = place.split_at_mut(place.len() % 2);
     for pair in pairs.rchunks_exact_mut(2) {
-        let both = (number % 100) as u8;
-        (pair[0], pair[1]) = (b'0' + both / 10, b'0' + both % 10);
+        let both = 2 * (number % 100) as usize;
+        pair.copy_from_slice(&PAIRS[both..both + 2]);
         number /= 100;
     }
     for digit in odd {
@@ -41,11 +56,45 @@ pub(crate) fn put_digits(place: &mut [u8], mut number: u64) {
 
 /// Fills a place with the lowest hexadecimal digits of `word`.
 pub(crate) fn put_hexadecimal(place: &mut [u8], mut word: u64) {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    for digit in place.iter_mut().rev() {
-        *digit = DIGITS[(word & 15) as usize];
-        word >>= 4;
+    let mut places = place.rchunks_exact_mut(8);
+    for eight in &mut places {
+        eight.copy_from_slice(&eight_hexadecimal(word as u32));
+        word >>= 32;
     }
+    let rest = places.into_remainder();
+    let digits = eight_hexadecimal(word as u32);
+    rest.copy_from_slice(&digits[8 - rest.len()..]);
+}
+
+/// The eight digits of `word`, all at once: its half-bytes are spread over bytes, and those beyond 9 moved on to the letters.
+const fn eight_hexadecimal(word: u32) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let spread = word as u64;
+    let spread = (spread << 16 | spread) & 0x0000_ffff_0000_ffff;
+    let spread = (spread << 8 | spread) & 0x00ff_00ff_00ff_00ff;
+    let spread = (spread << 4 | spread) & (0x0f * EACH);
+    let letters = (spread + 6 * EACH) >> 4 & EACH;
+    (spread + b'0' as u64 * EACH + letters * (b'a' - b'0' - 10) as u64).to_be_bytes()
+}
+
+/// The length of a UUID's text.
+pub(crate) const UUID_LENGTH: usize = 36;
+
+/// Fills a place with the text of a UUID.
+pub(crate) fn put_uuid(place: &mut [u8; UUID_LENGTH], uuid: uuid::Uuid) {
+    let (high, low) = uuid.as_u64_pair();
+    let second = eight_hexadecimal(high as u32);
+    let third = eight_hexadecimal((low >> 32) as u32);
+    place[..8].copy_from_slice(&eight_hexadecimal((high >> 32) as u32));
+    place[8] = b'-';
+    place[9..13].copy_from_slice(&second[..4]);
+    place[13] = b'-';
+    place[14..18].copy_from_slice(&second[4..]);
+    place[18] = b'-';
+    place[19..23].copy_from_slice(&third[..4]);
+    place[23] = b'-';
+    place[24..28].copy_from_slice(&third[4..]);
+    place[28..].copy_from_slice(&eight_hexadecimal(low as u32));
 }
 
 #[cfg(test)]
@@ -54,9 +103,11 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_everywhere_else() {
-        for number in [0, 7, 10, 99, 12_345, u64::MAX] {
-            let (digits, length) = decimal(number);
-            assert_eq!(digits[..length], *number.to_string().as_bytes());
+        for number in [0, 7, 10, 99, 100, 999, 12_345, 100_000, u64::MAX] {
+            let mut text = b"x".to_vec();
+            put_decimal(&mut text, number);
+            assert_eq!(text[1..], *number.to_string().as_bytes());
+            assert_eq!(decimal_length(number), text.len() - 1);
             let mut place = [0; 20];
             put_digits(&mut place, number);
             assert_eq!(place, *format!("{number:020}").as_bytes());
@@ -64,6 +115,18 @@ mod tests {
             assert_eq!(place[1..], format!("{number:020}").as_bytes()[1..]);
             put_hexadecimal(&mut place[4..], number);
             assert_eq!(place[4..], *format!("{number:016x}").as_bytes());
+            put_hexadecimal(&mut place[9..], number);
+            assert_eq!(place[9..], format!("{number:016x}").as_bytes()[5..]);
+        }
+    }
+
+    #[test]
+    fn uuids_are_written_as_everywhere_else() {
+        for bits in [0, u128::MAX, 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210] {
+            let id = uuid::Uuid::from_u128(bits);
+            let mut place = [0; UUID_LENGTH];
+            put_uuid(&mut place, id);
+            assert_eq!(place, *id.to_string().as_bytes());
         }
     }
 }

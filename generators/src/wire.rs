@@ -11,7 +11,6 @@ mod plain;
 mod v1;
 
 use serde::Serialize;
-use uuid::fmt::Hyphenated;
 
 use self::{
     body::{Envelope, JSON, Query, pack, target},
@@ -22,7 +21,8 @@ use crate::{
     event::EventSource,
     replay::Style,
     request::{ClientClock, Request},
-    workload::{Compression, Endpoint, Form, Ids, Profile, Traffic, Workload},
+    text,
+    workload::{Compression, Endpoint, Form, Profile, Row, Traffic, Workload},
 };
 
 pub use body::Method;
@@ -61,7 +61,9 @@ pub enum EncodeError {
 /// Makes requests' bytes; its buffers are used again for the next one.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    ids: Ids,
+    /// The id that an event joins.
+    anonymous: Vec<u8>,
+    row: Row,
     moments: Moments,
     token: Vec<u8>,
     /// A body before it is compressed.
@@ -202,12 +204,13 @@ impl Encoder {
         json: &mut Vec<u8>,
     ) -> Result<bool, EncodeError> {
         let stream = request.stream;
-        if !workload.oddities(stream, seq).is_plain() {
+        if !workload.is_plain(stream, seq) {
             let Some(event) = workload.event(stream, seq) else { return Ok(false) };
             odd::write(&event, again, clock, (token, is_v1), &mut self.moments, json)?;
             return Ok(true);
         }
-        let Some((content, occurred)) = workload.content(stream, seq).zip(workload.occurred_micros(stream, seq)) else {
+        let content = workload.content_in(stream, seq, &mut self.row);
+        let Some((content, occurred)) = content.zip(workload.occurred_micros(stream, seq)) else {
             return Ok(false);
         };
         json.push(b'{');
@@ -217,23 +220,26 @@ impl Encoder {
             json.push(b',');
         }
         // Neither ids nor names hold anything that JSON would escape.
-        json.extend_from_slice(b"\"uuid\":\"");
-        let mut uuid = [0; Hyphenated::LENGTH];
-        content.id().to_uuid().hyphenated().encode_lower(&mut uuid);
-        json.extend_from_slice(&uuid);
-        json.extend_from_slice(b"\",\"event\":\"");
+        let begin = json.len();
+        json.extend_from_slice(BEGIN);
+        if let Some(place) = json[begin + UUID_AT..].first_chunk_mut() {
+            text::put_uuid(place, content.id().to_uuid());
+        }
         json.extend_from_slice(content.name().as_bytes());
         json.extend_from_slice(b"\",\"distinct_id\":\"");
-        content.write_wire_ids(&mut self.ids);
-        json.extend_from_slice(&self.ids.distinct_id);
+        content.write_wire_ids(json, &mut self.anonymous);
         json.extend_from_slice(b"\",\"timestamp\":\"");
         self.moments.write(clock.timestamp_ms(occurred), json);
         json.extend_from_slice(b"\",\"properties\":");
-        content.write_text(&self.ids, &uuid, json);
+        content.write_text(&self.anonymous, json);
         json.push(b'}');
         Ok(true)
     }
 }
+
+/// What an event begins with, and where its uuid's place is in that.
+const BEGIN: &[u8; 55] = b"\"uuid\":\"00000000-0000-0000-0000-000000000000\",\"event\":\"";
+const UUID_AT: usize = 8;
 
 /// An event in a request.
 #[derive(Clone, Copy)]

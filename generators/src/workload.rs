@@ -8,12 +8,11 @@ mod content;
 mod hostile;
 mod oddity;
 mod person;
+mod plain;
 mod plan;
 mod profile;
 
 use std::{ops::Range, sync::Arc, time::Duration};
-
-use uuid::fmt::Hyphenated;
 
 use self::{
     content::{Session, Template, VARIANTS, Values, Variant},
@@ -35,6 +34,8 @@ pub use client::{Client, ClientFault, ClientFaults};
 pub(crate) use content::{LIBRARY, LIBRARY_VERSION};
 pub use hostile::Hostile;
 pub use oddity::{ALTERED, GROUP_TYPES, GROUPS_KEPT, Oddities, TimeForm};
+pub(crate) use person::Row;
+pub use plain::{Content, Ids};
 pub use plan::{
     Absence, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons, Plan, Traffic, WORKLOAD_VERSION,
 };
@@ -98,7 +99,10 @@ impl Stream {
 impl Stream {
     /// Who event `seq` is about, and what differs in it from others.
     fn draw(&self, seq: u64) -> (person::Numbers, Values) {
-        let role = self.cast.numbers(seq);
+        self.draw_for(seq, self.cast.numbers(seq))
+    }
+
+    fn draw_for(&self, seq: u64, role: person::Numbers) -> (person::Numbers, Values) {
         let session = Session::of(self.sessions.at(role.person), role.ordinal);
         (role, Values::draw(&mut self.content.at(seq), session))
     }
@@ -144,87 +148,6 @@ impl Names {
     }
 }
 
-/// The ids that an event carries, as text; the buffers are used again for the next one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ids {
-    /// Whom it is sent for.
-    pub distinct_id: Vec<u8>,
-    /// The id by which the person is known.
-    pub known: Vec<u8>,
-    /// The id that the workload joins to it; empty where there is none.
-    pub anonymous: Vec<u8>,
-}
-
-/// What an event holds, before it is text: the very values that [`EventSource::event`] gives.
-#[derive(Debug, Clone, Copy)]
-pub struct Content<'a> {
-    template: &'a Template,
-    name: &'a str,
-    values: Values,
-    role: person::Numbers,
-    id: EventId,
-}
-
-impl Content<'_> {
-    /// The event's name.
-    pub const fn name(&self) -> &str {
-        self.name
-    }
-
-    /// The number of its person in its stream, which decides the person's ids.
-    pub const fn person(&self) -> u64 {
-        self.role.person
-    }
-
-    /// Writes the id that it is sent for in the place of another one.
-    pub fn write_distinct_id(&self, into: &mut Vec<u8>) {
-        into.clear();
-        self.role.write_distinct_id(into);
-    }
-
-    /// Its identity.
-    pub const fn id(&self) -> EventId {
-        self.id
-    }
-
-    /// Writes the ids that it is sent with in the place of others, and only those.
-    pub fn write_wire_ids(&self, into: &mut Ids) {
-        self.write_distinct_id(&mut into.distinct_id);
-        into.anonymous.clear();
-        if self.role.identifies {
-            self.role.write_anonymous(&mut into.anonymous);
-        }
-    }
-
-    /// Writes its ids in the place of others.
-    pub fn write_ids(&self, into: &mut Ids) {
-        self.write_distinct_id(&mut into.distinct_id);
-        into.known.clear();
-        self.role.write_known(&mut into.known);
-        into.anonymous.clear();
-        self.role.write_anonymous(&mut into.anonymous);
-    }
-
-    /// Whether it joins its person's two ids.
-    pub const fn identifies(&self) -> bool {
-        self.role.identifies
-    }
-
-    /// Appends its properties, the marker among them, as compact JSON in the order of their keys, and where in `into` each
-    /// member begins, with the quote of its key.
-    pub fn write(&self, ids: &Ids, into: &mut Vec<u8>, members: &mut Vec<u32>) {
-        self.template.members(&self.role, &ids.anonymous, into.len(), members);
-        let mut marker = [0; Hyphenated::LENGTH];
-        self.id.to_uuid().hyphenated().encode_lower(&mut marker);
-        self.template.write(&self.values, &self.role, &marker, &ids.anonymous, into);
-    }
-
-    /// Appends its properties without noting where they begin; `uuid` is its UUID as text.
-    pub fn write_text(&self, ids: &Ids, uuid: &[u8; Hyphenated::LENGTH], into: &mut Vec<u8>) {
-        self.template.write(&self.values, &self.role, uuid, &ids.anonymous, into);
-    }
-}
-
 impl Workload {
     /// The workload that `plan` and `personas` make.
     pub fn new(plan: Plan, personas: PersonaTable) -> Self {
@@ -263,14 +186,37 @@ impl Workload {
     pub fn content(&self, stream: StreamId, seq: u64) -> Option<Content<'_>> {
         self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let of_stream = self.stream(stream)?;
-        if !of_stream.odd.of(seq).is_plainly_stored() {
+        let is_plain = of_stream.odd.is_none() || of_stream.odd.of(seq).is_plainly_stored();
+        if !is_plain || of_stream.replaying.is_some() {
             return None;
         }
-        let (role, values) = of_stream.draw(seq);
-        let persona = role.person % (self.personas.len() as u64).max(1);
+        self.content_of(of_stream, EventId { run: self.plan.run, stream, seq }, of_stream.draw(seq))
+    }
+
+    /// The same for one of several events in a row; what they have in common is kept in `row`.
+    pub(crate) fn content_in(&self, stream: StreamId, seq: u64, row: &mut Row) -> Option<Content<'_>> {
+        self.traffic(stream).filter(|traffic| seq < traffic.events)?;
+        let of_stream = self.stream(stream)?;
+        if !of_stream.odd.is_none() || of_stream.replaying.is_some() || self.is_shuffled(stream) {
+            // These are in no row.
+            return self.content(stream, seq);
+        }
+        let drawn = of_stream.draw_for(seq, of_stream.cast.numbers_in(seq, row));
+        self.content_of(of_stream, EventId { run: self.plan.run, stream, seq }, drawn)
+    }
+
+    fn content_of<'a>(
+        &'a self,
+        of_stream: &'a Stream,
+        id: EventId,
+        (role, values): (person::Numbers, Values),
+    ) -> Option<Content<'a>> {
+        let personas = (self.personas.len() as u64).max(1);
+        // Runs have a power of two of them, and that is no division.
+        let persona = if personas.is_power_of_two() { role.person & (personas - 1) } else { role.person % personas };
         let template = self.templates.get((persona * VARIANTS + values.variant) as usize)?;
-        let name = of_stream.name(seq, role.identifies, &values);
-        Some(Content { template, name, values, role, id: EventId { run: self.plan.run, stream, seq } })
+        let name = of_stream.name(id.seq, role.identifies, &values);
+        Some(Content { template, name, values, role, id })
     }
 
     /// The plan behind it.
@@ -366,6 +312,14 @@ impl Workload {
     pub fn is_resent(&self, stream: StreamId, seq: u64) -> bool {
         let of_stream = self.traffic(stream).zip(self.stream(stream));
         of_stream.is_some_and(|(traffic, sources)| sources.resend.at(seq).chance(traffic.disorder.resend))
+    }
+
+    /// Whether an event is sent as a template makes it.
+    pub fn is_plain(&self, stream: StreamId, seq: u64) -> bool {
+        match self.stream(stream) {
+            Some(Stream { replaying: None, odd, .. }) if odd.is_none() => true,
+            _ => self.oddities(stream, seq).is_plain(),
+        }
     }
 
     /// How an event differs from the plain ones of its stream.

@@ -5,6 +5,7 @@
 //! width always, so the text is copied from a [`Template`] and its holes are patched.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::person::{Numbers, Role};
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     identity::{EventId, MARKER_PROPERTY, StreamId},
     persona::Persona,
     random::{Purpose, Random, mix},
-    text::{decimal, put_digits, put_hexadecimal},
+    text::{decimal_length, put_decimal, put_digits, put_hexadecimal, put_uuid},
 };
 
 pub const LIBRARY: &str = "assay";
@@ -103,8 +104,14 @@ impl Session {
     pub fn of(mut random: Random, ordinal: u64) -> Self {
         let (first, devices) = (random.bits(), 1 + random.below(DEVICES));
         let id = mix(first.wrapping_add(ordinal / SESSION_EVENTS));
+        // A division by what is known is no division.
+        let device = match devices {
+            1 => 0,
+            2 => id % 2,
+            _ => id % DEVICES,
+        };
         // A session is on one device.
-        Self { id, device: mix(first ^ (1 + id % devices)) }
+        Self { id, device: mix(first ^ (1 + device)) }
     }
 }
 
@@ -246,7 +253,7 @@ impl Template {
             members.push(start as u32 + 1);
             base += ANONYMOUS_BEGIN.len() + anonymous.len() + ANONYMOUS_END.len() - 1;
         }
-        let (_, length) = decimal(role.ordinal);
+        let length = decimal_length(role.ordinal);
         members.extend(begins.iter().map(|begin| {
             let behind = if *begin as usize > *ordinal { length - 1 } else { 0 };
             *begin + (base + behind) as u32
@@ -254,7 +261,7 @@ impl Template {
     }
 
     /// Appends the JSON text of [`properties`], byte for byte as `serde_json` writes it; `marker` is the event's UUID.
-    pub fn write(&self, values: &Values, role: &Numbers, marker: &[u8], anonymous: &[u8], into: &mut Vec<u8>) {
+    pub fn write(&self, values: &Values, role: &Numbers, marker: Uuid, anonymous: &[u8], into: &mut Vec<u8>) {
         let Form { text, ordinal, holes, .. } = &self.0[usize::from(role.identifies)];
         let mut text = &text[..];
         if role.identifies {
@@ -267,15 +274,17 @@ impl Template {
         let base = into.len() - usize::from(role.identifies);
         let (head, tail) = text.split_at(*ordinal - usize::from(role.identifies));
         into.extend_from_slice(head);
-        let (digits, length) = decimal(role.ordinal);
-        into.extend_from_slice(&digits[..length]);
+        let before = into.len();
+        put_decimal(into, role.ordinal);
+        let shift = into.len() - before - 1;
         into.extend_from_slice(&tail[1..]);
-        let shift = length - 1;
         let text = &mut into[base..];
         put_digits(&mut text[holes.browser_version..][..3], values.browser_version);
         put_hexadecimal(&mut text[holes.session..][..16], values.session.id);
         put_hexadecimal(&mut text[holes.device..][..16], values.session.device);
-        text[holes.marker..][..marker.len()].copy_from_slice(marker);
+        if let Some(place) = text[holes.marker..].first_chunk_mut() {
+            put_uuid(place, marker);
+        }
         put_digits(&mut text[holes.balance..][..5], values.balance);
         for (count, hole) in values.counts.iter().zip(holes.counts).take_while(|(_, hole)| *hole > 0) {
             text[hole] = b'0' + *count as u8;

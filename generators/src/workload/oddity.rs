@@ -136,6 +136,11 @@ impl OddSources {
         }
     }
 
+    /// Whether no event of the stream has any.
+    pub const fn is_none(&self) -> bool {
+        self.none
+    }
+
     /// The oddities of event `seq`.
     pub fn of(&self, seq: u64) -> Oddities {
         if self.none {

@@ -48,6 +48,18 @@ pub(super) struct Numbers {
     pub identifies: bool,
 }
 
+/// So many persons are drawn together.
+const ROW: usize = 16;
+
+/// The persons of several usual events in a row.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Row {
+    /// Of which order they are, and the first event; none yet, if there is none.
+    key: Option<(Source, u64, u64)>,
+    ordinal: u64,
+    persons: [u64; ROW],
+}
+
 /// Who the events of a stream are about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cast {
@@ -73,7 +85,43 @@ impl Cast {
 
     /// The part that event `seq` plays.
     pub fn numbers(&self, seq: u64) -> Numbers {
-        let usual = self.usual(seq);
+        let (ordinal, place) = self.round(seq);
+        self.numbers_of(seq, ordinal, self.order_of(ordinal).apply(place))
+    }
+
+    /// The same for one of several events in a row, whose persons are drawn together in `row`.
+    pub fn numbers_in(&self, seq: u64, row: &mut Row) -> Numbers {
+        let first = seq - seq % ROW as u64;
+        let key = Some((self.order, self.count(), first));
+        if row.key != key {
+            let (ordinal, place) = self.round(first);
+            if place + ROW as u64 > self.count() {
+                // Two rounds meet here.
+                return self.numbers(seq);
+            }
+            let places = std::array::from_fn(|at| place + at as u64);
+            *row = Row { key, ordinal, persons: self.order_of(ordinal).apply_all(places) };
+        }
+        self.numbers_of(seq, row.ordinal, row.persons[(seq - first) as usize])
+    }
+
+    fn count(&self) -> u64 {
+        self.persons.count.max(1)
+    }
+
+    /// Which round an event is in, and its place there.
+    fn round(&self, seq: u64) -> (u64, u64) {
+        let count = self.count();
+        (seq / count, seq % count)
+    }
+
+    /// The order of the persons in a round.
+    const fn order_of(&self, round: u64) -> Permutation {
+        Permutation::new(self.order.at(round).bits(), if self.persons.count == 0 { 1 } else { self.persons.count })
+    }
+
+    fn numbers_of(&self, seq: u64, ordinal: u64, person: u64) -> Numbers {
+        let usual = self.usual(ordinal, person);
         if self.persons.hot == Share::default() || usual.identifies {
             return usual;
         }
@@ -82,17 +130,13 @@ impl Cast {
             return usual;
         }
         // They come behind all others, are known from the beginning, and count no rounds.
-        let person = self.persons.count.max(1) + random.below(self.persons.hot_count.max(1));
+        let person = self.count() + random.below(self.persons.hot_count.max(1));
         Numbers { person, ordinal: seq, anonymous: None, is_anonymous: false, ..usual }
     }
 
     /// The part that it would play if nobody were hot.
-    fn usual(&self, seq: u64) -> Numbers {
+    fn usual(&self, ordinal: u64, person: u64) -> Numbers {
         let Self { run, stream, persons, .. } = *self;
-        let count = persons.count.max(1);
-        let (ordinal, place) = (seq / count, seq % count);
-        let person = Permutation::new(self.order.at(ordinal).bits(), count).apply(place);
-
         let mut random = self.identify.at(person);
         let known = Numbers { run, stream, person, ordinal, anonymous: None, is_anonymous: false, identifies: false };
         if !random.chance(persons.identify) {
@@ -112,27 +156,27 @@ impl Cast {
 impl Numbers {
     /// Writes the id by which the person is known: `user-RUN-STREAM-PERSON`.
     pub fn write_known(&self, into: &mut Vec<u8>) {
-        self.write_begin(into, b"user-");
+        self.write_begin(into, *b"user-");
         text::put_decimal(into, self.person);
     }
 
     /// Writes the anonymous id, `anon-RUN-STREAM-RANDOM`; nothing where the person has none.
     pub fn write_anonymous(&self, into: &mut Vec<u8>) {
         if let Some(bits) = self.anonymous {
-            self.write_begin(into, b"anon-");
+            self.write_begin(into, *b"anon-");
             into.extend_from_slice(&[0; 16]);
             let start = into.len() - 16;
             text::put_hexadecimal(&mut into[start..], bits);
         }
     }
 
-    fn write_begin(&self, into: &mut Vec<u8>, kind: &[u8]) {
-        into.extend_from_slice(kind);
-        // As runs are written everywhere.
-        into.extend_from_slice(&[0; 10]);
-        let start = into.len() - 10;
-        text::put_hexadecimal(&mut into[start..], self.run.get());
-        into.push(b'-');
+    fn write_begin(&self, into: &mut Vec<u8>, kind: [u8; 5]) {
+        // Runs as they are written everywhere.
+        let at = into.len();
+        into.extend_from_slice(b"kind-0123456789-");
+        let begin = &mut into[at..];
+        begin[..5].copy_from_slice(&kind);
+        text::put_hexadecimal(&mut begin[5..15], self.run.get());
         text::put_decimal(into, u64::from(self.stream.0));
         into.push(b'-');
     }

@@ -254,3 +254,25 @@ fn events_are_pinned() {
         own.join(" ")
     ));
 }
+
+#[test]
+fn events_in_a_row_are_about_the_same_as_one_by_one() {
+    let mut plan = small().plan().clone();
+    plan.traffic[0].disorder = Disorder::default();
+    // Rounds that end within a row, hot persons, and two streams that take turns.
+    (plan.traffic[0].persons.count, plan.traffic[0].persons.hot) = (37, Share::new(0.2).unwrap());
+    plan.traffic.push(Traffic { persons: Persons { count: 1_000, ..Persons::default() }, ..plan.traffic[0].clone() });
+    let workload = Workload::new(plan, PersonaTable::make(42, 16));
+    let mut row = Row::default();
+    let orders: [fn(u64) -> u64; 3] = [|at| at, |at| 999 - at, |at| at * 7 % 1_000];
+    for order in orders {
+        for at in 0..1_000 {
+            for stream in [STREAM, StreamId(1)] {
+                let seq = order(at);
+                let (one, other) =
+                    (workload.content(stream, seq).unwrap(), workload.content_in(stream, seq, &mut row).unwrap());
+                assert_eq!((one.role, one.name(), one.id()), (other.role, other.name(), other.id()));
+            }
+        }
+    }
+}
