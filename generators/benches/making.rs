@@ -1,4 +1,4 @@
-//! Making traffic, on one core: events, requests, and requests with their intents in a ledger that discards.
+//! Making traffic, on one core or two: events, requests, and requests with their intents in a ledger that discards.
 //!
 //! Peers (one such core, 1 KB, 25 properties): patching fixed-width holes in a template 28 M/s, `write!` of six holes 7.1 M/s, sonic-rs
 //! 2.4 M/s, `serde_json` from a struct 1.3–1.6 M/s, `serde_json::Value` 0.39 M/s; a batch of 100 by gzip-6 0.58 M events/s.

@@ -10,6 +10,7 @@ pub mod bare;
 mod buffers;
 mod connection;
 mod faulty;
+mod http;
 mod results;
 mod retry;
 pub mod target;
@@ -22,9 +23,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Buf;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use tokio::sync::watch;
 
 use self::{buffers::Buffers, target::Target, upcoming::Upcoming, worker::Workers};
@@ -33,7 +31,7 @@ use crate::{
     journal::WriteError,
     ledger::{End, Intent, LedgerWriter, Record},
     timetable::Shard,
-    wire::{EncodeError, Encoded, Method},
+    wire::EncodeError,
     workload::Workload,
 };
 
@@ -242,42 +240,6 @@ async fn send(
             () = tokio::time::sleep_until(clock.instant(wake.unwrap_or_default()).into()), if wake.is_some() => {}
         }
     }
-}
-
-/// A request but for its body.
-#[derive(Debug, Clone)]
-struct Head {
-    method: Method,
-    target: String,
-    content_type: &'static str,
-    headers: Vec<(&'static str, String)>,
-}
-
-impl Head {
-    /// The head and the body of what was encoded.
-    fn of(encoded: Encoded) -> (Self, Vec<u8>) {
-        let Encoded { method, target, content_type, headers, body, .. } = encoded;
-        (Self { method, target, content_type, headers }, body)
-    }
-}
-
-/// The HTTP request that carries `body` to `target`.
-fn http_request<B: Buf>(
-    host: &HeaderValue,
-    Head { method, target, content_type, headers }: Head,
-    body: B,
-) -> Result<hyper::Request<Full<B>>, hyper::http::Error> {
-    let request = match method {
-        Method::Post => hyper::Request::post(target),
-        Method::Get => hyper::Request::get(target),
-    };
-    headers
-        .into_iter()
-        .fold(request, |request, (name, value)| request.header(name, value))
-        .header(HOST, host)
-        .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
-        .header(USER_AGENT, HeaderValue::from_static(concat!("assay/", env!("CARGO_PKG_VERSION"))))
-        .body(Full::new(body))
 }
 
 #[cfg(test)]

@@ -6,19 +6,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::StatusCode;
+use http_body_util::Full;
+use hyper::{
+    StatusCode,
+    client::conn::http1::{self, SendRequest},
+    header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
+};
+use hyper_util::rt::TokioIo;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    Head, SendError,
-    connection::{Unavailable, connect},
-    http_request,
+    SendError,
+    connection::{Stream, Unavailable, open},
     target::Target,
 };
 use crate::{
     identity::StreamId,
     schedule::{Arrival, Rate, Schedule},
-    wire::Encoded,
+    wire::{Encoded, Method},
 };
 
 /// How often turns are given, as the sender releases what is due.
@@ -94,4 +99,55 @@ pub fn send(
         }
         Ok(began.elapsed())
     })
+}
+
+/// A new connection to `target`, driven by a task of its own. What carries it is known to the task alone.
+async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, Unavailable> {
+    let broken = |error: hyper::Error| Unavailable(crate::error_chain::told(&error));
+    // Its errors reach the request that waits on it.
+    if target.tls().is_none() {
+        let stream = open(target.address()).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        tokio::spawn(connection);
+        return Ok(sender);
+    }
+    let (sender, connection) = http1::handshake(TokioIo::new(Stream::to(target).await?)).await.map_err(broken)?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// A request but for its body.
+#[derive(Debug, Clone)]
+struct Head {
+    method: Method,
+    target: String,
+    content_type: &'static str,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Head {
+    /// The head and the body of what was encoded.
+    fn of(encoded: Encoded) -> (Self, Vec<u8>) {
+        let Encoded { method, target, content_type, headers, body, .. } = encoded;
+        (Self { method, target, content_type, headers }, body)
+    }
+}
+
+/// The HTTP request that carries `body` to `target`.
+fn http_request(
+    host: &HeaderValue,
+    Head { method, target, content_type, headers }: Head,
+    body: Bytes,
+) -> Result<hyper::Request<Full<Bytes>>, hyper::http::Error> {
+    let request = match method {
+        Method::Post => hyper::Request::post(target),
+        Method::Get => hyper::Request::get(target),
+    };
+    headers
+        .into_iter()
+        .fold(request, |request, (name, value)| request.header(name, value))
+        .header(HOST, host)
+        .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
+        .header(USER_AGENT, HeaderValue::from_static(concat!("assay/", env!("CARGO_PKG_VERSION"))))
+        .body(Full::new(body))
 }

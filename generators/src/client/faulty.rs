@@ -1,24 +1,22 @@
 //! Requests that fail on purpose, written by hand: no HTTP library sends them.
 //!
-//! Each has a connection of its own, which it ends. Its bytes are made by [`spoil`] and [`message`], which know no socket;
-//! replies are read with `httparse`, hyper's own parser.
+//! Each has a connection of its own, which it ends. Its body is made by [`spoil`], which knows no socket.
 
 use std::{io, io::Write};
 
 use flate2::write::GzEncoder;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::connection::{Told, answer};
+use super::{
+    connection::{Told, receive},
+    http,
+};
 use crate::{ledger::Answer, random::Random, wire::Encoded, workload::ClientFault};
 
 /// What gzip begins with.
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
 /// In so many pieces does a slow body come.
 const PIECES: u32 = 20;
-/// A reply that is longer is none.
-const REPLY_LIMIT: usize = 1 << 20;
-/// The capture's replies have a handful of headers.
-const HEADERS: usize = 64;
 
 /// Makes the body what `fault` says it is; noise comes from `random`.
 ///
@@ -46,23 +44,20 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
 }
 
 /// The head of a request that fails so.
-fn head(host: &str, encoded: &Encoded, fault: ClientFault) -> String {
+fn head(host: &str, encoded: &Encoded, fault: ClientFault) -> Vec<u8> {
+    let mut head = Vec::new();
+    // Writing into memory does not fail.
+    let _ = http::begin(encoded, host, &mut head);
     let usual = format!("content-type: {}\r\n", encoded.content_type);
-    let content_type = match fault {
-        ClientFault::DuplicateHeaders => usual.repeat(2),
-        ClientFault::WrongContentType => "content-type: application/xml\r\n".to_owned(),
-        _ => usual,
-    };
-    let others: String =
-        encoded.headers.iter().fold(String::new(), |all, (name, value)| all + name + ": " + value + "\r\n");
-    format!(
-        "{} {} HTTP/1.1\r\nhost: {host}\r\n{content_type}{others}user-agent: assay/{}\r\ncontent-length: {}\r\nconnection: \
-         close\r\n\r\n",
-        encoded.method.name(),
-        encoded.target,
-        env!("CARGO_PKG_VERSION"),
-        encoded.body.len(),
-    )
+    head.extend_from_slice(match fault {
+        ClientFault::WrongContentType => b"content-type: application/xml\r\n",
+        _ => usual.as_bytes(),
+    });
+    if fault == ClientFault::DuplicateHeaders {
+        head.extend_from_slice(usual.as_bytes());
+    }
+    head.extend_from_slice(b"connection: close\r\n\r\n");
+    head
 }
 
 /// Sends over `stream`, a fresh connection to `host`, in the way that `fault` says, and reads the reply.
@@ -78,12 +73,12 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             Answer::Broken { error: "the client went away in the middle of the body, as it was meant to".into() }
         }
         // Whoever will not read on may have said why.
-        (_, sent) => match receive(&mut stream).await {
-            Ok((status, body)) => answer(status, &body, encoded.events),
+        (_, sent) => match receive(&mut stream, &mut Vec::new(), |reply| Told::of(reply, encoded.events)).await {
+            Ok(told) => told.answer,
             Err(error) => Answer::Broken { error: sent.err().unwrap_or(error).to_string() },
         },
     };
-    Told { answer, retry_after: None }
+    Told::without_reply(answer)
 }
 
 async fn send<S: AsyncWrite + Unpin>(
@@ -95,11 +90,11 @@ async fn send<S: AsyncWrite + Unpin>(
     let (head, body) = (head(host, encoded, fault), &encoded.body);
     match fault {
         ClientFault::Disconnect => {
-            let bytes = [head.as_bytes(), &body[..body.len() / 2]].concat();
+            let bytes = [&head[..], &body[..body.len() / 2]].concat();
             stream.write_all(&bytes).await?;
         }
         ClientFault::SlowBody(over) => {
-            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(&head).await?;
             let piece = body.len().div_ceil(PIECES as usize).max(1);
             for piece in body.chunks(piece) {
                 tokio::time::sleep(over / PIECES).await;
@@ -107,73 +102,9 @@ async fn send<S: AsyncWrite + Unpin>(
                 stream.flush().await?;
             }
         }
-        _ => stream.write_all(&[head.as_bytes(), body].concat()).await?,
+        _ => stream.write_all(&[&head[..], body].concat()).await?,
     }
     stream.flush().await
-}
-
-/// Reads a reply to its end.
-async fn receive<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<(u16, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    loop {
-        let ended = stream.read_buf(&mut bytes).await? == 0;
-        match parse(&bytes, ended)? {
-            Some(reply) => return Ok(reply),
-            None if ended => return Err(io::ErrorKind::UnexpectedEof.into()),
-            None if bytes.len() > REPLY_LIMIT => return Err(invalid("the reply is too long")),
-            None => (),
-        }
-    }
-}
-
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-/// The status and body of the reply in `bytes`, behind which nothing comes if it has `ended`; `None` while it is not whole.
-fn parse(bytes: &[u8], ended: bool) -> io::Result<Option<(u16, Vec<u8>)>> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    let mut reply = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(length) =
-        reply.parse(bytes).map_err(|error| invalid(&format!("the reply is no HTTP: {error}")))?
-    else {
-        return Ok(None);
-    };
-    let (status, rest) = (reply.code.unwrap_or_default(), &bytes[length..]);
-    if (100..200).contains(&status) {
-        // The reply comes behind it.
-        return parse(rest, ended);
-    }
-    let header = |name: &str| {
-        let found = reply.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-        found.and_then(|header| str::from_utf8(header.value).ok()).map(str::trim)
-    };
-    let body = if header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
-        dechunked(rest)?
-    } else if let Some(length) = header("content-length") {
-        let length: usize = length.parse().map_err(|_| invalid("the reply's length is no number"))?;
-        rest.get(..length).map(<[u8]>::to_vec)
-    } else {
-        ended.then(|| rest.to_vec())
-    };
-    Ok(body.map(|body| (status, body)))
-}
-
-/// What is in the chunks of a body; `None` while the last is not there.
-fn dechunked(mut bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    let mut body = Vec::new();
-    loop {
-        let chunk = httparse::parse_chunk_size(bytes).map_err(|_| invalid("a chunk of the reply has no length"))?;
-        let httparse::Status::Complete((head, length)) = chunk else { return Ok(None) };
-        let length = usize::try_from(length).ok().filter(|length| *length <= REPLY_LIMIT);
-        let length = length.ok_or_else(|| invalid("the reply is too long"))?;
-        let Some(chunk) = bytes.get(head..head + length) else { return Ok(None) };
-        if length == 0 {
-            return Ok(Some(body));
-        }
-        body.extend_from_slice(chunk);
-        bytes = bytes.get(head + length + 2..).unwrap_or_default();
-    }
 }
 
 #[cfg(test)]
@@ -233,7 +164,7 @@ mod tests {
 
     #[test]
     fn heads_differ_in_what_is_wrong_with_them() {
-        let of = |fault| head("h:1", &encoded(), fault);
+        let of = |fault| String::from_utf8(head("h:1", &encoded(), fault)).unwrap();
         let plain = of(ClientFault::Disconnect);
         assert!(plain.starts_with("POST /batch/ HTTP/1.1\r\nhost: h:1\r\n") && plain.ends_with("\r\n\r\n"));
         let count = |text: &str, what| text.matches(what).count();
@@ -242,36 +173,6 @@ mod tests {
         assert_eq!(count(&of(ClientFault::WrongContentType), "json"), 0);
         for fault in [ClientFault::DuplicateHeaders, ClientFault::WrongContentType, ClientFault::EmptyBody] {
             assert_eq!(count(&of(fault), "content-length: "), 1, "two are no HTTP");
-        }
-    }
-
-    #[test]
-    fn replies_are_read_to_their_end_and_no_further() {
-        let whole = |text: &str| (text.to_owned(), Some((200, "ok".to_owned())));
-        for (bytes, expected) in [
-            whole("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
-            whole("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok and more"),
-            whole("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
-            whole("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\n\r\n"),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok".to_owned(), None),
-            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\no\r\n".to_owned(), None),
-            ("HTTP/1.1 200 OK\r\nconte".to_owned(), None),
-            (String::new(), None),
-        ] {
-            let found = parse(bytes.as_bytes(), false).unwrap();
-            let found = found.map(|(status, body)| (status, String::from_utf8(body).unwrap()));
-            assert_eq!(found, expected, "{bytes}");
-            // Cut anywhere, it is not whole or the same, and never something else.
-            for cut in 0..bytes.len() {
-                let part = parse(&bytes.as_bytes()[..cut], false).unwrap();
-                assert!(part.is_none() || part.map(|(status, _)| status) == expected.as_ref().map(|_| 200));
-            }
-        }
-        let until_the_end = b"HTTP/1.1 503 No\r\n\r\nlater";
-        assert_eq!(parse(until_the_end, false).unwrap(), None);
-        assert_eq!(parse(until_the_end, true).unwrap(), Some((503, b"later".to_vec())));
-        for wrong in ["SSH-2.0-x\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"] {
-            assert!(parse(wrong.as_bytes(), true).is_err(), "{wrong}");
         }
     }
 }

@@ -9,17 +9,16 @@ use std::{
     time::Duration,
 };
 
-use hyper::header::HeaderValue;
 use tokio::{
     sync::Notify,
     time::{Instant, Sleep},
 };
 
 use super::{
-    Head, SenderOptions, SenderProgress,
+    SenderOptions, SenderProgress,
     buffers::Buffers,
-    connection::{Reused, Told, Unavailable, open, secured},
-    faulty, http_request,
+    connection::{Reused, Stream, Told, Unavailable},
+    faulty,
     retry::{Back, Delivery},
 };
 use crate::{
@@ -64,7 +63,6 @@ pub(super) struct Workers {
 #[derive(Debug)]
 struct Shared {
     options: SenderOptions,
-    host: HeaderValue,
     clock: RunClock,
     progress: Arc<SenderProgress>,
     buffers: Buffers,
@@ -93,7 +91,6 @@ struct Desk {
 impl Workers {
     pub fn new(options: SenderOptions, clock: RunClock, progress: Arc<SenderProgress>, buffers: Buffers) -> Self {
         let shared = Shared {
-            host: options.target.host().clone(),
             options,
             clock,
             progress,
@@ -180,9 +177,10 @@ impl Shared {
         let deadline = Instant::now() + time_out;
         let Told { answer, retry_after } = tokio::select! {
             biased;
-            told = self.reply(encoded, fault, connection) => told,
+            told = self.reply(&encoded, fault, connection) => told,
             () = until(limit, deadline) => Told::without_reply(Answer::TimedOut),
         };
+        self.buffers.give(encoded.body);
         let is_acked = matches!(answer, Answer::Reply { status: 200, .. } | Answer::Results { .. });
         let counter = if is_acked { &self.progress.acked } else { &self.progress.failed };
         counter.fetch_add(events, Ordering::Relaxed);
@@ -195,25 +193,17 @@ impl Shared {
 
     async fn fail(&self, encoded: &Encoded, fault: ClientFault) -> Result<Told, Unavailable> {
         let target = &self.options.target;
-        let (stream, host) = (open(target.address()).await?, self.host.to_str().unwrap_or_default());
-        Ok(match target.tls() {
-            None => faulty::exchange(stream, host, encoded, fault).await,
-            Some(tls) => faulty::exchange(secured(stream, tls).await?, host, encoded, fault).await,
-        })
+        let host = target.host().to_str().unwrap_or_default();
+        Ok(faulty::exchange(Stream::to(target).await?, host, encoded, fault).await)
     }
 
-    async fn reply(&self, encoded: Encoded, fault: Option<ClientFault>, connection: &mut Reused) -> Told {
-        if let Some(fault) = fault {
-            return self.fail(&encoded, fault).await.unwrap_or_else(|Unavailable(error)| {
+    async fn reply(&self, encoded: &Encoded, fault: Option<ClientFault>, connection: &mut Reused) -> Told {
+        match fault {
+            None => connection.exchange(encoded).await,
+            Some(fault) => self.fail(encoded, fault).await.unwrap_or_else(|Unavailable(error)| {
                 // None of it has left.
                 Told::without_reply(Answer::NeverLeft { error })
-            });
-        }
-        let events = encoded.events;
-        let (head, body) = Head::of(encoded);
-        match http_request(&self.host, head, self.buffers.body(body)) {
-            Ok(http) => connection.exchange(http, events).await,
-            Err(error) => Told::without_reply(Answer::NeverLeft { error: error.to_string() }),
+            }),
         }
     }
 }

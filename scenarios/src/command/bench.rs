@@ -8,7 +8,10 @@ use std::{
 
 use generators::{client::target::Target, schedule::Rate, workload::Compression};
 
-use super::{print, target::usable};
+use super::{
+    print,
+    target::{reach, resolve},
+};
 use crate::{
     bench::{self, Options, Sink},
     failure::{Failure, Kind},
@@ -60,12 +63,12 @@ pub(super) struct Arguments {
 
 /// The target that is written `text`, which is on this machine.
 fn target(text: &str, ca: Option<&Path>) -> Result<Target, Failure> {
-    let target = usable(text, ca)?;
+    let target = resolve(text, ca)?;
     if !target.address().ip().is_loopback() {
         let what = format!("{target} is another machine: a bench sends to this one only");
         return Err(Failure::told(Kind::Usage, what, "name a target such as 127.0.0.1:8000"));
     }
-    Ok(target)
+    reach(target)
 }
 
 pub(super) fn bench(command: BenchCommand) -> Result<ExitCode, Failure> {

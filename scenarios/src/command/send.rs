@@ -1,7 +1,7 @@
 //! `assay send DIR --shard 2/3`: one share of a run's traffic, for a run that another process or machine has started and judges.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -17,7 +17,10 @@ use generators::{
 use reports::{figures::count, progress::Progress};
 use tokio::sync::watch;
 
-use super::{print, target::usable};
+use super::{
+    print,
+    target::{reach, resolve},
+};
 use crate::{
     failure::{Failure, Kind},
     interrupt,
@@ -122,16 +125,16 @@ pub(super) fn send(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 fn target_of(arguments: &Arguments, manifest: &Manifest) -> Result<Target, Failure> {
     if let Some(text) = &arguments.target {
-        return usable(text, arguments.ca.as_deref());
+        return reach(resolve(text, arguments.ca.as_deref())?);
     }
     let help = "name the run's capture as it can be reached from here: --target http://HOST:PORT";
     let Some(capture) = &manifest.environment.capture else {
         return Err(Failure::told(Kind::Usage, "the manifest does not say where the run's capture is", help));
     };
-    let target = usable(capture, None::<&Path>)?;
+    let target = resolve(capture, None)?;
     if !target.address().ip().is_loopback() {
         let what = format!("{target} is another machine: load goes only where you name it");
         return Err(Failure::told(Kind::Usage, what, help));
     }
-    Ok(target)
+    reach(target)
 }
