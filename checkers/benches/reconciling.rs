@@ -8,6 +8,7 @@
 use std::{ops::Range, time::Duration};
 
 use checkers::{
+    disturbance::Watermark,
     oracle::{
         dialect::Dialect,
         plain::PlainRows,
@@ -74,7 +75,7 @@ fn exchanges(workload: &Workload) -> Vec<Exchange> {
             let intended = request.due(workload);
             let (sent, answered) = (intended, Some(intended + Duration::from_millis(4)));
             let outcome = EventOutcome::Acked;
-            Exchange { request, intended, sent, answered, outcome, exceptions: Vec::new(), windows: 1 }
+            Exchange { request, intended, sent, answered, gave_up: None, outcome, exceptions: Vec::new(), windows: 1 }
         })
         .collect()
 }
@@ -119,7 +120,7 @@ fn identity(bencher: Bencher<'_, '_>, defect_every: u64) {
         reads: &reads,
         final_reads: &final_reads,
         stages: None,
-        loss_after: Duration::from_secs(10),
+        watermark: &Watermark { loss_after: Duration::from_secs(10), ..Watermark::default() },
         visible_within: Some(Duration::from_secs(5)),
         clock_tolerance_micros: 0,
     };

@@ -14,6 +14,7 @@ use std::{
 
 use checkers::{
     checks::{Independence, Targets},
+    disturbance::Watermark,
     judge::{Allowances, Circumstances, Judge},
     oracle::{dialect::Dialect, row::Difference},
     reconcile::{
@@ -174,7 +175,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
             reads: &reads.window(window.clone(), number).unwrap(),
             final_reads: &found,
             stages: None,
-            loss_after: Duration::from_secs(10),
+            watermark: &Watermark { loss_after: Duration::from_secs(10), ..Watermark::default() },
             visible_within: Some(Duration::from_secs(5)),
             clock_tolerance_micros: 0,
         });
@@ -189,6 +190,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
         dialect: None,
         confidence: 0.95,
         planted_defects: Vec::new(),
+        faults: Vec::new(),
         recording: None,
     };
     let targets = Targets {

@@ -88,6 +88,7 @@ pub fn judge(
         dialect: None,
         confidence: options.targets.confidence,
         planted_defects: Vec::new(),
+        faults: Vec::new(),
         recording: None,
     };
     let record = conclude(told.evidence, generator, &options.targets, &options.allowances, Vec::new(), run);

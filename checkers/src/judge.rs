@@ -216,9 +216,13 @@ fn shortfalls(counts: &Counts, generator: &GeneratorFacts, allowances: &Allowanc
     }
     for (part, allowed, name) in [
         // What the scenario means to fail is no shortfall.
-        (counts.indeterminate - counts.indeterminate_on_purpose, allowances.indeterminate, "indeterminate"),
-        (counts.rejected - counts.rejected_on_purpose, allowances.rejected, "rejected"),
-        (counts.unsent, allowances.unsent, "unsent"),
+        (
+            counts.indeterminate - counts.indeterminate_on_purpose - counts.indeterminate_in_faults,
+            allowances.indeterminate,
+            "indeterminate",
+        ),
+        (counts.rejected - counts.rejected_on_purpose - counts.rejected_in_faults, allowances.rejected, "rejected"),
+        (counts.unsent - counts.unsent_in_faults, allowances.unsent, "unsent"),
         (counts.either, allowances.indeterminate, "free to be stored or not"),
     ] {
         if generator.sent > 0 && share(part) > allowed {
@@ -240,6 +244,7 @@ mod tests {
     use super::*;
     use crate::{
         checks::Independence,
+        disturbance::Watermark,
         oracle::dialect::Dialect,
         reconcile::{
             evidence::Class,
@@ -283,7 +288,7 @@ mod tests {
             reads: &Reads::of(whole(&workload), &[read]),
             final_reads: &[last],
             stages: None,
-            loss_after: at(10),
+            watermark: &Watermark { loss_after: at(10), ..Watermark::default() },
             visible_within: None,
             clock_tolerance_micros: 0,
         });
@@ -308,6 +313,7 @@ mod tests {
             dialect: None,
             confidence: 0.95,
             planted_defects: Vec::new(),
+            faults: Vec::new(),
             recording: None,
         };
         let (obstacles, last) = (Vec::new(), Some(&summary));

@@ -5,6 +5,7 @@
 //! classes, settling and the watermark, the two statements, and when nothing can be said.
 
 pub mod checks;
+pub mod disturbance;
 pub mod explain;
 pub mod files;
 pub mod judge;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     checks::{CheckResult, Times},
+    disturbance::FaultFacts,
     observe::lag::PartitionLag,
     reconcile::evidence::{Counts, Finding},
     tamper::SelfTest,
@@ -80,6 +81,9 @@ pub struct RunFacts {
     /// Defects that were planted on purpose: name and number of events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planted_defects: Vec<String>,
+    /// What was done to the pipeline on purpose while it ran, in the order of its planning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultFacts>,
     /// What became of a recording's lines, where one was replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Imported>,

@@ -168,7 +168,8 @@ impl Copy {
         // The last copy is so late that no event is too young to be lost.
         let (start, end) = last.span();
         let later = |more| (end + more, end + more);
-        let (next, long_after) = (Duration::from_secs(1), Duration::from_secs(2) + case.loss_after);
+        let next = Duration::from_secs(1);
+        let long_after = Duration::from_secs(2) + case.watermark.missed_from(end).saturating_sub(end);
         Self {
             sent: case.sent.event(stream, seq),
             seen: seen.into_iter().collect(),

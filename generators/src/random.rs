@@ -81,6 +81,8 @@ pub enum Purpose {
     BackOff = 31,
     /// The noise in the place of a body.
     Garbage = 32,
+    /// When a fault happens, and to what.
+    Fault = 33,
 }
 
 /// The random values for one purpose in one stream, by their index.

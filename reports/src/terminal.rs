@@ -26,6 +26,7 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = writeln!(text);
     let _ = writeln!(text, "{}", proves(record));
     let _ = write!(text, "{}", on_purpose(record));
+    let _ = write!(text, "{}", faults(record));
     let _ = write!(text, "{}", stages(record));
     if let Some(test) = &record.self_test {
         let (planted, found, alarms) = (count(test.planted), count(test.found), count(test.false_alarms));
@@ -171,6 +172,38 @@ fn on_purpose(record: &RunRecord) -> String {
     }
     let (rejected, indeterminate) = (count(rejected), count(indeterminate));
     format!("Clients failed as they were meant to: {rejected} events rejected, {indeterminate} indeterminate.\n")
+}
+
+/// What was done to the pipeline on purpose, and what failed meanwhile.
+fn faults(record: &RunRecord) -> String {
+    if record.run.faults.is_empty() {
+        return String::new();
+    }
+    let told: Vec<String> = record
+        .run
+        .faults
+        .iter()
+        .map(|fault| match (fault.began, fault.healed) {
+            (Some(began), Some(healed)) => {
+                format!("{} at {}, healed after {}", fault.fault, seconds(began), seconds(healed - began))
+            }
+            (Some(began), None) => format!("{} at {}, never healed", fault.fault, seconds(began)),
+            (None, _) => format!("{}, not begun", fault.fault),
+        })
+        .collect();
+    let Counts {
+        rejected_in_faults: rejected, indeterminate_in_faults: indeterminate, unsent_in_faults: unsent, ..
+    } = record.counts;
+    let failed: Vec<String> = [(rejected, "rejected"), (indeterminate, "indeterminate"), (unsent, "not sent")]
+        .into_iter()
+        .filter(|(events, _)| *events > 0)
+        .map(|(events, what)| format!("{} {what}", count(events)))
+        .collect();
+    let failed = match failed.as_slice() {
+        [] => "no event failed meanwhile".to_owned(),
+        some => format!("meanwhile {} events", some.join(", ")),
+    };
+    format!("Faults: {}; {failed}.\n", told.join(" · "))
 }
 
 /// What Kafka told, or that it could not be asked.

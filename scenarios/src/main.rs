@@ -8,6 +8,7 @@ mod bench;
 mod calibrate;
 mod command;
 mod failure;
+mod faults;
 mod final_read;
 mod interrupt;
 mod ledgers;

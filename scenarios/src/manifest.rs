@@ -5,7 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use checkers::{
-    checks::Targets, judge::Allowances, observe::lag::PartitionLag, oracle::dialect::Dialect, verdict::Obstacle,
+    checks::Targets, disturbance::FaultFacts, judge::Allowances, observe::lag::PartitionLag, oracle::dialect::Dialect,
+    verdict::Obstacle,
 };
 use generators::{
     clock::RunStart,
@@ -15,7 +16,7 @@ use generators::{
     workload::{Plan, WORKLOAD_VERSION, Workload},
 };
 use serde::{Deserialize, Serialize};
-use testenv::pipeline::defect::PlantedDefect;
+use testenv::{fault::PlannedFault, pipeline::defect::PlantedDefect};
 
 use crate::{
     failure::{Failure, Kind},
@@ -47,6 +48,9 @@ pub struct Manifest {
     pub environment: EnvironmentFacts,
     /// What was broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
+    /// What was to be done to it on purpose.
+    #[serde(default)]
+    pub faults: Vec<PlannedFault>,
     /// What was expected.
     pub targets: Targets,
     /// What the run might fall short of.
@@ -156,6 +160,9 @@ pub struct Conditions {
     /// Whether sending ended before everything was sent because the sequential test had its answer.
     #[serde(default)]
     pub stopped_early: bool,
+    /// How the faults went, in the order of the manifest's; fewer where the run was stopped.
+    #[serde(default)]
+    pub faults: Vec<FaultFacts>,
     /// The greatest lag of any one partition while it ran.
     #[serde(default)]
     pub greatest_lag: Option<PartitionLag>,

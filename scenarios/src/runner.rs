@@ -5,6 +5,7 @@
 
 mod early_stop;
 mod environment;
+mod faults;
 mod preflight;
 mod settle;
 mod shares;
@@ -16,6 +17,7 @@ use std::{
 };
 
 use checkers::{
+    disturbance::{FaultFacts, Watermark},
     observe::{
         ObserveError,
         clickhouse::{Store, StoreAddress},
@@ -44,14 +46,16 @@ use reports::progress::{Progress, Snapshot};
 use testenv::{
     embedded::artefacts::KAFKA_VERSION,
     environment::{Endpoints, EnvironmentError},
+    fault::PlannedFault,
 };
 use tokio::sync::watch;
 
-use self::early_stop::EarlyStop;
 pub use self::environment::{Environment, Wanted, substrate_options};
+use self::{early_stop::EarlyStop, faults::Faults};
 
 use crate::{
     failure::{Failure, Kind},
+    faults::{planned, timeline},
     ledgers::Ledgers,
     manifest::{Conditions, EnvironmentFacts, Machine, Manifest, SCHEMA},
     open_files, plan,
@@ -105,10 +109,12 @@ pub async fn run(
         recording::prepare(&request.scenario, &directory.recording(), &directory.not_understood(), |line| {
             progress.step(line);
         })?;
-    let request = &Request { scenario, ..request.clone() };
+    let seed = scenario.seed.unwrap_or_else(|| random_bits() >> 1);
+    let faults = timeline(&scenario.faults, seed);
+    let request = &Request { scenario: Scenario { seed: Some(seed), ..scenario }, ..request.clone() };
     let began = Instant::now();
     let environment = tokio::select! {
-        up = Environment::up(request, &directory, run, progress) => up?,
+        up = Environment::up(request, &faults, &directory, run, progress) => up?,
         _ = stop.wait_for(|stop| *stop) => return Err(Failure::told(
             Kind::Stopped,
             "stopped before anything was sent",
@@ -116,8 +122,9 @@ pub async fn run(
         )),
     };
     progress.step(&format!("ready after {:.1} s", began.elapsed().as_secs_f64()));
-    let active = Active { request, directory: &directory, progress, environment: &environment, recording, imported };
-    let result = active.run(run, stop).await;
+    let (places, up) = (&directory, &environment);
+    let active = Active { request, faults, directory: places, progress, environment: up, recording, imported };
+    let result = active.run((run, seed), stop).await;
     progress.now("taking everything down".into());
     if let Err(error) = environment.down().await {
         // The run is over and can be judged all the same.
@@ -150,6 +157,7 @@ pub fn unavailable(error: EnvironmentError) -> Failure {
 /// A run whose environment is up.
 struct Active<'a> {
     request: &'a Request,
+    faults: Vec<PlannedFault>,
     directory: &'a RunDirectory,
     progress: &'a Progress,
     environment: &'a Environment,
@@ -159,10 +167,9 @@ struct Active<'a> {
 
 impl Active<'_> {
     /// Sends, settles and writes down how it ended. What was found is in the run's directory afterwards.
-    async fn run(&self, run: RunId, stop: watch::Receiver<bool>) -> Result<(), Failure> {
+    async fn run(&self, (run, seed): (RunId, u64), stop: watch::Receiver<bool>) -> Result<(), Failure> {
         let scenario = &self.request.scenario;
         let endpoints = self.environment.pipeline().endpoints();
-        let seed = scenario.seed.unwrap_or_else(|| random_bits() >> 1);
         let personas = PersonaTable::make(seed, PERSONAS);
         // Which day it is; the moment itself is chosen when all is ready.
         let today = RunClock::starting_in(LEAD).start();
@@ -196,16 +203,27 @@ impl Active<'_> {
         let senders = Senders::start(&workload, clock, division, &options, folder, &sent, &sending_stopped)?;
 
         let early_stop = self.early_stop(header)?;
-        let mut sending =
-            Sending { workload: &workload, watch: &watch, sent: &sent, clock, early_stop, stopped_early: false };
+        let faults = Faults::start(&self.environment.parts(), &self.faults, clock);
+        let mut sending = Sending {
+            workload: &workload,
+            watch: &watch,
+            sent: &sent,
+            clock,
+            early_stop,
+            faults,
+            stopped_early: false,
+        };
         let mut obstacles = self.send(senders, (stop_sending, stop.clone()), &mut sending).await?;
-        let stopped_early = sending.stopped_early;
+        let Sending { faults, stopped_early, .. } = sending;
+        let faults = faults.end().await;
+        obstacles.extend(faults.iter().filter_map(not_carried_out));
         if obstacles.is_empty() && !division.shard.is_whole() {
             shares::wait_for_others(self, header, scenario.expect.settle_limit, stop).await?;
         }
         let mut final_reads = 0;
         if !obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Invalid(_))) {
-            let settled = settle::settle(self, &workload, &store, &watch, clock, header, lag.as_ref()).await?;
+            let settled =
+                settle::settle(self, &workload, &store, &watch, (clock, header), lag.as_ref(), &faults).await?;
             final_reads = settled.final_reads;
             obstacles.extend(settled.obstacle);
         }
@@ -220,6 +238,7 @@ impl Active<'_> {
             clock_drift_micros: drift_micros(clock),
             final_reads,
             stopped_early,
+            faults,
             greatest_lag: lag.and_then(|lag| lag.greatest()),
         };
         write_json(&self.directory.conditions(), &conditions)
@@ -228,11 +247,12 @@ impl Active<'_> {
     /// The sequential test, where the run may stop early.
     fn early_stop(&self, header: Header) -> Result<Option<EarlyStop>, Failure> {
         let Scenario { expect, pipeline, .. } = &self.request.scenario;
+        let watermark = Watermark { loss_after: expect.loss_after, disturbed: planned(&self.faults) };
         if !expect.targets.may_stop_early {
             return Ok(None);
         }
         let ledgers = Ledgers::find(self.directory.path())?.open(header)?;
-        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, expect.loss_after, pipeline.dialect)))
+        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, watermark, pipeline.dialect)))
     }
 
     /// Taps the topics, where Kafka can be read.
@@ -259,9 +279,15 @@ impl Active<'_> {
     ) -> Result<Vec<Obstacle>, Failure> {
         let mut obstacles = Vec::new();
         let mut stopping = false;
-        loop {
+        // Sending goes on while faults do, and faults may go on after it.
+        let (mut sends, mut disturbs) = (true, true);
+        while sends || disturbs {
             tokio::select! {
-                () = senders.finished() => break,
+                () = senders.finished(), if sends => sends = false,
+                news = sending.faults.next(), if disturbs => match news {
+                    Some(line) => self.progress.step(&line),
+                    None => disturbs = false,
+                },
                 Ok(_) = stop.wait_for(|stop| *stop), if !stopping => {
                     self.progress.step("stopped: what was sent is settled and judged; once more leaves at once");
                     obstacles.push(Obstacle::Insufficient("the run was stopped before everything was sent".into()));
@@ -285,8 +311,9 @@ impl Active<'_> {
             if stopping {
                 // The sender ends after the requests in hand were answered.
                 let _ = stop_sending.send(true);
+                sending.faults.stop();
             }
-            self.progress.now(sending.snapshot().line("sending "));
+            self.progress.now(sending.snapshot().line(if sends { "sending " } else { "healing " }));
         }
         senders.join().map_err(|error| {
             Failure::caused(
@@ -321,6 +348,7 @@ impl Active<'_> {
                 dialect: scenario.pipeline.dialect,
             },
             planted_defects: plan::planted_defects(scenario, workload.plan().run),
+            faults: self.faults.clone(),
             targets: scenario.expect.targets,
             allowances: scenario.expect.allowances,
             loss_after: scenario.expect.loss_after,
@@ -339,6 +367,7 @@ struct Sending<'a> {
     sent: &'a SenderProgress,
     clock: RunClock,
     early_stop: Option<EarlyStop>,
+    faults: Faults,
     stopped_early: bool,
 }
 
@@ -397,6 +426,13 @@ fn lag_watch(endpoints: &Endpoints) -> Result<Option<LagWatch>, Failure> {
 
 fn kafka_unreadable(error: ObserveError) -> Failure {
     Failure::caused(Kind::Unavailable, "Kafka cannot be read", "its log is in the run's directory", error)
+}
+
+/// What it means for the run that a fault could not be carried out, or not be healed.
+fn not_carried_out(fault: &FaultFacts) -> Option<Obstacle> {
+    let FaultFacts { fault, planned_at, failed, .. } = fault;
+    let what = |failed| format!("the fault `{fault}`, planned at {planned_at} s: {failed}");
+    failed.as_ref().map(|failed| Obstacle::Invalid(what(failed)))
 }
 
 /// How far the wall clock moved against the monotonic one since the start.

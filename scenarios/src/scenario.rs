@@ -6,6 +6,7 @@
 
 mod arrival;
 mod client;
+mod fault;
 pub mod notation;
 pub mod problem;
 pub mod reader;
@@ -24,6 +25,7 @@ use generators::{
 };
 use testenv::pipeline::defect::{CATALOGUE, DefectName, Stage};
 
+pub use self::fault::Fault;
 use self::{
     notation::{Expectable, defect_rate, parse_share},
     problem::Problems,
@@ -45,6 +47,8 @@ pub struct Scenario {
     pub pipeline: PipelineSettings,
     /// What is broken in it on purpose.
     pub planted_defects: Vec<PlantedDefect>,
+    /// What is done to it on purpose.
+    pub faults: Vec<Fault>,
     /// What is expected.
     pub expect: Expect,
 }
@@ -197,6 +201,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
             "only one defect of the sink can be planted at a time: there is one view to change",
         );
     }
+    let faults = root.sections("fault").into_iter().map(fault::fault).collect();
     let expect = expect(root.section("expect"), settings.flush_interval);
     root.end();
     Scenario {
@@ -206,6 +211,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         traffic,
         pipeline: settings,
         planted_defects,
+        faults,
         expect,
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use checkers::{
+    disturbance::Watermark,
     judge::{Circumstances, Judge},
     reconcile::{
         classify::Case,
@@ -19,6 +20,7 @@ use generators::{identity::StreamId, journal::ReadError, ledger::Record, workloa
 
 use crate::{
     failure::{Failure, Kind},
+    faults,
     ledgers::Ledgers,
     manifest::{Conditions, Manifest},
     run_directory::{RunDirectory, read_json},
@@ -49,7 +51,10 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
         last,
         taps_complete: run.stages.as_ref().map(|stages| stages.complete),
         greatest_lag: conditions.and_then(|conditions| conditions.greatest_lag.clone()),
-        run: facts(&run.manifest, end.unwrap_or_default()),
+        run: RunFacts {
+            faults: conditions.map(|conditions| conditions.faults.clone()).unwrap_or_default(),
+            ..facts(&run.manifest, end.unwrap_or_default())
+        },
     };
     let mut allowances = run.manifest.allowances;
     if conditions.is_some_and(|conditions| conditions.stopped_early) {
@@ -72,6 +77,7 @@ pub struct StoredRun {
     final_reads: Vec<FinalReadLog>,
     stages: Option<StagesLog>,
     conditions: Option<Conditions>,
+    watermark: Watermark,
 }
 
 /// Everything that is known of one window of a run.
@@ -112,9 +118,14 @@ impl StoredRun {
         }
         let path = directory.stages();
         let stages = path.exists().then(|| StagesLog::sort(&path, &windows, folder)).transpose().map_err(damaged)?;
-        let conditions = read_json(&directory.conditions())?;
+        let conditions: Option<Conditions> = read_json(&directory.conditions())?;
+        let disturbed = match &conditions {
+            Some(conditions) => faults::disturbed(&conditions.faults),
+            None => faults::planned(&manifest.faults),
+        };
+        let watermark = Watermark { loss_after: manifest.loss_after, disturbed };
         let directory = directory.clone();
-        Ok(Self { manifest, directory, workload, windows, sent, reads, final_reads, stages, conditions })
+        Ok(Self { manifest, directory, workload, windows, sent, reads, final_reads, stages, conditions, watermark })
     }
 
     /// What is known of the window that holds an event; `None` if the event was never planned.
@@ -162,7 +173,7 @@ impl StoredWindow<'_> {
             reads: &self.reads,
             final_reads: &self.final_reads,
             stages: self.stages.as_ref(),
-            loss_after: manifest.loss_after,
+            watermark: &self.run.watermark,
             visible_within: manifest.targets.p99_time_to_visible,
             clock_tolerance_micros: clock_tolerance_micros(drift),
         }
@@ -201,6 +212,7 @@ fn facts(manifest: &Manifest, duration: Duration) -> RunFacts {
                 format!("{} in {} events", name.as_ref().and_then(|name| name.as_str()).unwrap_or("?"), defect.count)
             })
             .collect(),
+        faults: Vec::new(),
         recording: manifest.recording,
     }
 }

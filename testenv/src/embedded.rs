@@ -5,8 +5,10 @@
 
 pub mod artefacts;
 pub mod children;
+pub mod component;
 pub mod guard;
 pub mod kafka;
+pub mod parts;
 pub mod pipeline;
 pub mod port;
 mod sink;

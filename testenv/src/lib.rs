@@ -10,6 +10,8 @@
 pub mod clickhouse;
 pub mod embedded;
 pub mod environment;
+pub mod fault;
+pub mod network;
 pub mod null_sink;
 pub mod pipeline;
 pub mod role;

@@ -216,8 +216,16 @@ impl Files<'_> {
 
     fn count(&self, event: &SentId<'_>, story: &Story, judged: Judged, looks: &[Look], telling: &mut Telling) {
         let company = Company { request: event.request, lane: Lane { partition: -1, second: 0 } };
-        let mut told =
-            Judgement { story: *story, judged, company, on_purpose: false, is_late: false, time: None, events: 1 };
+        let mut told = Judgement {
+            story: *story,
+            judged,
+            company,
+            on_purpose: false,
+            in_fault: false,
+            is_late: false,
+            time: None,
+            events: 1,
+        };
         if judged.expected {
             // When nobody says when the rows were read, that read tells no time.
             let untimed = self.rows.is_some() && self.options.now.is_none();

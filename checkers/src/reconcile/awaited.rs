@@ -8,9 +8,12 @@ use super::{
     seen::Seen,
     sent::{EventOutcome, Exchange, Exchanges},
 };
-use crate::oracle::{
-    dialect::Dialect,
-    presence::{Fate, fate},
+use crate::{
+    disturbance::Watermark,
+    oracle::{
+        dialect::Dialect,
+        presence::{Fate, fate},
+    },
 };
 
 /// The acked requests whose events may still be awaited. There are no more of them than are answered within `loss_after`.
@@ -22,14 +25,14 @@ pub struct Awaited {
 }
 
 impl Awaited {
-    /// What the ledger's `records` leave to be awaited at `now`: an event is lost, and not pending any more, `loss_after`
-    /// behind its answer. Events that must not appear are not waited for.
+    /// What the ledger's `records` leave to be awaited at `now`: above the `watermark` an event is pending, below it lost.
+    /// Events that must not appear are not waited for.
     ///
     /// # Errors
     /// When the ledger is damaged.
     pub fn at(
         now: Duration,
-        loss_after: Duration,
+        watermark: &Watermark,
         dialect: Dialect,
         workload: &Workload,
         records: impl IntoIterator<Item = Result<Record, ReadError>>,
@@ -37,7 +40,7 @@ impl Awaited {
         let (mut exchanges, mut requests) = (Exchanges::default(), Vec::new());
         for record in records {
             let Some(exchange) = exchanges.take(dialect, workload, record?) else { continue };
-            let until = exchange.answered.unwrap_or(exchange.intended) + loss_after;
+            let until = watermark.missed_from(exchange.answered.unwrap_or(exchange.intended));
             if exchange.outcome == EventOutcome::Acked && until > now {
                 requests.push((until, exchange));
             }
@@ -86,9 +89,10 @@ mod tests {
             outcome(2, 0, 9_000, reply(503)),
         ];
         let seconds = Duration::from_secs;
+        let watermark = Watermark { loss_after: seconds(10), ..Watermark::default() };
         let of = |workload: &Workload| {
             let records = records.iter().cloned().map(Ok);
-            Awaited::at(seconds(4), seconds(10), Dialect::V2026, workload, records).unwrap()
+            Awaited::at(seconds(4), &watermark, Dialect::V2026, workload, records).unwrap()
         };
         let mut awaited = of(&workload);
         let mut seen = Seen::default();

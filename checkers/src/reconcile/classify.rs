@@ -19,10 +19,13 @@ use super::{
     story::{Look, Micros, Presence, RowFacts, Sight, Story},
     totals::{Company, Shares, Told, Totals},
 };
-use crate::oracle::{
-    dialect::Dialect,
-    presence::{Fate, fate, spoils_request},
-    row::{self, GROUPS, JUDGED_COLUMNS},
+use crate::{
+    disturbance::Watermark,
+    oracle::{
+        dialect::Dialect,
+        presence::{Fate, fate, spoils_request},
+        row::{self, GROUPS, JUDGED_COLUMNS},
+    },
 };
 
 /// Everything that is known about one window's events.
@@ -42,8 +45,8 @@ pub struct Case<'a> {
     pub final_reads: &'a [FinalRead],
     /// What passed through Kafka's topics, where they could be read.
     pub stages: Option<&'a Stages>,
-    /// How old an event must be to be lost rather than pending.
-    pub loss_after: Duration,
+    /// What tells events that are lost from those that are pending.
+    pub watermark: &'a Watermark,
     /// The limit for time-to-visible, if there is one.
     pub visible_within: Option<Duration>,
     /// How far the sender's clock and the servers' may be apart.
@@ -254,7 +257,8 @@ impl Case<'_> {
         };
         let is_late = judged.expected && self.is_late(stream, seq, event);
         let time = if judged.expected { self.time_to_visible(stream, seq, event) } else { None };
-        (Told { story, judged, company, on_purpose, is_late, time, events: 1 }, rows)
+        let in_fault = !on_purpose && self.is_in_fault(event);
+        (Told { story, judged, company, on_purpose, in_fault, is_late, time, events: 1 }, rows)
     }
 
     /// The rows that stay of an event that is not simply as expected, by the last final read, each with all that differs.
@@ -324,6 +328,16 @@ impl Case<'_> {
             })
     }
 
+    /// Whether no attempt was answered with success while a planned fault went on, so that the outcome is no wonder.
+    fn is_in_fault(&self, event: &SentEvent) -> bool {
+        let tried = event.outcome != EventOutcome::Acked && (event.sent_at.is_some() || event.refused);
+        let exchange = self.sent.exchanges().get(event.exchange as usize).filter(|_| tried);
+        exchange.is_some_and(|exchange| {
+            let end = exchange.answered.or(exchange.gave_up).unwrap_or(Duration::MAX);
+            self.watermark.disturbed.touches(exchange.intended, end)
+        })
+    }
+
     /// Whether the event must be there, and in how many of its `rows`.
     fn presence(&self, stream: StreamId, seq: u64, rows: usize) -> Presence {
         match fate(self.dialect, self.workload, stream, seq) {
@@ -343,14 +357,14 @@ impl Case<'_> {
     fn is_old_enough(&self, event: &SentEvent) -> bool {
         let Some(read) = self.judged_at() else { return false };
         let Some(from) = event.answered_at.or(event.sent_at) else { return true };
-        read.checked_sub(from).is_some_and(|age| age >= self.loss_after)
+        read >= self.watermark.missed_from(from)
     }
 
     /// First seen after the watermark had passed it.
     fn is_late(&self, stream: StreamId, seq: u64, event: &SentEvent) -> bool {
         let first = self.reads.first_seen(stream, seq).and_then(|first| first.missed);
         let answered = event.answered_at.or(event.sent_at).unwrap_or_default();
-        first.is_some_and(|missed| missed.saturating_sub(answered) >= self.loss_after)
+        first.is_some_and(|missed| missed >= self.watermark.missed_from(answered))
     }
 
     fn time_to_visible(&self, stream: StreamId, seq: u64, event: &SentEvent) -> Option<TimeToVisible> {

@@ -159,6 +159,15 @@ pub struct Counts {
     /// Of those indeterminate, events in requests that were meant to fail.
     #[serde(default)]
     pub indeterminate_on_purpose: u64,
+    /// Of those rejected, events that were tried while a planned fault went on.
+    #[serde(default)]
+    pub rejected_in_faults: u64,
+    /// Of those indeterminate, events that were tried while a planned fault went on.
+    #[serde(default)]
+    pub indeterminate_in_faults: u64,
+    /// Of those unsent, events that could not be sent while a planned fault went on.
+    #[serde(default)]
+    pub unsent_in_faults: u64,
 }
 
 impl Counts {

@@ -48,6 +48,8 @@ pub struct Exchange {
     pub sent: Duration,
     /// When its answer came, if one did.
     pub answered: Option<Duration>,
+    /// When it was given up without an answer, where that is known.
+    pub gave_up: Option<Duration>,
     /// What it means for its events, but for the exceptions.
     pub outcome: EventOutcome,
     /// The events for which the answer means something else, where there are results for each: their sequence numbers, sorted.
@@ -95,6 +97,8 @@ pub struct SentEvent {
     pub exchange: u32,
     /// Whether it was in several attempts that left.
     pub repeated: bool,
+    /// Whether an attempt was made that could not leave, and none that did before.
+    pub refused: bool,
     /// The exchange of the first attempt, where `sent_at` is known.
     first: u32,
 }
@@ -117,6 +121,7 @@ impl Exchanges {
                     request,
                     sent: intent.released,
                     answered: None,
+                    gave_up: None,
                     // An intent without outcome: bytes may have left.
                     outcome: EventOutcome::Indeterminate,
                     exceptions: Vec::new(),
@@ -133,6 +138,7 @@ impl Exchanges {
                     exceptions: exceptions(&outcome.answer),
                     sent: outcome.sent,
                     answered: is_answer.then_some(outcome.answered),
+                    gave_up: (!is_answer).then_some(outcome.answered),
                     ..exchange
                 })
             }
@@ -220,11 +226,12 @@ impl SentLog {
     }
 }
 
-/// `index attempt [due built] first count resend_first resend_count sent (1 + waited, 0 for unanswered) outcome windows
+/// `index attempt [due built] first count resend_first resend_count sent (1 + waited, 0 for unanswered) (the same for given up) outcome windows
 /// exceptions (seq outcome)*`, all varint; what is in brackets is there for attempts behind the first.
 fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
     let Request { index, positions, resends, .. } = &exchange.request;
-    let waited = exchange.answered.map_or(0, |answered| 1 + answered.saturating_sub(exchange.sent).as_micros() as u64);
+    let waited =
+        |until: Option<Duration>| until.map_or(0, |until| 1 + until.saturating_sub(exchange.sent).as_micros() as u64);
     let mut body = Vec::with_capacity(32);
     put_varint(&mut body, *index);
     put_varint(&mut body, exchange.request.attempt().into());
@@ -238,7 +245,8 @@ fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
         resends.start,
         resends.end - resends.start,
         exchange.sent.as_micros() as u64,
-        waited,
+        waited(exchange.answered),
+        waited(exchange.gave_up),
         exchange.outcome as u64,
         u64::from(windows),
     ] {
@@ -275,13 +283,23 @@ fn decode(bytes: &mut &[u8], workload: &Workload, stream: StreamId) -> Option<Ex
     let (positions, resends) = (first..first + count, resend_first..resend_first + resend_count);
     let request = Request { stream, index, positions, resends, retry };
     let sent = Duration::from_micros(number()?);
-    let answered = number()?.checked_sub(1).map(|waited| sent + Duration::from_micros(waited));
+    let mut until = || Some(number()?.checked_sub(1).map(|waited| sent + Duration::from_micros(waited)));
+    let (answered, gave_up) = (until()?, until()?);
     let (of_all, windows) = (outcome(number()?), number()? as u32);
     let mut exceptions = Vec::new();
     for _ in 0..number()? {
         exceptions.push((number()?, outcome(number()?)));
     }
-    Some(Exchange { intended: request.due(workload), request, sent, answered, outcome: of_all, exceptions, windows })
+    Some(Exchange {
+        intended: request.due(workload),
+        request,
+        sent,
+        answered,
+        gave_up,
+        outcome: of_all,
+        exceptions,
+        windows,
+    })
 }
 
 /// What was sent of one window.
@@ -302,13 +320,16 @@ impl Sent {
         let mut events = vec![SentEvent::default(); window.len()];
         let mut repeats = Vec::new();
         for (number, exchange) in exchanges.iter().enumerate() {
-            if exchange.outcome == EventOutcome::Unsent {
-                continue;
-            }
             let number = number as u32;
             for (seq, _) in exchange.request.seqs(workload) {
                 let Some(place) = window.place(exchange.request.stream, seq) else { continue };
                 let event = &mut events[place];
+                if exchange.outcome == EventOutcome::Unsent {
+                    if event.sent_at.is_none() && !event.refused {
+                        (event.exchange, event.refused) = (number, true);
+                    }
+                    continue;
+                }
                 if event.sent_at.is_some() {
                     event.repeated = true;
                     repeats.push((place as u32, number));

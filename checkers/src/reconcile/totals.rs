@@ -52,6 +52,8 @@ pub(crate) struct Told {
     pub company: Company,
     /// Neither acked nor unsent, and in a request that was meant to fail.
     pub on_purpose: bool,
+    /// Not acked, not meant to fail, and tried while a planned fault went on.
+    pub in_fault: bool,
     /// Expected, and first seen after the watermark had passed it.
     pub is_late: bool,
     /// How long it took to be visible, if it has such a time.
@@ -95,7 +97,8 @@ impl Totals {
     /// Counts events, their time-to-visible against `limit` if there is one; `with_rows` tells whether the final read holds
     /// rows, and not ids only.
     pub fn count(&mut self, told: &Told, limit: Option<Duration>, with_rows: bool, evidence: &mut Evidence) {
-        let Told { story, judged, company: Company { request, lane }, on_purpose, is_late, time, events } = *told;
+        let Told { story, judged, company: Company { request, lane }, on_purpose, in_fault, is_late, time, events } =
+            *told;
         let counts = &mut evidence.counts;
         let all_if = |fits: bool| if fits { u64::from(events) } else { 0 };
         counts.planned += all_if(true);
@@ -108,6 +111,11 @@ impl Totals {
         } += all_if(true);
         counts.rejected_on_purpose += all_if(on_purpose && story.outcome == EventOutcome::Rejected);
         counts.indeterminate_on_purpose += all_if(on_purpose && story.outcome == EventOutcome::Indeterminate);
+        *match story.outcome {
+            EventOutcome::Acked | EventOutcome::Indeterminate => &mut counts.indeterminate_in_faults,
+            EventOutcome::Rejected => &mut counts.rejected_in_faults,
+            EventOutcome::Unsent => &mut counts.unsent_in_faults,
+        } += all_if(in_fault);
         counts.expected += all_if(judged.expected);
         counts.pending += all_if(judged.pending);
         counts.either += all_if(story.presence == Presence::Either);
@@ -157,7 +165,16 @@ mod tests {
         let rows = RowFacts { left: usize::from(seen), ..RowFacts::default() };
         let story = Story { outcome, presence, sight, old_enough: true, rows };
         let company = Company { request: Some(0), lane: LANE };
-        Told { judged: story.judge(), story, company, on_purpose: false, is_late: seen, time, events: 3 }
+        Told {
+            judged: story.judge(),
+            story,
+            company,
+            on_purpose: false,
+            in_fault: false,
+            is_late: seen,
+            time,
+            events: 3,
+        }
     }
 
     fn counted(all: &[Told], limit: Option<Duration>, with_rows: bool) -> Evidence {
@@ -210,6 +227,12 @@ mod tests {
         let counts = counted(&[all, meant].concat(), None, true).counts;
         assert_eq!((counts.indeterminate, counts.indeterminate_on_purpose), (6, 3));
         assert_eq!((counts.rejected, counts.rejected_on_purpose), (6, 3));
+        let disturbed = [Indeterminate, Rejected, EventOutcome::Unsent]
+            .map(|outcome| Told { in_fault: true, ..told(outcome, PRESENT, false, None) });
+        let counts = counted(&[&all[..], &disturbed, &disturbed[..1]].concat(), None, true).counts;
+        assert_eq!((counts.indeterminate, counts.indeterminate_in_faults), (9, 6));
+        assert_eq!((counts.rejected, counts.rejected_in_faults), (6, 3));
+        assert_eq!((counts.unsent, counts.unsent_in_faults), (3, 3));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use generators::{
 
 use super::*;
 use crate::{
+    disturbance::Watermark,
     oracle::dialect::Dialect,
     reconcile::example::{STREAM, intent, outcome, retry, sent, whole, workload},
 };
@@ -50,7 +51,7 @@ fn result_of(
         final_reads: &[last],
         stages: None,
         // More than the age of any event, so that a planted loss must not be taken for a pending event.
-        loss_after: Duration::from_mins(1),
+        watermark: &Watermark { loss_after: Duration::from_mins(1), ..Watermark::default() },
         visible_within: None,
         clock_tolerance_micros: 0,
     })

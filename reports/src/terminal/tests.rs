@@ -2,6 +2,7 @@
 
 use checkers::{
     checks::{Quantile, SequentialTest, Times},
+    disturbance::FaultFacts,
     observe::lag::PartitionLag,
     reconcile::evidence::{Class, Counts, Finding},
     record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
@@ -59,6 +60,7 @@ fn passed() -> RunRecord {
             dialect: Some("2026".into()),
             confidence: 0.95,
             planted_defects: vec![],
+            faults: vec![],
             recording: None,
         },
         generator: GeneratorFacts {
@@ -176,6 +178,29 @@ fn what_clients_were_meant_to_do_is_told() {
         text.contains("\nClients failed as they were meant to: 600 events rejected, 1 500 indeterminate.\n"),
         "{text}"
     );
+}
+
+#[test]
+fn faults_are_told_with_what_failed_meanwhile() {
+    let mut record = passed();
+    assert!(!render(&record, false).contains("Faults"));
+    let fault = |began, healed| FaultFacts {
+        fault: "kill ingester".into(),
+        target: "ingester".into(),
+        planned_at: 3.0,
+        began,
+        healed,
+        failed: None,
+    };
+    record.run.faults = vec![fault(Some(3.0), Some(4.5)), fault(Some(9.0), None), fault(None, None)];
+    let text = render(&record, false);
+    let told = "\nFaults: kill ingester at 3.00 s, healed after 1.50 s · kill ingester at 9.00 s, never healed · kill \
+                ingester, not begun; no event failed meanwhile.\n";
+    assert!(text.contains(told), "{text}");
+    (record.counts.rejected_in_faults, record.counts.unsent_in_faults) = (0, 1_200);
+    record.counts.indeterminate_in_faults = 7;
+    let text = render(&record, false);
+    assert!(text.contains("not begun; meanwhile 7 indeterminate, 1 200 not sent events.\n"), "{text}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use checkers::{
     checks::{Independence, Targets},
+    disturbance::Watermark,
     oracle::{
         dialect::Dialect,
         presence::{Fate, fate},
@@ -29,20 +30,20 @@ pub(super) struct EarlyStop {
     young: BTreeMap<(Duration, ExchangeKey), (Duration, Exchange)>,
     test: Test,
     independence: Independence,
-    loss_after: Duration,
+    watermark: Watermark,
     dialect: Dialect,
 }
 
 impl EarlyStop {
-    /// Follows `ledgers`; an event that nobody has seen `loss_after` behind its answer counts as lost.
-    pub fn follow(ledgers: Vec<LedgerReader>, targets: &Targets, loss_after: Duration, dialect: Dialect) -> Self {
+    /// Follows `ledgers`; an event that nobody has seen and that is below the `watermark` counts as lost.
+    pub fn follow(ledgers: Vec<LedgerReader>, targets: &Targets, watermark: Watermark, dialect: Dialect) -> Self {
         Self {
             ledgers,
             exchanges: Exchanges::default(),
             young: BTreeMap::new(),
             test: Test::for_target(targets.loss, targets.confidence),
             independence: targets.independence,
-            loss_after,
+            watermark,
             dialect,
         }
     }
@@ -55,7 +56,7 @@ impl EarlyStop {
         for record in self.ledgers.iter_mut().flatten() {
             let Some(exchange) = self.exchanges.take(self.dialect, workload, record?) else { continue };
             if exchange.outcome == EventOutcome::Acked {
-                let until = exchange.answered.unwrap_or(exchange.sent) + self.loss_after;
+                let until = self.watermark.missed_from(exchange.answered.unwrap_or(exchange.sent));
                 self.young.insert((exchange.intended, exchange.key()), (until, exchange));
             }
         }

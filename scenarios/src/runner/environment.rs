@@ -1,6 +1,6 @@
 //! The environment of a run: a substrate of its own, or a shared one, and its own pipeline on it.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use checkers::oracle::dialect::Dialect;
 use generators::identity::RunId;
@@ -9,10 +9,12 @@ use testenv::{
     embedded::{
         artefacts::{Places, prepare},
         children::Guard,
+        parts::Parts,
         pipeline::{Pipeline, PipelineOptions},
         substrate::{Addresses, Substrate, SubstrateOptions},
     },
     environment::{ComponentEnded, EnvironmentError},
+    fault::{Kind::Link, PlannedFault, Target},
     pipeline::dialect::Dialect as SubjectDialect,
 };
 
@@ -46,25 +48,41 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Starts what `request` wants.
+    /// Starts what `request` wants, such that `faults` can be done to it.
     pub(super) async fn up(
         request: &Request,
+        faults: &[PlannedFault],
         directory: &RunDirectory,
         run: RunId,
         progress: &Progress,
     ) -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("assay-{run}"));
+        let targets: BTreeSet<Target> = faults.iter().map(|fault| fault.target).collect();
+        let linked = |shared| {
+            let links = targets.iter().filter(|target| target.kind() == Link && target.is_shared() == shared);
+            links.copied().collect()
+        };
         let (substrate, guard, addresses) = match &request.environment {
             Wanted::Own { kafka_port, clickhouse_port } => {
                 let mut options = substrate_options(&folder, &directory.logs(), progress)?;
                 options.kafka_port = *kafka_port;
                 options.clickhouse_port = *clickhouse_port;
+                options.linked = linked(true);
                 progress.now("starting Kafka, ClickHouse and the reference pipeline".into());
                 let substrate = Substrate::up(&options).await.map_err(unavailable)?;
                 let (guard, addresses) = (substrate.guard().clone(), substrate.addresses().clone());
                 (Some(substrate), guard, addresses)
             }
             Wanted::Shared(addresses) => {
+                if let Some(target) = targets.iter().find(|target| target.is_shared()) {
+                    return Err(Failure::told(
+                        Kind::Usage,
+                        format!(
+                            "a fault is planned for {target}, which other runs on the shared substrate need as well"
+                        ),
+                        "leave out --env, so that the run has a substrate of its own",
+                    ));
+                }
                 progress.now("starting the reference pipeline".into());
                 (None, own_guard(&folder)?, addresses.clone())
             }
@@ -83,6 +101,7 @@ impl Environment {
                 Dialect::V2026 => SubjectDialect::V2026,
             },
             planted_defects: plan::planted_defects(&request.scenario, run),
+            linked: linked(false),
             folder,
             logs: directory.logs(),
         };
@@ -100,7 +119,12 @@ impl Environment {
         &self.pipeline
     }
 
-    /// Resolves when a component ends, which none does by itself.
+    /// What faults can act on.
+    pub(super) fn parts(&self) -> Parts {
+        Parts::of(&self.pipeline, self.substrate.as_ref())
+    }
+
+    /// Resolves when a component ends although it is meant to run, which none does by itself.
     pub async fn failed(&self) -> ComponentEnded {
         match &self.substrate {
             Some(substrate) => tokio::select! {
@@ -139,6 +163,7 @@ pub fn substrate_options(folder: &Path, logs: &Path, progress: &Progress) -> Res
         logs: logs.to_owned(),
         kafka_port: None,
         clickhouse_port: None,
+        linked: Vec::new(),
     })
 }
 

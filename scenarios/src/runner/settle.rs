@@ -1,6 +1,7 @@
 //! The phase of settling: watching until the pipeline is quiet, and reading everything until it stays the same.
 
 use checkers::{
+    disturbance::{FaultFacts, Watermark},
     observe::{clickhouse::Store, lag::LagWatch, watch::Watch},
     reconcile::{awaited::Awaited, rows::FinalReadLog, windows::Windows},
     settle::{SettleRules, Settling, Step, Watched},
@@ -11,6 +12,7 @@ use generators::{clock::RunClock, error_chain::told, journal::Header, workload::
 use super::{Active, TICK};
 use crate::{
     failure::Failure,
+    faults::disturbed,
     final_read::{self, FinalReadError},
     ledgers::Ledgers,
     run_directory::not_written,
@@ -34,16 +36,17 @@ pub(super) async fn settle(
     workload: &Workload,
     store: &Store,
     watch: &Watch,
-    clock: RunClock,
-    header: Header,
+    (clock, header): (RunClock, Header),
     lag: Option<&LagWatch>,
+    faults: &[FaultFacts],
 ) -> Result<Settled, Failure> {
     let expect = &active.request.scenario.expect;
     let dialect = active.request.scenario.pipeline.dialect;
     let folder = active.directory.path();
     let windows = Windows::of(workload);
     let records = Ledgers::find(folder)?.records(header)?;
-    let mut awaited = Awaited::at(clock.elapsed(), expect.loss_after, dialect, workload, records).map_err(damaged)?;
+    let watermark = Watermark { loss_after: expect.loss_after, disturbed: disturbed(faults) };
+    let mut awaited = Awaited::at(clock.elapsed(), &watermark, dialect, workload, records).map_err(damaged)?;
     let rules = SettleRules { quiet: expect.quiet, limit: expect.settle_limit };
     let mut settling = Settling::new(rules, clock.elapsed());
     let (mut final_reads, mut failed_reads) = (0, 0);

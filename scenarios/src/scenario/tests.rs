@@ -1,6 +1,10 @@
 //! Scenario files and what is said about wrong ones.
 
-use generators::{random::Share, workload::Profile};
+use generators::{
+    random::{Distribution, Share},
+    workload::Profile,
+};
+use testenv::fault::{Action, Target};
 
 use super::*;
 
@@ -31,6 +35,54 @@ fn smoke_says_what_it_says() {
     assert_eq!(smoke.expect.settle_limit, Duration::from_secs(16), "loss_after and three quiet times");
     assert_eq!(smoke.expect.targets.p99_time_to_visible, Some(Duration::from_secs(5)));
     assert_eq!(smoke.seed, None);
+}
+
+#[test]
+fn faults_are_read_and_what_makes_no_sense_is_refused() {
+    let with = |lines: &str| format!("{GOOD}\n[[fault]]\n{lines}\n");
+    let read = |lines: &str| Scenario::read("x.toml", &with(lines), &[]).unwrap().faults.remove(0);
+    let seconds = |seconds| Distribution::Constant { value: Duration::from_secs(seconds) };
+    let kill = read("at = \"5s\"\ntarget = \"ingester\"\naction = \"kill\"");
+    let expected = Fault {
+        at: seconds(5),
+        lasts: seconds(0),
+        every: Duration::ZERO,
+        times: 1,
+        targets: vec![Target::Ingester],
+        action: Action::Kill,
+    };
+    assert_eq!(kill, expected);
+    let restart = read("at = \"5s\"\ntarget = \"ingester\"\naction = \"restart\"");
+    assert_eq!(restart, Fault { action: Action::Stop, ..expected });
+    let narrow = read(
+        "at = \"uniform(1s, 9s)\"\nevery = \"20s\"\ntimes = 3\nfor = \"5s\"\n\
+         target = [\"capture-kafka\", \"ingester-kafka\"]\naction = \"narrow\"\nbandwidth = \"1.5MB/s\"",
+    );
+    assert_eq!(narrow.action, Action::Narrow { bytes_per_second: 1_500_000 });
+    assert_eq!((narrow.times, narrow.targets.len(), narrow.lasts), (3, 2, seconds(5)));
+    let kill = "at = \"5s\"\ntarget = \"ingester\"\naction = \"kill\"";
+    for (lines, expected) in [
+        (kill.replace("ingester", "injester"), "fault.0.target: must be \"capture\" or \"ingester\" or"),
+        (kill.replace("kill", "cut"), "fault.0.for: is missing: how long it lasts, such as \"10s\""),
+        (
+            kill.replace("kill", "cut") + "\nfor = \"1s\"",
+            "fault.0.target: `cut` cannot be done to ingester, which is a component; it can be done to: client-capture",
+        ),
+        (kill.replace("kill", "restart") + "\nfor = \"1s\"", "fault.0.for: has no meaning here: it is done at once"),
+        (kill.replace("kill", "pause"), "fault.0.for: is missing"),
+        (kill.to_owned() + "\ntimes = 2", "fault.0.every: is missing"),
+        (kill.replace("\"5s\"", "5"), "fault.0.at: `a number alone` is no distribution"),
+        (kill.to_owned() + "\ndelay = \"1s\"", "fault.0.delay: there is no such key"),
+        (
+            "at = \"5s\"\nfor = \"1s\"\ntarget = \"client-capture\"\naction = \"narrow\"\nbandwidth = \"5\"".to_owned(),
+            "fault.0.bandwidth: `5` is no bandwidth",
+        ),
+    ] {
+        let problems = problems(&with(&lines));
+        let found =
+            problems.iter().any(|line| line.split_once(": ").is_some_and(|(_, what)| what.starts_with(expected)));
+        assert!(found, "{expected}\n{problems:#?}");
+    }
 }
 
 #[test]

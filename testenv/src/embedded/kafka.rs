@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::{
         Arc,
@@ -21,9 +22,10 @@ use tokio::time::timeout;
 use super::{
     artefacts::Artefacts,
     children::{Child, ChildSpec, Guard},
+    component::{Component, Readiness},
     port::ReservedPort,
 };
-use crate::environment::EnvironmentError;
+use crate::{environment::EnvironmentError, fault::Target, network::Link};
 
 const NAME: &str = "kafka";
 const FORMATTING: &str = "kafka (formatting its storage)";
@@ -44,24 +46,45 @@ const JAVA_OPTIONS: [&str; 6] = [
 /// A running Kafka.
 #[derive(Debug)]
 pub(super) struct Kafka {
-    pub(super) child: Child,
+    pub(super) component: Component,
     pub(super) brokers: String,
+    /// The links to it that can be cut, each with a listener of its own.
+    pub(super) links: BTreeMap<Target, Arc<Link>>,
 }
 
-/// Starts Kafka with its data in `folder` and its log in `logs`, and waits until it answers.
+/// A listener of the broker's: its name, where it listens, and where its clients are told to connect to.
+struct Listener {
+    name: String,
+    port: u16,
+    advertised: SocketAddr,
+}
+
+/// Starts Kafka with its data in `folder` and its log in `logs`, and waits until it answers; `linked` clients reach it over a
+/// link each.
 pub(super) async fn start(
     guard: &Guard,
     artefacts: &Artefacts,
-    folder: &Path,
-    logs: &Path,
+    (folder, logs): (&Path, &Path),
     wanted: Option<u16>,
+    linked: &[Target],
 ) -> Result<Kafka, EnvironmentError> {
     let (broker, controller) = (reserve(wanted)?, reserve(None)?);
+    let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut listeners = vec![Listener { name: "BROKER".into(), port: broker.get(), advertised: address(broker.get()) }];
+    let (mut links, mut reserved) = (BTreeMap::new(), Vec::new());
+    for target in linked {
+        let port = reserve(None)?;
+        let link = Link::open(address(port.get())).await.map_err(|error| system("a link cannot be opened", error))?;
+        let name = target.word().replace('-', "_").to_uppercase();
+        listeners.push(Listener { name, port: port.get(), advertised: link.address() });
+        links.insert(*target, Arc::new(link));
+        reserved.push(port);
+    }
     let data = folder.join("kafka");
     let settings = folder.join("kafka.properties");
     let log = logs.join("kafka.log");
     fs::create_dir_all(&data).map_err(|error| system("Kafka's data folder cannot be made", error))?;
-    fs::write(&settings, properties(&data, broker.get(), controller.get()))
+    fs::write(&settings, properties(&data, &listeners, controller.get()))
         .map_err(|error| system("Kafka's settings cannot be written", error))?;
     let class_path = format!("{}/*", artefacts.kafka_libs.display());
     let java = |name, arguments: &[&str]| ChildSpec {
@@ -77,17 +100,24 @@ pub(super) async fn start(
     let format = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", &settings];
     guard.spawn(&java(FORMATTING, &format))?.success(READY_WITHIN).await?;
 
-    let child = guard.spawn(&java(NAME, &["kafka.Kafka", &settings]))?;
-    let brokers = format!("127.0.0.1:{}", broker.get());
+    let brokers = address(broker.get()).to_string();
+    let readiness = Readiness::KafkaAnswers(brokers.clone());
+    let spec = java(NAME, &["kafka.Kafka", &settings]);
+    reserved.extend([broker, controller]);
+    let component = Component::start(guard, spec, readiness, READY_WITHIN, reserved)?;
+    component.ready().await?;
+    Ok(Kafka { component, brokers, links })
+}
+
+/// Waits until the broker answers.
+pub(super) async fn ready(child: &Child, brokers: &str, within: Duration) -> Result<(), EnvironmentError> {
     tokio::select! {
-        ended = child.ended() => return Err(EnvironmentError::Ended(ended)),
-        answered = timeout(READY_WITHIN, answers(brokers.clone())) => match answered {
-            Ok(Ok(())) => (),
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(child.not_ready(READY_WITHIN)),
+        ended = child.ended() => Err(EnvironmentError::Ended(ended)),
+        answered = timeout(within, answers(brokers.to_owned())) => match answered {
+            Ok(answered) => answered,
+            Err(_) => Err(child.not_ready(within)),
         },
     }
-    Ok(Kafka { child, brokers })
 }
 
 fn reserve(wanted: Option<u16>) -> Result<ReservedPort, EnvironmentError> {
@@ -134,20 +164,24 @@ fn system(what: &str, source: std::io::Error) -> EnvironmentError {
 /// Any id will do: the cluster is one node that nobody else joins.
 const CLUSTER_ID: &str = "YXNzYXktZW1iZWRkZWQtMQ";
 
-/// Replication factors of 1, since there is one node; no topic by accident; segments and caches fit for short runs; groups
+/// Replication factors of 1, since there is one node; no topic by accident; a broker that died is
+/// let in again after two seconds; segments and caches fit for short runs; groups
 /// that a run has left are forgotten within a minute.
-fn properties(data: &Path, broker: u16, controller: u16) -> String {
+fn properties(data: &Path, listeners: &[Listener], controller: u16) -> String {
+    let joined = |told: &dyn Fn(&Listener) -> String| listeners.iter().map(told).collect::<Vec<_>>().join(",");
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=BROKER://127.0.0.1:{broker}
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={}
+listener.security.protocol.map={},CONTROLLER:PLAINTEXT
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
 log.dirs={}
 auto.create.topics.enable=false
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=4
 offsets.topic.num.partitions=1
@@ -161,6 +195,9 @@ offsets.retention.check.interval.ms=60000
 log.segment.bytes=134217728
 log.cleaner.dedupe.buffer.size=4194304
 ",
+        joined(&|listener| format!("{}://127.0.0.1:{}", listener.name, listener.port)),
+        joined(&|listener| format!("{}://{}", listener.name, listener.advertised)),
+        joined(&|listener| format!("{}:PLAINTEXT", listener.name)),
         data.display()
     )
 }

@@ -6,19 +6,24 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::task::JoinSet;
 
 use super::{
-    children::{Child, ChildSpec, Guard},
+    children::{ChildSpec, Guard},
+    component::{Component, Readiness, first_failure},
+    port::ReservedPort,
     sink,
-    substrate::{Addresses, first_end},
+    substrate::Addresses,
     tables::{Groups, Tables, Topics, create_topics, delete_topics},
 };
 use crate::{
     environment::{ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint},
+    fault::Target,
+    network::Link,
     pipeline::{defect::PlantedDefect, dialect::Dialect},
 };
 
@@ -45,6 +50,8 @@ pub struct PipelineOptions {
     pub dialect: Dialect,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
+    /// The links to the pipeline's own ends that faults will act on: clients to capture, checker to ClickHouse.
+    pub linked: Vec<Target>,
     /// Where the run's own folder of data is made, which goes when the pipeline does.
     pub folder: PathBuf,
     /// Where logs go.
@@ -62,9 +69,10 @@ impl PipelineOptions {
 /// A running pipeline.
 #[derive(Debug)]
 pub struct Pipeline {
-    components: Vec<Child>,
+    components: Vec<Component>,
+    links: BTreeMap<Target, Arc<Link>>,
     endpoints: Endpoints,
-    brokers: String,
+    substrate: Addresses,
     topics: Topics,
     groups: Groups,
     /// The run's own files.
@@ -83,11 +91,11 @@ impl Pipeline {
         options.check()?;
         let run = &options.run;
         let (topics, groups) = (Topics::of(run), Groups::of(run));
-        let brokers = substrate.brokers.clone();
         let subscriptions =
             vec![(groups.ingester.clone(), topics.capture.clone()), (groups.events.clone(), topics.events.clone())];
         let mut pipeline = Self {
             components: Vec::new(),
+            links: BTreeMap::new(),
             endpoints: Endpoints {
                 capture: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
                 clickhouse: ClickhouseEndpoint {
@@ -98,14 +106,14 @@ impl Pipeline {
                     events_table: EVENTS_TABLE.into(),
                 },
                 kafka: Some(KafkaEndpoint {
-                    brokers: brokers.clone(),
+                    brokers: substrate.brokers.clone(),
                     subscriptions,
                     capture_topic: topics.capture.clone(),
                     dead_letter_topic: topics.dead_letters.clone(),
                     events_topic: topics.events.clone(),
                 }),
             },
-            brokers,
+            substrate: substrate.clone(),
             topics,
             groups,
             folder: options.folder.join(format!("run-{run}")),
@@ -131,26 +139,39 @@ impl Pipeline {
                 source,
             })?;
         }
-        create_topics(&self.brokers, &self.topics, options.partitions).await?;
-        for (role, environment) in [("capture", self.capture(options)), ("ingester", self.ingester(options))] {
+        let system = |what: &'static str| move |source| EnvironmentError::System { what: what.into(), source };
+        create_topics(&self.substrate.brokers, &self.topics, options.partitions).await?;
+        let port = ReservedPort::new(None).map_err(system("no port for the capture can be had"))?;
+        self.endpoints.capture.set_port(port.get());
+        let roles = [("capture", self.capture(options), vec![port]), ("ingester", self.ingester(options), Vec::new())];
+        for (role, environment, ports) in roles {
             let spec = ChildSpec::role(role, &self.folder, &options.logs, environment);
-            self.components.push(guard.spawn(&spec)?);
+            self.components.push(Component::start(guard, spec, Readiness::SaysSo, READY_WITHIN, ports)?);
         }
         let tables = Tables {
             database: &self.endpoints.clickhouse.database,
-            brokers: &self.brokers,
+            brokers: self.substrate.brokers_for(Target::ClickhouseKafka),
             topics: &self.topics,
             groups: &self.groups,
             flush_interval: options.flush_interval,
         };
         let planted = sink::planted(&options.planted_defects);
         let [capture, ingester] = self.components.as_slice() else { return Ok(()) };
-        let (port, _, ()) = tokio::try_join!(
-            capture.ready(READY_WITHIN),
-            ingester.ready(READY_WITHIN),
-            tables.create(&self.client, planted)
-        )?;
-        self.endpoints.capture.set_port(port);
+        tokio::try_join!(capture.ready(), ingester.ready(), tables.create(&self.client, planted))?;
+        for target in &options.linked {
+            let upstream = match target {
+                Target::ClientCapture => self.endpoints.capture,
+                Target::CheckerClickhouse => address(&self.endpoints.clickhouse.url)?,
+                _ => continue,
+            };
+            let link = Link::open(upstream).await.map_err(system("a link cannot be opened"))?;
+            if *target == Target::ClientCapture {
+                self.endpoints.capture = link.address();
+            } else {
+                self.endpoints.clickhouse.url = format!("http://{}", link.address());
+            }
+            self.links.insert(*target, Arc::new(link));
+        }
         if let Some(defect) = planted {
             let database = self.endpoints.clickhouse.database.clone();
             let log = options.logs.join("sink.log");
@@ -162,8 +183,8 @@ impl Pipeline {
     /// The role's variables, by PostHog's names where they exist.
     fn capture(&self, options: &PipelineOptions) -> BTreeMap<String, String> {
         variables([
-            ("ADDRESS", "127.0.0.1:0".to_owned()),
-            ("KAFKA_HOSTS", self.brokers.clone()),
+            ("ADDRESS", self.endpoints.capture.to_string()),
+            ("KAFKA_HOSTS", self.substrate.brokers_for(Target::CaptureKafka).to_owned()),
             ("KAFKA_TOPIC", self.topics.capture.clone()),
             ("DIALECT", options.dialect.to_string()),
             ("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", options.drop_list.join(",")),
@@ -174,7 +195,7 @@ impl Pipeline {
 
     fn ingester(&self, options: &PipelineOptions) -> BTreeMap<String, String> {
         variables([
-            ("KAFKA_HOSTS", self.brokers.clone()),
+            ("KAFKA_HOSTS", self.substrate.brokers_for(Target::IngesterKafka).to_owned()),
             ("INGESTION_CONSUMER_CONSUME_TOPIC", self.topics.capture.clone()),
             ("DIALECT", options.dialect.to_string()),
             ("INGESTION_CONSUMER_GROUP_ID", self.groups.ingester.clone()),
@@ -194,13 +215,23 @@ impl Pipeline {
     }
 
     /// The components.
-    pub fn components(&self) -> &[Child] {
+    pub fn components(&self) -> &[Component] {
         &self.components
     }
 
-    /// Resolves when a component ends, which none does by itself.
+    /// The links to the pipeline's ends that faults can act on.
+    pub const fn links(&self) -> &BTreeMap<Target, Arc<Link>> {
+        &self.links
+    }
+
+    /// The run's topics.
+    pub const fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// Resolves when a component ends although it is meant to run, which none does by itself.
     pub async fn failed(&self) -> ComponentEnded {
-        first_end(&self.components).await
+        first_failure(&self.components).await
     }
 
     /// Ends capture and ingester and removes what the run has left on the substrate.
@@ -212,11 +243,19 @@ impl Pipeline {
         futures_util::future::join_all(self.components.iter().map(|component| component.stop(GRACE))).await;
         // The tables first: they consume the topics.
         let dropped = Tables::drop(&self.client, &self.endpoints.clickhouse.database).await;
-        let deleted = delete_topics(&self.brokers, &self.topics).await;
+        let deleted = delete_topics(&self.substrate.brokers, &self.topics).await;
         // The substrate's end would remove it at the latest.
         let _ = std::fs::remove_dir_all(&self.folder);
         dropped.and(deleted)
     }
+}
+
+/// Where `url`, which we have made ourselves, leads to.
+fn address(url: &str) -> Result<SocketAddr, EnvironmentError> {
+    url.strip_prefix("http://").and_then(|address| address.parse().ok()).ok_or_else(|| EnvironmentError::System {
+        what: format!("{url} is no address that a link can lead to"),
+        source: std::io::ErrorKind::InvalidInput.into(),
+    })
 }
 
 fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {

@@ -1,15 +1,21 @@
 //! The substrate: Kafka and ClickHouse, which may outlive a run and be shared by many.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     artefacts::Artefacts,
-    children::{Child, ChildSpec, Guard},
+    children::{ChildSpec, Guard},
+    component::{Component, Readiness, first_failure},
     kafka,
+    port::ReservedPort,
 };
-use crate::environment::{ComponentEnded, EnvironmentError};
+use crate::{
+    environment::{ComponentEnded, EnvironmentError},
+    fault::Target,
+    network::Link,
+};
 
 const CLICKHOUSE: &str = "clickhouse";
 /// Loading the engine takes half a second; a cold disk takes longer.
@@ -30,6 +36,8 @@ pub struct SubstrateOptions {
     pub kafka_port: Option<u16>,
     /// ClickHouse's port; `None` for any free one.
     pub clickhouse_port: Option<u16>,
+    /// The links to Kafka that faults will act on.
+    pub linked: Vec<Target>,
 }
 
 /// Where a substrate is: all that a pipeline needs of it.
@@ -40,13 +48,24 @@ pub struct Addresses {
     pub brokers: String,
     /// ClickHouse's HTTP interface, `http://HOST:PORT`.
     pub clickhouse_url: String,
+    /// Where Kafka's brokers are for those that reach them over a link of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub linked_brokers: BTreeMap<Target, String>,
+}
+
+impl Addresses {
+    /// Kafka's brokers for who uses the link `target`, if there is such a link.
+    pub fn brokers_for(&self, target: Target) -> &str {
+        self.linked_brokers.get(&target).unwrap_or(&self.brokers)
+    }
 }
 
 /// A running Kafka and a running ClickHouse.
 #[derive(Debug)]
 pub struct Substrate {
     guard: Guard,
-    components: Vec<Child>,
+    components: Vec<Component>,
+    links: BTreeMap<Target, Arc<Link>>,
     addresses: Addresses,
 }
 
@@ -65,7 +84,13 @@ impl Substrate {
         let guard = Guard::start(&options.executable)?;
         guard.delete_at_end(&options.folder)?;
         let started = tokio::try_join!(
-            kafka::start(&guard, &options.artefacts, &options.folder, &options.logs, options.kafka_port),
+            kafka::start(
+                &guard,
+                &options.artefacts,
+                (&options.folder, &options.logs),
+                options.kafka_port,
+                &options.linked
+            ),
             start_clickhouse(&guard, options),
         );
         let (kafka, (clickhouse, port)) = match started {
@@ -75,10 +100,16 @@ impl Substrate {
                 return Err(error);
             }
         };
+        let linked = kafka.links.iter().map(|(target, link)| (*target, link.address().to_string()));
         Ok(Self {
             guard,
-            components: vec![kafka.child, clickhouse],
-            addresses: Addresses { brokers: kafka.brokers, clickhouse_url: format!("http://127.0.0.1:{port}") },
+            components: vec![kafka.component, clickhouse],
+            links: kafka.links.clone(),
+            addresses: Addresses {
+                brokers: kafka.brokers,
+                clickhouse_url: format!("http://127.0.0.1:{port}"),
+                linked_brokers: linked.collect(),
+            },
         })
     }
 
@@ -88,13 +119,18 @@ impl Substrate {
     }
 
     /// The components.
-    pub fn components(&self) -> &[Child] {
+    pub fn components(&self) -> &[Component] {
         &self.components
     }
 
-    /// Resolves when a component ends, which none does by itself.
+    /// The links to Kafka that faults can act on.
+    pub const fn links(&self) -> &BTreeMap<Target, Arc<Link>> {
+        &self.links
+    }
+
+    /// Resolves when a component ends although it is meant to run, which none does by itself.
     pub async fn failed(&self) -> ComponentEnded {
-        first_end(&self.components).await
+        first_failure(&self.components).await
     }
 
     /// The guard, which may own a run's pipeline as well.
@@ -108,25 +144,13 @@ impl Substrate {
     }
 }
 
-/// Waits for the first end among `children`.
-pub(super) async fn first_end(children: &[Child]) -> ComponentEnded {
-    let mut ends: Vec<_> = children.iter().map(|child| Box::pin(child.ended())).collect();
-    std::future::poll_fn(|context| {
-        for end in &mut ends {
-            if let std::task::Poll::Ready(ended) = end.as_mut().poll(context) {
-                return std::task::Poll::Ready(ended);
-            }
+async fn start_clickhouse(guard: &Guard, options: &SubstrateOptions) -> Result<(Component, u16), EnvironmentError> {
+    let port = ReservedPort::new(options.clickhouse_port).map_err(|source| match options.clickhouse_port {
+        Some(port) if source.kind() == std::io::ErrorKind::AddrInUse => {
+            EnvironmentError::PortUsed { port, name: CLICKHOUSE }
         }
-        std::task::Poll::Pending
-    })
-    .await
-}
-
-async fn start_clickhouse(guard: &Guard, options: &SubstrateOptions) -> Result<(Child, u16), EnvironmentError> {
-    if let Some(port) = options.clickhouse_port {
-        std::net::TcpListener::bind(("127.0.0.1", port))
-            .map_err(|_| EnvironmentError::PortUsed { port, name: CLICKHOUSE })?;
-    }
+        _ => EnvironmentError::System { what: "no port for ClickHouse can be had".into(), source },
+    })?;
     let folder = options.folder.join(CLICKHOUSE);
     std::fs::create_dir_all(&folder).map_err(|source| EnvironmentError::System {
         what: "ClickHouse's data folder cannot be made".into(),
@@ -135,9 +159,10 @@ async fn start_clickhouse(guard: &Guard, options: &SubstrateOptions) -> Result<(
     let environment = BTreeMap::from([
         ("CLICKHOUSE_LIBRARY".to_owned(), options.artefacts.clickhouse_library.display().to_string()),
         ("CLICKHOUSE_PATH".to_owned(), folder.display().to_string()),
-        ("CLICKHOUSE_HTTP_ADDRESS".to_owned(), format!("127.0.0.1:{}", options.clickhouse_port.unwrap_or(0))),
+        ("CLICKHOUSE_HTTP_ADDRESS".to_owned(), format!("127.0.0.1:{}", port.get())),
     ]);
-    let child = guard.spawn(&ChildSpec::role(CLICKHOUSE, &options.folder, &options.logs, environment))?;
-    let port = child.ready(READY_WITHIN).await?;
-    Ok((child, port))
+    let spec = ChildSpec::role(CLICKHOUSE, &options.folder, &options.logs, environment);
+    let component = Component::start(guard, spec, Readiness::SaysSo, READY_WITHIN, vec![port])?;
+    let port = component.ready().await?;
+    Ok((component, port))
 }

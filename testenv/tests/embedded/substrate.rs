@@ -63,6 +63,7 @@ impl Bench {
             logs: self.folder.path().join("logs"),
             kafka_port: None,
             clickhouse_port: None,
+            linked: Vec::new(),
         }
     }
 
@@ -76,6 +77,7 @@ impl Bench {
             drop_list: Vec::new(),
             dialect: testenv::pipeline::dialect::Dialect::default(),
             planted_defects: Vec::new(),
+            linked: Vec::new(),
             folder: self.data(),
             logs: self.folder.path().join("logs").join(run),
         }
@@ -216,7 +218,7 @@ fn a_component_that_dies_is_named() {
         let bench = Bench::new();
         let substrate = Substrate::up(&bench.options()).await.unwrap();
         let pipeline = pipeline_up(&substrate, &bench.pipeline("r")).await.unwrap();
-        let named = |components: &[testenv::embedded::children::Child], name: &str| {
+        let named = |components: &[testenv::embedded::component::Component], name: &str| {
             components.iter().find(|component| component.name() == name).unwrap().clone()
         };
         named(pipeline.components(), "ingester").signal(Signal::KILL);
@@ -307,6 +309,7 @@ pub fn own(folder: &Path) {
             logs: folder.join("logs"),
             kafka_port: None,
             clickhouse_port: None,
+            linked: Vec::new(),
         };
         let substrate = Substrate::up(&options).await.unwrap();
         let pids: Vec<String> =

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    disturbance::Disturbed,
     oracle::row::Difference,
     reconcile::{
         example::{STREAM, intent, outcome, retry, sent, whole, workload},
@@ -88,6 +89,8 @@ fn judged(workload: &Workload, sent: &Sent, reads: &Reads, final_reads: &[FinalR
     judging.finish(final_reads.last().map(|read| &read.summary))
 }
 
+static WATERMARK: Watermark = Watermark { loss_after: LOSS_AFTER, disturbed: Disturbed::new(Vec::new()) };
+
 const fn case<'a>(workload: &'a Workload, sent: &'a Sent, reads: &'a Reads, final_reads: &'a [FinalRead]) -> Case<'a> {
     Case {
         dialect: Dialect::V2026,
@@ -97,7 +100,7 @@ const fn case<'a>(workload: &'a Workload, sent: &'a Sent, reads: &'a Reads, fina
         reads,
         final_reads,
         stages: None,
-        loss_after: LOSS_AFTER,
+        watermark: &WATERMARK,
         visible_within: Some(Duration::from_secs(5)),
         clock_tolerance_micros: 0,
     }
@@ -233,6 +236,50 @@ fn torn_requests_are_counted() {
         judged(&workload, &sent, &Reads::of(whole(&workload), &[]), &[read]).counts.torn_requests
     };
     assert_eq!((torn(&[]), torn(&[1]), torn(&[0, 1])), (0, 1, 0));
+}
+
+/// What fails while a planned fault goes on is told apart, and an event is not missed before the last of them is long over.
+#[test]
+fn failures_in_faults_are_counted_and_loss_counts_from_their_end() {
+    let workload = workload(12);
+    let status = |status| Answer::Reply { status, excerpt: String::new() };
+    // Two events a request, due from 1 s on every 2 s; the fault goes on from 4 s to 6 s.
+    let records: Vec<Record> = [
+        (status(503), 2_000),
+        (Answer::TimedOut, 4_100),
+        (Answer::NeverLeft { error: String::new() }, 5_010),
+        (status(400), 7_010),
+        (Answer::NeverLeft { error: String::new() }, 9_010),
+        (status(200), 11_010),
+    ]
+    .into_iter()
+    .zip(0..)
+    .flat_map(|((answer, answered), index)| {
+        let due = index * 2_000 + 1_000;
+        [intent(index, index * 2..index * 2 + 2, 0..0), outcome(index, due, answered, answer)]
+    })
+    .collect();
+    let sent = sent(&workload, records);
+    let seconds = Duration::from_secs;
+    let watermark = |stretches| Watermark { loss_after: seconds(3), disturbed: Disturbed::new(stretches) };
+    let judged = |watermark: &Watermark| {
+        let start = seconds(15);
+        let read = FinalRead::begin(whole(&workload), Summary { start, end: start, ..Summary::default() });
+        let mut judging = Judging::new(0, 1, false);
+        judging.window(&Case { watermark, ..case(&workload, &sent, &Reads::of(whole(&workload), &[]), &[read]) });
+        judging.finish(None).counts
+    };
+    let counts = judged(&watermark(vec![(seconds(4), seconds(6))]));
+    assert_eq!((counts.unsent, counts.indeterminate, counts.rejected, counts.acked), (4, 4, 2, 2));
+    let in_faults = (counts.unsent_in_faults, counts.indeterminate_in_faults, counts.rejected_in_faults);
+    assert_eq!(in_faults, (2, 2, 0));
+    assert_eq!((counts.lost, counts.pending), (2, 0));
+    let counts = judged(&watermark(vec![(seconds(4), seconds(6)), (seconds(6), seconds(13))]));
+    let in_faults = (counts.unsent_in_faults, counts.indeterminate_in_faults, counts.rejected_in_faults);
+    assert_eq!(in_faults, (4, 2, 2));
+    assert_eq!((counts.lost, counts.pending), (0, 2), "the last fault is not over for long enough");
+    let counts = judged(&watermark(Vec::new()));
+    assert_eq!(counts.unsent_in_faults + counts.indeterminate_in_faults + counts.rejected_in_faults, 0);
 }
 
 /// What a scenario means to fail is told apart; what fails all the same, or does not, is not.

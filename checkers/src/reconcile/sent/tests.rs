@@ -154,6 +154,7 @@ fn what_goes_aside_comes_back_as_it_was() {
                 request,
                 sent: at(7),
                 answered,
+                gave_up: answered.is_none().then_some(at(95)),
                 outcome,
                 exceptions: vec![(2, EventOutcome::Rejected), (3, EventOutcome::Indeterminate)],
                 windows: 3,

@@ -1,0 +1,120 @@
+//! Carrying out the faults of a run, and healing each when its time is over.
+
+use std::time::Duration;
+
+use checkers::disturbance::FaultFacts;
+use generators::{clock::RunClock, error_chain::told};
+use testenv::{
+    embedded::parts::Parts,
+    fault::{FaultError, PlannedFault},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{sleep, sleep_until},
+};
+
+/// The faults of a run, while they happen.
+#[derive(Debug)]
+pub(super) struct Faults {
+    running: JoinSet<(usize, FaultFacts)>,
+    facts: Vec<FaultFacts>,
+    stop: watch::Sender<bool>,
+    news: mpsc::UnboundedReceiver<String>,
+}
+
+impl Faults {
+    /// Does to `parts` what is `planned`, each at its time.
+    pub fn start(parts: &Parts, planned: &[PlannedFault], clock: RunClock) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let (telling, news) = mpsc::unbounded_channel();
+        let mut running = JoinSet::new();
+        for (number, fault) in planned.iter().copied().enumerate() {
+            let (parts, stopped, telling) = (parts.clone(), stopped.clone(), telling.clone());
+            running.spawn(async move { (number, carry_out(&parts, fault, clock, stopped, &telling).await) });
+        }
+        Self { running, facts: planned.iter().map(untouched).collect(), stop, news }
+    }
+
+    /// What happens next, in words; `None` when all faults are over and healed.
+    pub async fn next(&mut self) -> Option<String> {
+        // Those that tell hold the other end.
+        self.news.recv().await
+    }
+
+    /// Heals what has begun, and begins nothing more.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until all is healed, and says how each fault went, in the order of the plan.
+    pub async fn end(mut self) -> Vec<FaultFacts> {
+        while let Some(ended) = self.running.join_next().await {
+            // Of one that crashed nothing is known to have begun, which is said below.
+            if let Ok((number, facts)) = ended {
+                self.facts[number] = facts;
+            }
+        }
+        if !*self.stop.borrow() {
+            for facts in self.facts.iter_mut().filter(|facts| facts.began.is_none() && facts.failed.is_none()) {
+                facts.failed = Some("it never began".into());
+            }
+        }
+        self.facts
+    }
+}
+
+fn untouched(fault: &PlannedFault) -> FaultFacts {
+    FaultFacts {
+        fault: fault.to_string(),
+        target: fault.target.word().into(),
+        planned_at: fault.at.as_secs_f64(),
+        began: None,
+        healed: None,
+        failed: None,
+    }
+}
+
+/// One fault, from its begin to its end, or until `stop` becomes true.
+async fn carry_out(
+    parts: &Parts,
+    fault: PlannedFault,
+    clock: RunClock,
+    mut stop: watch::Receiver<bool>,
+    telling: &mpsc::UnboundedSender<String>,
+) -> FaultFacts {
+    let mut facts = untouched(&fault);
+    // Nobody listens any more once the run has been given up.
+    let tell = |line: String| drop(telling.send(line));
+    let seconds = |moment: Duration| format!("{:.1} s", moment.as_secs_f64());
+    tokio::select! {
+        () = sleep_until(clock.instant(fault.at).into()) => (),
+        _ = stop.wait_for(|stop| *stop) => return facts,
+    }
+    let began = clock.elapsed();
+    facts.began = Some(began.as_secs_f64());
+    tell(format!("fault at {}: {fault}", seconds(began)));
+    let failed = |what: &str, error: &FaultError| format!("it could not be {what}: {}", told(error));
+    if let Err(error) = parts.begin(&fault).await {
+        facts.failed = Some(failed("carried out", &error));
+    } else {
+        tokio::select! {
+            () = sleep(fault.lasts) => (),
+            _ = stop.wait_for(|stop| *stop) => (),
+        }
+    }
+    match parts.heal(&fault).await {
+        Ok(()) => {
+            let healed = clock.elapsed();
+            facts.healed = Some(healed.as_secs_f64());
+            if fault.action.lasts() {
+                tell(format!("healed at {}: {fault}", seconds(healed)));
+            }
+        }
+        Err(error) => facts.failed = facts.failed.or_else(|| Some(failed("healed", &error))),
+    }
+    if let Some(failed) = &facts.failed {
+        tell(format!("fault {fault}: {failed}"));
+    }
+    facts
+}

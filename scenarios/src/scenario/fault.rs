@@ -1,0 +1,135 @@
+//! `[[fault]]`: what is done to the pipeline on purpose.
+
+use std::time::Duration;
+
+use generators::random::Distribution;
+use testenv::fault::{Action, Kind, Target};
+use toml::de::DeValue;
+
+use super::{
+    notation::Expectable,
+    reader::{Section, choice, text, whole, words},
+};
+
+/// Faults of one kind, before their times are drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// When the first of them begins, from the start of sending.
+    pub at: Distribution,
+    /// How long each lasts.
+    pub lasts: Distribution,
+    /// From the begin of one to that of the next.
+    pub every: Duration,
+    /// How many there are.
+    pub times: u64,
+    /// What each may be done to; where there are several, one is drawn.
+    pub targets: Vec<Target>,
+    /// What is done.
+    pub action: Action,
+}
+
+const AT_ONCE: Distribution = Distribution::Constant { value: Duration::ZERO };
+
+/// What is written, before it has its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Plain(Action),
+    Restart,
+    Delay,
+    Narrow,
+}
+
+const WORDS: [(&str, Word); 10] = [
+    ("kill", Word::Plain(Action::Kill)),
+    ("stop", Word::Plain(Action::Stop)),
+    ("restart", Word::Restart),
+    ("pause", Word::Plain(Action::Pause)),
+    ("rebalance", Word::Plain(Action::Rebalance)),
+    ("cut", Word::Plain(Action::Cut)),
+    ("reset", Word::Plain(Action::Reset)),
+    ("delay", Word::Delay),
+    ("narrow", Word::Narrow),
+    ("broken_message", Word::Plain(Action::BrokenMessage)),
+];
+
+/// Reads a fault.
+pub(super) fn fault(mut section: Section<'_>) -> Fault {
+    let at = section.required("at", Distribution::parse).unwrap_or(AT_ONCE);
+    let targets = section.required("target", targets).unwrap_or_default();
+    let word = section.required("action", choice(&WORDS)).unwrap_or(Word::Restart);
+    let action = match word {
+        Word::Plain(action) => action,
+        // Asked to end, and started again at once.
+        Word::Restart => Action::Stop,
+        Word::Delay => {
+            let by = section.required("delay", Duration::parse).unwrap_or_default();
+            let jitter = section.optional("jitter", Duration::parse).unwrap_or_default();
+            if jitter > by {
+                section.problem("jitter", "must not be longer than `delay`: nothing arrives before it was sent");
+            }
+            Action::Delay { by, jitter }
+        }
+        Word::Narrow => {
+            Action::Narrow { bytes_per_second: section.required("bandwidth", bandwidth).unwrap_or(u64::MAX) }
+        }
+    };
+    let lasts = section.optional("for", Distribution::parse);
+    if lasts.is_none() && word != Word::Restart && (action.needs_time() || action == Action::Stop) {
+        section.problem("for", "is missing: how long it lasts, such as \"10s\"");
+    }
+    if lasts.is_some() && (word == Word::Restart || !action.lasts()) {
+        section.problem("for", "has no meaning here: it is done at once");
+    }
+    let (every, times) = match (section.mentions("every"), section.mentions("times")) {
+        (false, false) => (Duration::ZERO, 1),
+        _ => (
+            section.required("every", Duration::parse).unwrap_or_default(),
+            section.required("times", whole(1..=10_000)).unwrap_or(1),
+        ),
+    };
+    if times > 1 && every.is_zero() && !section.has_problem() {
+        section.problem("every", "must be longer than nothing");
+    }
+    for target in &targets {
+        if !action.fits(*target) && !section.has_problem() {
+            let fitting: Vec<&str> =
+                Target::ALL.iter().filter(|(_, target)| action.fits(*target)).map(|(word, _)| *word).collect();
+            let kind = match target.kind() {
+                Kind::Component => "a component",
+                Kind::Link => "a network link",
+                Kind::Topic => "a topic",
+            };
+            let what = format!(
+                "`{}` cannot be done to {target}, which is {kind}; it can be done to: {}",
+                action.word(),
+                fitting.join(", ")
+            );
+            section.problem("target", &what);
+        }
+    }
+    section.end();
+    Fault { at, lasts: lasts.unwrap_or(AT_ONCE), every, times, targets, action }
+}
+
+/// One target, or a list of which one is drawn.
+fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, String> {
+    match value {
+        DeValue::Array(list) if !list.is_empty() => words(&Target::ALL)(value),
+        other => choice(&Target::ALL)(other).map(|target| vec![target]),
+    }
+}
+
+/// Reads `1MB/s`, `500kB/s` or `100B/s`.
+fn bandwidth(value: &DeValue<'_>) -> Result<u64, String> {
+    let text = text(value).unwrap_or_else(|_| "a number alone".into());
+    let wrong = || format!("`{text}` is no bandwidth: write \"500kB/s\" or \"2MB/s\"");
+    let amount = text.strip_suffix("B/s").ok_or_else(wrong)?;
+    let (number, unit) = match amount.chars().last() {
+        Some('k') => (&amount[..amount.len() - 1], 1_000.0),
+        Some('M') => (&amount[..amount.len() - 1], 1e6),
+        _ => (amount, 1.0),
+    };
+    let number: f64 = number.trim().replace('_', "").parse().map_err(|_| wrong())?;
+    let bytes = number * unit;
+    if bytes >= 1.0 && bytes.is_finite() { Ok(bytes as u64) } else { Err(wrong()) }
+}

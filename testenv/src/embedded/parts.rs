@@ -1,0 +1,123 @@
+//! The parts of a running environment that faults can act on, and how each fault is carried out and healed.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use rdkafka::{
+    ClientConfig,
+    producer::{FutureProducer, FutureRecord},
+};
+use tokio::sync::Mutex;
+
+use super::{component::Component, pipeline::Pipeline, substrate::Substrate};
+use crate::{
+    environment::EnvironmentError,
+    fault::{Action, FaultError, PlannedFault, Target},
+    network::{Condition, Link},
+};
+
+/// How long a component may take to end when it is asked to.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long Kafka may take to take a message.
+const PRODUCED_WITHIN: Duration = Duration::from_secs(20);
+/// No format of the pipeline's begins like this.
+const BROKEN: &[u8] = b"{\"uuid\":\"broken by a fault, on purpose";
+
+/// What faults can act on.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    components: BTreeMap<Target, Component>,
+    links: BTreeMap<Target, Arc<Link>>,
+    topics: BTreeMap<Target, String>,
+    brokers: String,
+    /// Components that joined, and are to leave.
+    guests: Arc<Mutex<BTreeMap<Target, Component>>>,
+}
+
+impl Parts {
+    /// The parts of `pipeline`, and of its substrate where that is the run's own.
+    pub fn of(pipeline: &Pipeline, substrate: Option<&Substrate>) -> Self {
+        let shared = substrate.map_or(&[][..], Substrate::components);
+        let components = pipeline.components().iter().chain(shared).filter_map(|component| {
+            let (_, target) = Target::ALL.into_iter().find(|(word, _)| *word == component.name())?;
+            Some((target, component.clone()))
+        });
+        let own = pipeline.links().iter();
+        let links = own.chain(substrate.map(Substrate::links).into_iter().flatten());
+        let (endpoints, topics) = (pipeline.endpoints(), pipeline.topics());
+        Self {
+            components: components.collect(),
+            links: links.map(|(target, link)| (*target, Arc::clone(link))).collect(),
+            topics: [(Target::CaptureTopic, topics.capture.clone()), (Target::EventsTopic, topics.events.clone())]
+                .into(),
+            brokers: endpoints.kafka.as_ref().map(|kafka| kafka.brokers.clone()).unwrap_or_default(),
+            guests: Arc::default(),
+        }
+    }
+
+    /// Begins `fault`.
+    ///
+    /// # Errors
+    /// When it cannot be carried out.
+    pub async fn begin(&self, fault: &PlannedFault) -> Result<(), FaultError> {
+        let target = fault.target;
+        match fault.action {
+            Action::Kill => self.component(target)?.kill().await,
+            Action::Stop => self.component(target)?.stop(GRACE).await,
+            Action::Pause => self.component(target)?.pause(),
+            Action::Rebalance => {
+                let guest = self.component(target)?.another(GUEST, &[])?;
+                guest.ready().await?;
+                self.guests.lock().await.insert(target, guest);
+            }
+            Action::Cut => self.link(target)?.set(Condition::Cut),
+            Action::Reset => self.link(target)?.set(Condition::Reset),
+            Action::Delay { by, jitter } => self.link(target)?.set(Condition::Delayed { by, jitter }),
+            Action::Narrow { bytes_per_second } => self.link(target)?.set(Condition::Narrow { bytes_per_second }),
+            Action::BrokenMessage => {
+                let topic = self.topics.get(&target).ok_or(FaultError::OutOfReach(target))?;
+                let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", &self.brokers).create()?;
+                let record = FutureRecord::<(), _>::to(topic).payload(BROKEN);
+                producer.send(record, PRODUCED_WITHIN).await.map_err(|(error, _)| error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Heals `fault`, and waits until what it had ended serves again.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn heal(&self, fault: &PlannedFault) -> Result<(), FaultError> {
+        let target = fault.target;
+        match fault.action {
+            Action::Kill | Action::Stop => self.component(target)?.start_again().await?,
+            Action::Pause => self.component(target)?.resume(),
+            Action::Rebalance => {
+                if let Some(guest) = self.guests.lock().await.remove(&target) {
+                    let ended = guest.failed().now_or_never();
+                    guest.stop(GRACE).await;
+                    if let Some(ended) = ended {
+                        return Err(EnvironmentError::Ended(ended).into());
+                    }
+                }
+            }
+            Action::Cut | Action::Reset | Action::Delay { .. } | Action::Narrow { .. } => {
+                self.link(target)?.set(Condition::Healthy);
+            }
+            Action::BrokenMessage => (),
+        }
+        Ok(())
+    }
+
+    fn component(&self, target: Target) -> Result<&Component, FaultError> {
+        self.components.get(&target).ok_or(FaultError::OutOfReach(target))
+    }
+
+    fn link(&self, target: Target) -> Result<&Link, FaultError> {
+        self.links.get(&target).map(AsRef::as_ref).ok_or(FaultError::OutOfReach(target))
+    }
+}
+
+/// The name of an ingester that joins for a while.
+const GUEST: &str = "second-ingester";

@@ -1,0 +1,246 @@
+//! Faults: what is done to an environment on purpose, to which part of it, and when.
+//!
+//! A fault is data: an environment carries it out, and refuses what it cannot do. Every fault heals by itself when its time
+//! is over, so that what follows is judged on a whole pipeline.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// A part of an environment that a fault can act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The HTTP capture.
+    Capture,
+    /// The ingester.
+    Ingester,
+    /// Kafka.
+    Kafka,
+    /// ClickHouse.
+    Clickhouse,
+    /// Between the clients and the capture.
+    ClientCapture,
+    /// Between the capture and Kafka.
+    CaptureKafka,
+    /// Between the ingester and Kafka.
+    IngesterKafka,
+    /// Between ClickHouse and Kafka.
+    ClickhouseKafka,
+    /// Between whoever checks and ClickHouse.
+    CheckerClickhouse,
+    /// What the capture writes and the ingester reads.
+    CaptureTopic,
+    /// What the ingester writes and ClickHouse reads.
+    EventsTopic,
+}
+
+/// What kind of part a target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A program.
+    Component,
+    /// A network connection between two of them.
+    Link,
+    /// A topic in Kafka.
+    Topic,
+}
+
+impl Target {
+    /// All of them, each with its name in scenarios and output.
+    pub const ALL: [(&'static str, Self); 11] = [
+        ("capture", Self::Capture),
+        ("ingester", Self::Ingester),
+        ("kafka", Self::Kafka),
+        ("clickhouse", Self::Clickhouse),
+        ("client-capture", Self::ClientCapture),
+        ("capture-kafka", Self::CaptureKafka),
+        ("ingester-kafka", Self::IngesterKafka),
+        ("clickhouse-kafka", Self::ClickhouseKafka),
+        ("checker-clickhouse", Self::CheckerClickhouse),
+        ("capture-topic", Self::CaptureTopic),
+        ("events-topic", Self::EventsTopic),
+    ];
+
+    /// Its name.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, target)| *target == self).map_or("", |(word, _)| word)
+    }
+
+    /// What kind of part it is.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Capture | Self::Ingester | Self::Kafka | Self::Clickhouse => Kind::Component,
+            Self::ClientCapture
+            | Self::CaptureKafka
+            | Self::IngesterKafka
+            | Self::ClickhouseKafka
+            | Self::CheckerClickhouse => Kind::Link,
+            Self::CaptureTopic | Self::EventsTopic => Kind::Topic,
+        }
+    }
+
+    /// Whether it belongs to the substrate, which several runs may share.
+    pub const fn is_shared(self) -> bool {
+        matches!(
+            self,
+            Self::Kafka | Self::Clickhouse | Self::CaptureKafka | Self::IngesterKafka | Self::ClickhouseKafka
+        )
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// What is done to a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The component is killed (SIGKILL), and started again when its time is over.
+    Kill,
+    /// The component is asked to end (SIGTERM), and started again when its time is over.
+    Stop,
+    /// The component stands still (SIGSTOP), and goes on when its time is over.
+    Pause,
+    /// A second component of the same kind joins, and leaves when its time is over: consumers share their partitions anew.
+    Rebalance,
+    /// Nothing gets through the link; what was on its way arrives later.
+    Cut,
+    /// All connections of the link are reset, and so is every new one until its time is over.
+    Reset,
+    /// What goes through the link takes longer, evenly spread around `by`.
+    Delay {
+        /// How much longer.
+        by: Duration,
+        /// By so much more or less.
+        jitter: Duration,
+    },
+    /// The link carries no more than so many bytes a second, both directions together.
+    Narrow {
+        /// How many.
+        bytes_per_second: u64,
+    },
+    /// A message that cannot be read is put straight on the topic.
+    BrokenMessage,
+}
+
+impl Action {
+    /// Its name in scenarios and output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Stop => "stop",
+            Self::Pause => "pause",
+            Self::Rebalance => "rebalance",
+            Self::Cut => "cut",
+            Self::Reset => "reset",
+            Self::Delay { .. } => "delay",
+            Self::Narrow { .. } => "narrow",
+            Self::BrokenMessage => "broken_message",
+        }
+    }
+
+    /// What kind of part it can be done to.
+    pub const fn acts_on(self) -> Kind {
+        match self {
+            Self::Kill | Self::Stop | Self::Pause | Self::Rebalance => Kind::Component,
+            Self::Cut | Self::Reset | Self::Delay { .. } | Self::Narrow { .. } => Kind::Link,
+            Self::BrokenMessage => Kind::Topic,
+        }
+    }
+
+    /// Whether it goes on for a time, rather than being done at once.
+    pub const fn lasts(self) -> bool {
+        !matches!(self, Self::BrokenMessage)
+    }
+
+    /// Whether it means nothing without a time.
+    pub const fn needs_time(self) -> bool {
+        self.lasts() && !matches!(self, Self::Kill | Self::Stop)
+    }
+
+    /// Whether it can be done to `target`.
+    pub fn fits(self, target: Target) -> bool {
+        self.acts_on() == target.kind() && (self != Self::Rebalance || target == Target::Ingester)
+    }
+}
+
+/// A fault that is to happen. Times count from the start of sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFault {
+    /// When it begins.
+    pub at: Duration,
+    /// How long it lasts; a component that is killed for no time is started again at once.
+    pub lasts: Duration,
+    /// What is concerned.
+    pub target: Target,
+    /// What is done to it.
+    pub action: Action,
+}
+
+impl PlannedFault {
+    /// When it should be over.
+    pub const fn until(&self) -> Duration {
+        self.at.saturating_add(self.lasts)
+    }
+}
+
+impl fmt::Display for PlannedFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.action.word(), self.target)?;
+        match self.action {
+            Action::Delay { by, jitter } => write!(f, " by {by:?} ± {jitter:?}")?,
+            Action::Narrow { bytes_per_second } => write!(f, " to {bytes_per_second} B/s")?,
+            _ => (),
+        }
+        if self.lasts.is_zero() { Ok(()) } else { write!(f, " for {:?}", self.lasts) }
+    }
+}
+
+/// A fault could not be carried out, or not be healed.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultError {
+    /// The environment has no such part that it could reach.
+    #[error("this environment has no {0} that a fault can reach")]
+    OutOfReach(Target),
+    /// A component could not be started again.
+    #[error(transparent)]
+    Environment(#[from] crate::environment::EnvironmentError),
+    /// A message could not be put on a topic.
+    #[error("the message could not be put on the topic")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_is_named_as_in_files_and_every_action_fits_its_kind() {
+        for (word, target) in Target::ALL {
+            assert_eq!(serde_json::to_string(&target).unwrap(), format!("\"{word}\""));
+            assert_eq!(target.word(), word);
+        }
+        assert!(Action::Kill.fits(Target::Kafka) && !Action::Kill.fits(Target::CaptureKafka));
+        assert!(Action::Cut.fits(Target::CheckerClickhouse) && !Action::Cut.fits(Target::Capture));
+        assert!(Action::Rebalance.fits(Target::Ingester) && !Action::Rebalance.fits(Target::Kafka));
+        assert!(Action::BrokenMessage.fits(Target::EventsTopic) && !Action::BrokenMessage.lasts());
+    }
+
+    #[test]
+    fn a_fault_is_told_in_words() {
+        let fault = |action, target, seconds| PlannedFault {
+            at: Duration::ZERO,
+            lasts: Duration::from_secs(seconds),
+            target,
+            action,
+        };
+        assert_eq!(fault(Action::Kill, Target::Ingester, 0).to_string(), "kill ingester");
+        let delay = Action::Delay { by: Duration::from_millis(100), jitter: Duration::from_millis(20) };
+        let told = fault(delay, Target::CaptureKafka, 10).to_string();
+        assert_eq!(told, "delay capture-kafka by 100ms ± 20ms for 10s");
+    }
+}
