@@ -191,6 +191,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
         confidence: 0.95,
         planted_defects: Vec::new(),
         faults: Vec::new(),
+        components: Vec::new(),
         recording: None,
     };
     let targets = Targets {

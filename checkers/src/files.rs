@@ -89,6 +89,7 @@ pub fn judge(
         confidence: options.targets.confidence,
         planted_defects: Vec::new(),
         faults: Vec::new(),
+        components: Vec::new(),
         recording: None,
     };
     let record = conclude(told.evidence, generator, &options.targets, &options.allowances, Vec::new(), run);

@@ -314,6 +314,7 @@ mod tests {
             confidence: 0.95,
             planted_defects: Vec::new(),
             faults: Vec::new(),
+            components: Vec::new(),
             recording: None,
         };
         let (obstacles, last) = (Vec::new(), Some(&summary));

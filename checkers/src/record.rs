@@ -84,9 +84,23 @@ pub struct RunFacts {
     /// What was done to the pipeline on purpose while it ran, in the order of its planning.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultFacts>,
+    /// What the components have used from the moment when all were ready, as far as they are the run's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<ComponentFacts>,
     /// What became of a recording's lines, where one was replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Imported>,
+}
+
+/// What a component has used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComponentFacts {
+    /// Its name; `assay` for the generator and the checker themselves.
+    pub name: String,
+    /// Seconds of processor time.
+    pub cpu: f64,
+    /// The most memory that was resident at once since it was started, in bytes.
+    pub peak_memory: u64,
 }
 
 /// How honestly the traffic was sent. Requests, unless a name says events; seconds.

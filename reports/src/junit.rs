@@ -6,6 +6,8 @@ use checkers::{checks::CheckResult, record::RunRecord, verdict::Verdict};
 use jiff::Timestamp;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
+use crate::faults;
+
 /// The report could not be written as XML.
 #[derive(Debug, thiserror::Error)]
 #[error("junit.xml could not be made")]
@@ -31,6 +33,9 @@ pub fn render(record: &RunRecord) -> Result<String, JunitError> {
         if let Some(value) = value {
             suite.add_property(Property::new(name, value));
         }
+    }
+    for fault in &record.run.faults {
+        suite.add_property(Property::new("fault", faults::told(fault)));
     }
     suite.add_test_case(case("verdict", record, record.verdict, "the run as a whole", &record.reasons.join("\n")));
     for check in &record.checks {

@@ -4,6 +4,7 @@
 
 pub mod calibration;
 pub mod explain;
+mod faults;
 pub mod figures;
 pub mod junit;
 pub mod progress;

@@ -11,7 +11,10 @@ use checkers::{
 };
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::figures::{count, percent, quantile, seconds};
+use crate::{
+    faults,
+    figures::{count, percent, quantile, seconds},
+};
 
 /// How many examples of each class are shown; verdict.json has more.
 const EXAMPLES: usize = 3;
@@ -26,8 +29,9 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = writeln!(text);
     let _ = writeln!(text, "{}", proves(record));
     let _ = write!(text, "{}", on_purpose(record));
-    let _ = write!(text, "{}", faults(record));
+    let _ = write!(text, "{}", disturbed(record));
     let _ = write!(text, "{}", stages(record));
+    let _ = write!(text, "{}", used(record));
     if let Some(test) = &record.self_test {
         let (planted, found, alarms) = (count(test.planted), count(test.found), count(test.false_alarms));
         let _ = writeln!(
@@ -175,22 +179,11 @@ fn on_purpose(record: &RunRecord) -> String {
 }
 
 /// What was done to the pipeline on purpose, and what failed meanwhile.
-fn faults(record: &RunRecord) -> String {
+fn disturbed(record: &RunRecord) -> String {
     if record.run.faults.is_empty() {
         return String::new();
     }
-    let told: Vec<String> = record
-        .run
-        .faults
-        .iter()
-        .map(|fault| match (fault.began, fault.healed) {
-            (Some(began), Some(healed)) => {
-                format!("{} at {}, healed after {}", fault.fault, seconds(began), seconds(healed - began))
-            }
-            (Some(began), None) => format!("{} at {}, never healed", fault.fault, seconds(began)),
-            (None, _) => format!("{}, not begun", fault.fault),
-        })
-        .collect();
+    let told: Vec<String> = record.run.faults.iter().map(faults::told).collect();
     let Counts {
         rejected_in_faults: rejected, indeterminate_in_faults: indeterminate, unsent_in_faults: unsent, ..
     } = record.counts;
@@ -223,6 +216,23 @@ fn stages(record: &RunRecord) -> String {
     let whole =
         if stages.complete { "" } else { " The taps did not reach the end of the topics: stages may be missing." };
     format!("Stage by stage: {}. Greatest lag of a partition: {lag}.{whole}\n", times.join(" · "))
+}
+
+/// What the pipeline has cost.
+fn used(record: &RunRecord) -> String {
+    let components = &record.run.components;
+    if components.is_empty() || record.generator.sent == 0 {
+        return String::new();
+    }
+    let millions = record.generator.sent as f64 / 1e6;
+    let told: Vec<String> = components
+        .iter()
+        .map(|component| {
+            let megabytes = component.peak_memory.div_ceil(1_000_000);
+            format!("{} {:.1} s, {} MB", component.name, component.cpu / millions, count(megabytes))
+        })
+        .collect();
+    format!("Processor time per million events, and memory at its peak: {}.\n", told.join(" · "))
 }
 
 fn reasons(record: &RunRecord) -> String {

@@ -14,6 +14,15 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("out-of-order", include_str!("../library/out-of-order.toml")),
     ("replay", include_str!("../library/replay.toml")),
     ("calibrate", include_str!("../library/calibrate.toml")),
+    ("chaos-kill", include_str!("../library/chaos-kill.toml")),
+    ("chaos-restart", include_str!("../library/chaos-restart.toml")),
+    ("chaos-pause", include_str!("../library/chaos-pause.toml")),
+    ("chaos-network", include_str!("../library/chaos-network.toml")),
+    ("chaos-rebalance", include_str!("../library/chaos-rebalance.toml")),
+    ("chaos-poison", include_str!("../library/chaos-poison.toml")),
+    ("chaos-clickhouse-away", include_str!("../library/chaos-clickhouse-away.toml")),
+    ("chaos-overload", include_str!("../library/chaos-overload.toml")),
+    ("chaos-random", include_str!("../library/chaos-random.toml")),
 ];
 
 /// Reads a scenario: a name of the library, or a file.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use checkers::{
     checks::Targets, disturbance::FaultFacts, judge::Allowances, observe::lag::PartitionLag, oracle::dialect::Dialect,
-    verdict::Obstacle,
+    record::ComponentFacts, verdict::Obstacle,
 };
 use generators::{
     clock::RunStart,
@@ -123,6 +123,9 @@ pub struct EnvironmentFacts {
     pub flush_interval: Duration,
     /// How many partitions each topic had.
     pub partitions: u32,
+    /// How many ingesters shared them.
+    #[serde(default)]
+    pub ingesters: usize,
     /// Which generation of PostHog's rules the pipeline followed.
     pub dialect: Dialect,
 }
@@ -163,6 +166,9 @@ pub struct Conditions {
     /// How the faults went, in the order of the manifest's; fewer where the run was stopped.
     #[serde(default)]
     pub faults: Vec<FaultFacts>,
+    /// What the components have used since all were ready.
+    #[serde(default)]
+    pub components: Vec<ComponentFacts>,
     /// The greatest lag of any one partition while it ran.
     #[serde(default)]
     pub greatest_lag: Option<PartitionLag>,

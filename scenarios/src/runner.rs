@@ -192,6 +192,7 @@ impl Active<'_> {
         let reads = ReadsWriter::create(&self.directory.reads(), header)
             .map_err(|error| not_written(&self.directory.reads(), error))?;
 
+        let before = self.environment.usage();
         let taps = self.taps(endpoints, header)?;
         let lag = lag_watch(endpoints)?;
         let by_marker = workload.plan().traffic.iter().any(|traffic| traffic.disorder.no_uuid > Share::default());
@@ -239,6 +240,7 @@ impl Active<'_> {
             final_reads,
             stopped_early,
             faults,
+            components: self.environment.used_since(&before),
             greatest_lag: lag.and_then(|lag| lag.greatest()),
         };
         write_json(&self.directory.conditions(), &conditions)
@@ -261,7 +263,7 @@ impl Active<'_> {
         let path = self.directory.stages();
         let journal = StagesWriter::create(&path, header).map_err(|error| not_written(&path, error))?;
         let topics = TappedTopics {
-            capture: kafka.capture_topic.clone(),
+            capture: kafka.capture_topics.clone(),
             dead_letters: kafka.dead_letter_topic.clone(),
             events: kafka.events_topic.clone(),
         };
@@ -290,7 +292,8 @@ impl Active<'_> {
                 },
                 Ok(_) = stop.wait_for(|stop| *stop), if !stopping => {
                     self.progress.step("stopped: what was sent is settled and judged; once more leaves at once");
-                    obstacles.push(Obstacle::Insufficient("the run was stopped before everything was sent".into()));
+                    let before = if sends { "everything was sent" } else { "its last fault was healed" };
+                    obstacles.push(Obstacle::Insufficient(format!("the run was stopped before {before}")));
                     stopping = true;
                 }
                 ended = self.environment.failed(), if !stopping => {
@@ -345,6 +348,7 @@ impl Active<'_> {
                 clickhouse,
                 flush_interval: scenario.pipeline.flush_interval,
                 partitions: scenario.pipeline.partitions,
+                ingesters: scenario.pipeline.ingesters,
                 dialect: scenario.pipeline.dialect,
             },
             planted_defects: plan::planted_defects(scenario, workload.plan().run),

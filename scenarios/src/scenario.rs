@@ -23,7 +23,10 @@ use generators::{
     schedule::Arrival,
     workload::{Absence, Client, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons},
 };
-use testenv::pipeline::defect::{CATALOGUE, DefectName, Stage};
+use testenv::{
+    embedded::pipeline::MOST_INGESTERS,
+    pipeline::defect::{CATALOGUE, DefectName, Stage},
+};
 
 pub use self::fault::Fault;
 use self::{
@@ -108,6 +111,8 @@ pub struct PipelineSettings {
     pub flush_interval: Duration,
     /// How many partitions each topic has.
     pub partitions: u32,
+    /// How many ingesters share them.
+    pub ingesters: usize,
     /// Which generation of PostHog's rules it follows.
     pub dialect: Dialect,
 }
@@ -186,6 +191,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let settings = PipelineSettings {
         flush_interval: pipeline.optional("flush_interval", Duration::parse).unwrap_or(Duration::from_millis(500)),
         partitions: pipeline.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
+        ingesters: pipeline.optional("ingesters", whole(1..=MOST_INGESTERS as u64)).unwrap_or(1) as usize,
         dialect: pipeline.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
     };
     if settings.flush_interval.is_zero() {

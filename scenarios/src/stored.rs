@@ -53,6 +53,7 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
         greatest_lag: conditions.and_then(|conditions| conditions.greatest_lag.clone()),
         run: RunFacts {
             faults: conditions.map(|conditions| conditions.faults.clone()).unwrap_or_default(),
+            components: conditions.map(|conditions| conditions.components.clone()).unwrap_or_default(),
             ..facts(&run.manifest, end.unwrap_or_default())
         },
     };
@@ -213,6 +214,7 @@ fn facts(manifest: &Manifest, duration: Duration) -> RunFacts {
             })
             .collect(),
         faults: Vec::new(),
+        components: Vec::new(),
         recording: manifest.recording,
     }
 }

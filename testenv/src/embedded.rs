@@ -14,3 +14,4 @@ pub mod port;
 mod sink;
 pub mod substrate;
 pub mod tables;
+pub mod usage;

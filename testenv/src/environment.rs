@@ -41,8 +41,8 @@ pub struct KafkaEndpoint {
     pub brokers: String,
     /// Consumer groups of the pipeline and the topics that they read.
     pub subscriptions: Vec<(String, String)>,
-    /// What capture writes.
-    pub capture_topic: String,
+    /// What capture writes: the topic of new events, and others where it has them.
+    pub capture_topics: Vec<String>,
     /// What the ingester could not process.
     pub dead_letter_topic: String,
     /// What the ingester writes for the events table.

@@ -39,7 +39,7 @@ const CATCH_UP: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TappedTopics {
     /// What capture writes.
-    pub capture: String,
+    pub capture: Vec<String>,
     /// What the ingester could not process.
     pub dead_letters: String,
     /// What the ingester writes for the events table.
@@ -77,12 +77,9 @@ impl Taps {
         };
         // On one connection a question would wait behind every fetch that waits for data.
         let (consumer, asking) = (client()?, client()?);
-        let names: HashMap<String, Topic> = [
-            (topics.capture.clone(), Topic::Capture),
-            (topics.dead_letters.clone(), Topic::DeadLetters),
-            (topics.events.clone(), Topic::Events),
-        ]
-        .into();
+        let mut names: HashMap<String, Topic> =
+            [(topics.dead_letters.clone(), Topic::DeadLetters), (topics.events.clone(), Topic::Events)].into();
+        names.extend(topics.capture.iter().map(|topic| (topic.clone(), Topic::Capture)));
         let mut assignment = TopicPartitionList::new();
         for (topic, partition, end) in ends(&asking, &names)? {
             assignment.add_partition_offset(&topic, partition, Offset::Offset(end))?;

@@ -5,7 +5,7 @@ use checkers::{
     disturbance::FaultFacts,
     observe::lag::PartitionLag,
     reconcile::evidence::{Class, Counts, Finding},
-    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
+    record::{ComponentFacts, GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
     tamper::SelfTest,
 };
 
@@ -61,6 +61,7 @@ fn passed() -> RunRecord {
             confidence: 0.95,
             planted_defects: vec![],
             faults: vec![],
+            components: vec![],
             recording: None,
         },
         generator: GeneratorFacts {
@@ -201,6 +202,17 @@ fn faults_are_told_with_what_failed_meanwhile() {
     record.counts.indeterminate_in_faults = 7;
     let text = render(&record, false);
     assert!(text.contains("not begun; meanwhile 7 indeterminate, 1 200 not sent events.\n"), "{text}");
+}
+
+#[test]
+fn what_the_components_used_is_told_per_million_events() {
+    let mut record = passed();
+    let facts = |name: &str, cpu| ComponentFacts { name: name.into(), cpu, peak_memory: 1_234_567_890 };
+    record.run.components = vec![facts("capture", 0.75), facts("clickhouse", 3.0)];
+    let told = "\nProcessor time per million events, and memory at its peak: capture 12.5 s, 1 235 MB · clickhouse \
+                50.0 s, 1 235 MB.\n";
+    let text = render(&record, false);
+    assert!(text.contains(told), "{text}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use checkers::oracle::dialect::Dialect;
+use checkers::{oracle::dialect::Dialect, record::ComponentFacts};
 use generators::identity::RunId;
 use reports::progress::Progress;
 use testenv::{
@@ -12,6 +12,7 @@ use testenv::{
         parts::Parts,
         pipeline::{Pipeline, PipelineOptions},
         substrate::{Addresses, Substrate, SubstrateOptions},
+        usage::Usage,
     },
     environment::{ComponentEnded, EnvironmentError},
     fault::{Kind::Link, PlannedFault, Target},
@@ -93,6 +94,7 @@ impl Environment {
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: request.scenario.pipeline.flush_interval,
             partitions: request.scenario.pipeline.partitions,
+            ingesters: request.scenario.pipeline.ingesters,
             drop_list: vec![plan::drop_listed_token(run)],
             dialect: match request.scenario.pipeline.dialect {
                 // The scenario says the word once, for both readings of it.
@@ -122,6 +124,26 @@ impl Environment {
     /// What faults can act on.
     pub(super) fn parts(&self) -> Parts {
         Parts::of(&self.pipeline, self.substrate.as_ref())
+    }
+
+    /// What each of the run's own components has used so far, and Assay itself.
+    pub(super) fn usage(&self) -> Vec<(&'static str, Usage)> {
+        let shared = self.substrate.as_ref().map_or(&[][..], Substrate::components);
+        let components = self.pipeline.components().iter().chain(shared);
+        let mut used: Vec<_> = components.map(|component| (component.name(), component.usage())).collect();
+        used.push(("assay", Usage::of(std::process::id())));
+        used
+    }
+
+    /// What each has used since it had used what `before` says.
+    pub(super) fn used_since(&self, before: &[(&'static str, Usage)]) -> Vec<ComponentFacts> {
+        let now = self.usage().into_iter();
+        now.map(|(name, used)| {
+            let earlier = before.iter().find(|(other, _)| *other == name).map(|(_, used)| used.cpu).unwrap_or_default();
+            let cpu = used.cpu.saturating_sub(earlier).as_secs_f64();
+            ComponentFacts { name: name.into(), cpu, peak_memory: used.peak_memory }
+        })
+        .collect()
     }
 
     /// Resolves when a component ends although it is meant to run, which none does by itself.

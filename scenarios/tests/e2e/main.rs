@@ -7,6 +7,7 @@
 mod calibration;
 mod clients;
 mod errors;
+mod faults;
 mod files;
 mod harness;
 mod interruptions;

@@ -9,6 +9,7 @@ use super::{
     children::{Child, ChildSpec, Guard},
     kafka,
     port::ReservedPort,
+    usage::Usage,
 };
 use crate::environment::{ComponentEnded, EnvironmentError};
 
@@ -41,6 +42,8 @@ struct State {
     child: Child,
     /// Whether it is meant to run.
     wanted: bool,
+    /// What its earlier lives have used.
+    used: Usage,
 }
 
 impl Component {
@@ -53,7 +56,7 @@ impl Component {
         ports: Vec<ReservedPort>,
     ) -> Result<Self, EnvironmentError> {
         let child = guard.spawn(&spec)?;
-        let (state, _) = watch::channel(State { child, wanted: true });
+        let (state, _) = watch::channel(State { child, wanted: true, used: Usage::default() });
         Ok(Self(Arc::new(Inner { guard: guard.clone(), spec, readiness, within, state, _ports: ports })))
     }
 
@@ -88,7 +91,7 @@ impl Component {
     pub async fn failed(&self) -> ComponentEnded {
         let mut states = self.0.state.subscribe();
         loop {
-            let State { child, wanted } = states.borrow_and_update().clone();
+            let State { child, wanted, .. } = states.borrow_and_update().clone();
             // The sender lives in here.
             if !wanted {
                 let _ = states.changed().await;
@@ -105,16 +108,29 @@ impl Component {
 
     /// Kills it, and waits until it is dead.
     pub async fn kill(&self) {
-        self.0.state.send_modify(|state| state.wanted = false);
-        let child = self.child();
+        let child = self.bury();
         child.signal(Signal::KILL);
         child.ended().await;
     }
 
     /// Asks it to end, and after `grace` makes it.
     pub async fn stop(&self, grace: Duration) {
-        self.0.state.send_modify(|state| state.wanted = false);
-        self.child().stop(grace).await;
+        self.bury().stop(grace).await;
+    }
+
+    /// Notes that it is to end, and what it has used until then.
+    fn bury(&self) -> Child {
+        self.0.state.send_modify(|state| {
+            state.wanted = false;
+            state.used = state.used.and(used_by(&state.child));
+        });
+        self.child()
+    }
+
+    /// What it has used since it was first started.
+    pub fn usage(&self) -> Usage {
+        let State { child, wanted, used } = self.0.state.borrow().clone();
+        if wanted { used.and(used_by(&child)) } else { used }
     }
 
     /// Starts it again after it was killed or stopped, and waits until it serves.
@@ -124,7 +140,7 @@ impl Component {
     pub async fn start_again(&self) -> Result<(), EnvironmentError> {
         let child = self.0.guard.spawn(&self.0.spec)?;
         // From here on its end is a failure; who waits for it to be ready is told as well.
-        self.0.state.send_replace(State { child, wanted: true });
+        self.0.state.send_modify(|state| (state.child, state.wanted) = (child, true));
         self.ready().await.map(drop)
     }
 
@@ -153,6 +169,10 @@ impl Component {
     pub fn signal(&self, signal: Signal) {
         self.child().signal(signal);
     }
+}
+
+fn used_by(child: &Child) -> Usage {
+    child.pid().and_then(|pid| u32::try_from(pid).ok()).map(Usage::of).unwrap_or_default()
 }
 
 /// Waits for the first end among `components` that is not expected.

@@ -66,7 +66,9 @@ impl Parts {
             Action::Stop => self.component(target)?.stop(GRACE).await,
             Action::Pause => self.component(target)?.pause(),
             Action::Rebalance => {
-                let guest = self.component(target)?.another(GUEST, &[])?;
+                let guest = self
+                    .component(target)?
+                    .another(GUEST, &[("INGESTION_CONSUMER_GROUP_INSTANCE_ID", String::new())])?;
                 guest.ready().await?;
                 self.guests.lock().await.insert(target, guest);
             }

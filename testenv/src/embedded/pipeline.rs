@@ -30,6 +30,11 @@ use crate::{
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_millis(1500);
 const EVENTS_TABLE: &str = "events";
+/// What the ingesters are called.
+const INGESTERS: [&str; MOST_INGESTERS] =
+    ["ingester", "ingester-2", "ingester-3", "ingester-4", "ingester-5", "ingester-6", "ingester-7", "ingester-8"];
+/// A pipeline has no more ingesters than this.
+pub const MOST_INGESTERS: usize = 8;
 
 /// How to start a pipeline.
 #[derive(Debug, Clone)]
@@ -46,6 +51,8 @@ pub struct PipelineOptions {
     pub partitions: u32,
     /// Whose events are acknowledged and dropped: `token` or `token:distinct_id`.
     pub drop_list: Vec<String>,
+    /// How many ingesters share the partitions: from 1 to [`MOST_INGESTERS`].
+    pub ingesters: usize,
     /// Which generation of PostHog's rules it follows.
     pub dialect: Dialect,
     /// What is broken on purpose.
@@ -91,8 +98,11 @@ impl Pipeline {
         options.check()?;
         let run = &options.run;
         let (topics, groups) = (Topics::of(run), Groups::of(run));
-        let subscriptions =
-            vec![(groups.ingester.clone(), topics.capture.clone()), (groups.events.clone(), topics.events.clone())];
+        let subscriptions = vec![
+            (groups.ingester.clone(), topics.capture.clone()),
+            (groups.ingester.clone(), topics.historical.clone()),
+            (groups.events.clone(), topics.events.clone()),
+        ];
         let mut pipeline = Self {
             components: Vec::new(),
             links: BTreeMap::new(),
@@ -108,7 +118,7 @@ impl Pipeline {
                 kafka: Some(KafkaEndpoint {
                     brokers: substrate.brokers.clone(),
                     subscriptions,
-                    capture_topic: topics.capture.clone(),
+                    capture_topics: vec![topics.capture.clone(), topics.historical.clone()],
                     dead_letter_topic: topics.dead_letters.clone(),
                     events_topic: topics.events.clone(),
                 }),
@@ -143,10 +153,13 @@ impl Pipeline {
         create_topics(&self.substrate.brokers, &self.topics, options.partitions).await?;
         let port = ReservedPort::new(None).map_err(system("no port for the capture can be had"))?;
         self.endpoints.capture.set_port(port.get());
-        let roles = [("capture", self.capture(options), vec![port]), ("ingester", self.ingester(options), Vec::new())];
-        for (role, environment, ports) in roles {
-            let spec = ChildSpec::role(role, &self.folder, &options.logs, environment);
-            self.components.push(Component::start(guard, spec, Readiness::SaysSo, READY_WITHIN, ports)?);
+        let capture = ChildSpec::role("capture", &self.folder, &options.logs, self.capture(options));
+        self.components.push(Component::start(guard, capture, Readiness::SaysSo, READY_WITHIN, vec![port])?);
+        for name in INGESTERS.into_iter().take(options.ingesters) {
+            let environment = self.ingester(name, options);
+            let role = ChildSpec::role("ingester", &self.folder, &options.logs, environment);
+            let spec = ChildSpec { name, log: options.logs.join(format!("{name}.log")), ..role };
+            self.components.push(Component::start(guard, spec, Readiness::SaysSo, READY_WITHIN, Vec::new())?);
         }
         let tables = Tables {
             database: &self.endpoints.clickhouse.database,
@@ -156,8 +169,8 @@ impl Pipeline {
             flush_interval: options.flush_interval,
         };
         let planted = sink::planted(&options.planted_defects);
-        let [capture, ingester] = self.components.as_slice() else { return Ok(()) };
-        tokio::try_join!(capture.ready(), ingester.ready(), tables.create(&self.client, planted))?;
+        let ready = futures_util::future::try_join_all(self.components.iter().map(Component::ready));
+        tokio::try_join!(ready, tables.create(&self.client, planted))?;
         for target in &options.linked {
             let upstream = match target {
                 Target::ClientCapture => self.endpoints.capture,
@@ -186,6 +199,7 @@ impl Pipeline {
             ("ADDRESS", self.endpoints.capture.to_string()),
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::CaptureKafka).to_owned()),
             ("KAFKA_TOPIC", self.topics.capture.clone()),
+            ("KAFKA_HISTORICAL_TOPIC", self.topics.historical.clone()),
             ("DIALECT", options.dialect.to_string()),
             ("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", options.drop_list.join(",")),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
@@ -193,12 +207,13 @@ impl Pipeline {
         ])
     }
 
-    fn ingester(&self, options: &PipelineOptions) -> BTreeMap<String, String> {
+    fn ingester(&self, name: &str, options: &PipelineOptions) -> BTreeMap<String, String> {
         variables([
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::IngesterKafka).to_owned()),
-            ("INGESTION_CONSUMER_CONSUME_TOPIC", self.topics.capture.clone()),
+            ("INGESTION_CONSUMER_CONSUME_TOPIC", format!("{},{}", self.topics.capture, self.topics.historical)),
             ("DIALECT", options.dialect.to_string()),
             ("INGESTION_CONSUMER_GROUP_ID", self.groups.ingester.clone()),
+            ("INGESTION_CONSUMER_GROUP_INSTANCE_ID", name.to_owned()),
             ("INGESTION_CONSUMER_DLQ_TOPIC", self.topics.dead_letters.clone()),
             ("CLICKHOUSE_JSON_EVENTS_KAFKA_TOPIC", self.topics.events.clone()),
             ("CLICKHOUSE_PERSON_KAFKA_TOPIC", self.topics.persons.clone()),

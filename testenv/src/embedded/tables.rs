@@ -24,6 +24,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 pub struct Topics {
     /// What capture writes and the ingester reads.
     pub capture: String,
+    /// The same for imports of old events, so that they do not hold up new ones.
+    pub historical: String,
     /// What the ingester could not process.
     pub dead_letters: String,
     /// What the ingester writes for the events table.
@@ -40,6 +42,7 @@ impl Topics {
         let name = |name: &str| format!("{run}_{name}");
         Self {
             capture: name("events_plugin_ingestion"),
+            historical: name("events_plugin_ingestion_historical"),
             dead_letters: name("events_plugin_ingestion_dlq"),
             events: name("clickhouse_events_json"),
             persons: name("clickhouse_person"),
@@ -47,8 +50,8 @@ impl Topics {
         }
     }
 
-    fn all(&self) -> [&str; 5] {
-        [&self.capture, &self.dead_letters, &self.events, &self.persons, &self.distinct_ids]
+    fn all(&self) -> [&str; 6] {
+        [&self.capture, &self.historical, &self.dead_letters, &self.events, &self.persons, &self.distinct_ids]
     }
 }
 

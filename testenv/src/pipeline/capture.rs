@@ -86,6 +86,7 @@ async fn run() -> Result<(), Error> {
     let capture = Arc::new(Capture {
         producer: producer.clone(),
         topic,
+        historical_topic: or("KAFKA_HISTORICAL_TOPIC", String::new())?,
         dialect: or("DIALECT", Dialect::default())?,
         drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", DropList::default())?,
         planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
@@ -130,6 +131,8 @@ async fn run() -> Result<(), Error> {
 struct Capture {
     producer: FutureProducer,
     topic: String,
+    /// Where imports of old events go; nowhere else if it is empty.
+    historical_topic: String,
     dialect: Dialect,
     drop_list: DropList,
     planted: Planted,
@@ -348,7 +351,10 @@ impl Capture {
         if event.force_disable_person_processing {
             headers = headers.insert(Header { key: NO_PERSON_HEADER, value: Some(b"true") });
         }
-        let record = FutureRecord::to(&self.topic).key(&key).payload(&value).headers(headers);
+        // The Django capture knew no imports.
+        let is_import = event.historical_migration && self.dialect != Dialect::V2021;
+        let topic = if is_import && !self.historical_topic.is_empty() { &self.historical_topic } else { &self.topic };
+        let record = FutureRecord::to(topic).key(&key).payload(&value).headers(headers);
         self.producer.send_result(record).map_err(|(error, _)| not_produced(error))
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Batch by batch: everything is produced and acknowledged, then persons and offsets are written in one transaction, then
 //! offsets are committed to Kafka, so that the lag can be read. If it dies in between, the batch is done again: the rows
-//! are the same to ClickHouse, which removes the repeats. [`event`] and [`person`] hold the rules; this file is the process.
-//! One ingester takes all partitions; sharing them between several comes later.
+//! are the same to ClickHouse, which removes the repeats. Several ingesters share the partitions as a consumer group, and
+//! the store, which one of them has at a time; a message that another has processed meanwhile is passed over. [`event`]
+//! and [`person`] hold the rules; this file is the process.
 
 pub mod event;
 pub mod groups;
@@ -25,7 +26,7 @@ use std::{
 use jiff::Timestamp;
 use rdkafka::{
     ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer},
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, DeliveryResult, Header, Headers, OwnedHeaders},
     producer::{BaseRecord, ProducerContext, ThreadedProducer},
@@ -38,7 +39,7 @@ use self::{
     groups::Groups,
     person::{Changes, Persons},
     planted::{Fate, Planted},
-    store::Store,
+    store::{Offsets, Store},
 };
 use super::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
@@ -91,10 +92,10 @@ struct Outputs {
 }
 
 struct Ingester {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Membership>,
     producer: ThreadedProducer<Deliveries>,
     deliveries: Deliveries,
-    topic: String,
+    topics: Vec<String>,
     outputs: Outputs,
     teams: BTreeMap<String, i64>,
     store: Store,
@@ -114,14 +115,9 @@ struct Output<'a> {
 impl Ingester {
     fn start() -> Result<Self, Error> {
         let hosts = required("KAFKA_HOSTS")?;
-        let topic = required("INGESTION_CONSUMER_CONSUME_TOPIC")?;
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &hosts)
-            .set("group.id", required("INGESTION_CONSUMER_GROUP_ID")?)
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "earliest")
-            .set("fetch.wait.max.ms", "50")
-            .create()?;
+        // Several are separated by commas.
+        let topics = required("INGESTION_CONSUMER_CONSUME_TOPIC")?;
+        let topics: Vec<String> = topics.split(',').map(str::to_owned).collect();
         let deliveries = Deliveries::default();
         let producer = ClientConfig::new()
             .set("bootstrap.servers", &hosts)
@@ -136,11 +132,11 @@ impl Ingester {
             .create_with_context(deliveries.clone())?;
         let dialect = or("DIALECT", Dialect::default())?;
         let store = Store::open(Path::new(&required("ASSAY_PERSON_STORE")?))?;
-        let ingester = Self {
-            consumer,
+        Ok(Self {
+            consumer: join(&topics)?,
             producer,
             deliveries,
-            topic,
+            topics,
             outputs: Outputs {
                 events: required("CLICKHOUSE_JSON_EVENTS_KAFKA_TOPIC")?,
                 persons: required("CLICKHOUSE_PERSON_KAFKA_TOPIC")?,
@@ -152,54 +148,49 @@ impl Ingester {
             persons: Persons::new(dialect),
             groups: Groups::default(),
             planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?),
-        };
-        ingester.assign()?;
-        say_ready(0)?;
-        Ok(ingester)
-    }
-
-    /// Takes all partitions, each from where the store says that it was processed.
-    fn assign(&self) -> Result<(), Error> {
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), Duration::from_secs(20))?;
-        let mut assignment = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
-            let next = self.store.next_offset(&self.topic, partition.id())?;
-            let offset = next.map_or(Offset::Beginning, Offset::Offset);
-            assignment.add_partition_offset(&self.topic, partition.id(), offset)?;
-        }
-        if assignment.count() == 0 {
-            return Err(format!("the topic {} does not exist", self.topic).into());
-        }
-        Ok(self.consumer.assign(&assignment)?)
+        })
     }
 
     fn work(mut self, stop: &AtomicBool) -> Result<(), Error> {
+        let mut last = Offsets::new();
         while !stop.load(Ordering::Relaxed) {
-            let (mut outputs, mut next) = (Vec::new(), BTreeMap::new());
-            let mut messages = 0;
-            while messages < BATCH {
-                let wait = if messages == 0 { IDLE } else { Duration::ZERO };
-                let Some(message) = self.consumer.poll(wait) else { break };
+            let Some(first) = self.consumer.poll(IDLE) else { continue };
+            if self.store.begin()? {
+                self.persons.forget();
+                self.groups = Groups::default();
+            }
+            let (mut outputs, mut next) = (Vec::new(), Offsets::new());
+            let (mut polled, mut messages, mut expelled) = (Some(first), 0, false);
+            while let Some(message) = polled.take() {
                 let message = match message {
                     Ok(message) => message,
                     Err(error) => {
-                        // The client library goes on by itself; nothing was skipped.
+                        // The client library goes on by itself, unless it says that it cannot; nothing was skipped.
                         log(&format!("Kafka: {error}"));
+                        expelled = matches!(error, KafkaError::MessageConsumptionFatal(_));
                         break;
                     }
                 };
                 messages += 1;
-                next.insert(message.partition(), message.offset() + 1);
-                let mut state = State {
-                    persons: &mut self.persons,
-                    groups: &mut self.groups,
-                    store: &mut self.store,
-                    planted: &mut self.planted,
+                let (place, offset) = ((message.topic().to_owned(), message.partition()), message.offset());
+                let due = match next.get(&place) {
+                    Some(due) => *due,
+                    None => self.store.next_offset(&place.0, place.1)?.unwrap_or_default(),
                 };
-                outputs.extend(process(&mut state, &self.teams, &self.outputs, &message)?);
-            }
-            if messages == 0 {
-                continue;
+                // One below was processed before, by this ingester or by another one.
+                if offset >= due {
+                    next.insert(place, offset + 1);
+                    let mut state = State {
+                        persons: &mut self.persons,
+                        groups: &mut self.groups,
+                        store: &mut self.store,
+                        planted: &mut self.planted,
+                    };
+                    outputs.extend(process(&mut state, &self.teams, &self.outputs, &message)?);
+                }
+                if messages < BATCH {
+                    polled = self.consumer.poll(Duration::ZERO);
+                }
             }
             self.planted.end_batch();
             let changes = self.persons.changes();
@@ -208,15 +199,32 @@ impl Ingester {
                 // Told to end while Kafka was away: the batch will be done again.
                 return Ok(());
             }
-            let next: Vec<(i32, i64)> = next.into_iter().collect();
             drop(outputs);
-            self.store.write(&changes, &self.topic, &next)?;
+            self.store.write(&changes, &next)?;
+            last = next;
             self.persons.written();
-            self.commit(&next)?;
+            self.commit(&last, CommitMode::Async)?;
+            if expelled {
+                // While Kafka stood still it may have taken this one's attempts to come back for another's.
+                self.join_again(stop);
+            }
         }
         // What is committed asynchronously shall arrive.
-        let _ = self.consumer.commit_consumer_state(CommitMode::Sync);
-        Ok(())
+        self.commit(&last, CommitMode::Sync)
+    }
+
+    /// Joins the group anew, as often as it takes, unless told to end.
+    fn join_again(&mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            match join(&self.topics) {
+                Ok(consumer) => {
+                    self.consumer = consumer;
+                    return;
+                }
+                Err(error) => log(&format!("the consumer group cannot be joined: {error}")),
+            }
+            std::thread::sleep(BACK_OFF);
+        }
     }
 
     /// Produces everything and waits until Kafka has it, as often as it takes; false if told to end before.
@@ -262,16 +270,75 @@ impl Ingester {
         }
     }
 
-    fn commit(&self, next: &[(i32, i64)]) -> Result<(), Error> {
+    fn commit(&self, next: &Offsets, mode: CommitMode) -> Result<(), Error> {
+        if next.is_empty() {
+            return Ok(());
+        }
         let mut offsets = TopicPartitionList::new();
-        for (partition, next) in next {
-            offsets.add_partition_offset(&self.topic, *partition, Offset::Offset(*next))?;
+        for ((topic, partition), next) in next {
+            offsets.add_partition_offset(topic, *partition, Offset::Offset(*next))?;
         }
         // The store is the truth; Kafka's copy is there for whoever reads the lag.
-        if let Err(error) = self.consumer.commit(&offsets, CommitMode::Async) {
+        if let Err(error) = self.consumer.commit(&offsets, mode) {
             log(&format!("offsets could not be committed: {error}"));
         }
         Ok(())
+    }
+}
+
+/// A consumer that joins the group; the ingester is ready when it has its share of the partitions. Kafka tells where each
+/// begins, and where that is behind the store, the store knows better.
+fn join(topics: &[String]) -> Result<BaseConsumer<Membership>, Error> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", required("KAFKA_HOSTS")?)
+        .set("group.id", required("INGESTION_CONSUMER_GROUP_ID")?)
+        .set("session.timeout.ms", or("KAFKA_CONSUMPTION_SESSION_TIMEOUT_MS", 10_000u32)?.to_string())
+        // A member that comes or goes waits for the others to notice.
+        .set("heartbeat.interval.ms", "500")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "50");
+    // One that is started again under its old name has its partitions back at once.
+    let name = or("INGESTION_CONSUMER_GROUP_INSTANCE_ID", String::new())?;
+    if !name.is_empty() {
+        config.set("group.instance.id", name);
+    }
+    let consumer: BaseConsumer<Membership> = config.create_with_context(Membership::default())?;
+    for topic in topics {
+        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20))?;
+        if metadata.topics().iter().all(|topic| topic.partitions().is_empty()) {
+            return Err(format!("the topic {topic} does not exist").into());
+        }
+    }
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics)?;
+    Ok(consumer)
+}
+
+/// Whether the group has given this consumer its share.
+#[derive(Debug, Default)]
+struct Membership {
+    has_joined: AtomicBool,
+}
+
+impl ClientContext for Membership {}
+
+impl ConsumerContext for Membership {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                log(&format!("{} partitions are this ingester's", partitions.count()));
+                if !self.has_joined.swap(true, Ordering::Relaxed)
+                    && let Err(error) = say_ready(0)
+                {
+                    log(&format!("nobody hears that this ingester is ready: {error}"));
+                }
+            }
+            Rebalance::Revoke(_) => log("the partitions are shared out anew"),
+            Rebalance::Error(error) => log(&format!("the partitions could not be shared out: {error}")),
+        }
     }
 }
 

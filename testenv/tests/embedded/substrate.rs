@@ -77,6 +77,7 @@ impl Bench {
             drop_list: Vec::new(),
             dialect: testenv::pipeline::dialect::Dialect::default(),
             planted_defects: Vec::new(),
+            ingesters: 1,
             linked: Vec::new(),
             folder: self.data(),
             logs: self.folder.path().join("logs").join(run),
@@ -158,7 +159,7 @@ fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind() {
         until(1, async || rows(&first, "person_distinct_id_overrides").await).await;
         assert_eq!(session(&first).await, ("s1".to_owned(), "7".to_owned()));
         assert!(files_with_rows(&bench.data().join("clickhouse")) > 0);
-        assert_eq!(topics_of(&substrate.addresses().brokers, "first_").len(), 5);
+        assert_eq!(topics_of(&substrate.addresses().brokers, "first_").len(), 6);
 
         let pids: Vec<i32> = first.components().iter().map(|component| component.pid().unwrap()).collect();
         first.down().await.unwrap();

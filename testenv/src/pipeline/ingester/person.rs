@@ -326,6 +326,11 @@ impl Persons {
         Changes { persons: persons.collect(), ids: ids.collect() }
     }
 
+    /// Forgets what was read and written: others have changed it since.
+    pub fn forget(&mut self) {
+        *self = Self::new(self.dialect);
+    }
+
     /// Notes that all changes were written.
     pub fn written(&mut self) {
         self.to_write.clear();

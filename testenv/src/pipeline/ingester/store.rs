@@ -4,7 +4,7 @@
 //! survives the death of the process; only that of the machine could lose the latest transactions, and then Kafka's own
 //! unflushed pages are gone with them.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -51,7 +51,17 @@ const SCHEMA: &str = "
 
 /// An open person store.
 #[derive(Debug)]
-pub struct Store(Connection);
+pub struct Store {
+    connection: Connection,
+    /// SQLite's count of what others have committed, as it was last seen.
+    data_version: i64,
+}
+
+/// By topic and partition: the offset after the last message that was processed.
+pub type Offsets = BTreeMap<(String, i32), i64>;
+
+/// Another ingester that stands still may hold the store for so long.
+const BUSY: Duration = Duration::from_mins(5);
 
 impl Store {
     /// Opens the store at `path`, and makes it if there is none.
@@ -60,8 +70,21 @@ impl Store {
     /// When SQLite refuses.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY)?;
         connection.execute_batch(SCHEMA)?;
-        Ok(Self(connection))
+        Ok(Self { connection, data_version: 0 })
+    }
+
+    /// Takes the store for this ingester alone, until [`Store::write`]; whether others have written to it since the last
+    /// time, so that what is remembered of it may be wrong.
+    ///
+    /// # Errors
+    /// When SQLite refuses, or others hold it for too long.
+    pub fn begin(&mut self) -> Result<bool, StoreError> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let data_version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        let before = std::mem::replace(&mut self.data_version, data_version);
+        Ok(before != data_version)
     }
 
     /// The offset after the last message that was processed.
@@ -69,19 +92,20 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn next_offset(&self, topic: &str, partition: i32) -> Result<Option<i64>, StoreError> {
-        let mut statement = self.0.prepare_cached("SELECT next FROM offsets WHERE topic = ? AND partition = ?")?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT next FROM offsets WHERE topic = ? AND partition = ?")?;
         Ok(statement.query_row(params![topic, partition], |row| row.get(0)).optional()?)
     }
 
-    /// Writes what changed, and the offsets after the messages that changed it, together.
+    /// Writes what changed, and the offsets after the messages that changed it, together with all since
+    /// [`Store::begin`], and leaves the store to others.
     ///
     /// # Errors
     /// When SQLite refuses; then nothing was written.
-    pub fn write(&mut self, changes: &Changes, topic: &str, next: &[(i32, i64)]) -> Result<(), StoreError> {
-        let transaction = self.0.transaction()?;
+    pub fn write(&mut self, changes: &Changes, next: &Offsets) -> Result<(), StoreError> {
         {
             let mut person =
-                transaction.prepare_cached("INSERT OR REPLACE INTO persons VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+                self.connection.prepare_cached("INSERT OR REPLACE INTO persons VALUES (?, ?, ?, ?, ?, ?, ?)")?;
             for ((team, id), value) in &changes.persons {
                 let properties =
                     serde_json::to_string(&value.properties).map_err(|error| StoreError::Damaged(error.to_string()))?;
@@ -95,16 +119,16 @@ impl Store {
                     i64::try_from(value.version).unwrap_or(i64::MAX),
                 ])?;
             }
-            let mut id = transaction.prepare_cached("INSERT OR REPLACE INTO distinct_ids VALUES (?, ?, ?, ?)")?;
+            let mut id = self.connection.prepare_cached("INSERT OR REPLACE INTO distinct_ids VALUES (?, ?, ?, ?)")?;
             for ((team, distinct_id), value) in &changes.ids {
                 id.execute(params![team, distinct_id, value.person.map(Uuid::into_bytes), value.version])?;
             }
-            let mut offset = transaction.prepare_cached("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)")?;
-            for (partition, next) in next {
+            let mut offset = self.connection.prepare_cached("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)")?;
+            for ((topic, partition), next) in next {
                 offset.execute(params![topic, partition, next])?;
             }
         }
-        Ok(transaction.commit()?)
+        Ok(self.connection.execute_batch("COMMIT")?)
     }
 }
 
@@ -116,15 +140,16 @@ impl Known for Store {
     type Error = StoreError;
 
     fn id(&mut self, team: i64, distinct_id: &str) -> Result<Option<Id>, StoreError> {
-        let mut statement =
-            self.0.prepare_cached("SELECT person, version FROM distinct_ids WHERE team = ? AND distinct_id = ?")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT person, version FROM distinct_ids WHERE team = ? AND distinct_id = ?")?;
         let found: Option<(Option<Vec<u8>>, i64)> =
             statement.query_row(params![team, distinct_id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         found.map(|(person, version)| Ok(Id { person: person.as_deref().map(uuid).transpose()?, version })).transpose()
     }
 
     fn person(&mut self, team: i64, person: Uuid) -> Result<Option<Person>, StoreError> {
-        let mut statement = self.0.prepare_cached(
+        let mut statement = self.connection.prepare_cached(
             "SELECT created_at_ms, properties, is_identified, is_deleted, version FROM persons WHERE team = ? AND id = ?",
         )?;
         let found: Option<(i64, String, bool, bool, i64)> = statement
@@ -149,7 +174,7 @@ impl Known for Store {
 
     fn ids_of(&mut self, team: i64, person: Uuid) -> Result<Vec<String>, StoreError> {
         let mut statement =
-            self.0.prepare_cached("SELECT distinct_id FROM distinct_ids WHERE team = ? AND person = ?")?;
+            self.connection.prepare_cached("SELECT distinct_id FROM distinct_ids WHERE team = ? AND person = ?")?;
         let ids = statement.query_map(params![team, person.as_bytes()], |row| row.get(0))?;
         Ok(ids.collect::<Result<_, _>>()?)
     }
@@ -158,18 +183,19 @@ impl Known for Store {
 impl KnownTypes for Store {
     type Error = StoreError;
 
-    // Kept at once: an event that is processed again after a crash finds what it had.
     fn index(&mut self, team: i64, kind: &str, most: i64) -> Result<Option<i64>, StoreError> {
-        let mut known = self.0.prepare_cached("SELECT place FROM group_types WHERE team = ? AND kind = ?")?;
+        let mut known = self.connection.prepare_cached("SELECT place FROM group_types WHERE team = ? AND kind = ?")?;
         if let Some(index) = known.query_row(params![team, kind], |row| row.get(0)).optional()? {
             return Ok(Some(index));
         }
-        let mut count = self.0.prepare_cached("SELECT count(*) FROM group_types WHERE team = ?")?;
+        let mut count = self.connection.prepare_cached("SELECT count(*) FROM group_types WHERE team = ?")?;
         let index: i64 = count.query_row(params![team], |row| row.get(0))?;
         if index >= most {
             return Ok(None);
         }
-        self.0.prepare_cached("INSERT INTO group_types VALUES (?, ?, ?)")?.execute(params![team, kind, index])?;
+        self.connection
+            .prepare_cached("INSERT INTO group_types VALUES (?, ?, ?)")?
+            .execute(params![team, kind, index])?;
         Ok(Some(index))
     }
 }
@@ -199,7 +225,9 @@ mod tests {
                 ((team, "p".into()), Id { person: None, version: 0 }),
             ],
         };
-        Store::open(&path).unwrap().write(&changes, "t", &[(0, 10), (3, 7)]).unwrap();
+        let mut writer = Store::open(&path).unwrap();
+        writer.begin().unwrap();
+        writer.write(&changes, &[(("t".into(), 0), 10), (("t".into(), 3), 7)].into()).unwrap();
         let mut store = Store::open(&path).unwrap();
         assert_eq!(store.id(team, "u").unwrap(), Some(Id { person: Some(person), version: 1 }));
         assert_eq!(store.id(team, "p").unwrap(), Some(Id { person: None, version: 0 }));
@@ -209,5 +237,30 @@ mod tests {
         assert_eq!((found.version, found.created_at.as_millisecond()), (3, 1_780_000_000_123));
         assert_eq!(store.ids_of(team, person).unwrap(), ["u"]);
         assert_eq!((store.next_offset("t", 3).unwrap(), store.next_offset("t", 1).unwrap()), (Some(7), None));
+    }
+
+    #[test]
+    fn who_comes_back_hears_that_others_have_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("persons.sqlite");
+        let (mut one, mut other) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
+        let writes = |store: &mut Store, next| {
+            let others_wrote = store.begin().unwrap();
+            store.write(&Changes::default(), &[(("t".into(), 0), next)].into()).unwrap();
+            others_wrote
+        };
+        writes(&mut one, 1);
+        assert!(!writes(&mut one, 2), "only its own");
+        writes(&mut other, 3);
+        assert!(!writes(&mut other, 4));
+        assert!(writes(&mut one, 5));
+        assert_eq!(other.next_offset("t", 0).unwrap(), Some(5));
+        // What was begun and never written is as if it had not been.
+        other.begin().unwrap();
+        assert_eq!(other.index(1, "company", 5).unwrap(), Some(0));
+        drop(other);
+        assert!(!writes(&mut one, 6));
+        one.begin().unwrap();
+        assert_eq!(one.index(1, "team", 5).unwrap(), Some(0));
     }
 }

@@ -1,0 +1,119 @@
+//! What is done to the pipeline on purpose: carried out, healed, told, and nothing lost by it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
+
+use super::harness::{Bench, Finished, alone, beside_others, shared_environment, wait_until};
+
+fn fault(at: &str, target: &str, action: &str, more: &str) -> String {
+    format!("\n[[fault]]\nat = \"{at}\"\ntarget = \"{target}\"\naction = \"{action}\"\n{more}\n")
+}
+
+fn log(run: &Finished, name: &str) -> String {
+    fs::read_to_string(run.directory.as_ref().unwrap().join("logs").join(name)).unwrap()
+}
+
+#[test]
+fn components_die_links_break_and_nothing_is_lost() {
+    let lasts = |time: &str| format!("for = \"{time}\"");
+    let faults = [
+        fault("1s", "ingester", "kill", ""),
+        fault("2s", "capture-topic", "broken_message", ""),
+        fault("2s", "events-topic", "broken_message", ""),
+        fault("3s", "capture", "kill", &lasts("300ms")),
+        fault("5s", "capture-kafka", "cut", &lasts("1s")),
+        fault("6s", "clickhouse-kafka", "delay", "for = \"1s\"\ndelay = \"50ms\"\njitter = \"20ms\""),
+        fault("7s", "ingester-kafka", "reset", &lasts("500ms")),
+        fault("8s", "ingester", "rebalance", &lasts("2s")),
+        fault("8s", "checker-clickhouse", "cut", &lasts("1s")),
+        fault("10s", "client-capture", "narrow", "for = \"1s\"\nbandwidth = \"200kB/s\""),
+        fault("11s", "clickhouse", "pause", &lasts("1s")),
+        fault("13s", "clickhouse", "kill", ""),
+        fault("15s", "kafka", "kill", ""),
+        fault("17s", "capture", "restart", ""),
+    ];
+    let bench = Bench::new(&faults.concat());
+    let _room = alone();
+    let changes = [
+        "traffic.app.events=12_000",
+        "traffic.app.arrival.rate=600/s",
+        "traffic.app.client=posthog-python",
+        "expect.settle_limit=90s",
+        "expect.time_to_visible.p99=60s",
+    ];
+    let mut command = bench.run_command();
+    for change in changes {
+        command.args(["--set", change]);
+    }
+    let run = Finished::new(command.output().unwrap(), bench.latest());
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert_eq!((run.count("lost"), run.count("pending"), run.count("duplicated")), (0, 0, 0), "{}", run.told());
+    let told = run.verdict["run"]["faults"].as_array().unwrap();
+    assert_eq!(told.len(), faults.len(), "{}", run.told());
+    for fault in told {
+        let (began, healed) = (fault["began"].as_f64().unwrap(), fault["healed"].as_f64().unwrap());
+        assert!(began >= fault["planned_at"].as_f64().unwrap() && healed > began, "{fault}");
+        assert!(fault.get("failed").is_none(), "{fault}");
+    }
+    assert!(run.stdout.contains("\nFaults: kill ingester at 1.0"), "{}", run.told());
+    assert!(run.stderr.contains("healed at "), "{}", run.told());
+    // That each was real shows in what its victims say.
+    assert_eq!(log(&run, "ingester.log").matches("dead letter (").count(), 1, "{}", log(&run, "ingester.log"));
+    assert!(log(&run, "second-ingester.log").contains("partitions are this ingester's"));
+    assert!(run.verdict["generator"]["retries"].as_u64().is_some_and(|retries| retries > 0), "{}", run.told());
+}
+
+#[test]
+fn who_shares_a_substrate_cannot_break_it() {
+    let environment = shared_environment();
+    let _room = beside_others();
+    for target in ["kafka", "clickhouse"] {
+        let bench = Bench::new(&fault("1s", target, "kill", ""));
+        let output = bench.run_command().arg("--env").arg(environment).output().unwrap();
+        let run = Finished::new(output, bench.latest());
+        assert_eq!(run.code, Some(64), "{}", run.told());
+        assert!(run.stderr.contains(&format!("a fault is planned for {target}")), "{}", run.told());
+        assert!(run.stderr.contains("leave out --env"), "{}", run.told());
+    }
+}
+
+#[test]
+fn a_fault_that_does_not_heal_makes_the_run_inconclusive() {
+    let environment = shared_environment();
+    let _room = beside_others();
+    let bench = Bench::new(&fault("2s", "ingester", "stop", "for = \"3s\""));
+    let mut command = bench.run_command();
+    command.arg("--env").arg(environment).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut told: Vec<String> = stderr.by_ref().take_while(|line| !line.starts_with("fault at ")).collect();
+    let store = store(&bench).expect("a person store");
+    // Whoever ends in good order takes its write-ahead log away.
+    let wal = store.with_file_name("persons.sqlite-wal");
+    assert!(wait_until(Duration::from_secs(3), || !wal.exists()), "{told:?}");
+    // Without its store it cannot start again.
+    fs::remove_file(&store).unwrap();
+    fs::create_dir(&store).unwrap();
+    told.extend(stderr);
+    let mut run = Finished::new(child.wait_with_output().unwrap(), bench.latest());
+    run.stderr = told.join("\n");
+    assert_eq!(run.code, Some(2), "{}", run.told());
+    assert!(
+        run.stdout.contains("the fault `stop ingester for 3s`, planned at 2 s: it could not be healed"),
+        "{}",
+        run.told()
+    );
+    assert!(run.verdict["run"]["faults"][0].get("healed").is_none());
+}
+
+/// The person store of the bench's only run.
+fn store(bench: &Bench) -> Option<PathBuf> {
+    let folders = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut stores = folders(bench.tmp()).flat_map(folders).map(|run| run.join("persons.sqlite"));
+    stores.find(|store| store.exists())
+}
