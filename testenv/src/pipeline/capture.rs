@@ -351,12 +351,19 @@ impl Capture {
         if event.force_disable_person_processing {
             headers = headers.insert(Header { key: NO_PERSON_HEADER, value: Some(b"true") });
         }
-        // The Django capture knew no imports.
-        let is_import = event.historical_migration && self.dialect != Dialect::V2021;
-        let topic = if is_import && !self.historical_topic.is_empty() { &self.historical_topic } else { &self.topic };
+        let topic = if is_import(self.dialect, event) && !self.historical_topic.is_empty() {
+            &self.historical_topic
+        } else {
+            &self.topic
+        };
         let record = FutureRecord::to(topic).key(&key).payload(&value).headers(headers);
         self.producer.send_result(record).map_err(|(error, _)| not_produced(error))
     }
+}
+
+/// Whether an event is an import of old ones, as its batch says; the Django capture knew none (ingestion contract 1.5).
+fn is_import(dialect: Dialect, event: &CapturedEvent<'_>) -> bool {
+    event.historical_migration && dialect != Dialect::V2021
 }
 
 /// What became of a message that was enqueued.
