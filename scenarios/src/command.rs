@@ -7,6 +7,7 @@ mod env;
 mod explain;
 mod generate;
 mod list;
+mod place;
 mod reconcile;
 mod replay;
 mod run;
@@ -108,9 +109,8 @@ struct RunArguments {
 /// What every run can be told.
 #[derive(Debug, clap::Args)]
 struct RunOptions {
-    /// Where the pipeline runs: auto, embedded, or the environment.json of `assay env up`
-    #[arg(long, value_name = "KIND|FILE", default_value = "auto")]
-    env: String,
+    #[command(flatten)]
+    place: place::PlaceOptions,
     /// The seed of all random values, so that a run can be repeated
     #[arg(long)]
     seed: Option<u64>,
@@ -135,12 +135,6 @@ struct RunOptions {
     /// Start to send so long after all is ready, such as 30s, so that the senders of other shares are ready too
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = notation::duration)]
     starts_in: Duration,
-    /// Let Kafka listen on this port instead of a free one
-    #[arg(long, value_name = "PORT")]
-    kafka_port: Option<u16>,
-    /// Let ClickHouse listen on this port instead of a free one
-    #[arg(long, value_name = "PORT")]
-    clickhouse_port: Option<u16>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,6 +146,8 @@ enum EnvCommand {
         /// The file that says where they are
         #[arg(long, default_value = "environment.json")]
         file: PathBuf,
+        #[command(flatten)]
+        place: place::PlaceOptions,
         /// Go down when the parent process ends
         #[arg(long, hide = true)]
         with_parent: bool,
@@ -204,7 +200,7 @@ pub fn main() -> ExitCode {
         Command::Bench { command } => bench::bench(command),
         Command::Env { command } => match command {
             EnvCommand::Prepare => env::prepare(),
-            EnvCommand::Up { file, with_parent } => env::up(&file, with_parent),
+            EnvCommand::Up { file, place, with_parent } => env::up(&file, &place, with_parent),
             EnvCommand::Status { file } => env::status(&file),
             EnvCommand::Down { file } => env::down(&file),
         },

@@ -9,6 +9,7 @@ mod faults;
 mod preflight;
 mod settle;
 mod shares;
+mod wanted;
 
 use std::{
     path::PathBuf,
@@ -44,14 +45,16 @@ use generators::{
 use jiff::Timestamp;
 use reports::progress::{Progress, Snapshot};
 use testenv::{
-    embedded::artefacts::KAFKA_VERSION,
     environment::{Endpoints, EnvironmentError},
     fault::PlannedFault,
 };
 use tokio::sync::watch;
 
-pub use self::environment::{Environment, Wanted, substrate_options};
 use self::{early_stop::EarlyStop, faults::Faults};
+pub use self::{
+    environment::Environment,
+    wanted::{Own, Shared, SubstrateSettings, Wanted},
+};
 
 use crate::{
     failure::{Failure, Kind},
@@ -342,9 +345,9 @@ impl Active<'_> {
             plan: workload.plan().clone(),
             personas,
             environment: EnvironmentFacts {
-                kind: "embedded".into(),
+                kind: self.request.environment.kind().into(),
                 capture: Some(Target::http(self.environment.pipeline().endpoints().capture).to_string()),
-                kafka: KAFKA_VERSION.into(),
+                kafka: self.request.environment.kafka(),
                 clickhouse,
                 flush_interval: scenario.pipeline.flush_interval,
                 partitions: scenario.pipeline.partitions,

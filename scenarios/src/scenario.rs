@@ -8,6 +8,7 @@ mod arrival;
 mod client;
 mod fault;
 pub mod notation;
+mod pipeline;
 pub mod problem;
 pub mod reader;
 mod traffic;
@@ -17,18 +18,17 @@ use std::{path::PathBuf, time::Duration};
 use checkers::{
     checks::{Independence, Targets},
     judge::Allowances,
-    oracle::dialect::Dialect,
 };
 use generators::{
     schedule::Arrival,
     workload::{Absence, Client, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons},
 };
 use testenv::{
-    embedded::pipeline::MOST_INGESTERS,
+    containers::images::Images,
     pipeline::defect::{CATALOGUE, DefectName, Stage},
 };
 
-pub use self::fault::Fault;
+pub use self::{fault::Fault, pipeline::PipelineSettings};
 use self::{
     notation::{Expectable, defect_rate, parse_share},
     problem::Problems,
@@ -46,6 +46,8 @@ pub struct Scenario {
     pub seed: Option<u64>,
     /// What is sent.
     pub traffic: Vec<Traffic>,
+    /// The images of containers, where it says them.
+    pub images: Images,
     /// The pipeline that it is sent through.
     pub pipeline: PipelineSettings,
     /// What is broken in it on purpose.
@@ -104,19 +106,6 @@ pub struct Replay {
     pub batch: usize,
 }
 
-/// Settings of the reference pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PipelineSettings {
-    /// After how long ClickHouse's Kafka engine flushes what it has read.
-    pub flush_interval: Duration,
-    /// How many partitions each topic has.
-    pub partitions: u32,
-    /// How many ingesters share them.
-    pub ingesters: usize,
-    /// Which generation of PostHog's rules it follows.
-    pub dialect: Dialect,
-}
-
 /// A defect to be planted in the reference pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlantedDefect {
@@ -163,6 +152,13 @@ impl Scenario {
     pub fn read(file: &str, source: &str, overrides: &[Override]) -> Result<Self, Problems> {
         reader::read(file, source, overrides, scenario)
     }
+
+    /// What of it containers can do and child processes cannot, if there is something.
+    pub fn needs_containers(&self) -> Option<&'static str> {
+        let PipelineSettings { processors, memory, .. } = self.pipeline;
+        let limits = processors.map(|_| "a limit on processors (`pipeline.processors`)");
+        limits.or_else(|| memory.map(|_| "a limit on memory (`pipeline.memory`)"))
+    }
 }
 
 fn scenario(mut root: Section<'_>) -> Scenario {
@@ -187,17 +183,8 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     if traffic.is_empty() {
         root.problem("traffic", "there is no traffic: add a [[traffic]] table");
     }
-    let mut pipeline = root.section("pipeline");
-    let settings = PipelineSettings {
-        flush_interval: pipeline.optional("flush_interval", Duration::parse).unwrap_or(Duration::from_millis(500)),
-        partitions: pipeline.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
-        ingesters: pipeline.optional("ingesters", whole(1..=MOST_INGESTERS as u64)).unwrap_or(1) as usize,
-        dialect: pipeline.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
-    };
-    if settings.flush_interval.is_zero() {
-        pipeline.problem("flush_interval", "must be longer than nothing");
-    }
-    pipeline.end();
+    let images = pipeline::images(root.section("images"));
+    let settings = pipeline::settings(root.section("pipeline"));
     let planned: u64 = traffic.iter().map(|traffic| traffic.events).sum();
     let planted_defects: Vec<PlantedDefect> =
         root.sections("planted_defect").into_iter().map(|section| planted_defect(section, planned)).collect();
@@ -215,14 +202,13 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         description: description.unwrap_or_default(),
         seed,
         traffic,
+        images,
         pipeline: settings,
         planted_defects,
         faults,
         expect,
     }
 }
-
-const DIALECTS: [(&str, Dialect); 3] = [("2021", Dialect::V2021), ("2024", Dialect::V2024), ("2026", Dialect::V2026)];
 
 /// ClickHouse reads statements of up to 256 KiB.
 const MOST_TOLD: u64 = 5_000;

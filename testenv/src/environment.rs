@@ -1,6 +1,21 @@
 //! What every environment yields: endpoints to send to and to read from, and components that can fail.
 
-use std::{fmt, path::PathBuf};
+mod answers;
+pub mod component;
+pub mod launcher;
+pub(crate) mod life;
+pub mod parts;
+pub mod pipeline;
+pub mod port;
+mod sink;
+pub mod substrate;
+pub mod tables;
+pub mod usage;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// Where a run sends to and reads from.
 #[derive(Debug, Clone)]
@@ -123,6 +138,16 @@ pub enum EnvironmentError {
         /// What the client library said.
         source: rdkafka::error::KafkaError,
     },
+    /// Docker refused something, or is not there.
+    #[error("{what}")]
+    Docker {
+        /// What could not be done.
+        what: String,
+        /// What to do about it.
+        help: String,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// ClickHouse refused something.
     #[error("ClickHouse refused: {what}")]
     Clickhouse {
@@ -144,6 +169,7 @@ impl EnvironmentError {
             Self::PortUsed { port, .. } => {
                 format!("leave the port out and a free one is chosen, or end the program that holds {port}")
             }
+            Self::Docker { help, .. } => help.clone(),
             Self::RunName(_) => "choose another name".into(),
             Self::System { .. } => "free memory, disk and file handles are the first things to look at".into(),
             Self::Kafka { .. } | Self::Clickhouse { .. } => {
@@ -151,4 +177,15 @@ impl EnvironmentError {
             }
         }
     }
+}
+
+/// So many of a log's last lines go into an error.
+const LAST_LINES: usize = 15;
+
+/// The last lines of a component's log, for an error.
+pub(crate) fn last_lines(log: &Path) -> String {
+    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = text.unwrap_or_else(|error| format!("(the log cannot be read: {error})"));
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.is_empty() { "(it is empty)".into() } else { lines[lines.len().saturating_sub(LAST_LINES)..].join("\n") }
 }

@@ -2,12 +2,14 @@
 //!
 //! An environment has two layers. The *substrate* (Kafka and ClickHouse) is long-lived and may be shared by many
 //! runs; the *pipeline* (capture, ingester, topics, database, consumer groups, person file, planted defects) belongs
-//! to one run. [`embedded`] starts both as child processes on loopback; [`role`] is what those children run.
+//! to one run; [`environment`] has what is the same wherever they run. [`embedded`] starts them as child processes on loopback,
+//! [`containers`] as images; [`role`] is what those children and images run.
 //!
 //! Nothing here depends on the generators or the checkers: the reference pipeline and the oracle must not share a
 //! rule, or a wrong rule would agree with itself.
 
 pub mod clickhouse;
+pub mod containers;
 pub mod embedded;
 pub mod environment;
 pub mod fault;

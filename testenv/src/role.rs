@@ -5,10 +5,10 @@
 
 use std::process::ExitCode;
 
-use crate::{clickhouse, embedded, null_sink, pipeline};
+use crate::{clickhouse, containers, embedded, network, null_sink, pipeline};
 
 /// The names that `assay serve` accepts.
-pub const ROLES: [&str; 6] = ["guard", "launch", "clickhouse", "capture", "ingester", "sink"];
+pub const ROLES: [&str; 8] = ["guard", "launch", "sweep", "clickhouse", "capture", "ingester", "links", "sink"];
 
 /// Plays `role` until it is told to end; `arguments` are what followed the role on the command line.
 ///
@@ -17,7 +17,9 @@ pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
     match role {
         "guard" => embedded::guard::serve(),
         "launch" => embedded::guard::launch(arguments),
+        "sweep" => containers::sweep::serve(arguments),
         "clickhouse" => clickhouse::serve(),
+        "links" => network::remote::serve(),
         "capture" => pipeline::capture::serve(),
         "ingester" => pipeline::ingester::serve(),
         "sink" => null_sink::serve(),

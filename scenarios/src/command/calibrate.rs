@@ -1,11 +1,6 @@
 //! `assay calibrate`: plant every known defect, one at a time, and show which were found.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{collections::HashSet, path::PathBuf, process::ExitCode, time::Duration};
 
 use checkers::verdict::Verdict;
 use reports::{
@@ -13,18 +8,18 @@ use reports::{
     progress::Progress,
 };
 use testenv::{
-    embedded::substrate::{Addresses, Substrate},
+    containers::container::Limits,
     pipeline::defect::{CATALOGUE, Defect, DefectName},
 };
 use tokio::sync::watch;
 
-use super::print;
+use super::{place::PlaceOptions, print};
 use crate::{
     calibrate::{row, scenario},
     failure::{Failure, Kind},
     interrupt, library,
     run_directory::RunDirectory,
-    runner::{Request, Wanted, run, substrate_options, unavailable},
+    runner::{Request, Shared, SubstrateSettings, Wanted, run},
     scenario::Scenario,
     senders::Division,
 };
@@ -34,9 +29,8 @@ pub(super) struct Arguments {
     /// Only these defects; all of them without it
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = named)]
     only: Vec<DefectName>,
-    /// Where the pipeline runs: embedded, or the environment.json of `assay env up`
-    #[arg(long, value_name = "KIND|FILE", default_value = "embedded")]
-    env: String,
+    #[command(flatten)]
+    place: PlaceOptions,
     /// The folder that runs are kept in
     #[arg(long, value_name = "DIR", default_value = "runs")]
     out: PathBuf,
@@ -59,12 +53,13 @@ pub(super) fn calibrate(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|error| Failure::caused(Kind::Internal, "no runtime could be made", "", error))?;
     let progress = Progress::on_stderr(arguments.json);
+    let wanted = arguments.place.choose(&library::read("calibrate", &[])?, &runtime, &progress)?;
     let rows = runtime.block_on(async {
         let stop = interrupt::listen()?;
-        if arguments.env != "embedded" {
-            let addresses = super::env::read(Path::new(&arguments.env))?.addresses;
-            return plant_all(arguments, &addresses, &progress, stop).await;
-        }
+        let own = match wanted {
+            Wanted::Shared(shared) => return plant_all(arguments, &shared, &progress, stop).await,
+            Wanted::Own(own) => own,
+        };
         let folder = std::env::temp_dir().join(format!("assay-calibrate-{}", std::process::id()));
         let logs = std::path::absolute(arguments.out.join("calibrate").join("substrate"))
             .unwrap_or_else(|_| arguments.out.join("calibrate"));
@@ -72,10 +67,15 @@ pub(super) fn calibrate(arguments: &Arguments) -> Result<ExitCode, Failure> {
             let what = format!("the folder {} cannot be made", logs.display());
             Failure::caused(Kind::Usage, what, "name a folder that you may write to with --out DIR", error)
         })?;
-        let options = substrate_options(&folder, &logs, &progress)?;
-        progress.now("starting Kafka and ClickHouse, which stay up for all runs".into());
-        let substrate = Substrate::up(&options).await.map_err(unavailable)?;
-        let rows = plant_all(arguments, &substrate.addresses().clone(), &progress, stop).await;
+        let settings = SubstrateSettings {
+            name: format!("calibrate{}", std::process::id()),
+            folder: &folder,
+            logs: &logs,
+            linked: Vec::new(),
+            limits: Limits::default(),
+        };
+        let substrate = own.start(settings, &progress).await?;
+        let rows = plant_all(arguments, &Shared::of(&substrate, &own), &progress, stop).await;
         substrate.down().await;
         rows
     });
@@ -104,7 +104,7 @@ fn verdict(rows: &[Row]) -> Verdict {
 /// One run after the other, a clean one first.
 async fn plant_all(
     arguments: &Arguments,
-    addresses: &Addresses,
+    shared: &Shared,
     progress: &Progress,
     stop: watch::Receiver<bool>,
 ) -> Result<Vec<Row>, Failure> {
@@ -114,7 +114,7 @@ async fn plant_all(
     for defect in std::iter::once(None).chain(wanted.map(Some)) {
         let name = defect.map_or("nothing", |defect| defect.word);
         progress.now(format!("planting {name}"));
-        let row = plant(&clean, defect, arguments, addresses, stop.clone()).await?;
+        let row = plant(&clean, defect, arguments, shared, stop.clone()).await?;
         let word = if row.outcome == Outcome::AsItMust { "ok" } else { "not as it must be" };
         progress.step(&format!("{name}: planted {}, found {} {}: {word}", row.planted, row.found, row.finding));
         rows.push(row);
@@ -129,11 +129,11 @@ async fn plant(
     clean: &Scenario,
     defect: Option<&'static Defect>,
     arguments: &Arguments,
-    addresses: &Addresses,
+    shared: &Shared,
     stop: watch::Receiver<bool>,
 ) -> Result<Row, Failure> {
     let scenario = scenario(clean, defect);
-    let environment = Wanted::Shared(addresses.clone());
+    let environment = Wanted::Shared(shared.clone());
     let request = Request {
         scenario,
         out: arguments.out.clone(),

@@ -13,18 +13,18 @@ use checkers::observe::clickhouse::{Store, StoreAddress};
 use reports::progress::Progress;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal, test_kill_process};
 use serde::{Deserialize, Serialize};
-use testenv::embedded::{
-    artefacts::{Places, prepare as fetch},
-    substrate::{Addresses, Substrate},
+use testenv::{
+    containers::container::Limits,
+    embedded::artefacts::{Places, prepare as fetch},
 };
 use tokio::runtime::Runtime;
 
-use super::print;
+use super::{place::PlaceOptions, print};
 use crate::{
     failure::{Failure, Kind},
     interrupt,
     run_directory::{read_json, write_json},
-    runner::{substrate_options, unavailable},
+    runner::{Shared, SubstrateSettings, unavailable},
 };
 
 /// How long `down` waits until it is down.
@@ -34,8 +34,8 @@ const DOWN_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EnvironmentFile {
-    /// Where the substrate is.
-    pub addresses: Addresses,
+    /// The substrate.
+    pub substrate: Shared,
     /// The process that keeps it up.
     pub process: i32,
     /// Where its logs are.
@@ -66,27 +66,35 @@ pub(super) fn prepare() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn up(path: &Path, with_parent: bool) -> Result<ExitCode, Failure> {
+pub(super) fn up(path: &Path, place: &PlaceOptions, with_parent: bool) -> Result<ExitCode, Failure> {
     if with_parent {
         set_parent_process_death_signal(Some(Signal::TERM))
             .map_err(|error| Failure::caused(Kind::Internal, "the parent's end cannot be noticed", "", error))?;
     }
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let progress = Progress::on_stderr(false);
+    let own = place.choose_own(&runtime, &progress)?;
+    runtime.block_on(async {
         let mut stop = interrupt::listen()?;
-        let progress = Progress::on_stderr(false);
         let folder = std::env::temp_dir().join(format!("assay-environment-{}", std::process::id()));
         let logs = std::path::absolute(path.with_extension("logs")).unwrap_or_else(|_| path.with_extension("logs"));
         std::fs::create_dir_all(&logs).map_err(|error| {
             let what = format!("the folder for logs {} cannot be made", logs.display());
             Failure::caused(Kind::Usage, what, "name a file in a folder that you may write to with --file", error)
         })?;
-        let options = substrate_options(&folder, &logs, &progress)?;
+        let settings = SubstrateSettings {
+            name: format!("environment{}", std::process::id()),
+            folder: &folder,
+            logs: &logs,
+            linked: Vec::new(),
+            limits: Limits::default(),
+        };
         let substrate = tokio::select! {
-            up = Substrate::up(&options) => up.map_err(unavailable)?,
+            up = own.start(settings, &progress) => up?,
             _ = stop.wait_for(|stop| *stop) => return Ok(ExitCode::SUCCESS),
         };
         let process = i32::try_from(std::process::id()).unwrap_or_default();
-        write_json(path, &EnvironmentFile { addresses: substrate.addresses().clone(), process, logs })?;
+        write_json(path, &EnvironmentFile { substrate: Shared::of(&substrate, &own), process, logs })?;
         progress.step(&format!("up: `assay run SCENARIO --env {}` attaches to it, Ctrl-C ends it", path.display()));
         let failed = tokio::select! {
             ended = substrate.failed() => Some(ended),
@@ -105,7 +113,7 @@ pub(super) fn up(path: &Path, with_parent: bool) -> Result<ExitCode, Failure> {
 pub(super) fn status(path: &Path) -> Result<ExitCode, Failure> {
     let file = read(path)?;
     let version = runtime()?.block_on(async {
-        let url = &file.addresses.clickhouse_url;
+        let url = &file.substrate.addresses.clickhouse_url;
         let address = StoreAddress { url, user: "default", password: "", database: "default", table: "" };
         Store::new(address).version().await
     });
@@ -120,8 +128,8 @@ pub(super) fn status(path: &Path) -> Result<ExitCode, Failure> {
     print(&format!(
         "up, kept by process {}\n  kafka       {}\n  clickhouse  {} ({version})\n  logs        {}\n",
         file.process,
-        file.addresses.brokers,
-        file.addresses.clickhouse_url,
+        file.substrate.addresses.brokers,
+        file.substrate.addresses.clickhouse_url,
         file.logs.display()
     ))?;
     Ok(ExitCode::SUCCESS)

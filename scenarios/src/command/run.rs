@@ -1,6 +1,6 @@
 //! `assay run SCENARIO`: from a scenario to a verdict.
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use reports::progress::Progress;
 
@@ -8,7 +8,7 @@ use super::{RunArguments, RunOptions, check::show};
 use crate::{
     failure::{Failure, Kind},
     interrupt, library,
-    runner::{Request, Wanted, run as run_request},
+    runner::{Request, run as run_request},
     scenario::Scenario,
     senders::Division,
 };
@@ -28,20 +28,12 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
         ));
     }
     let progress = Progress::on_stderr(options.json);
-    let environment = match options.env.as_str() {
-        "auto" => {
-            progress
-                .step("environment: embedded (Kafka and ClickHouse as child processes), the only kind there is so far");
-            own(options)
-        }
-        "embedded" => own(options),
-        file => Wanted::Shared(super::env::read(Path::new(file))?.addresses),
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::caused(Kind::Internal, "no runtime could be made", "", error))?;
+    let environment = options.place.choose(&scenario, &runtime, &progress)?;
     let request = Request {
         scenario,
         out: options.out.clone(),
@@ -56,8 +48,4 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
     let shown = show(&record, options.json);
     progress.step(&format!("\nrun directory: {}", directory.path().display()));
     shown
-}
-
-const fn own(options: &RunOptions) -> Wanted {
-    Wanted::Own { kafka_port: options.kafka_port, clickhouse_port: options.clickhouse_port }
 }

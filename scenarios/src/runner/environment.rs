@@ -6,45 +6,35 @@ use checkers::{oracle::dialect::Dialect, record::ComponentFacts};
 use generators::identity::RunId;
 use reports::progress::Progress;
 use testenv::{
-    embedded::{
-        artefacts::{Places, prepare},
-        children::Guard,
+    containers::{container::Limits, docker::Docker},
+    embedded::children::Guard,
+    environment::{
+        ComponentEnded, EnvironmentError,
+        launcher::Launcher,
         parts::Parts,
         pipeline::{Pipeline, PipelineOptions},
-        substrate::{Addresses, Substrate, SubstrateOptions},
+        substrate::Substrate,
         usage::Usage,
     },
-    environment::{ComponentEnded, EnvironmentError},
     fault::{Kind::Link, PlannedFault, Target},
     pipeline::dialect::Dialect as SubjectDialect,
 };
 
-use super::{Request, unavailable};
+use super::{
+    Request, unavailable,
+    wanted::{Shared, SharedContainers, SubstrateSettings, Wanted, executable},
+};
 use crate::{
     failure::{Failure, Kind},
     plan,
     run_directory::RunDirectory,
 };
 
-/// Where the pipeline shall run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    /// On a substrate of the run's own, on these ports if they are the user's wish.
-    Own {
-        /// Kafka's.
-        kafka_port: Option<u16>,
-        /// ClickHouse's.
-        clickhouse_port: Option<u16>,
-    },
-    /// On a substrate that is up already.
-    Shared(Addresses),
-}
-
 /// A running environment.
 #[derive(Debug)]
 pub struct Environment {
     substrate: Option<Substrate>,
-    guard: Guard,
+    launcher: Launcher,
     pipeline: Pipeline,
 }
 
@@ -58,23 +48,22 @@ impl Environment {
         progress: &Progress,
     ) -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("assay-{run}"));
+        let settings = &request.scenario.pipeline;
+        let limits = Limits { processors: settings.processors, memory: settings.memory };
         let targets: BTreeSet<Target> = faults.iter().map(|fault| fault.target).collect();
         let linked = |shared| {
             let links = targets.iter().filter(|target| target.kind() == Link && target.is_shared() == shared);
             links.copied().collect()
         };
-        let (substrate, guard, addresses) = match &request.environment {
-            Wanted::Own { kafka_port, clickhouse_port } => {
-                let mut options = substrate_options(&folder, &directory.logs(), progress)?;
-                options.kafka_port = *kafka_port;
-                options.clickhouse_port = *clickhouse_port;
-                options.linked = linked(true);
-                progress.now("starting Kafka, ClickHouse and the reference pipeline".into());
-                let substrate = Substrate::up(&options).await.map_err(unavailable)?;
-                let (guard, addresses) = (substrate.guard().clone(), substrate.addresses().clone());
-                (Some(substrate), guard, addresses)
+        let (substrate, launcher, addresses) = match &request.environment {
+            Wanted::Own(own) => {
+                let (name, logs) = (format!("r{run}"), directory.logs());
+                let settings = SubstrateSettings { name, folder: &folder, logs: &logs, linked: linked(true), limits };
+                let substrate = own.start(settings, progress).await?;
+                let (launcher, addresses) = (substrate.launcher().clone(), substrate.addresses().clone());
+                (Some(substrate), launcher, addresses)
             }
-            Wanted::Shared(addresses) => {
+            Wanted::Shared(shared) => {
                 if let Some(target) = targets.iter().find(|target| target.is_shared()) {
                     return Err(Failure::told(
                         Kind::Usage,
@@ -84,19 +73,19 @@ impl Environment {
                         "leave out --env, so that the run has a substrate of its own",
                     ));
                 }
-                progress.now("starting the reference pipeline".into());
-                (None, own_guard(&folder)?, addresses.clone())
+                (None, joined(shared, &folder, run, progress).await?, shared.addresses.clone())
             }
         };
+        progress.now("starting the reference pipeline".into());
         let options = PipelineOptions {
             run: format!("r{run}"),
             teams: plan::teams(run),
             over_quota: vec![plan::over_quota_token(run)],
-            flush_interval: request.scenario.pipeline.flush_interval,
-            partitions: request.scenario.pipeline.partitions,
-            ingesters: request.scenario.pipeline.ingesters,
+            flush_interval: settings.flush_interval,
+            partitions: settings.partitions,
+            ingesters: settings.ingesters,
             drop_list: vec![plan::drop_listed_token(run)],
-            dialect: match request.scenario.pipeline.dialect {
+            dialect: match settings.dialect {
                 // The scenario says the word once, for both readings of it.
                 Dialect::V2021 => SubjectDialect::V2021,
                 Dialect::V2024 => SubjectDialect::V2024,
@@ -104,13 +93,14 @@ impl Environment {
             },
             planted_defects: plan::planted_defects(&request.scenario, run),
             linked: linked(false),
+            limits,
             folder,
             logs: directory.logs(),
         };
-        match Pipeline::up(&guard, &addresses, &options).await {
-            Ok(pipeline) => Ok(Self { substrate, guard, pipeline }),
+        match Pipeline::up(&launcher, &addresses, &options).await {
+            Ok(pipeline) => Ok(Self { substrate, launcher, pipeline }),
             Err(error) => {
-                guard.end().await;
+                launcher.guard().clone().end().await;
                 Err(unavailable(error))
             }
         }
@@ -167,26 +157,9 @@ impl Environment {
             }
             None => self.pipeline.down().await,
         };
-        self.guard.end().await;
+        self.launcher.guard().clone().end().await;
         result
     }
-}
-
-/// How to start a substrate with its data in `folder`, after its parts were prepared.
-///
-/// # Errors
-/// When the parts cannot be had.
-pub fn substrate_options(folder: &Path, logs: &Path, progress: &Progress) -> Result<SubstrateOptions, Failure> {
-    let prepared = tokio::task::block_in_place(|| prepare(&Places::of_user(), &|line| progress.step(line)));
-    Ok(SubstrateOptions {
-        executable: executable()?,
-        artefacts: prepared.map_err(|error| unavailable(error.into()))?,
-        folder: folder.to_owned(),
-        logs: logs.to_owned(),
-        kafka_port: None,
-        clickhouse_port: None,
-        linked: Vec::new(),
-    })
 }
 
 fn own_guard(folder: &Path) -> Result<Guard, Failure> {
@@ -203,7 +176,11 @@ fn own_guard(folder: &Path) -> Result<Guard, Failure> {
     Ok(guard)
 }
 
-fn executable() -> Result<std::path::PathBuf, Failure> {
-    std::env::current_exe()
-        .map_err(|error| Failure::caused(Kind::Internal, "Assay's own executable cannot be found", "", error))
+/// What a run's own pipeline on a shared substrate is started on.
+async fn joined(shared: &Shared, folder: &Path, run: RunId, progress: &Progress) -> Result<Launcher, Failure> {
+    let guard = own_guard(folder)?;
+    let Some(SharedContainers { network, images }) = &shared.containers else { return Ok(Launcher::Processes(guard)) };
+    let tell = |line: &str| progress.step(line);
+    let docker = Docker::open(guard, &format!("r{run}"), Some(network), images, executable()?, &tell).await;
+    Ok(Launcher::Containers(docker.map_err(unavailable)?))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use checkers::disturbance::FaultFacts;
 use generators::{clock::RunClock, error_chain::told};
 use testenv::{
-    embedded::parts::Parts,
+    environment::parts::Parts,
     fault::{FaultError, PlannedFault},
 };
 use tokio::{

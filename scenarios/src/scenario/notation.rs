@@ -146,6 +146,28 @@ fn no_distribution(text: &str) -> String {
     )
 }
 
+/// The least memory with which a container starts at all.
+const LEAST_MEMORY: u64 = 6 << 20;
+
+/// Reads `512MiB` or `1GiB` as bytes.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn memory(value: &DeValue<'_>) -> Result<u64, String> {
+    let text = text(value).unwrap_or_else(|_| "a number alone".into());
+    let wrong = || format!("`{text}` is no amount of memory: write \"512MiB\" or \"1GiB\"");
+    let units = [("MiB", f64::from(1 << 20)), ("GiB", f64::from(1 << 30))];
+    let told = units.into_iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size)));
+    let (number, size) = told.ok_or_else(wrong)?;
+    let number: f64 = number.trim().replace('_', "").parse().map_err(|_| wrong())?;
+    let bytes = number * size;
+    if bytes >= LEAST_MEMORY as f64 && bytes <= u64::MAX as f64 {
+        Ok(bytes as u64)
+    } else {
+        Err(format!("`{text}` is too little or too much: no container starts with less than 6MiB"))
+    }
+}
+
 /// Reads `"1..100"` or `50` as the least and the greatest of a range.
 ///
 /// # Errors

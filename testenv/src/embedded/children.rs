@@ -19,10 +19,8 @@ use rustix::process::Signal;
 use tokio::{sync::watch, time::timeout};
 
 use super::guard::{End, News, Order, SpawnOrder};
-use crate::environment::{ComponentEnded, EnvironmentError};
+use crate::environment::{ComponentEnded, EnvironmentError, last_lines};
 
-/// So many of a log's last lines go into an error.
-const LAST_LINES: usize = 15;
 /// So many of a child's first lines are kept: `ready PORT` is among them.
 const FIRST_LINES: usize = 16;
 
@@ -154,6 +152,14 @@ impl Guard {
         self.0.order(&Order::DeleteAtEnd(folder.to_owned()))
     }
 
+    /// Has the containers, volumes and networks of `run` removed when everything is over, however this process ends.
+    ///
+    /// # Errors
+    /// When the guard is gone.
+    pub fn remove_containers_at_end(&self, run: &str) -> Result<(), EnvironmentError> {
+        self.0.order(&Order::RemoveContainersAtEnd(run.to_owned()))
+    }
+
     /// Ends all children and the guard, and waits for it: two seconds at most, and the time to delete the folders.
     pub async fn end(self) {
         // If it is gone there is nothing to end.
@@ -267,7 +273,7 @@ impl Child {
             name: self.name.to_owned(),
             seconds: limit.as_secs(),
             log: self.log.clone(),
-            last_lines: self.last_lines(),
+            last_lines: last_lines(&self.log),
         }
     }
 
@@ -317,18 +323,7 @@ impl Child {
             name: self.name.to_owned(),
             how: how.to_string(),
             log: self.log.clone(),
-            last_lines: self.last_lines(),
-        }
-    }
-
-    fn last_lines(&self) -> String {
-        let text = std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let text = text.unwrap_or_else(|error| format!("(the log cannot be read: {error})"));
-        let lines: Vec<&str> = text.lines().collect();
-        if lines.is_empty() {
-            "(it is empty)".into()
-        } else {
-            lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+            last_lines: last_lines(&self.log),
         }
     }
 }

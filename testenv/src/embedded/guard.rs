@@ -48,11 +48,17 @@ struct Running {
 
 /// Plays the role `guard`.
 pub fn serve() -> ExitCode {
-    let mut guard = Guard { children: BTreeMap::new(), folders: Vec::new() };
+    let mut guard = Guard { children: BTreeMap::new(), folders: Vec::new(), runs: Vec::new() };
     let result = guard.run();
     // Who was told to end does it in good order; when there is nobody left to wait for it, there is nothing to be kept.
     let grace = if matches!(result, Ok(Last::Order)) { GRACE } else { Duration::ZERO };
+    // Side by side: each takes its second.
+    let sweeping: Vec<_> = guard.runs.iter().map(|run| sweep(run)).collect();
     guard.end_all(grace);
+    for sweeping in sweeping.into_iter().flatten() {
+        // It tells by itself what it could not do.
+        let _ = { sweeping }.wait();
+    }
     for folder in &guard.folders {
         // What cannot be deleted cannot be told to anybody either.
         let _ = std::fs::remove_dir_all(folder);
@@ -71,6 +77,8 @@ enum Last {
 struct Guard {
     children: BTreeMap<u64, Running>,
     folders: Vec<PathBuf>,
+    /// Whose containers are to be removed.
+    runs: Vec<String>,
 }
 
 impl Guard {
@@ -151,6 +159,7 @@ impl Guard {
                 }
             }
             Order::DeleteAtEnd(folder) => self.folders.push(folder),
+            Order::RemoveContainersAtEnd(run) => self.runs.push(run),
             Order::End => (),
         }
     }
@@ -231,6 +240,16 @@ fn reap(mut running: Running) -> End {
         Ok(status) => End::of(status),
         Err(error) => End::Unknown(error.to_string()),
     }
+}
+
+/// Begins to remove the containers of `run`: the guard itself speaks with no daemon.
+fn sweep(run: &str) -> io::Result<Child> {
+    let mut command = Command::new(THIS_EXECUTABLE);
+    if let Ok(name) = std::env::current_exe() {
+        command.arg0(name);
+    }
+    // Not through `launch`: it must not die with the guard before it is done.
+    command.args(["serve", "sweep", run]).process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).spawn()
 }
 
 fn spawn(order: &SpawnOrder) -> io::Result<Running> {

@@ -6,33 +6,29 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use rdkafka::{
-    ClientConfig,
-    consumer::{BaseConsumer, Consumer},
-};
-use tokio::time::timeout;
-
 use super::{
     artefacts::Artefacts,
-    children::{Child, ChildSpec, Guard},
-    component::{Component, Readiness},
-    port::ReservedPort,
+    children::{ChildSpec, Guard},
 };
-use crate::{environment::EnvironmentError, fault::Target, network::Link};
+use crate::{
+    environment::{
+        EnvironmentError,
+        component::{Component, Readiness},
+        life::Recipe,
+        port::ReservedPort,
+    },
+    fault::Target,
+    network::Link,
+};
 
 const NAME: &str = "kafka";
 const FORMATTING: &str = "kafka (formatting its storage)";
 /// How long it may take until Kafka answers.
 const READY_WITHIN: Duration = Duration::from_mins(1);
-/// How long one question for it may take.
-const ASK_FOR: Duration = Duration::from_millis(250);
 /// Small heap and the quick compiler only: a broker for one run, which must be there soon.
 const JAVA_OPTIONS: [&str; 6] = [
     "-Xmx512m",
@@ -104,20 +100,10 @@ pub(super) async fn start(
     let readiness = Readiness::KafkaAnswers(brokers.clone());
     let spec = java(NAME, &["kafka.Kafka", &settings]);
     reserved.extend([broker, controller]);
-    let component = Component::start(guard, spec, readiness, READY_WITHIN, reserved)?;
+    let recipe = Recipe::Process(guard.clone(), spec);
+    let component = Component::start(recipe, readiness, READY_WITHIN, reserved).await?;
     component.ready().await?;
     Ok(Kafka { component, brokers, links })
-}
-
-/// Waits until the broker answers.
-pub(super) async fn ready(child: &Child, brokers: &str, within: Duration) -> Result<(), EnvironmentError> {
-    tokio::select! {
-        ended = child.ended() => Err(EnvironmentError::Ended(ended)),
-        answered = timeout(within, answers(brokers.to_owned())) => match answered {
-            Ok(answered) => answered,
-            Err(_) => Err(child.not_ready(within)),
-        },
-    }
 }
 
 fn reserve(wanted: Option<u16>) -> Result<ReservedPort, EnvironmentError> {
@@ -125,36 +111,6 @@ fn reserve(wanted: Option<u16>) -> Result<ReservedPort, EnvironmentError> {
         (std::io::ErrorKind::AddrInUse, Some(port)) => EnvironmentError::PortUsed { port, name: NAME },
         _ => system("no port for Kafka can be had", source),
     })
-}
-
-/// Waits until a metadata request is answered. Dropped before, it stops asking: the thread that asks would otherwise keep
-/// the whole program from ending.
-async fn answers(brokers: String) -> Result<(), EnvironmentError> {
-    struct StopOnDrop(Arc<AtomicBool>);
-    impl Drop for StopOnDrop {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let stop = StopOnDrop(Arc::default());
-    let stopped = Arc::clone(&stop.0);
-    let asked = tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &brokers)
-            .set("reconnect.backoff.ms", "20")
-            .set("reconnect.backoff.max.ms", "50")
-            .set("log_level", "0")
-            .create()?;
-        // The library connects again and again by itself until each request's time is over.
-        while !stopped.load(Ordering::Relaxed) {
-            if consumer.fetch_metadata(None, ASK_FOR).is_ok_and(|metadata| !metadata.brokers().is_empty()) {
-                break;
-            }
-        }
-        Ok(())
-    });
-    let asked = asked.await.map_err(|error| system("Kafka cannot be asked", std::io::Error::other(error)))?;
-    asked.map_err(|source| EnvironmentError::Kafka { what: "a client".into(), source })
 }
 
 fn system(what: &str, source: std::io::Error) -> EnvironmentError {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use libtest_mimic::Trial;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use testenv::embedded::{
-    pipeline::{Pipeline, PipelineOptions},
-    substrate::Substrate,
+use testenv::{
+    embedded::substrate::up,
+    environment::pipeline::{Pipeline, PipelineOptions},
 };
 
 use super::substrate::{Bench, on_a_runtime, pipeline_up, until};
@@ -53,7 +53,7 @@ async fn arrived(pipeline: &Pipeline) -> Vec<String> {
 fn sizes_have_limits_and_what_is_listed_is_dropped() {
     on_a_runtime(async {
         let bench = Bench::new();
-        let substrate = Substrate::up(&bench.options()).await.unwrap();
+        let substrate = up(&bench.options()).await.unwrap();
         let options = PipelineOptions {
             teams: BTreeMap::from([("token".to_owned(), 1), ("silenced".to_owned(), 2)]),
             drop_list: vec!["silenced".into(), "token:gone".into()],

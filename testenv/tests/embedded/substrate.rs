@@ -14,16 +14,20 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     producer::{FutureProducer, FutureRecord},
 };
-use rustix::process::{Pid, Signal, test_kill_process};
+use rustix::process::{Pid, test_kill_process};
 use serde_json::json;
 use testenv::{
+    containers::container::Limits,
     embedded::{
         artefacts::{Artefacts, Places, prepare},
+        substrate::{SubstrateOptions, up},
+    },
+    environment::{
+        EnvironmentError,
         pipeline::{Pipeline, PipelineOptions},
-        substrate::{Substrate, SubstrateOptions},
+        substrate::Substrate,
         tables::Topics,
     },
-    environment::EnvironmentError,
 };
 
 pub fn tests() -> Vec<Trial> {
@@ -79,6 +83,7 @@ impl Bench {
             planted_defects: Vec::new(),
             ingesters: 1,
             linked: Vec::new(),
+            limits: Limits::default(),
             folder: self.data(),
             logs: self.folder.path().join("logs").join(run),
         }
@@ -89,7 +94,7 @@ pub(super) async fn pipeline_up(
     substrate: &Substrate,
     options: &PipelineOptions,
 ) -> Result<Pipeline, EnvironmentError> {
-    Pipeline::up(substrate.guard(), substrate.addresses(), options).await
+    Pipeline::up(substrate.launcher(), substrate.addresses(), options).await
 }
 
 pub(super) fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
@@ -144,7 +149,7 @@ fn holds_rows(path: &Path) -> usize {
 fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind() {
     on_a_runtime(async {
         let bench = Bench::new();
-        let substrate = Substrate::up(&bench.options()).await.unwrap();
+        let substrate = up(&bench.options()).await.unwrap();
         let (first, second) = (bench.pipeline("first"), bench.pipeline("second"));
         let (first, second) =
             tokio::try_join!(pipeline_up(&substrate, &first), pipeline_up(&substrate, &second)).unwrap();
@@ -217,15 +222,15 @@ async fn produce(brokers: &str, topics: &Topics) {
 fn a_component_that_dies_is_named() {
     on_a_runtime(async {
         let bench = Bench::new();
-        let substrate = Substrate::up(&bench.options()).await.unwrap();
+        let substrate = up(&bench.options()).await.unwrap();
         let pipeline = pipeline_up(&substrate, &bench.pipeline("r")).await.unwrap();
-        let named = |components: &[testenv::embedded::component::Component], name: &str| {
+        let named = |components: &[testenv::environment::component::Component], name: &str| {
             components.iter().find(|component| component.name() == name).unwrap().clone()
         };
-        named(pipeline.components(), "ingester").signal(Signal::KILL);
+        named(pipeline.components(), "ingester").kill_by_surprise().await;
         let ended = pipeline.failed().await;
         assert_eq!((ended.name.as_str(), ended.how.as_str()), ("ingester", "signal 9"));
-        named(substrate.components(), "kafka").signal(Signal::KILL);
+        named(substrate.components(), "kafka").kill_by_surprise().await;
         let ended = substrate.failed().await;
         assert_eq!((ended.name.as_str(), ended.how.as_str()), ("kafka", "signal 9"));
         substrate.down().await;
@@ -240,7 +245,7 @@ fn a_used_port_is_named() {
         let port = taken.local_addr().unwrap().port();
         for (kafka_port, clickhouse_port, expected) in [(Some(port), None, "kafka"), (None, Some(port), "clickhouse")] {
             let options = SubstrateOptions { kafka_port, clickhouse_port, ..bench.options() };
-            match Substrate::up(&options).await.unwrap_err() {
+            match up(&options).await.unwrap_err() {
                 EnvironmentError::PortUsed { port: named, name } => assert_eq!((named, name), (port, expected)),
                 other => panic!("{other}"),
             }
@@ -254,7 +259,7 @@ fn a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind() {
         let bench = Bench::new();
         let mut options = bench.options();
         options.artefacts.kafka_libs = bench.folder.path().to_owned();
-        let error = Substrate::up(&options).await.unwrap_err().to_string();
+        let error = up(&options).await.unwrap_err().to_string();
         assert!(error.contains("kafka") && error.contains("Could not find or load main class"), "{error}");
         assert!(error.contains("kafka.log"), "{error}");
         assert!(!bench.data().exists());
@@ -264,7 +269,7 @@ fn a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind() {
 fn a_run_whose_name_means_something_elsewhere_is_refused() {
     on_a_runtime(async {
         let bench = Bench::new();
-        let substrate = Substrate::up(&bench.options()).await.unwrap();
+        let substrate = up(&bench.options()).await.unwrap();
         for name in ["", "a`b", "../up", "a b"] {
             let error = pipeline_up(&substrate, &bench.pipeline(name)).await.unwrap_err();
             assert!(matches!(&error, EnvironmentError::RunName(refused) if refused == name), "{error}");
@@ -312,7 +317,7 @@ pub fn own(folder: &Path) {
             clickhouse_port: None,
             linked: Vec::new(),
         };
-        let substrate = Substrate::up(&options).await.unwrap();
+        let substrate = up(&options).await.unwrap();
         let pids: Vec<String> =
             substrate.components().iter().map(|component| component.pid().unwrap().to_string()).collect();
         std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", pids.join(" ")).as_bytes()).unwrap();

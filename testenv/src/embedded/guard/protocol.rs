@@ -19,6 +19,8 @@ pub enum Order {
     },
     /// Delete this folder when everything is over.
     DeleteAtEnd(PathBuf),
+    /// Remove the containers, volumes and networks of this run when everything is over.
+    RemoveContainersAtEnd(String),
     /// End all children, gently first.
     End,
 }

@@ -30,12 +30,12 @@ const VIEW: &str = "events_json_mv";
 const SOURCE: &str = "kafka_events_json";
 
 /// The defect of the sink among `defects`, if there is one.
-pub(super) fn planted(defects: &[PlantedDefect]) -> Option<&PlantedDefect> {
+pub(crate) fn planted(defects: &[PlantedDefect]) -> Option<&PlantedDefect> {
     defects.iter().find(|defect| defect.name.defect().stage == Stage::Sink)
 }
 
 /// The statements that make the events' view, given the one that makes it as it must be.
-pub(super) fn views(statement: &str, database: &str, defect: &PlantedDefect) -> Vec<String> {
+pub(crate) fn views(statement: &str, database: &str, defect: &PlantedDefect) -> Vec<String> {
     if !statement.contains(VIEW) {
         return vec![statement.to_owned()];
     }
@@ -119,7 +119,7 @@ fn quoted(uuids: &[String]) -> String {
 }
 
 /// Plays the defect for as long as the pipeline is up: what goes wrong with rows after they have come, and the log of it.
-pub(super) async fn play(client: Client, database: String, defect: PlantedDefect, log: PathBuf) {
+pub(crate) async fn play(client: Client, database: String, defect: PlantedDefect, log: PathBuf) {
     let result = tokio::try_join!(spoil(&client, &database, &defect), tell(&client, &database, &defect, &log));
     if let Err(error) = result {
         // What was not planted is not found; the log says why.

@@ -13,17 +13,18 @@ use std::{
 use tokio::task::JoinSet;
 
 use super::{
-    children::{ChildSpec, Guard},
-    component::{Component, Readiness, first_failure},
+    ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint,
+    component::{Component, first_failure},
+    launcher::{Data, Launcher, Role},
     port::ReservedPort,
     sink,
     substrate::Addresses,
     tables::{Groups, Tables, Topics, create_topics, delete_topics},
 };
 use crate::{
-    environment::{ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint},
+    containers::container::Limits,
     fault::Target,
-    network::Link,
+    network::{AnyLink, Link},
     pipeline::{defect::PlantedDefect, dialect::Dialect},
 };
 
@@ -59,6 +60,8 @@ pub struct PipelineOptions {
     pub planted_defects: Vec<PlantedDefect>,
     /// The links to the pipeline's own ends that faults will act on: clients to capture, checker to ClickHouse.
     pub linked: Vec<Target>,
+    /// What each of its components may use of the machine, where that can be limited.
+    pub limits: Limits,
     /// Where the run's own folder of data is made, which goes when the pipeline does.
     pub folder: PathBuf,
     /// Where logs go.
@@ -77,7 +80,7 @@ impl PipelineOptions {
 #[derive(Debug)]
 pub struct Pipeline {
     components: Vec<Component>,
-    links: BTreeMap<Target, Arc<Link>>,
+    links: BTreeMap<Target, AnyLink>,
     endpoints: Endpoints,
     substrate: Addresses,
     topics: Topics,
@@ -94,7 +97,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// When something of it cannot be had; nothing of it is left on the substrate then.
-    pub async fn up(guard: &Guard, substrate: &Addresses, options: &PipelineOptions) -> Result<Self, EnvironmentError> {
+    pub async fn up(
+        launcher: &Launcher,
+        substrate: &Addresses,
+        options: &PipelineOptions,
+    ) -> Result<Self, EnvironmentError> {
         options.check()?;
         let run = &options.run;
         let (topics, groups) = (Topics::of(run), Groups::of(run));
@@ -132,7 +139,7 @@ impl Pipeline {
                 .with_compression(clickhouse::Compression::None),
             playing: JoinSet::new(),
         };
-        match pipeline.start(guard, options).await {
+        match pipeline.start(launcher, options).await {
             Ok(()) => Ok(pipeline),
             Err(error) => {
                 // What made it fail is what matters; taking down may well fail for the same reason.
@@ -142,7 +149,7 @@ impl Pipeline {
         }
     }
 
-    async fn start(&mut self, guard: &Guard, options: &PipelineOptions) -> Result<(), EnvironmentError> {
+    async fn start(&mut self, launcher: &Launcher, options: &PipelineOptions) -> Result<(), EnvironmentError> {
         for folder in [&self.folder, &options.logs] {
             std::fs::create_dir_all(folder).map_err(|source| EnvironmentError::System {
                 what: format!("the folder {} cannot be made", folder.display()),
@@ -153,14 +160,24 @@ impl Pipeline {
         create_topics(&self.substrate.brokers, &self.topics, options.partitions).await?;
         let port = ReservedPort::new(None).map_err(system("no port for the capture can be had"))?;
         self.endpoints.capture.set_port(port.get());
-        let capture = ChildSpec::role("capture", &self.folder, &options.logs, self.capture(options));
-        self.components.push(Component::start(guard, capture, Readiness::SaysSo, READY_WITHIN, vec![port])?);
+        let data = launcher.data(&self.folder).await?;
+        let role = |name, plays, environment, port| Role {
+            name,
+            plays,
+            environment,
+            port,
+            limits: options.limits,
+            data: &data,
+            logs: &options.logs,
+            within: READY_WITHIN,
+        };
+        let environment = self.capture(launcher.listens_at(port.get()), options);
+        let mut starting = vec![launcher.start(role("capture", "capture", environment, Some(port)))];
         for name in INGESTERS.into_iter().take(options.ingesters) {
-            let environment = self.ingester(name, options);
-            let role = ChildSpec::role("ingester", &self.folder, &options.logs, environment);
-            let spec = ChildSpec { name, log: options.logs.join(format!("{name}.log")), ..role };
-            self.components.push(Component::start(guard, spec, Readiness::SaysSo, READY_WITHIN, Vec::new())?);
+            let environment = self.ingester(name, &data, options);
+            starting.push(launcher.start(role(name, "ingester", environment, None)));
         }
+        self.components = futures_util::future::try_join_all(starting).await?;
         let tables = Tables {
             database: &self.endpoints.clickhouse.database,
             brokers: self.substrate.brokers_for(Target::ClickhouseKafka),
@@ -183,7 +200,7 @@ impl Pipeline {
             } else {
                 self.endpoints.clickhouse.url = format!("http://{}", link.address());
             }
-            self.links.insert(*target, Arc::new(link));
+            self.links.insert(*target, AnyLink::Here(Arc::new(link)));
         }
         if let Some(defect) = planted {
             let database = self.endpoints.clickhouse.database.clone();
@@ -194,9 +211,9 @@ impl Pipeline {
     }
 
     /// The role's variables, by PostHog's names where they exist.
-    fn capture(&self, options: &PipelineOptions) -> BTreeMap<String, String> {
+    fn capture(&self, listens_at: SocketAddr, options: &PipelineOptions) -> BTreeMap<String, String> {
         variables([
-            ("ADDRESS", self.endpoints.capture.to_string()),
+            ("ADDRESS", listens_at.to_string()),
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::CaptureKafka).to_owned()),
             ("KAFKA_TOPIC", self.topics.capture.clone()),
             ("KAFKA_HISTORICAL_TOPIC", self.topics.historical.clone()),
@@ -207,7 +224,7 @@ impl Pipeline {
         ])
     }
 
-    fn ingester(&self, name: &str, options: &PipelineOptions) -> BTreeMap<String, String> {
+    fn ingester(&self, name: &str, data: &Data, options: &PipelineOptions) -> BTreeMap<String, String> {
         variables([
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::IngesterKafka).to_owned()),
             ("INGESTION_CONSUMER_CONSUME_TOPIC", format!("{},{}", self.topics.capture, self.topics.historical)),
@@ -219,7 +236,7 @@ impl Pipeline {
             ("CLICKHOUSE_PERSON_KAFKA_TOPIC", self.topics.persons.clone()),
             ("CLICKHOUSE_PERSON_DISTINCT_ID_KAFKA_TOPIC", self.topics.distinct_ids.clone()),
             ("ASSAY_TEAMS", json(&options.teams)),
-            ("ASSAY_PERSON_STORE", self.folder.join("persons.sqlite").display().to_string()),
+            ("ASSAY_PERSON_STORE", data.path.join("persons.sqlite").display().to_string()),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
         ])
     }
@@ -235,7 +252,7 @@ impl Pipeline {
     }
 
     /// The links to the pipeline's ends that faults can act on.
-    pub const fn links(&self) -> &BTreeMap<Target, Arc<Link>> {
+    pub const fn links(&self) -> &BTreeMap<Target, AnyLink> {
         &self.links
     }
 

@@ -13,7 +13,7 @@ use super::{component::Component, pipeline::Pipeline, substrate::Substrate};
 use crate::{
     environment::EnvironmentError,
     fault::{Action, FaultError, PlannedFault, Target},
-    network::{Condition, Link},
+    network::{AnyLink, Condition},
 };
 
 /// How long a component may take to end when it is asked to.
@@ -27,7 +27,7 @@ const BROKEN: &[u8] = b"{\"uuid\":\"broken by a fault, on purpose";
 #[derive(Debug, Clone, Default)]
 pub struct Parts {
     components: BTreeMap<Target, Component>,
-    links: BTreeMap<Target, Arc<Link>>,
+    links: BTreeMap<Target, AnyLink>,
     topics: BTreeMap<Target, String>,
     brokers: String,
     /// Components that joined, and are to leave.
@@ -47,7 +47,7 @@ impl Parts {
         let (endpoints, topics) = (pipeline.endpoints(), pipeline.topics());
         Self {
             components: components.collect(),
-            links: links.map(|(target, link)| (*target, Arc::clone(link))).collect(),
+            links: links.map(|(target, link)| (*target, link.clone())).collect(),
             topics: [(Target::CaptureTopic, topics.capture.clone()), (Target::EventsTopic, topics.events.clone())]
                 .into(),
             brokers: endpoints.kafka.as_ref().map(|kafka| kafka.brokers.clone()).unwrap_or_default(),
@@ -64,18 +64,21 @@ impl Parts {
         match fault.action {
             Action::Kill => self.component(target)?.kill().await,
             Action::Stop => self.component(target)?.stop(GRACE).await,
-            Action::Pause => self.component(target)?.pause(),
+            Action::Pause => self.component(target)?.pause().await?,
             Action::Rebalance => {
                 let guest = self
                     .component(target)?
-                    .another(GUEST, &[("INGESTION_CONSUMER_GROUP_INSTANCE_ID", String::new())])?;
+                    .another(GUEST, &[("INGESTION_CONSUMER_GROUP_INSTANCE_ID", String::new())])
+                    .await?;
                 guest.ready().await?;
                 self.guests.lock().await.insert(target, guest);
             }
-            Action::Cut => self.link(target)?.set(Condition::Cut),
-            Action::Reset => self.link(target)?.set(Condition::Reset),
-            Action::Delay { by, jitter } => self.link(target)?.set(Condition::Delayed { by, jitter }),
-            Action::Narrow { bytes_per_second } => self.link(target)?.set(Condition::Narrow { bytes_per_second }),
+            Action::Cut => self.link(target)?.set(Condition::Cut).await?,
+            Action::Reset => self.link(target)?.set(Condition::Reset).await?,
+            Action::Delay { by, jitter } => self.link(target)?.set(Condition::Delayed { by, jitter }).await?,
+            Action::Narrow { bytes_per_second } => {
+                self.link(target)?.set(Condition::Narrow { bytes_per_second }).await?;
+            }
             Action::BrokenMessage => {
                 let topic = self.topics.get(&target).ok_or(FaultError::OutOfReach(target))?;
                 let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", &self.brokers).create()?;
@@ -94,7 +97,7 @@ impl Parts {
         let target = fault.target;
         match fault.action {
             Action::Kill | Action::Stop => self.component(target)?.start_again().await?,
-            Action::Pause => self.component(target)?.resume(),
+            Action::Pause => self.component(target)?.resume().await?,
             Action::Rebalance => {
                 if let Some(guest) = self.guests.lock().await.remove(&target) {
                     let ended = guest.failed().now_or_never();
@@ -105,7 +108,7 @@ impl Parts {
                 }
             }
             Action::Cut | Action::Reset | Action::Delay { .. } | Action::Narrow { .. } => {
-                self.link(target)?.set(Condition::Healthy);
+                self.link(target)?.set(Condition::Healthy).await?;
             }
             Action::BrokenMessage => (),
         }
@@ -116,8 +119,8 @@ impl Parts {
         self.components.get(&target).ok_or(FaultError::OutOfReach(target))
     }
 
-    fn link(&self, target: Target) -> Result<&Link, FaultError> {
-        self.links.get(&target).map(AsRef::as_ref).ok_or(FaultError::OutOfReach(target))
+    fn link(&self, target: Target) -> Result<&AnyLink, FaultError> {
+        self.links.get(&target).ok_or(FaultError::OutOfReach(target))
     }
 }
 

@@ -1,25 +1,25 @@
-//! A component: a child process that may be ended and started again on purpose.
+//! A component: a child process or a container that may be ended and started again on purpose.
 
 use std::{sync::Arc, time::Duration};
 
-use rustix::process::Signal;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
-    children::{Child, ChildSpec, Guard},
-    kafka,
+    ComponentEnded, EnvironmentError, answers,
+    life::{Life, Recipe},
     port::ReservedPort,
     usage::Usage,
 };
-use crate::environment::{ComponentEnded, EnvironmentError};
 
 /// How one knows that a component serves.
 #[derive(Debug, Clone)]
-pub(super) enum Readiness {
+pub(crate) enum Readiness {
     /// It says so.
     SaysSo,
     /// Kafka's brokers at this address answer.
     KafkaAnswers(String),
+    /// An HTTP server at this URL answers with success.
+    HttpAnswers(String),
 }
 
 /// A component of an environment. Clones are the same component.
@@ -28,8 +28,7 @@ pub struct Component(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    guard: Guard,
-    spec: ChildSpec,
+    recipe: Recipe,
     readiness: Readiness,
     within: Duration,
     state: watch::Sender<State>,
@@ -39,7 +38,7 @@ struct Inner {
 
 #[derive(Debug, Clone)]
 struct State {
-    child: Child,
+    life: Life,
     /// Whether it is meant to run.
     wanted: bool,
     /// What its earlier lives have used.
@@ -47,17 +46,16 @@ struct State {
 }
 
 impl Component {
-    /// Starts a component as `spec` says; `ports` are those that the specification tells it.
-    pub(super) fn start(
-        guard: &Guard,
-        spec: ChildSpec,
+    /// Starts a component as `recipe` says; `ports` are those that the recipe tells it.
+    pub(crate) async fn start(
+        recipe: Recipe,
         readiness: Readiness,
         within: Duration,
         ports: Vec<ReservedPort>,
     ) -> Result<Self, EnvironmentError> {
-        let child = guard.spawn(&spec)?;
-        let (state, _) = watch::channel(State { child, wanted: true, used: Usage::default() });
-        Ok(Self(Arc::new(Inner { guard: guard.clone(), spec, readiness, within, state, _ports: ports })))
+        let life = recipe.start().await?;
+        let (state, _) = watch::channel(State { life, wanted: true, used: Usage::default() });
+        Ok(Self(Arc::new(Inner { recipe, readiness, within, state, _ports: ports })))
     }
 
     /// Waits until it serves; the port that it said, if it said one.
@@ -65,40 +63,52 @@ impl Component {
     /// # Errors
     /// When it ends before, or takes too long.
     pub async fn ready(&self) -> Result<u16, EnvironmentError> {
-        let child = self.child();
+        let life = self.life();
         let Inner { readiness, within, .. } = &*self.0;
-        match readiness {
-            Readiness::SaysSo => child.ready(*within).await,
-            Readiness::KafkaAnswers(brokers) => kafka::ready(&child, brokers, *within).await.map(|()| 0),
+        let answering = async {
+            match readiness {
+                Readiness::SaysSo => life.ready(*within).await,
+                Readiness::KafkaAnswers(brokers) => answers::kafka(brokers.clone()).await.map(|()| 0),
+                Readiness::HttpAnswers(url) => {
+                    answers::http(url).await;
+                    Ok(0)
+                }
+            }
+        };
+        tokio::select! {
+            // What it said last goes before how it ended.
+            biased;
+            answered = timeout(*within, answering) => answered.unwrap_or_else(|_| Err(life.not_ready(*within))),
+            ended = life.ended() => Err(EnvironmentError::Ended(ended)),
         }
     }
 
     /// Its name.
     pub fn name(&self) -> &'static str {
-        self.0.spec.name
+        self.0.recipe.name()
     }
 
     /// Its process id, while it runs.
     pub fn pid(&self) -> Option<i32> {
-        self.child().pid()
+        self.life().pid()
     }
 
-    fn child(&self) -> Child {
-        self.0.state.borrow().child.clone()
+    fn life(&self) -> Life {
+        self.0.state.borrow().life.clone()
     }
 
     /// Resolves when it ends although it is meant to run, which it does not do by itself.
     pub async fn failed(&self) -> ComponentEnded {
         let mut states = self.0.state.subscribe();
         loop {
-            let State { child, wanted, .. } = states.borrow_and_update().clone();
+            let State { life, wanted, .. } = states.borrow_and_update().clone();
             // The sender lives in here.
             if !wanted {
                 let _ = states.changed().await;
                 continue;
             }
             tokio::select! {
-                ended = child.ended() => if self.0.state.borrow().wanted {
+                ended = life.ended() => if self.0.state.borrow().wanted {
                     return ended;
                 },
                 _ = states.changed() => (),
@@ -108,9 +118,9 @@ impl Component {
 
     /// Kills it, and waits until it is dead.
     pub async fn kill(&self) {
-        let child = self.bury();
-        child.signal(Signal::KILL);
-        child.ended().await;
+        let life = self.bury();
+        life.kill().await;
+        life.ended().await;
     }
 
     /// Asks it to end, and after `grace` makes it.
@@ -119,18 +129,18 @@ impl Component {
     }
 
     /// Notes that it is to end, and what it has used until then.
-    fn bury(&self) -> Child {
+    fn bury(&self) -> Life {
         self.0.state.send_modify(|state| {
             state.wanted = false;
-            state.used = state.used.and(used_by(&state.child));
+            state.used = state.used.and(used_by(&state.life));
         });
-        self.child()
+        self.life()
     }
 
     /// What it has used since it was first started.
     pub fn usage(&self) -> Usage {
-        let State { child, wanted, used } = self.0.state.borrow().clone();
-        if wanted { used.and(used_by(&child)) } else { used }
+        let State { life, wanted, used } = self.0.state.borrow().clone();
+        if wanted { used.and(used_by(&life)) } else { used }
     }
 
     /// Starts it again after it was killed or stopped, and waits until it serves.
@@ -138,45 +148,49 @@ impl Component {
     /// # Errors
     /// When it cannot be started, or does not become ready.
     pub async fn start_again(&self) -> Result<(), EnvironmentError> {
-        let child = self.0.guard.spawn(&self.0.spec)?;
+        let life = self.0.recipe.start_after(&self.life()).await?;
         // From here on its end is a failure; who waits for it to be ready is told as well.
-        self.0.state.send_modify(|state| (state.child, state.wanted) = (child, true));
+        self.0.state.send_modify(|state| (state.life, state.wanted) = (life, true));
         self.ready().await.map(drop)
     }
 
     /// Has it stand still.
-    pub fn pause(&self) {
-        self.child().signal(Signal::STOP);
+    ///
+    /// # Errors
+    /// When the environment refuses.
+    pub async fn pause(&self) -> Result<(), EnvironmentError> {
+        self.life().pause().await
     }
 
     /// Has it go on.
-    pub fn resume(&self) {
-        self.child().signal(Signal::CONT);
+    ///
+    /// # Errors
+    /// When the environment refuses.
+    pub async fn resume(&self) -> Result<(), EnvironmentError> {
+        self.life().resume().await
     }
 
     /// Another one like it, with these variables changed, and a log and a name of its own.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn another(&self, name: &'static str, changed: &[(&str, String)]) -> Result<Self, EnvironmentError> {
-        let mut spec =
-            ChildSpec { name, log: self.0.spec.log.with_file_name(format!("{name}.log")), ..self.0.spec.clone() };
-        spec.environment.extend(changed.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        Self::start(&self.0.guard, spec, self.0.readiness.clone(), self.0.within, Vec::new())
+    pub async fn another(&self, name: &'static str, changed: &[(&str, String)]) -> Result<Self, EnvironmentError> {
+        let recipe = self.0.recipe.another(name, changed);
+        Self::start(recipe, self.0.readiness.clone(), self.0.within, Vec::new()).await
     }
 
-    /// Sends it a signal as somebody else would: that it ends of it is not expected.
-    pub fn signal(&self, signal: Signal) {
-        self.child().signal(signal);
+    /// Kills it as somebody else would: that it ends of it is not expected.
+    pub async fn kill_by_surprise(&self) {
+        self.life().kill().await;
     }
 }
 
-fn used_by(child: &Child) -> Usage {
-    child.pid().and_then(|pid| u32::try_from(pid).ok()).map(Usage::of).unwrap_or_default()
+fn used_by(life: &Life) -> Usage {
+    life.pid().and_then(|pid| u32::try_from(pid).ok()).map(Usage::of).unwrap_or_default()
 }
 
 /// Waits for the first end among `components` that is not expected.
-pub(super) async fn first_failure(components: &[Component]) -> ComponentEnded {
+pub(crate) async fn first_failure(components: &[Component]) -> ComponentEnded {
     let mut ends: Vec<_> = components.iter().map(|component| Box::pin(component.failed())).collect();
     std::future::poll_fn(|context| {
         for end in &mut ends {

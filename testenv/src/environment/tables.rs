@@ -233,7 +233,7 @@ impl Tables<'_> {
     }
 }
 
-pub(super) async fn execute(client: &clickhouse::Client, statement: &str) -> Result<(), EnvironmentError> {
+pub(crate) async fn execute(client: &clickhouse::Client, statement: &str) -> Result<(), EnvironmentError> {
     // To the client a single question mark is a place for a value.
     let statement = statement.replace('?', "??");
     answered(statement.lines().next().unwrap_or_default(), client.query(&statement).execute()).await

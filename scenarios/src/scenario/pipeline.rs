@@ -1,0 +1,77 @@
+//! `[pipeline]` and `[images]`: what the pipeline is made of.
+
+use std::time::Duration;
+
+use checkers::oracle::dialect::Dialect;
+use testenv::{
+    containers::images::{Image, Images, Part},
+    environment::pipeline::MOST_INGESTERS,
+};
+use toml::de::DeValue;
+
+use super::{
+    notation::{Expectable, memory},
+    reader::{Section, choice, text, whole},
+};
+
+/// Settings of the reference pipeline.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PipelineSettings {
+    /// After how long ClickHouse's Kafka engine flushes what it has read.
+    pub flush_interval: Duration,
+    /// How many partitions each topic has.
+    pub partitions: u32,
+    /// How many ingesters share them.
+    pub ingesters: usize,
+    /// Which generation of PostHog's rules it follows.
+    pub dialect: Dialect,
+    /// How many processors each component may use, in parts of one if need be.
+    pub processors: Option<f64>,
+    /// How much memory each component may use, in bytes.
+    pub memory: Option<u64>,
+}
+
+const DIALECTS: [(&str, Dialect); 3] = [("2021", Dialect::V2021), ("2024", Dialect::V2024), ("2026", Dialect::V2026)];
+
+/// Reads `[pipeline]`.
+pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
+    let settings = PipelineSettings {
+        flush_interval: section.optional("flush_interval", Duration::parse).unwrap_or(Duration::from_millis(500)),
+        partitions: section.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
+        ingesters: section.optional("ingesters", whole(1..=MOST_INGESTERS as u64)).unwrap_or(1) as usize,
+        dialect: section.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
+        processors: section.optional("processors", processors),
+        memory: section.optional("memory", memory),
+    };
+    if settings.flush_interval.is_zero() {
+        section.problem("flush_interval", "must be longer than nothing");
+    }
+    section.end();
+    settings
+}
+
+/// Reads `[images]`.
+pub(super) fn images(mut section: Section<'_>) -> Images {
+    let mut images = Images::default();
+    for (word, part) in Part::ALL {
+        let read = |value: &DeValue<'_>| Image::try_from(text(value)?).map_err(|error| error.to_string());
+        if let Some(image) = section.optional(word, read) {
+            images.set(part, image);
+        }
+    }
+    section.end();
+    images
+}
+
+/// Reads `0.5` or `2` processors.
+fn processors(value: &DeValue<'_>) -> Result<f64, String> {
+    let number = match value {
+        DeValue::Integer(number) => number.as_str(),
+        DeValue::Float(number) => number.as_str(),
+        DeValue::String(text) => text,
+        _ => "",
+    };
+    let number = number.replace('_', "").parse().ok();
+    // Docker counts in hundredths of a processor.
+    number.filter(|number| (0.01..=1024.0).contains(number)).ok_or_else(|| "must be a number from 0.01 to 1024".into())
+}

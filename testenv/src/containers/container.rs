@@ -1,0 +1,361 @@
+//! A container, from what it is made of to how it ended.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::OpenOptions,
+    io::Write,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt};
+use testcontainers::{
+    ContainerAsync, GenericImage, ImageExt,
+    bollard::{
+        container::LogOutput,
+        errors::Error as DockerError,
+        models::{HostConfig, Mount, MountType, PortBinding},
+        query_parameters::{
+            AttachContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, LogsOptionsBuilder,
+            StartContainerOptions, StopContainerOptionsBuilder, WaitContainerOptions,
+        },
+    },
+    core::IntoContainerPort,
+    runners::AsyncRunner,
+};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use super::{
+    docker::{Docker, refused},
+    images::{Image, Part},
+};
+use crate::environment::{ComponentEnded, EnvironmentError, last_lines};
+
+/// Where Assay's executable is in a container.
+const EXECUTABLE: &str = "/usr/local/bin/assay";
+/// What a container said last may come this much after its end.
+const SAID_WITHIN: Duration = Duration::from_secs(1);
+/// A daemon that takes longer to start or end a container is of no use.
+const DONE_WITHIN: Duration = Duration::from_mins(1);
+
+/// What a container is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct ContainerSpec {
+    /// Where it runs.
+    pub docker: Docker,
+    /// The component's name.
+    pub name: &'static str,
+    /// Its image.
+    pub image: Image,
+    /// Its entry point, if not the image's own.
+    pub entry_point: Option<String>,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its environment.
+    pub environment: BTreeMap<String, String>,
+    /// Its ports, which are the same numbers inside and on the loopback outside, or `(outside, inside)`.
+    pub ports: Vec<(u16, u16)>,
+    /// Volumes, and where they are inside.
+    pub volumes: Vec<(String, String)>,
+    /// Files that it gets, by their paths inside.
+    pub files: Vec<(&'static str, &'static str)>,
+    /// What it may use of the machine.
+    pub limits: Limits,
+    /// Where its output goes.
+    pub log: PathBuf,
+}
+
+/// What a container may use of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Limits {
+    /// Processors, in parts of one if need be.
+    pub processors: Option<f64>,
+    /// Memory, in bytes; there is no swap beside it.
+    pub memory: Option<u64>,
+}
+
+impl ContainerSpec {
+    /// A container in which Assay's own executable plays `role`.
+    pub(crate) fn role(docker: &Docker, name: &'static str, role: &str, log: PathBuf) -> Self {
+        Self {
+            docker: docker.clone(),
+            name,
+            image: docker.image(Part::Pipeline),
+            entry_point: Some(EXECUTABLE.to_owned()),
+            arguments: vec!["serve".into(), role.into()],
+            environment: BTreeMap::new(),
+            ports: Vec::new(),
+            volumes: Vec::new(),
+            files: Vec::new(),
+            limits: Limits::default(),
+            log,
+        }
+    }
+
+    fn configure(&self, host: &mut HostConfig) {
+        host.publish_all_ports = Some(false);
+        let binding = |port: u16| PortBinding { host_ip: Some("127.0.0.1".into()), host_port: Some(port.to_string()) };
+        let bindings = self.ports.iter();
+        host.port_bindings =
+            Some(bindings.map(|(outside, inside)| (format!("{inside}/tcp"), Some(vec![binding(*outside)]))).collect());
+        let mut mounts: Vec<Mount> = self
+            .volumes
+            .iter()
+            .map(|(volume, path)| Mount {
+                typ: Some(MountType::VOLUME),
+                source: Some(volume.clone()),
+                target: Some(path.clone()),
+                ..Mount::default()
+            })
+            .collect();
+        if self.entry_point.as_deref() == Some(EXECUTABLE) {
+            mounts.push(Mount {
+                typ: Some(MountType::BIND),
+                source: Some(self.docker.executable().display().to_string()),
+                target: Some(EXECUTABLE.to_owned()),
+                read_only: Some(true),
+                ..Mount::default()
+            });
+        }
+        host.mounts = Some(mounts);
+        host.nano_cpus = self.limits.processors.map(|processors| (processors * 1e9) as i64);
+        host.memory = self.limits.memory.and_then(|memory| i64::try_from(memory).ok());
+        host.memory_swap = host.memory;
+    }
+}
+
+/// What is known of a container's life.
+#[derive(Debug, Clone, Default)]
+struct State {
+    /// The port that it said it serves.
+    ready: Option<u16>,
+    /// How it ended.
+    ended: Option<String>,
+}
+
+/// A life of a container. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Container {
+    spec: Arc<ContainerSpec>,
+    /// It is removed with the last of these, if the run's end has not removed it before.
+    owned: Arc<ContainerAsync<GenericImage>>,
+    pid: Option<i32>,
+    state: watch::Receiver<State>,
+}
+
+impl fmt::Debug for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Container({} {})", self.spec.name, self.owned.id())
+    }
+}
+
+impl Container {
+    /// Makes and starts it.
+    pub(crate) async fn start(spec: &ContainerSpec) -> Result<Self, EnvironmentError> {
+        let spec = Arc::new(spec.clone());
+        let docker = &spec.docker;
+        let mut image = GenericImage::new(&spec.image.name, &spec.image.tag);
+        for (_, inside) in &spec.ports {
+            image = image.with_exposed_port(inside.tcp());
+        }
+        if let Some(entry_point) = &spec.entry_point {
+            image = image.with_entrypoint(entry_point);
+        }
+        let configured = Arc::clone(&spec);
+        // Who comes without ports is reached by nobody, and may be one of several.
+        let name = if spec.ports.is_empty() { docker.another(spec.name) } else { docker.host(spec.name) };
+        let mut request = image
+            .with_container_name(name)
+            .with_network(docker.network())
+            .with_labels(docker.labels())
+            .with_cmd(spec.arguments.clone())
+            .with_startup_timeout(DONE_WITHIN)
+            .with_host_config_modifier(move |host| configured.configure(host));
+        for (name, value) in &spec.environment {
+            request = request.with_env_var(name, value);
+        }
+        for (path, content) in &spec.files {
+            request = request.with_copy_to(*path, content.as_bytes().to_vec());
+        }
+        let name = spec.name;
+        let started = request.start().await.map_err(|error| EnvironmentError::Docker {
+            what: format!("the container of {name} ({}) cannot be started", spec.image),
+            help: "the message above is the daemon's; `--image` names another image".into(),
+            source: error.into(),
+        })?;
+        let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
+        let output = docker.client().logs(started.id(), Some(options));
+        Self::live(spec.clone(), Arc::new(started), output).await
+    }
+
+    /// Starts it once more, with all that it has written, after it has ended.
+    pub(crate) async fn start_again(&self) -> Result<Self, EnvironmentError> {
+        let (client, id, name) = (self.spec.docker.client(), self.owned.id(), self.spec.name);
+        // Listened to before it starts, or what it says first would be mixed with what it said before.
+        let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
+        let what = || format!("{name} cannot be started again");
+        let attached = client.attach_container(id, Some(options)).await.map_err(refused(what()))?;
+        client.start_container(id, None::<StartContainerOptions>).await.map_err(refused(what()))?;
+        Self::live(Arc::clone(&self.spec), Arc::clone(&self.owned), attached.output).await
+    }
+
+    /// Follows a life that has just begun.
+    async fn live(
+        spec: Arc<ContainerSpec>,
+        owned: Arc<ContainerAsync<GenericImage>>,
+        output: impl Stream<Item = Result<LogOutput, DockerError>> + Send + 'static,
+    ) -> Result<Self, EnvironmentError> {
+        let client = spec.docker.client().clone();
+        let id = owned.id().to_owned();
+        let inspected = client.inspect_container(&id, None::<InspectContainerOptions>).await;
+        let pid = inspected.map_err(refused("looking at a container"))?.state.and_then(|state| state.pid);
+        let log = OpenOptions::new().create(true).append(true).open(&spec.log).map_err(|source| {
+            EnvironmentError::System { what: format!("the log {} cannot be opened", spec.log.display()), source }
+        })?;
+        let (sender, state) = watch::channel(State::default());
+        let sender = Arc::new(sender);
+        let heard = tokio::spawn(hear(output, log, Arc::clone(&sender)));
+        tokio::spawn(async move {
+            let how = end(&client, &id, heard).await;
+            sender.send_modify(|state| state.ended = Some(how));
+        });
+        let pid = pid.filter(|pid| *pid > 0).and_then(|pid| i32::try_from(pid).ok());
+        Ok(Self { spec, owned, pid, state })
+    }
+
+    /// Its first process's id on this machine, while it runs and where the daemon is this machine's.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.pid.filter(|_| self.state.borrow().ended.is_none())
+    }
+
+    /// Waits until it says `ready PORT`.
+    pub(crate) async fn ready(&self, limit: Duration) -> Result<u16, EnvironmentError> {
+        let mut state = self.state.clone();
+        let waited = timeout(limit, state.wait_for(|state| state.ready.is_some() || state.ended.is_some())).await;
+        let Ok(waited) = waited else { return Err(self.not_ready(limit)) };
+        let state = waited.map(|state| state.clone()).unwrap_or_default();
+        state.ready.ok_or_else(|| EnvironmentError::Ended(self.told(state.ended)))
+    }
+
+    /// The error for not becoming ready within `limit`.
+    pub(crate) fn not_ready(&self, limit: Duration) -> EnvironmentError {
+        EnvironmentError::NotReady {
+            name: format!("{} (image {})", self.spec.name, self.spec.image),
+            seconds: limit.as_secs(),
+            log: self.spec.log.clone(),
+            last_lines: last_lines(&self.spec.log),
+        }
+    }
+
+    /// Waits for its end, and tells how it came.
+    pub(crate) async fn ended(&self) -> ComponentEnded {
+        let mut state = self.state.clone();
+        let ended = state.wait_for(|state| state.ended.is_some()).await;
+        let how = ended.ok().and_then(|state| state.ended.clone());
+        self.told(how)
+    }
+
+    fn told(&self, how: Option<String>) -> ComponentEnded {
+        ComponentEnded {
+            name: self.spec.name.to_owned(),
+            how: how.unwrap_or_else(|| "nobody follows it any more".into()),
+            log: self.spec.log.clone(),
+            last_lines: last_lines(&self.spec.log),
+        }
+    }
+
+    /// Kills it.
+    pub(crate) async fn kill(&self) {
+        let client = self.spec.docker.client();
+        // A paused one cannot be killed; one that is not paused cannot be resumed; one that has ended cannot be killed.
+        let _ = client.unpause_container(self.owned.id()).await;
+        let options = KillContainerOptionsBuilder::new().signal("KILL").build();
+        let _ = client.kill_container(self.owned.id(), Some(options)).await;
+    }
+
+    /// Asks it to end, and after `grace`, in whole seconds, makes it.
+    pub(crate) async fn stop(&self, grace: Duration) {
+        let client = self.spec.docker.client();
+        // As above.
+        let _ = client.unpause_container(self.owned.id()).await;
+        let seconds = grace.as_secs().max(1) as i32;
+        let options = StopContainerOptionsBuilder::new().t(seconds).build();
+        let _ = client.stop_container(self.owned.id(), Some(options)).await;
+        let _ = timeout(grace + DONE_WITHIN, self.ended()).await;
+    }
+
+    /// Has it stand still.
+    pub(crate) async fn pause(&self) -> Result<(), EnvironmentError> {
+        let what = format!("{} cannot be paused", self.spec.name);
+        self.spec.docker.client().pause_container(self.owned.id()).await.map_err(refused(what))
+    }
+
+    /// Has it go on.
+    pub(crate) async fn resume(&self) -> Result<(), EnvironmentError> {
+        let what = format!("{} cannot be resumed", self.spec.name);
+        self.spec.docker.client().unpause_container(self.owned.id()).await.map_err(refused(what))
+    }
+}
+
+/// Writes what a container says to its log, and looks for `ready PORT`.
+async fn hear(
+    output: impl Stream<Item = Result<LogOutput, DockerError>> + Send + 'static,
+    log: std::fs::File,
+    state: Arc<watch::Sender<State>>,
+) {
+    let log = Mutex::new(log);
+    let mut line = Vec::new();
+    let mut output = std::pin::pin!(output);
+    while let Some(Ok(said)) = output.next().await {
+        let is_answer = matches!(said, LogOutput::StdOut { .. });
+        let bytes = said.into_bytes();
+        // A log that cannot be written has nobody to tell.
+        let _ = log.lock().unwrap_or_else(PoisonError::into_inner).write_all(&bytes);
+        if !is_answer || state.borrow().ready.is_some() {
+            continue;
+        }
+        line.extend_from_slice(&bytes);
+        while let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+            let whole: Vec<u8> = line.drain(..=end).collect();
+            let port =
+                std::str::from_utf8(&whole).ok().and_then(|text| text.trim().strip_prefix("ready ")?.parse().ok());
+            if port.is_some() {
+                state.send_modify(|state| state.ready = port);
+            }
+        }
+    }
+}
+
+/// Waits until a container has ended and all that it said was heard; how it ended.
+async fn end(client: &testcontainers::bollard::Docker, id: &str, heard: JoinHandle<()>) -> String {
+    let how = loop {
+        let mut waiting = std::pin::pin!(client.wait_container(id, None::<WaitContainerOptions>));
+        match waiting.next().await {
+            Some(Ok(ended)) => break code(ended.status_code),
+            Some(Err(DockerError::DockerContainerWaitError { code: ended, .. })) => break code(ended),
+            Some(Err(DockerError::DockerResponseServerError { status_code: 404, .. })) => {
+                break "it was removed".into();
+            }
+            // The connection broke; whether it runs is asked again.
+            Some(Err(_)) | None => sleep(Duration::from_millis(200)).await,
+        }
+    };
+    let _ = timeout(SAID_WITHIN, heard).await;
+    let inspected = client.inspect_container(id, None::<InspectContainerOptions>).await;
+    let out_of_memory = inspected.ok().and_then(|container| container.state?.oom_killed) == Some(true);
+    if out_of_memory { format!("{how}, killed for using more memory than it may") } else { how }
+}
+
+fn code(code: i64) -> String {
+    match code {
+        // Shells and container runtimes add 128 to the signal's number.
+        129..=192 => format!("signal {}", code - 128),
+        _ => format!("exit code {code}"),
+    }
+}

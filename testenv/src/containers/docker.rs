@@ -1,0 +1,195 @@
+//! The Docker daemon: reaching it, the run's network and volumes, and its label on all of it.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use testcontainers::{
+    GenericImage,
+    bollard::{
+        self,
+        models::{NetworkCreateRequest, VolumeCreateRequest},
+    },
+    runners::AsyncRunner,
+};
+
+use super::images::{Image, Images, Part};
+use crate::{embedded::children::Guard, environment::EnvironmentError};
+
+/// The label that everything of a run carries; its value is the run's name.
+pub(crate) const LABEL: &str = "assay.run";
+/// A daemon that takes longer to say that it is there is not.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Who waits for a container's end waits as long as it runs.
+const PATIENCE: Duration = Duration::from_hours(24 * 7);
+
+/// A run's own corner of a Docker daemon. Clones are the same one.
+#[derive(Clone)]
+pub struct Docker(Arc<Inner>);
+
+struct Inner {
+    client: bollard::Docker,
+    guard: Guard,
+    run: String,
+    network: String,
+    images: Images,
+    executable: PathBuf,
+    next: AtomicU64,
+}
+
+impl fmt::Debug for Docker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Docker(run {})", self.0.run)
+    }
+}
+
+/// Connects to the daemon that `DOCKER_HOST` names, or the one of this machine, and asks it whether it is there.
+///
+/// # Errors
+/// When none answers.
+pub async fn connect() -> Result<bollard::Docker, EnvironmentError> {
+    let place = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "/var/run/docker.sock".into());
+    let nobody = |source: Box<dyn std::error::Error + Send + Sync>| EnvironmentError::Docker {
+        what: format!("no Docker daemon answers at {place}"),
+        help: "start one, or name another in DOCKER_HOST; `--env embedded` needs none".into(),
+        source,
+    };
+    let client = bollard::Docker::connect_with_defaults().map_err(|error| nobody(error.into()))?;
+    match tokio::time::timeout(ANSWER_WITHIN, client.ping()).await {
+        Ok(Ok(_)) => Ok(client.with_timeout(PATIENCE)),
+        Ok(Err(error)) => Err(nobody(error.into())),
+        Err(_) => Err(nobody(io::Error::from(io::ErrorKind::TimedOut).into())),
+    }
+}
+
+impl Docker {
+    /// A corner for `run` with a network of its own, or on the network `shared`, after every image was found or pulled; `tell`
+    /// is told what takes long. `guard` removes what carries the run's label when it ends.
+    ///
+    /// # Errors
+    /// When no daemon answers, an image cannot be had, or the daemon refuses.
+    pub async fn open(
+        guard: Guard,
+        run: &str,
+        shared: Option<&str>,
+        images: &Images,
+        executable: PathBuf,
+        tell: &(dyn Fn(&str) + Sync),
+    ) -> Result<Self, EnvironmentError> {
+        let client = connect().await?;
+        for (word, part) in Part::ALL {
+            have(&client, word, &images.of(part), tell).await?;
+        }
+        guard.remove_containers_at_end(run)?;
+        let docker = Self(Arc::new(Inner {
+            client,
+            guard,
+            run: run.to_owned(),
+            network: shared.map_or_else(|| format!("assay-{run}"), str::to_owned),
+            images: images.clone(),
+            executable,
+            next: AtomicU64::new(2),
+        }));
+        if shared.is_some() {
+            return Ok(docker);
+        }
+        let network = NetworkCreateRequest {
+            name: docker.network().to_owned(),
+            labels: Some(docker.labels()),
+            ..NetworkCreateRequest::default()
+        };
+        docker.client().create_network(network).await.map_err(refused("the run's network cannot be made"))?;
+        Ok(docker)
+    }
+
+    /// The daemon.
+    pub(crate) fn client(&self) -> &bollard::Docker {
+        &self.0.client
+    }
+
+    /// What removes all of it.
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.0.guard
+    }
+
+    /// The name of the run's network.
+    pub fn network(&self) -> &str {
+        &self.0.network
+    }
+
+    /// The name that others on the network know the component `name` by.
+    pub(crate) fn host(&self, name: &str) -> String {
+        format!("assay-{}-{name}", self.0.run)
+    }
+
+    /// A name for a component that comes beside others of its name.
+    pub(crate) fn another(&self, name: &str) -> String {
+        format!("{}-{}", self.host(name), self.0.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The label, as the daemon wants it.
+    pub(crate) fn labels(&self) -> HashMap<String, String> {
+        [(LABEL.to_owned(), self.0.run.clone())].into()
+    }
+
+    /// The image that plays `part`.
+    pub(crate) fn image(&self, part: Part) -> Image {
+        self.0.images.of(part)
+    }
+
+    /// Assay's own executable, on this machine.
+    pub(crate) fn executable(&self) -> &std::path::Path {
+        &self.0.executable
+    }
+
+    /// Makes a volume that several containers can share; its name.
+    pub(crate) async fn volume(&self, name: &str) -> Result<String, EnvironmentError> {
+        let name = self.host(name);
+        let volume = VolumeCreateRequest {
+            name: Some(name.clone()),
+            labels: Some(self.labels()),
+            ..VolumeCreateRequest::default()
+        };
+        self.client().create_volume(volume).await.map_err(refused("a volume cannot be made"))?;
+        Ok(name)
+    }
+}
+
+/// The error for what the daemon refuses.
+pub(crate) fn refused(what: impl Into<String>) -> impl FnOnce(bollard::errors::Error) -> EnvironmentError {
+    let what = what.into();
+    move |error| EnvironmentError::Docker {
+        what: format!("Docker refuses: {what}"),
+        help: "the daemon's own log tells more".into(),
+        source: error.into(),
+    }
+}
+
+/// Makes sure that `image` is there, and pulls it if it is not.
+async fn have(
+    client: &bollard::Docker,
+    word: &str,
+    image: &Image,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Result<(), EnvironmentError> {
+    if client.inspect_image(&image.to_string()).await.is_ok() {
+        return Ok(());
+    }
+    tell(&format!("pulling the image {image}"));
+    let pulled = GenericImage::new(&image.name, &image.tag).pull_image().await;
+    pulled.map(drop).map_err(|error| EnvironmentError::Docker {
+        what: format!("the image {image} for {word} is not on this machine and cannot be pulled"),
+        help: format!(
+            "is its name right, and does the daemon reach its registry? `--image {word}=NAME` names another; testenv/images/build \
+             makes local ones for `--images local`"
+        ),
+        source: error.into(),
+    })
+}
