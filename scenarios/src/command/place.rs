@@ -22,10 +22,10 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct PlaceOptions {
     /// Where the pipeline runs: auto, embedded, containers, or the environment.json of `assay env up`
-    #[arg(long, value_name = "KIND|FILE", default_value = "auto")]
+    #[arg(long, value_name = "KIND|FILE", default_value = "auto", env = "ASSAY_ENV")]
     pub env: String,
     /// The images of `--env containers`: the public ones, or those that testenv/images/build has made on this machine
-    #[arg(long, value_name = "public|local", default_value = "public", value_parser = ["public", "local"])]
+    #[arg(long, value_name = "WHICH", default_value = "public", value_parser = ["public", "local"], env = "ASSAY_IMAGES")]
     pub images: String,
     /// One image in place of that, such as `kafka=apache/kafka:4.1.0`; parts are kafka, clickhouse and pipeline
     #[arg(long = "image", value_name = "PART=IMAGE", value_parser = parse_image)]
@@ -50,7 +50,6 @@ impl PlaceOptions {
     /// The images: from the command line, else from variables such as `ASSAY_IMAGE_KAFKA`, else from the scenario, else
     /// the public ones.
     pub(super) fn images(&self, of_scenario: &Images) -> Result<Images, Failure> {
-        let local = self.images == "local" || std::env::var("ASSAY_IMAGES").is_ok_and(|which| which == "local");
         let mut named = Images::default();
         for (_, part) in Part::ALL {
             let variable = part.variable();
@@ -62,7 +61,7 @@ impl PlaceOptions {
         for (part, image) in &self.image {
             named.set(*part, image.clone());
         }
-        let base = if local { Images::local() } else { of_scenario.clone() };
+        let base = if self.images == "local" { Images::local() } else { of_scenario.clone() };
         Ok(base.overridden_by(&named))
     }
 

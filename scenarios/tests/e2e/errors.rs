@@ -77,7 +77,14 @@ fn missing_tools_are_69() {
         fs::create_dir(&bin).unwrap();
         let bench = Bench::new("");
         let path = path_with(&bin, programs);
-        bench.run_command().env("PATH", path).env_remove("JAVA_HOME").env("ASSAY_CACHE", &cache).output().unwrap()
+        bench
+            .run_command()
+            .args(["--env", "embedded"])
+            .env("PATH", path)
+            .env_remove("JAVA_HOME")
+            .env("ASSAY_CACHE", &cache)
+            .output()
+            .unwrap()
     };
     says(&run(&[], "none"), 69, &["`java` is not there", "install Java 17"]);
     says(&run(&["java"], "java"), 69, &["`mvn` is not there", "install Maven"]);
@@ -90,10 +97,28 @@ fn a_used_port_is_69_and_named() {
     let port = listener.local_addr().unwrap().port().to_string();
     for option in ["--kafka-port", "--clickhouse-port"] {
         let bench = Bench::new("");
-        let output = bench.run_command().args([option, &port]).output().unwrap();
+        let output = bench.run_command().args(["--env", "embedded", option, &port]).output().unwrap();
         says(&output, 69, &[&format!("port {port} is used by another program"), "leave the port out"]);
         assert_eq!(fs::read_dir(bench.tmp()).unwrap().count(), 0, "no data is left behind");
     }
+}
+
+#[test]
+fn without_a_docker_daemon_containers_are_69_and_an_image_is_named_as_a_part_has_it() {
+    let run = |arguments: &[&str], docker: &str| {
+        let bench = Bench::new("");
+        bench.run_command().args(arguments).env("DOCKER_HOST", docker).output().unwrap()
+    };
+    let nowhere = "unix:///nowhere/docker.sock";
+    let parts = ["no Docker daemon answers at unix:///nowhere/docker.sock", "`--env embedded` needs none"];
+    says(&run(&["--env", "containers"], nowhere), 69, &parts);
+    says(&run(&["--set", "pipeline.memory=256MiB", "--env", "auto"], nowhere), 69, &parts);
+    let parts = ["a limit on memory (`pipeline.memory`) cannot be had where components are child processes"];
+    says(&run(&["--set", "pipeline.memory=256MiB", "--env", "embedded"], nowhere), 64, &parts);
+    says(&run(&["--env", "containers", "--image", "kafak=apache/kafka"], nowhere), 64, &["there is no part `kafak`"]);
+    says(&run(&["--env", "containers", "--image", "kafka=a b"], nowhere), 64, &["`a b` names no image"]);
+    says(&run(&["--env", "containers", "--kafka-port", "9092"], nowhere), 64, &["for the embedded environment"]);
+    says(&run(&["--set", "images.kafka=-x", "--env", "embedded"], nowhere), 64, &["`-x` names no image"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::harness::{Bench, Finished, alone, beside_others, shared_environment, wait_until};
+use super::harness::{Bench, Finished, alone, beside_others, docker, in_containers, shared_environment, wait_until};
 
 fn fault(at: &str, target: &str, action: &str, more: &str) -> String {
     format!("\n[[fault]]\nat = \"{at}\"\ntarget = \"{target}\"\naction = \"{action}\"\n{more}\n")
@@ -92,13 +92,18 @@ fn a_fault_that_does_not_heal_makes_the_run_inconclusive() {
     let mut child = command.spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let mut told: Vec<String> = stderr.by_ref().take_while(|line| !line.starts_with("fault at ")).collect();
-    let store = store(&bench).expect("a person store");
-    // Whoever ends in good order takes its write-ahead log away.
-    let wal = store.with_file_name("persons.sqlite-wal");
-    assert!(wait_until(Duration::from_secs(3), || !wal.exists()), "{told:?}");
-    // Without its store it cannot start again.
-    fs::remove_file(&store).unwrap();
-    fs::create_dir(&store).unwrap();
+    if in_containers() {
+        // A container that is not there any more cannot be started again.
+        docker(&["rm", "--force"], &bench.containers("ingester"));
+    } else {
+        let store = store(&bench).expect("a person store");
+        // Whoever ends in good order takes its write-ahead log away.
+        let wal = store.with_file_name("persons.sqlite-wal");
+        assert!(wait_until(Duration::from_secs(3), || !wal.exists()), "{told:?}");
+        // Without its store it cannot start again.
+        fs::remove_file(&store).unwrap();
+        fs::create_dir(&store).unwrap();
+    }
     told.extend(stderr);
     let mut run = Finished::new(child.wait_with_output().unwrap(), bench.latest());
     run.stderr = told.join("\n");

@@ -18,8 +18,16 @@ pub const UP_WITHIN: Duration = Duration::from_mins(10);
 /// `assay` with these arguments.
 pub fn assay<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
-    command.args(arguments).stdin(Stdio::null());
     command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env("ASSAY_ENV", if in_containers() { "containers" } else { "embedded" });
+    command
+}
+
+/// Whether runs are to be in containers: these tests hold in both environments, and `ASSAY_ENV` chooses.
+pub fn in_containers() -> bool {
+    std::env::var("ASSAY_ENV").is_ok_and(|kind| kind == "containers")
 }
 
 /// Runs that are judged by their schedule may run beside each other, but not beside the start of a further Kafka and
@@ -139,6 +147,27 @@ impl Bench {
         runs.into_iter().find(|path| path.is_dir() && !path.is_symlink())
     }
 
+    /// The label of its only run's containers.
+    fn label(&self) -> String {
+        let directory = self.latest().expect("a run");
+        let name = directory.file_name().expect("a name").to_string_lossy().into_owned();
+        format!("label=assay.run=r{}", name.rsplit('-').next().unwrap_or_default())
+    }
+
+    /// The containers of its only run, ended ones too, whose name holds `part`.
+    pub fn containers(&self, part: &str) -> Vec<String> {
+        let filters = [format!("--filter={}", self.label()), format!("--filter=name={part}")];
+        docker(&["container", "ls", "--all", "--quiet"], &filters)
+    }
+
+    /// What its only run has left on the Docker daemon.
+    fn left_on_docker(&self) -> Vec<String> {
+        let filter = [format!("--filter={}", self.label())];
+        let lists =
+            [&["container", "ls", "--all", "--quiet"][..], &["network", "ls", "--quiet"], &["volume", "ls", "--quiet"]];
+        lists.into_iter().flat_map(|list| docker(list, &filter)).collect()
+    }
+
     /// Starts the scenario with a substrate of its own, and waits until it has sent something.
     pub fn start_sending(&self) -> Child {
         let child = self.run_command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("assay run");
@@ -215,8 +244,65 @@ impl Finished {
     }
 }
 
+/// The lines that Docker's own client answers.
+pub fn docker<S: AsRef<std::ffi::OsStr>>(arguments: &[&str], more: &[S]) -> Vec<String> {
+    let output = Command::new("docker").args(arguments).args(more).output().expect("docker");
+    assert!(output.status.success(), "docker {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+}
+
+/// What a running `assay` has started: processes, and in containers those as well.
+pub struct Started {
+    processes: HashSet<u32>,
+}
+
+impl Started {
+    /// What `child` has started so far for the only run of `bench`.
+    pub fn of(child: &Child, bench: &Bench) -> Self {
+        let processes = descendants(child.id());
+        if in_containers() {
+            assert!(!processes.is_empty(), "there must be a guard");
+            assert_eq!(bench.containers("").len(), 4, "Kafka, ClickHouse, capture, ingester");
+        } else {
+            assert!(processes.len() >= 5, "guard, Kafka, ClickHouse, capture, ingester: {processes:?}");
+        }
+        Self { processes }
+    }
+
+    /// Kills the ingester, as somebody else would.
+    pub fn kill_ingester(&self, bench: &Bench) {
+        if in_containers() {
+            docker(&["kill"], &bench.containers("ingester"));
+            return;
+        }
+        let is_ingester = |process: &&u32| {
+            let line = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            line.replace('\0', " ").trim().ends_with("serve ingester")
+        };
+        signal(*self.processes.iter().find(is_ingester).expect("an ingester"), "KILL");
+    }
+
+    /// Every process and container is gone soon, and so is the data.
+    pub fn is_gone(&self, bench: &Bench) {
+        let within = Duration::from_secs(10);
+        let none_runs = || !self.processes.iter().any(|process| is_alive(*process));
+        assert!(wait_until(within, none_runs), "processes were left behind");
+        let no_data = || fs::read_dir(bench.tmp()).expect("a folder").count() == 0;
+        assert!(wait_until(within, no_data), "data was left behind");
+        if in_containers() {
+            assert!(wait_until(within, || bench.left_on_docker().is_empty()), "{:?}", bench.left_on_docker());
+        }
+    }
+}
+
+/// Sends a process a signal.
+pub fn signal(process: u32, name: &str) {
+    let killed = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().expect("kill");
+    assert!(killed.success());
+}
+
 /// All processes below `ancestor`.
-pub fn descendants(ancestor: u32) -> HashSet<u32> {
+fn descendants(ancestor: u32) -> HashSet<u32> {
     let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
         .expect("/proc")
         .flatten()
@@ -246,7 +332,7 @@ pub fn descendants(ancestor: u32) -> HashSet<u32> {
 }
 
 /// Whether a process runs (one that waits for its parent to notice its end does not).
-pub fn is_alive(process: u32) -> bool {
+fn is_alive(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }

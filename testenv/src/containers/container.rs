@@ -51,6 +51,8 @@ pub(crate) struct ContainerSpec {
     pub docker: Docker,
     /// The component's name.
     pub name: &'static str,
+    /// Whether others on the network reach it, by its [`Docker::host`] name, which only one can have.
+    pub is_reached: bool,
     /// Its image.
     pub image: Image,
     /// Its entry point, if not the image's own.
@@ -86,6 +88,7 @@ impl ContainerSpec {
         Self {
             docker: docker.clone(),
             name,
+            is_reached: false,
             image: docker.image(Part::Pipeline),
             entry_point: Some(EXECUTABLE.to_owned()),
             arguments: vec!["serve".into(), role.into()],
@@ -168,8 +171,7 @@ impl Container {
             image = image.with_entrypoint(entry_point);
         }
         let configured = Arc::clone(&spec);
-        // Who comes without ports is reached by nobody, and may be one of several.
-        let name = if spec.ports.is_empty() { docker.another(spec.name) } else { docker.host(spec.name) };
+        let name = if spec.is_reached { docker.host(spec.name) } else { docker.another(spec.name) };
         let mut request = image
             .with_container_name(name)
             .with_network(docker.network())
@@ -246,11 +248,16 @@ impl Container {
     /// The error for not becoming ready within `limit`.
     pub(crate) fn not_ready(&self, limit: Duration) -> EnvironmentError {
         EnvironmentError::NotReady {
-            name: format!("{} (image {})", self.spec.name, self.spec.image),
+            name: format!("{} (image {}{})", self.spec.name, self.spec.image, self.must_listen()),
             seconds: limit.as_secs(),
             log: self.spec.log.clone(),
             last_lines: last_lines(&self.spec.log),
         }
+    }
+
+    fn must_listen(&self) -> String {
+        let ports: Vec<String> = self.spec.ports.iter().map(|(_, inside)| inside.to_string()).collect();
+        if ports.is_empty() { String::new() } else { format!(", which must listen on {}", ports.join(" and ")) }
     }
 
     /// Waits for its end, and tells how it came.

@@ -84,8 +84,10 @@ impl Docker {
         tell: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, EnvironmentError> {
         let client = connect().await?;
-        for (word, part) in Part::ALL {
-            have(&client, word, &images.of(part), tell).await?;
+        for (_, part) in Part::ALL {
+            let image = images.of(part);
+            have(&client, part, &image, tell).await?;
+            fits(&client, part, &image).await?;
         }
         guard.remove_containers_at_end(run)?;
         let docker = Self(Arc::new(Inner {
@@ -95,7 +97,7 @@ impl Docker {
             network: shared.map_or_else(|| format!("assay-{run}"), str::to_owned),
             images: images.clone(),
             executable,
-            next: AtomicU64::new(2),
+            next: AtomicU64::new(1),
         }));
         if shared.is_some() {
             return Ok(docker);
@@ -129,7 +131,7 @@ impl Docker {
         format!("assay-{}-{name}", self.0.run)
     }
 
-    /// A name for a component that comes beside others of its name.
+    /// A name for what may come beside others of its name.
     pub(crate) fn another(&self, name: &str) -> String {
         format!("{}-{}", self.host(name), self.0.next.fetch_add(1, Ordering::Relaxed))
     }
@@ -151,7 +153,7 @@ impl Docker {
 
     /// Makes a volume that several containers can share; its name.
     pub(crate) async fn volume(&self, name: &str) -> Result<String, EnvironmentError> {
-        let name = self.host(name);
+        let name = self.another(name);
         let volume = VolumeCreateRequest {
             name: Some(name.clone()),
             labels: Some(self.labels()),
@@ -175,10 +177,11 @@ pub(crate) fn refused(what: impl Into<String>) -> impl FnOnce(bollard::errors::E
 /// Makes sure that `image` is there, and pulls it if it is not.
 async fn have(
     client: &bollard::Docker,
-    word: &str,
+    part: Part,
     image: &Image,
     tell: &(dyn Fn(&str) + Sync),
 ) -> Result<(), EnvironmentError> {
+    let word = part.word();
     if client.inspect_image(&image.to_string()).await.is_ok() {
         return Ok(());
     }
@@ -191,5 +194,19 @@ async fn have(
              makes local ones for `--images local`"
         ),
         source: error.into(),
+    })
+}
+
+/// Refuses an image that declares ports, and not the one that it must serve on. One that declares none is tried.
+async fn fits(client: &bollard::Docker, part: Part, image: &Image) -> Result<(), EnvironmentError> {
+    let inspected = client.inspect_image(&image.to_string()).await.map_err(refused("looking at an image"))?;
+    let declared = inspected.config.and_then(|config| config.exposed_ports).unwrap_or_default();
+    let missing = part.port().map(|port| format!("{port}/tcp")).filter(|port| !declared.contains(port));
+    let Some(missing) = missing.filter(|_| !declared.is_empty()) else { return Ok(()) };
+    let (word, public) = (part.word(), part.public());
+    Err(EnvironmentError::Docker {
+        what: format!("the image {image} cannot be {word}: it serves on {}, not on {missing}", declared.join(", ")),
+        help: format!("name an image of the same contract as {public} with `--image {word}=NAME`"),
+        source: "by what the image says of itself (EXPOSE)".into(),
     })
 }

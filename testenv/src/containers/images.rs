@@ -31,6 +31,15 @@ impl Part {
         format!("ASSAY_IMAGE_{}", self.word().to_uppercase())
     }
 
+    /// The port that an image of its contract declares.
+    pub const fn port(self) -> Option<u16> {
+        match self {
+            Self::Kafka => Some(9092),
+            Self::Clickhouse => Some(8123),
+            Self::Pipeline => None,
+        }
+    }
+
     /// The public image that plays it.
     pub const fn public(self) -> &'static str {
         match self {

@@ -211,6 +211,7 @@ async fn start_kafka(
         .map(|(name, value)| (name.to_owned(), value)),
     );
     let spec = ContainerSpec {
+        is_reached: true,
         image: docker.image(Part::Kafka),
         entry_point: None,
         arguments: Vec::new(),
@@ -258,6 +259,7 @@ async fn start_links(docker: &Docker, ways: &Ways, logs: &Path) -> Result<(Compo
         ("ASSAY_LINKS_ADDRESS".to_owned(), format!("0.0.0.0:{}", port.get())),
     ];
     let spec = ContainerSpec {
+        is_reached: true,
         environment: environment.into(),
         ports: vec![(port.get(), port.get())],
         ..ContainerSpec::role(docker, LINKS, LINKS, logs.join("links.log"))

@@ -1,9 +1,8 @@
-//! Kafka, the ClickHouse engine and pipelines on them. The parts are fetched the first time.
+//! Kafka, ClickHouse and pipelines on them, as child processes and as containers. The parts are fetched the first time.
 
 use std::{
-    collections::BTreeMap,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
@@ -17,106 +16,30 @@ use rdkafka::{
 use rustix::process::{Pid, test_kill_process};
 use serde_json::json;
 use testenv::{
-    containers::container::Limits,
-    embedded::{
-        artefacts::{Artefacts, Places, prepare},
-        substrate::{SubstrateOptions, up},
-    },
-    environment::{
-        EnvironmentError,
-        pipeline::{Pipeline, PipelineOptions},
-        substrate::Substrate,
-        tables::Topics,
-    },
+    embedded::substrate::{SubstrateOptions, up},
+    environment::{EnvironmentError, component::Component, pipeline::Pipeline, tables::Topics},
 };
 
-pub fn tests() -> Vec<Trial> {
+use super::bench::{Bench, Kind, artefacts, on_a_runtime, pipeline_up, substrate, until};
+
+/// What holds wherever a pipeline is.
+pub fn tests(kind: Kind) -> Vec<Trial> {
     crate::trials![
+        kind;
         pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind,
-        a_component_that_dies_is_named,
-        a_used_port_is_named,
-        a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind,
+        a_component_that_dies_is_named_and_another_life_is_possible,
         a_run_whose_name_means_something_elsewhere_is_refused,
         all_goes_when_its_owner_is_killed,
     ]
 }
 
-fn artefacts() -> Artefacts {
-    prepare(&Places::of_user(), &|_| ()).unwrap()
-}
-
-/// A folder for data and logs, and options to start a substrate in it.
-pub(super) struct Bench {
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    pub(super) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    pub(super) fn options(&self) -> SubstrateOptions {
-        SubstrateOptions {
-            executable: std::env::current_exe().unwrap(),
-            artefacts: artefacts(),
-            folder: self.data(),
-            logs: self.folder.path().join("logs"),
-            kafka_port: None,
-            clickhouse_port: None,
-            linked: Vec::new(),
-        }
-    }
-
-    pub(super) fn pipeline(&self, run: &str) -> PipelineOptions {
-        PipelineOptions {
-            run: run.into(),
-            teams: BTreeMap::from([("token".to_owned(), 1)]),
-            over_quota: vec![],
-            flush_interval: Duration::from_millis(200),
-            partitions: 2,
-            drop_list: Vec::new(),
-            dialect: testenv::pipeline::dialect::Dialect::default(),
-            planted_defects: Vec::new(),
-            ingesters: 1,
-            linked: Vec::new(),
-            limits: Limits::default(),
-            folder: self.data(),
-            logs: self.folder.path().join("logs").join(run),
-        }
-    }
-}
-
-pub(super) async fn pipeline_up(
-    substrate: &Substrate,
-    options: &PipelineOptions,
-) -> Result<Pipeline, EnvironmentError> {
-    Pipeline::up(substrate.launcher(), substrate.addresses(), options).await
-}
-
-pub(super) fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Runtime::new().unwrap().block_on(future)
+/// What is so only where components are child processes.
+pub fn embedded_tests() -> Vec<Trial> {
+    crate::trials![a_used_port_is_named, a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind]
 }
 
 fn runs(pid: i32) -> bool {
     test_kill_process(Pid::from_raw(pid).unwrap()).is_ok()
-}
-
-/// Asks again until the answer is `wanted`, and panics after 20 s.
-pub(super) async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: impl AsyncFnMut() -> T) {
-    let mut answer = ask().await;
-    let mut tick = tokio::time::interval(Duration::from_millis(50));
-    for _ in 0..400 {
-        if answer == wanted {
-            return;
-        }
-        tick.tick().await;
-        answer = ask().await;
-    }
-    assert_eq!(answer, wanted, "after 20 s");
 }
 
 /// The rows of `table`, with an own client: what a stranger sees.
@@ -146,10 +69,10 @@ fn holds_rows(path: &Path) -> usize {
     usize::from(path.extension().is_some_and(|extension| extension == "bin"))
 }
 
-fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind() {
+fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind(kind: Kind) {
     on_a_runtime(async {
-        let bench = Bench::new();
-        let substrate = up(&bench.options()).await.unwrap();
+        let bench = Bench::new(kind);
+        let substrate = bench.substrate().await;
         let (first, second) = (bench.pipeline("first"), bench.pipeline("second"));
         let (first, second) =
             tokio::try_join!(pipeline_up(&substrate, &first), pipeline_up(&substrate, &second)).unwrap();
@@ -163,13 +86,15 @@ fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind() {
         }
         until(1, async || rows(&first, "person_distinct_id_overrides").await).await;
         assert_eq!(session(&first).await, ("s1".to_owned(), "7".to_owned()));
-        assert!(files_with_rows(&bench.data().join("clickhouse")) > 0);
+        // What is in a container's own files goes with it.
+        let files = || (kind == Kind::Embedded).then(|| files_with_rows(&bench.data().join("clickhouse")));
+        assert_ne!(files(), Some(0));
         assert_eq!(topics_of(&substrate.addresses().brokers, "first_").len(), 6);
 
         let pids: Vec<i32> = first.components().iter().map(|component| component.pid().unwrap()).collect();
         first.down().await.unwrap();
         assert!(!pids.into_iter().any(runs));
-        assert_eq!(files_with_rows(&bench.data().join("clickhouse")), 0);
+        assert!(matches!(files(), None | Some(0)));
         until(Vec::new(), async || topics_of(&substrate.addresses().brokers, "first_")).await;
 
         // The other one goes on.
@@ -219,14 +144,21 @@ async fn produce(brokers: &str, topics: &Topics) {
     }
 }
 
-fn a_component_that_dies_is_named() {
+fn a_component_that_dies_is_named_and_another_life_is_possible(kind: Kind) {
     on_a_runtime(async {
-        let bench = Bench::new();
-        let substrate = up(&bench.options()).await.unwrap();
+        let bench = Bench::new(kind);
+        let substrate = bench.substrate().await;
         let pipeline = pipeline_up(&substrate, &bench.pipeline("r")).await.unwrap();
-        let named = |components: &[testenv::environment::component::Component], name: &str| {
+        let named = |components: &[Component], name: &str| {
             components.iter().find(|component| component.name() == name).unwrap().clone()
         };
+        let capture = named(pipeline.components(), "capture");
+        let first = capture.pid().unwrap();
+        capture.kill().await;
+        assert!(std::net::TcpStream::connect(pipeline.endpoints().capture).is_err());
+        capture.start_again().await.unwrap();
+        assert_ne!(capture.pid(), Some(first));
+        assert!(std::net::TcpStream::connect(pipeline.endpoints().capture).is_ok());
         named(pipeline.components(), "ingester").kill_by_surprise().await;
         let ended = pipeline.failed().await;
         assert_eq!((ended.name.as_str(), ended.how.as_str()), ("ingester", "signal 9"));
@@ -240,11 +172,11 @@ fn a_component_that_dies_is_named() {
 
 fn a_used_port_is_named() {
     on_a_runtime(async {
-        let bench = Bench::new();
+        let bench = Bench::new(Kind::Embedded);
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         for (kafka_port, clickhouse_port, expected) in [(Some(port), None, "kafka"), (None, Some(port), "clickhouse")] {
-            let options = SubstrateOptions { kafka_port, clickhouse_port, ..bench.options() };
+            let options = SubstrateOptions { kafka_port, clickhouse_port, ..bench.embedded() };
             match up(&options).await.unwrap_err() {
                 EnvironmentError::PortUsed { port: named, name } => assert_eq!((named, name), (port, expected)),
                 other => panic!("{other}"),
@@ -256,9 +188,9 @@ fn a_used_port_is_named() {
 
 fn a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind() {
     on_a_runtime(async {
-        let bench = Bench::new();
-        let mut options = bench.options();
-        options.artefacts.kafka_libs = bench.folder.path().to_owned();
+        let bench = Bench::new(Kind::Embedded);
+        let mut options = bench.embedded();
+        options.artefacts.kafka_libs = bench.path();
         let error = up(&options).await.unwrap_err().to_string();
         assert!(error.contains("kafka") && error.contains("Could not find or load main class"), "{error}");
         assert!(error.contains("kafka.log"), "{error}");
@@ -266,10 +198,10 @@ fn a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind() {
     });
 }
 
-fn a_run_whose_name_means_something_elsewhere_is_refused() {
+fn a_run_whose_name_means_something_elsewhere_is_refused(kind: Kind) {
     on_a_runtime(async {
-        let bench = Bench::new();
-        let substrate = up(&bench.options()).await.unwrap();
+        let bench = Bench::new(kind);
+        let substrate = bench.substrate().await;
         for name in ["", "a`b", "../up", "a b"] {
             let error = pipeline_up(&substrate, &bench.pipeline(name)).await.unwrap_err();
             assert!(matches!(&error, EnvironmentError::RunName(refused) if refused == name), "{error}");
@@ -278,8 +210,8 @@ fn a_run_whose_name_means_something_elsewhere_is_refused() {
     });
 }
 
-fn all_goes_when_its_owner_is_killed() {
-    let bench = Bench::new();
+fn all_goes_when_its_owner_is_killed(kind: Kind) {
+    let bench = Bench::new(kind);
     let (mut owner, stdin, pids) = owner(&bench);
     owner.kill().unwrap();
     owner.wait().unwrap();
@@ -289,10 +221,12 @@ fn all_goes_when_its_owner_is_killed() {
 
 /// Another process of this binary that owns a substrate: it tells its children's process ids.
 fn owner(bench: &Bench) -> (Child, ChildStdin, Vec<i32>) {
+    // Not within the time that it may take.
     artefacts();
     let mut owner = Command::new(std::env::current_exe().unwrap())
         .arg("own")
-        .arg(bench.folder.path())
+        .arg(bench.kind.word())
+        .arg(bench.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -306,18 +240,9 @@ fn owner(bench: &Bench) -> (Child, ChildStdin, Vec<i32>) {
 }
 
 /// What that process does, until its stdin closes.
-pub fn own(folder: &Path) {
+pub fn own(kind: Kind, folder: &Path) {
     on_a_runtime(async {
-        let options = SubstrateOptions {
-            executable: std::env::current_exe().unwrap(),
-            artefacts: artefacts(),
-            folder: folder.join("data"),
-            logs: folder.join("logs"),
-            kafka_port: None,
-            clickhouse_port: None,
-            linked: Vec::new(),
-        };
-        let substrate = up(&options).await.unwrap();
+        let substrate = substrate(kind, folder).await;
         let pids: Vec<String> =
             substrate.components().iter().map(|component| component.pid().unwrap().to_string()).collect();
         std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", pids.join(" ")).as_bytes()).unwrap();

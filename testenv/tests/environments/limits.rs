@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use libtest_mimic::Trial;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use testenv::{
-    embedded::substrate::up,
-    environment::pipeline::{Pipeline, PipelineOptions},
-};
+use testenv::environment::pipeline::{Pipeline, PipelineOptions};
 
-use super::substrate::{Bench, on_a_runtime, pipeline_up, until};
+use super::bench::{Bench, Kind, on_a_runtime, pipeline_up, until};
 
-pub fn tests() -> Vec<Trial> {
-    crate::trials![sizes_have_limits_and_what_is_listed_is_dropped]
+pub fn tests(kind: Kind) -> Vec<Trial> {
+    crate::trials![kind; sizes_have_limits_and_what_is_listed_is_dropped]
 }
 
 const MILLION: usize = 1_000_000;
@@ -50,10 +47,10 @@ async fn arrived(pipeline: &Pipeline) -> Vec<String> {
     client.query("SELECT distinct_id FROM events ORDER BY distinct_id").fetch_all().await.unwrap()
 }
 
-fn sizes_have_limits_and_what_is_listed_is_dropped() {
+fn sizes_have_limits_and_what_is_listed_is_dropped(kind: Kind) {
     on_a_runtime(async {
-        let bench = Bench::new();
-        let substrate = up(&bench.options()).await.unwrap();
+        let bench = Bench::new(kind);
+        let substrate = bench.substrate().await;
         let options = PipelineOptions {
             teams: BTreeMap::from([("token".to_owned(), 1), ("silenced".to_owned(), 2)]),
             drop_list: vec!["silenced".into(), "token:gone".into()],
