@@ -176,7 +176,7 @@ pub const CATALOGUE: [Defect; 37] = [
     defect(N::DropOversize, "drop_oversize", Capture, "answers 200 to a large event and produces nothing", "lost", None, &[]),
     defect(N::PartialReject, "partial_reject", Capture, "answers as to an unreadable body, but produces the events", "rejected_but_visible", None, &[]),
     defect(N::DoubleProduce, "double_produce", Capture, "produces twice, the copy on the next UTC day", "duplicated", None, &["corrupted"]),
-    defect(N::RemintUuid, "remint_uuid", Capture, "gives the event a uuid of its own", "corrupted", Some("uuid"), &[]),
+    defect(N::RemintUuid, "remint_uuid", Capture, "gives the event a uuid of its own, another one in each attempt", "corrupted", Some("uuid"), &["duplicated"]),
     defect(N::TruncateDistinctId, "truncate_distinct_id", Capture, "cuts the distinct id", "corrupted", Some("distinct_id"), &["wrong_person"]),
     defect(N::SwapTenant, "swap_tenant", Capture, "produces under another project's token", "misrouted", None, &[]),
     defect(N::IgnoreSentAt, "ignore_sent_at", Capture, "takes the client's clock for right", "corrupted", Some("timestamp"), &[]),
