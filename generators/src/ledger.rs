@@ -17,7 +17,7 @@ use crate::{
 
 pub use format::TEXT_LIMIT;
 
-const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 2, name: "ledger" };
+const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 3, name: "ledger" };
 
 /// One line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,7 +240,8 @@ mod tests {
     }
 
     fn intent(index: u64) -> Record {
-        let request = Request { stream: StreamId(0), index, positions: index..index + 1, resends: 0..0, retry: None };
+        let request =
+            Request { stream: StreamId(0), index, positions: index..index + 1, resends: 0..0, only: None, retry: None };
         Record::Intent(Intent { request, released: Duration::from_millis(index) })
     }
 }

@@ -23,6 +23,9 @@ pub struct Request {
     pub positions: Range<u64>,
     /// The positions among which those to be sent again are picked; empty in a client's first request.
     pub resends: Range<u64>,
+    /// Of those, the only ones that it holds, by their sequence numbers in rising order: where an answer had a result for each
+    /// event, a client sends again what it was asked for, and no more. All of them for `None`.
+    pub only: Option<Box<[u64]>>,
     /// What sets a later attempt apart; none in a first one, which the plan says everything about.
     pub retry: Option<Retry>,
 }
@@ -85,7 +88,8 @@ impl Request {
         let first = workload.seqs_at(self.stream, self.positions.clone()).map(|seq| (seq, false));
         let resends = if workload.resends(self.stream) { self.resends.clone() } else { 0..0 };
         let second = workload.seqs_at(self.stream, resends).filter(|seq| workload.is_resent(self.stream, *seq));
-        first.chain(second.map(|seq| (seq, true)))
+        let holds = |seq: u64| self.only.as_ref().is_none_or(|only| only.binary_search(&seq).is_ok());
+        first.chain(second.map(|seq| (seq, true))).filter(move |(seq, _)| holds(*seq))
     }
 
     /// Its events in their order.
@@ -170,7 +174,8 @@ impl Iterator for Requests<'_> {
         let resends =
             if self.sent.len() as u64 >= traffic.clients.max(1) { self.sent.pop_front() } else { None }.unwrap_or(0..0);
         self.sent.push_back(positions.clone());
-        let mut request = Request { stream: self.stream, index: self.index, positions, resends, retry: None };
+        let mut request =
+            Request { stream: self.stream, index: self.index, positions, resends, only: None, retry: None };
         let before = Request { positions: request.resends.clone(), ..request.clone() };
         // What was recorded in one form is not sent again in another.
         if traffic.replay.is_some() && self.workload.style(&before) != self.workload.style(&request) {

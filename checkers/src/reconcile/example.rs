@@ -93,7 +93,7 @@ pub(crate) fn whole(workload: &Workload) -> Window {
 }
 
 pub(crate) fn intent(index: u64, positions: Range<u64>, resends: Range<u64>) -> Record {
-    let request = Request { stream: STREAM, index, positions, resends, retry: None };
+    let request = Request { stream: STREAM, index, positions, resends, only: None, retry: None };
     Record::Intent(Intent { request, released: Duration::ZERO })
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn retry(
 ) -> [Record; 2] {
     let [due, built, sent, answered] = [due, built, sent, answered].map(Duration::from_millis);
     let retry = Some(Retry { attempt, due, built });
-    let request = Request { stream: STREAM, index, positions, resends: 0..0, retry };
+    let request = Request { stream: STREAM, index, positions, resends: 0..0, only: None, retry };
     let outcome = Outcome { stream: STREAM, index, attempt, sent, answered, answer };
     [Record::Intent(Intent { request, released: sent }), Record::Outcome(outcome)]
 }

@@ -226,8 +226,9 @@ impl SentLog {
     }
 }
 
-/// `index attempt [due built] first count resend_first resend_count sent (1 + waited, 0 for unanswered) (the same for given up) outcome windows
-/// exceptions (seq outcome)*`, all varint; what is in brackets is there for attempts behind the first.
+/// `index attempt [due built only_count (only_seq)*] first count resend_first resend_count sent (1 + waited, 0 for unanswered) (the same for given up) outcome windows
+/// exceptions (seq outcome)*`, all varint; what is in brackets is there for attempts behind the first, and
+/// `only_count` is 0 where one holds all events of its positions, else one more than their number.
 fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
     let Request { index, positions, resends, .. } = &exchange.request;
     let waited =
@@ -238,6 +239,9 @@ fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
     if let Some(Retry { due, built, .. }) = exchange.request.retry {
         put_varint(&mut body, due.as_micros() as u64);
         put_varint(&mut body, built.as_micros() as u64);
+        let only = exchange.request.only.as_deref();
+        put_varint(&mut body, only.map_or(0, |only| 1 + only.len() as u64));
+        only.unwrap_or_default().iter().for_each(|seq| put_varint(&mut body, *seq));
     }
     for number in [
         positions.start,
@@ -273,15 +277,17 @@ const fn outcome(number: u64) -> EventOutcome {
 fn decode(bytes: &mut &[u8], workload: &Workload, stream: StreamId) -> Option<Exchange> {
     let mut number = || take_varint(bytes);
     let (index, attempt) = (number()?, number()? as u32);
-    let retry = if attempt > 1 {
+    let (mut retry, mut only) = (None, None);
+    if attempt > 1 {
         let (due, built) = (Duration::from_micros(number()?), Duration::from_micros(number()?));
-        Some(Retry { attempt, due, built })
-    } else {
-        None
-    };
+        retry = Some(Retry { attempt, due, built });
+        if let Some(count) = number()?.checked_sub(1) {
+            only = Some((0..count).map(|_| number()).collect::<Option<_>>()?);
+        }
+    }
     let (first, count, resend_first, resend_count) = (number()?, number()?, number()?, number()?);
     let (positions, resends) = (first..first + count, resend_first..resend_first + resend_count);
-    let request = Request { stream, index, positions, resends, retry };
+    let request = Request { stream, index, positions, resends, only, retry };
     let sent = Duration::from_micros(number()?);
     let mut until = || Some(number()?.checked_sub(1).map(|waited| sent + Duration::from_micros(waited)));
     let (answered, gave_up) = (until()?, until()?);

@@ -14,10 +14,10 @@ use std::{
 use jiff::{Timestamp, fmt::rfc2822};
 
 use crate::{
-    ledger::{Answer, Outcome},
+    ledger::{Answer, EventResult, Outcome},
     random::{Purpose, Random},
     request::{Request, Retry},
-    workload::{Facts, RetryAfter, SentAt, Workload},
+    workload::{Endpoint, Facts, RetryAfter, SentAt, Workload},
 };
 
 /// So many retries may wait: some ten megabytes. Events of those beyond remain what their attempts made of them.
@@ -124,6 +124,8 @@ struct Reply<'a> {
 struct Part {
     positions: Range<u64>,
     resends: Range<u64>,
+    /// The only ones of them, where single events were asked for again.
+    only: Option<Box<[u64]>>,
 }
 
 impl Part {
@@ -149,8 +151,8 @@ impl Part {
         }
         let until = if events < own { self.resends.start } else { until };
         (
-            Self { positions: self.positions.start..at, resends: self.resends.start..until },
-            Self { positions: at..self.positions.end, resends: until..self.resends.end },
+            Self { positions: self.positions.start..at, resends: self.resends.start..until, only: None },
+            Self { positions: at..self.positions.end, resends: until..self.resends.end, only: None },
         )
     }
 }
@@ -179,9 +181,9 @@ pub(super) struct Delivery {
 impl Delivery {
     fn first(workload: &Workload, request: Request) -> Self {
         let due = request.due(workload);
-        let part = Part { positions: request.positions.clone(), resends: request.resends.clone() };
+        let part = Part { positions: request.positions.clone(), resends: request.resends.clone(), only: None };
         let (positions, resends) = (part.positions.end..part.positions.end, part.resends.end..part.resends.end);
-        let rest = Part { positions, resends };
+        let rest = Part { positions, resends, only: None };
         Self { request, due, attempts: 1, part, rest, most: u64::MAX, retries: 0, built: Some(due) }
     }
 
@@ -190,21 +192,31 @@ impl Delivery {
         let Reply { answer, at, retry_after } = reply;
         let wait = retry_after.and_then(|text| asked(facts.retry_after, text, Timestamp::now()));
         let is_network = !matches!(answer, Answer::Reply { .. } | Answer::Results { .. });
+        let is_v1 = workload.style(&self.request).is_some_and(|style| style.endpoint == Endpoint::V1);
         match answer {
-            Answer::Reply { status: 413, .. } if facts.halves => {
+            Answer::Reply { status: 413, .. } if facts.halves && !is_v1 => {
                 let events = self.request_of_part().seqs(workload).count() as u64;
                 if events > 1 {
                     self.most = events / 2;
                     self.rest = Part {
                         positions: self.part.positions.start..self.rest.positions.end,
                         resends: self.part.resends.start..self.rest.resends.end,
+                        only: None,
                     };
                 }
                 return self.next_part(workload, at);
             }
-            // No library of these profiles asks for single events again.
-            Answer::Results { .. } => return self.next_part(workload, at),
-            Answer::Reply { status, .. } if !facts.retries_status(*status, wait.is_some()) => {
+            Answer::Results { exceptions, .. } => {
+                // What cannot be told apart by its answer is taken for stored, as by the libraries.
+                let asked = exceptions.iter().filter(|(_, result)| *result == EventResult::Retry);
+                let mut only: Vec<u64> = asked.map(|(seq, _)| *seq).collect();
+                if only.is_empty() || self.retries >= facts.retries {
+                    return self.next_part(workload, at);
+                }
+                only.sort_unstable();
+                self.part.only = Some(only.into());
+            }
+            Answer::Reply { status, .. } if !facts.retries_reply(is_v1, *status, wait.is_some()) => {
                 return self.next_part(workload, at);
             }
             _ => (),
@@ -219,7 +231,8 @@ impl Delivery {
             );
             let wait = wait.unwrap_or_else(|| facts.back_off.before(self.retries, random.unit()));
             self.retries += 1;
-            if facts.sent_at == SentAt::PerAttempt {
+            // In v1 the time stands in a header, which each attempt writes anew.
+            if is_v1 || facts.sent_at == SentAt::PerAttempt {
                 self.built = None;
             }
             return Some(at.saturating_add(wait));
@@ -242,8 +255,8 @@ impl Delivery {
     }
 
     fn request_of_part(&self) -> Request {
-        let Part { positions, resends } = self.part.clone();
-        Request { positions, resends, ..self.request.clone() }
+        let Part { positions, resends, only } = self.part.clone();
+        Request { positions, resends, only, ..self.request.clone() }
     }
 
     /// The next attempt, which leaves `now`.

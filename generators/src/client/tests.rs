@@ -5,12 +5,12 @@ mod tls;
 
 use std::{collections::BTreeMap, path::Path};
 
-use self::server::{Received, Server, ok, status};
+use self::server::{Received, Server, ok, results, status};
 use super::*;
 use crate::{
     identity::StreamId,
     journal::Header,
-    ledger::{Answer, LedgerReader, Outcome},
+    ledger::{Answer, EventResult, LedgerReader, Outcome},
     persona::PersonaTable,
     wire::Encoder,
     workload::{ClientFault, ClientFaults, Endpoint, Plan, Profile, Traffic, tests::small},
@@ -145,6 +145,40 @@ fn the_bytes_of_every_attempt_follow_from_the_ledger() {
             assert_eq!(intent.request.due(&workload), workload.due(StreamId(0), intent.request.index * 4 + 3));
         }
     }
+}
+
+#[test]
+fn of_results_for_each_event_only_what_is_asked_for_is_sent_again() {
+    let attempts = |profile| {
+        let workload = workload(4, |traffic| {
+            traffic.client.profile = profile;
+            traffic.endpoint = Endpoint::V1;
+        });
+        let server = Server::start(|request| {
+            let word = |place| if request.events == 4 && place % 2 == 1 { "retry" } else { "ok" };
+            results(request.uuids.iter().enumerate().map(|(place, uuid)| (uuid.clone(), word(place))))
+        });
+        let sending = Sending::start(Arc::clone(&workload), server.target(), LONG);
+        let start = sending.clock.start();
+        let (end, sent) = sending.end();
+        assert_eq!(end, End::Complete);
+        let mut encoder = Encoder::default();
+        for ((intent, _), received) in sent.iter().zip(server.end()) {
+            let bytes = encoder.encode(&workload, &intent.request, start, Vec::new()).unwrap();
+            assert!(bytes.body == received.body, "the ledger makes other bytes");
+        }
+        let seqs = |intent: &Intent| intent.request.seqs(&workload).map(|(seq, _)| seq).collect::<Vec<_>>();
+        let answers = sent.iter().map(|(intent, outcome)| (seqs(intent), outcome.as_ref().unwrap().answer.clone()));
+        answers.collect::<Vec<_>>()
+    };
+    let ok = || Answer::Reply { status: 200, excerpt: String::new() };
+    let asked = |seqs: &[u64]| {
+        let exceptions = seqs.iter().map(|seq| (*seq, EventResult::Retry)).collect();
+        Answer::Results { exceptions, complete: true }
+    };
+    let all = vec![0, 1, 2, 3];
+    assert_eq!(attempts(Profile::PosthogRs), [(all.clone(), asked(&[1, 3])), (vec![1, 3], ok())]);
+    assert_eq!(attempts(Profile::Assay), [(all, asked(&[1, 3]))]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     clock::RunClock,
-    ledger::{Answer, Outcome},
+    ledger::{Answer, EventResult, Outcome},
     request::Request,
     wire::Encoded,
     workload::ClientFault,
@@ -186,7 +186,7 @@ impl Shared {
         counter.fetch_add(events, Ordering::Relaxed);
         let answered = self.clock.elapsed();
         let (stream, index, attempt) = (request.stream, request.index, request.attempt());
-        let is_done = is_acked && delivery.is_none();
+        let is_done = is_acked && delivery.is_none() && !asks_again(&answer);
         let back = (!is_done).then(|| Box::new(Back { request, delivery, retry_after }));
         Finished { outcome: Outcome { stream, index, attempt, sent, answered, answer }, back }
     }
@@ -206,6 +206,12 @@ impl Shared {
             }),
         }
     }
+}
+
+/// Whether an answer asks for single events again.
+fn asks_again(answer: &Answer) -> bool {
+    let Answer::Results { exceptions, .. } = answer else { return false };
+    exceptions.iter().any(|(_, result)| *result == EventResult::Retry)
 }
 
 /// Waits until `deadline`. The timer is set again only when it fires, and not for each request: most are answered long before.

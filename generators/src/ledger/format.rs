@@ -9,7 +9,7 @@
 //! ```text
 //! block    = entry+                                                        (numbers are varint; ± are zigzag: −1 is 1, 1 is 2)
 //! entry    = tag:u8 fields                                                 (the two lowest bits of the tag are the kind)
-//! intent   = 0: [stream] [index] [attempt due ± built ±] [start ±] [count] [resend_start ± resend_count] released ±
+//! intent   = 0: [stream] [index] [attempt due ± built ±] [start ±] [count] [resend_start ± resend_count] released ± [only]
 //! outcome  = 1: [stream] index ± [attempt] sent ± waited [answer:u8 [status] length text]
 //! end      = 2: complete:u8
 //! ```
@@ -18,12 +18,13 @@
 //! |---|---|---|
 //! | 4 | the stream of the intent before | `stream` |
 //! | 8 | the index after that one's | `index` |
-//! | 16 | attempt 1 | `attempt`, and from `released`, when the first was due and when its bytes were built |
+//! | 16 | attempt 1 | `attempt`, and from `released`, when the first was due and when its bytes were built; `only` |
 //! | 32 | its positions begin where that one's end | `start`, from there |
 //! | 64 | one position | `count` |
 //! | 128 | something may be sent again: where it begins, from `start`, and how much it is | nothing is |
 //!
-//! All moments are in microseconds. `released` counts from the intent before. Bits 4 and 16 of an outcome's tag mean the same, from the outcome
+//! `only` is 0 where an attempt holds all events of its positions, else one more than the number of those that it holds, and their
+//! sequence numbers, each counted from the one before. All moments are in microseconds. `released` counts from the intent before. Bits 4 and 16 of an outcome's tag mean the same, from the outcome
 //! before; 8 means a reply with status 200; `index` and `sent` count from that outcome, and `waited` from
 //! `sent`. `answer` is 1 a reply, 2 timed out, 3 broken, 4 never left, and 5 results: `complete:u8 count (seq ± result:u8)*`, each
 //! `seq` counted from the one before, where a result is 1 drop, 2 retry, 3 another word. Before the first of each kind stand zeros.
@@ -147,6 +148,9 @@ impl Before {
             put_varint(block, resent);
         }
         put_varint(block, zigzag(released, before.moment));
+        if request.retry.is_some() {
+            put_only(request.only.as_deref(), block);
+        }
         self.intent = Place { stream: request.stream.0, index: request.index, position: end, moment: released };
     }
 
@@ -171,7 +175,12 @@ impl Before {
         self.intent = Place { stream, index, position: end, moment };
         let at = |distance| Duration::from_micros(unzigzag(distance, moment));
         let retry = (tag & FIRST_ATTEMPT == 0).then(|| Retry { attempt, due: at(since.0), built: at(since.1) });
-        let request = Request { stream: StreamId(stream), index, positions: start..end, resends, retry };
+        let count = if retry.is_some() { take_varint(block)? } else { 0 };
+        let only = match count.checked_sub(1) {
+            Some(count) => Some(take_rising(count, block)?),
+            None => None,
+        };
+        let request = Request { stream: StreamId(stream), index, positions: start..end, resends, only, retry };
         Some(Intent { request, released: Duration::from_micros(moment) })
     }
 
@@ -239,6 +248,25 @@ impl Before {
             answer,
         })
     }
+}
+
+fn put_only(only: Option<&[u64]>, block: &mut Vec<u8>) {
+    put_varint(block, only.map_or(0, |only| 1 + only.len() as u64));
+    let mut before = 0;
+    for seq in only.unwrap_or_default() {
+        put_varint(block, seq - before);
+        before = *seq;
+    }
+}
+
+/// So many numbers, each of which says how far it lies from the one before.
+fn take_rising(count: u64, block: &mut &[u8]) -> Option<Box<[u64]>> {
+    let (mut numbers, mut before) = (Vec::new(), 0u64);
+    for _ in 0..count {
+        before = before.checked_add(take_varint(block)?)?;
+        numbers.push(before);
+    }
+    Some(numbers.into())
 }
 
 fn put_results(exceptions: &[(u64, EventResult)], complete: bool, block: &mut Vec<u8>) {
@@ -348,18 +376,25 @@ mod tests {
         ];
         let micros = 0u64..1 << 40;
         prop_oneof![
-            (0u16..9, any::<u32>(), any_retry(), 0u64..1 << 44, 0u64..200, 0u64..200, micros.clone()).prop_map(
-                |(stream, index, retry, first, count, resends, released)| Record::Intent(Intent {
-                    request: Request {
-                        stream: StreamId(stream),
-                        index: index.into(),
-                        positions: first..first + count,
-                        resends: if resends == 0 { 0..0 } else { first / 2..first / 2 + resends },
-                        retry,
-                    },
-                    released: Duration::from_micros(released),
-                })
-            ),
+            (
+                (0u16..9, any::<u32>(), any_retry()),
+                (0u64..1 << 44, 0u64..200, 0u64..200),
+                prop::option::of(prop::collection::btree_set(0u64..1 << 44, 0..9)),
+                micros.clone()
+            )
+                .prop_map(|((stream, index, retry), (first, count, resends), only, released)| {
+                    Record::Intent(Intent {
+                        request: Request {
+                            stream: StreamId(stream),
+                            index: index.into(),
+                            positions: first..first + count,
+                            resends: if resends == 0 { 0..0 } else { first / 2..first / 2 + resends },
+                            only: only.filter(|_| retry.is_some()).map(|only| only.into_iter().collect()),
+                            retry,
+                        },
+                        released: Duration::from_micros(released),
+                    })
+                }),
             (0u16..9, any::<u32>(), 1u32..9, micros.clone(), micros, answer).prop_map(
                 |(stream, index, attempt, sent, waited, answer)| Record::Outcome(Outcome {
                     stream: StreamId(stream),
@@ -411,8 +446,14 @@ mod tests {
                     outcome.sent = Duration::from_micros(index * 100);
                     outcome.answered = Duration::from_micros(index * 100 + 700);
                 }
-                let request =
-                    Request { stream: StreamId(0), index, positions: index..index + 1, resends: 0..0, retry: None };
+                let request = Request {
+                    stream: StreamId(0),
+                    index,
+                    positions: index..index + 1,
+                    resends: 0..0,
+                    only: None,
+                    retry: None,
+                };
                 let intent = Record::Intent(Intent { request, released: Duration::from_secs(10) });
                 [answered, intent]
             })

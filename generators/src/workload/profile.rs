@@ -188,7 +188,16 @@ impl Profile {
     }
 }
 
+/// What all of them retry of v1's replies (posthog-python's `posthog/capture_send.py`, `is_retryable_status` in posthog-rs): the server asks
+/// for patience by these and `Retry-After`, and never by 429.
+const V1_STATUSES: [u16; 5] = [408, 500, 502, 503, 504];
+
 impl Facts {
+    /// Whether it retries a reply with this status, as a whole; in v1 one with status 200 may ask for single events as well.
+    pub fn retries_reply(&self, is_v1: bool, status: u16, says_when: bool) -> bool {
+        if is_v1 { self.retries > 0 && V1_STATUSES.contains(&status) } else { self.retries_status(status, says_when) }
+    }
+
     /// Whether it retries a reply with this status; `says_when` tells whether the reply has a `Retry-After` that it reads.
     pub fn retries_status(&self, status: u16, says_when: bool) -> bool {
         self.statuses.iter().any(|statuses| statuses.contains(&status))
@@ -241,6 +250,12 @@ mod tests {
                 Profile::ALL.into_iter().filter(|one| one.facts().retries_status(status, says_when)).collect();
             assert_eq!(retry, expected, "{status} {says_when}");
             assert!(!retry.contains(&Assay));
+        }
+        for status in [200, 400, 401, 413, 429, 501, 408, 500, 502, 503, 504] {
+            let retry = Profile::ALL.into_iter().filter(|one| one.facts().retries_reply(true, status, true));
+            let expected = if [408, 500, 502, 503, 504].contains(&status) { 4 } else { 0 };
+            assert_eq!(retry.filter(|one| *one != Assay).count(), expected, "v1 {status}");
+            assert!(!Assay.facts().retries_reply(true, status, true));
         }
     }
 

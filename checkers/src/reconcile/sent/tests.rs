@@ -147,8 +147,9 @@ fn what_goes_aside_comes_back_as_it_was() {
     let workload = workload(4);
     let at = Duration::from_millis;
     for outcome in [EventOutcome::Unsent, EventOutcome::Rejected, EventOutcome::Indeterminate, EventOutcome::Acked] {
-        for answered in [None, Some(at(7)), Some(at(90))] {
-            let request = Request { stream: STREAM, index: 1, positions: 2..4, resends: 0..2, retry: None };
+        for (answered, only) in [(None, None), (Some(at(7)), Some([3].into())), (Some(at(90)), Some([].into()))] {
+            let retry = only.is_some().then_some(Retry { attempt: 2, due: at(5), built: at(6) });
+            let request = Request { stream: STREAM, index: 1, positions: 2..4, resends: 0..2, only, retry };
             let exchange = Exchange {
                 intended: request.due(&workload),
                 request,
@@ -187,6 +188,24 @@ fn results_of_single_events_count_for_them_alone() {
     let stored =
         |seq| sent.attempt_times(&workload, RunStart::from_unix_micros(0), STREAM, seq, 0, Duration::ZERO).len();
     assert_eq!([0, 2, 5].map(stored), [2, 1, 0], "an attempt that was refused stored nothing");
+}
+
+#[test]
+fn what_was_asked_for_again_counts_for_those_events_alone() {
+    use EventOutcome::{Acked, Indeterminate};
+    let workload = workload(4);
+    let asked = Answer::Results { exceptions: vec![(1, EventResult::Retry), (3, EventResult::Retry)], complete: true };
+    let mut again = retry((0, 2), 0..4, (0, 25), (30, 40), reply(200));
+    if let Record::Intent(intent) = &mut again[0] {
+        intent.request.only = Some([1].into());
+    }
+    let first = [intent(0, 0..4, 0..0), outcome(0, 10, 20, asked)];
+    let sent = sent(&workload, first.into_iter().chain(again));
+    let at = |millis| Some(Duration::from_millis(millis));
+    let of = |seq| (sent.event(STREAM, seq).outcome, sent.event(STREAM, seq).answered_at);
+    let expected = [(Acked, at(20)), (Acked, at(40)), (Acked, at(20)), (Indeterminate, None)];
+    assert_eq!([0, 1, 2, 3].map(of), expected);
+    assert_eq!([0, 1, 3].map(|seq| sent.attempts(STREAM, seq).count()), [1, 2, 1]);
 }
 
 #[test]

@@ -13,12 +13,17 @@ const STREAM: StreamId = StreamId(0);
 
 /// The workload, and a request of 8 events that is due at 8 s.
 fn example(profile: Profile) -> (Workload, Request) {
+    example_of(profile, Endpoint::Batch)
+}
+
+/// The same for an endpoint.
+fn example_of(profile: Profile, endpoint: Endpoint) -> (Workload, Request) {
     let mut plan = small().plan().clone();
     let traffic = &mut plan.traffic[0];
     (traffic.batch, traffic.disorder) = ((8, 8), crate::workload::Disorder::default());
     traffic.arrival =
         crate::schedule::Arrival::Constant { rate: crate::schedule::Rate::new(1, Duration::from_secs(1)).unwrap() };
-    traffic.client.profile = profile;
+    (traffic.client.profile, traffic.endpoint) = (profile, endpoint);
     let workload = Workload::new(plan, PersonaTable::make(42, 2));
     let request = Requests::new(&workload, STREAM).next().unwrap();
     assert_eq!((request.positions.clone(), request.due(&workload)), (0..8, Duration::from_secs(7)));
@@ -122,6 +127,35 @@ fn a_batch_that_is_too_large_is_halved_by_node_alone() {
     let positions: Vec<_> =
         played(Profile::PosthogNode, &answers).into_iter().map(|(_, positions, _)| positions).collect();
     assert_eq!(positions, [0..4, 0..2, 0..1, 1..2, 2..3]);
+}
+
+#[test]
+fn single_events_are_asked_for_until_the_library_has_enough() {
+    let results = |seqs: &[u64]| {
+        let exceptions = seqs.iter().map(|seq| (*seq, EventResult::Retry)).chain([(0, EventResult::Drop)]).collect();
+        Answer::Results { exceptions, complete: true }
+    };
+    let (workload, request) = example_of(Profile::PosthogRs, Endpoint::V1);
+    let mut delivery = Delivery::first(&workload, request);
+    let mut attempts = Vec::new();
+    for asked in [&[5, 2][..], &[2], &[2], &[2]] {
+        let reply = Reply { answer: &results(asked), at: Duration::from_secs(10), retry_after: Some("1") };
+        let Some(at) = delivery.next(&workload, Profile::PosthogRs.facts(), reply) else { break };
+        let request = delivery.release(at);
+        attempts.push((at.as_secs(), request.seqs(&workload).map(|(seq, _)| seq).collect::<Vec<_>>()));
+    }
+    assert_eq!(attempts, [(11, vec![2, 5]), (11, vec![2])], "three attempts in all");
+    // A time-out of what was asked for has the same sent again, and 429 means to stop.
+    let (workload, request) = example_of(Profile::PosthogPython, Endpoint::V1);
+    let mut delivery = Delivery::first(&workload, request);
+    let mut next = |answer: &Answer| {
+        let reply = Reply { answer, at: Duration::from_secs(10), retry_after: None };
+        let at = delivery.next(&workload, Profile::PosthogPython.facts(), reply)?;
+        Some(delivery.release(at).seqs(&workload).map(|(seq, _)| seq).collect::<Vec<_>>())
+    };
+    assert_eq!(next(&results(&[7, 3])), Some(vec![3, 7]));
+    assert_eq!(next(&Answer::TimedOut), Some(vec![3, 7]));
+    assert_eq!(next(&reply(429)), None);
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub struct Received {
 pub struct Request {
     /// How many events it holds.
     pub events: usize,
+    /// Their uuids, where they stand in the body.
+    pub uuids: Vec<String>,
     /// The how manieth with the same first event and as many of them it is.
     pub times: usize,
     /// What its header `host` says.
@@ -35,6 +37,14 @@ pub type Reply = Vec<u8>;
 
 pub fn ok() -> Reply {
     status(200, "")
+}
+
+/// A success with a result for each event.
+pub fn results(results: impl IntoIterator<Item = (String, &'static str)>) -> Reply {
+    let all: Vec<String> =
+        results.into_iter().map(|(uuid, word)| format!("\"{uuid}\":{{\"result\":\"{word}\"}}")).collect();
+    let body = format!("{{\"results\":{{{}}}}}", all.join(","));
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 pub fn status(status: u16, headers: &str) -> Reply {
@@ -107,14 +117,15 @@ impl Server {
             let target = head.split(' ').nth(1).unwrap().to_owned();
             let text = String::from_utf8_lossy(&body).into_owned();
             let events = text.matches("\"distinct_id\":").count();
-            let first = text.split_once("\"uuid\":\"").map_or("", |(_, rest)| &rest[..36]).to_owned();
+            let uuids: Vec<String> = text.split("\"uuid\":\"").skip(1).map(|rest| rest[..36].to_owned()).collect();
+            let first = uuids.first().cloned().unwrap_or_default();
             let times = {
                 let mut times = self.shared.times.lock().unwrap();
                 *times.entry((first, events)).and_modify(|times| *times += 1).or_insert(1)
             };
             let host = head.to_ascii_lowercase().split_once("\r\nhost: ").map(|(_, rest)| rest.to_owned());
             let host = host.and_then(|rest| Some(rest.split("\r\n").next()?.to_owned())).unwrap_or_default();
-            let request = Request { events, times, host, server_name: server_name(reader.get_ref()) };
+            let request = Request { events, uuids, times, host, server_name: server_name(reader.get_ref()) };
             self.shared.received.lock().unwrap().push(Received { target, body });
             let reply = (self.shared.answer)(&request);
             let stream = reader.get_mut();
