@@ -23,6 +23,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("chaos-clickhouse-away", include_str!("../library/chaos-clickhouse-away.toml")),
     ("chaos-overload", include_str!("../library/chaos-overload.toml")),
     ("chaos-random", include_str!("../library/chaos-random.toml")),
+    ("chaos-resources", include_str!("../library/chaos-resources.toml")),
 ];
 
 /// Reads a scenario: a name of the library, or a file.

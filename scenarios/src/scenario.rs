@@ -154,10 +154,13 @@ impl Scenario {
     }
 
     /// What of it containers can do and child processes cannot, if there is something.
-    pub fn needs_containers(&self) -> Option<&'static str> {
+    pub fn needs_containers(&self) -> Option<String> {
         let PipelineSettings { processors, memory, .. } = self.pipeline;
-        let limits = processors.map(|_| "a limit on processors (`pipeline.processors`)");
-        limits.or_else(|| memory.map(|_| "a limit on memory (`pipeline.memory`)"))
+        let fault = self.faults.iter().find(|fault| fault.action.needs_containers());
+        let limits = [("processors", processors.is_some()), ("memory", memory.is_some())];
+        let limit = limits.into_iter().find(|(_, is_limited)| *is_limited);
+        let limit = limit.map(|(what, _)| format!("a limit on {what} (`pipeline.{what}`)"));
+        limit.or_else(|| fault.map(|fault| format!("a fault that is called `{}`", fault.action.word())))
     }
 }
 

@@ -125,6 +125,18 @@ pub enum Action {
     },
     /// A message that cannot be read is put straight on the topic.
     BrokenMessage,
+    /// The disk that the component keeps its data on is full. The component may end of it; it is started again.
+    FillDisk,
+    /// The component may use no more than so much processor time.
+    Throttle {
+        /// In thousandths of a processor.
+        thousandths: u32,
+    },
+    /// The component may use no more than so much memory. It may be killed for it; it is started again.
+    Squeeze {
+        /// How much, in bytes.
+        memory: u64,
+    },
 }
 
 impl Action {
@@ -140,13 +152,22 @@ impl Action {
             Self::Delay { .. } => "delay",
             Self::Narrow { .. } => "narrow",
             Self::BrokenMessage => "broken_message",
+            Self::FillDisk => "fill_disk",
+            Self::Throttle { .. } => "throttle",
+            Self::Squeeze { .. } => "squeeze",
         }
     }
 
     /// What kind of part it can be done to.
     pub const fn acts_on(self) -> Kind {
         match self {
-            Self::Kill | Self::Stop | Self::Pause | Self::Rebalance => Kind::Component,
+            Self::Kill
+            | Self::Stop
+            | Self::Pause
+            | Self::Rebalance
+            | Self::FillDisk
+            | Self::Throttle { .. }
+            | Self::Squeeze { .. } => Kind::Component,
             Self::Cut | Self::Reset | Self::Delay { .. } | Self::Narrow { .. } => Kind::Link,
             Self::BrokenMessage => Kind::Topic,
         }
@@ -164,7 +185,17 @@ impl Action {
 
     /// Whether it can be done to `target`.
     pub fn fits(self, target: Target) -> bool {
-        self.acts_on() == target.kind() && (self != Self::Rebalance || target == Target::Ingester)
+        let among: &[Target] = match self {
+            Self::Rebalance => &[Target::Ingester],
+            Self::FillDisk => &[Target::Kafka, Target::Clickhouse],
+            _ => return self.acts_on() == target.kind(),
+        };
+        among.contains(&target)
+    }
+
+    /// Whether only containers can be treated so.
+    pub const fn needs_containers(self) -> bool {
+        matches!(self, Self::FillDisk | Self::Throttle { .. } | Self::Squeeze { .. })
     }
 }
 
@@ -194,6 +225,10 @@ impl fmt::Display for PlannedFault {
         match self.action {
             Action::Delay { by, jitter } => write!(f, " by {by:?} ± {jitter:?}")?,
             Action::Narrow { bytes_per_second } => write!(f, " to {bytes_per_second} B/s")?,
+            Action::Throttle { thousandths } => {
+                write!(f, " to {}.{:03} of a processor", thousandths / 1_000, thousandths % 1_000)?;
+            }
+            Action::Squeeze { memory } => write!(f, " to {} MiB", memory >> 20)?,
             _ => (),
         }
         if self.lasts.is_zero() { Ok(()) } else { write!(f, " for {:?}", self.lasts) }
@@ -227,6 +262,8 @@ mod tests {
         assert!(Action::Kill.fits(Target::Kafka) && !Action::Kill.fits(Target::CaptureKafka));
         assert!(Action::Cut.fits(Target::CheckerClickhouse) && !Action::Cut.fits(Target::Capture));
         assert!(Action::Rebalance.fits(Target::Ingester) && !Action::Rebalance.fits(Target::Kafka));
+        assert!(Action::FillDisk.fits(Target::Kafka) && !Action::FillDisk.fits(Target::Capture));
+        assert!(Action::Squeeze { memory: 1 }.fits(Target::Capture) && Action::FillDisk.needs_containers());
         assert!(Action::BrokenMessage.fits(Target::EventsTopic) && !Action::BrokenMessage.lasts());
     }
 
@@ -242,5 +279,9 @@ mod tests {
         let delay = Action::Delay { by: Duration::from_millis(100), jitter: Duration::from_millis(20) };
         let told = fault(delay, Target::CaptureKafka, 10).to_string();
         assert_eq!(told, "delay capture-kafka by 100ms ± 20ms for 10s");
+        let throttle = fault(Action::Throttle { thousandths: 50 }, Target::Ingester, 10).to_string();
+        assert_eq!(throttle, "throttle ingester to 0.050 of a processor for 10s");
+        let squeeze = fault(Action::Squeeze { memory: 64 << 20 }, Target::Kafka, 1).to_string();
+        assert_eq!(squeeze, "squeeze kafka to 64 MiB for 1s");
     }
 }

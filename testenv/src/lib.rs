@@ -13,6 +13,7 @@ pub mod containers;
 pub mod embedded;
 pub mod environment;
 pub mod fault;
+pub mod injector;
 pub mod network;
 pub mod null_sink;
 pub mod pipeline;

@@ -1,14 +1,13 @@
 //! Links between components that can fail: what they do to what goes through them, here or in a container.
 
 pub mod link;
-pub mod remote;
 
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{link::Link, remote::RemoteLink};
-use crate::environment::EnvironmentError;
+pub use self::link::Link;
+use crate::{environment::EnvironmentError, injector::RemoteLink};
 
 /// What a link does to what goes through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -5,10 +5,10 @@
 
 use std::process::ExitCode;
 
-use crate::{clickhouse, containers, embedded, network, null_sink, pipeline};
+use crate::{clickhouse, containers, embedded, injector, null_sink, pipeline};
 
 /// The names that `assay serve` accepts.
-pub const ROLES: [&str; 8] = ["guard", "launch", "sweep", "clickhouse", "capture", "ingester", "links", "sink"];
+pub const ROLES: [&str; 8] = ["guard", "launch", "sweep", "clickhouse", "capture", "ingester", "injector", "sink"];
 
 /// Plays `role` until it is told to end; `arguments` are what followed the role on the command line.
 ///
@@ -19,7 +19,7 @@ pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
         "launch" => embedded::guard::launch(arguments),
         "sweep" => containers::sweep::serve(arguments),
         "clickhouse" => clickhouse::serve(),
-        "links" => network::remote::serve(),
+        "injector" => injector::serve(),
         "capture" => pipeline::capture::serve(),
         "ingester" => pipeline::ingester::serve(),
         "sink" => null_sink::serve(),

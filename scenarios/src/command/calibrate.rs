@@ -72,6 +72,7 @@ pub(super) fn calibrate(arguments: &Arguments) -> Result<ExitCode, Failure> {
             folder: &folder,
             logs: &logs,
             linked: Vec::new(),
+            disks: Vec::new(),
             limits: Limits::default(),
         };
         let substrate = own.start(settings, &progress).await?;

@@ -87,6 +87,7 @@ pub(super) fn up(path: &Path, place: &PlaceOptions, with_parent: bool) -> Result
             folder: &folder,
             logs: &logs,
             linked: Vec::new(),
+            disks: Vec::new(),
             limits: Limits::default(),
         };
         let substrate = tokio::select! {

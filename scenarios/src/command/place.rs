@@ -72,7 +72,7 @@ impl PlaceOptions {
         runtime: &Runtime,
         progress: &Progress,
     ) -> Result<Wanted, Failure> {
-        self.choose_for(&scenario.images, scenario.needs_containers(), runtime, progress)
+        self.choose_for(&scenario.images, scenario.needs_containers().as_deref(), runtime, progress)
     }
 
     /// What a substrate of one's own is made of, for whatever may run on it.

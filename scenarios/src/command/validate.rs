@@ -8,6 +8,7 @@ use crate::{failure::Failure, library};
 pub(super) fn validate(file: &str) -> Result<ExitCode, Failure> {
     let scenario = library::read(file, &[])?;
     let events: u64 = scenario.traffic.iter().map(|traffic| traffic.events).sum();
-    print(&format!("{file} is right: scenario {}, {events} events\n", scenario.name))?;
+    let needs = scenario.needs_containers().map(|what| format!("; it needs `--env containers` for {what}"));
+    print(&format!("{file} is right: scenario {}, {events} events{}\n", scenario.name, needs.unwrap_or_default()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,7 +16,7 @@ use testenv::{
         substrate::Substrate,
         usage::Usage,
     },
-    fault::{Kind::Link, PlannedFault, Target},
+    fault::{Action, Kind::Link, PlannedFault, Target},
     pipeline::dialect::Dialect as SubjectDialect,
 };
 
@@ -58,7 +58,15 @@ impl Environment {
         let (substrate, launcher, addresses) = match &request.environment {
             Wanted::Own(own) => {
                 let (name, logs) = (format!("r{run}"), directory.logs());
-                let settings = SubstrateSettings { name, folder: &folder, logs: &logs, linked: linked(true), limits };
+                let filled = faults.iter().filter(|fault| fault.action == Action::FillDisk);
+                let settings = SubstrateSettings {
+                    name,
+                    folder: &folder,
+                    logs: &logs,
+                    linked: linked(true),
+                    disks: filled.map(|fault| fault.target).collect(),
+                    limits,
+                };
                 let substrate = own.start(settings, progress).await?;
                 let (launcher, addresses) = (substrate.launcher().clone(), substrate.addresses().clone());
                 (Some(substrate), launcher, addresses)

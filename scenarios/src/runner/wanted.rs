@@ -100,6 +100,8 @@ pub struct SubstrateSettings<'a> {
     pub logs: &'a Path,
     /// The links to Kafka that faults will act on.
     pub linked: Vec<Target>,
+    /// Whose disks faults will fill.
+    pub disks: Vec<Target>,
     /// What Kafka and ClickHouse may use of the machine, each, where that can be limited.
     pub limits: Limits,
 }
@@ -110,7 +112,7 @@ impl Own {
     /// # Errors
     /// When something of it cannot be had; nothing is left running then.
     pub async fn start(&self, settings: SubstrateSettings<'_>, progress: &Progress) -> Result<Substrate, Failure> {
-        let SubstrateSettings { name, folder, logs, linked, limits } = settings;
+        let SubstrateSettings { name, folder, logs, linked, disks, limits } = settings;
         let tell = |line: &str| progress.step(line);
         let executable = executable()?;
         let (folder, logs) = (folder.to_owned(), logs.to_owned());
@@ -140,6 +142,7 @@ impl Own {
                     folder,
                     logs,
                     linked,
+                    disks,
                     limits,
                 };
                 progress.now(STARTING.into());

@@ -7,7 +7,8 @@ use testenv::fault::{Action, Kind, Target};
 use toml::de::DeValue;
 
 use super::{
-    notation::Expectable,
+    notation::{Expectable, memory},
+    pipeline::processors,
     reader::{Section, choice, text, whole, words},
 };
 
@@ -37,9 +38,11 @@ enum Word {
     Restart,
     Delay,
     Narrow,
+    Throttle,
+    Squeeze,
 }
 
-const WORDS: [(&str, Word); 10] = [
+const WORDS: [(&str, Word); 13] = [
     ("kill", Word::Plain(Action::Kill)),
     ("stop", Word::Plain(Action::Stop)),
     ("restart", Word::Restart),
@@ -50,6 +53,9 @@ const WORDS: [(&str, Word); 10] = [
     ("delay", Word::Delay),
     ("narrow", Word::Narrow),
     ("broken_message", Word::Plain(Action::BrokenMessage)),
+    ("fill_disk", Word::Plain(Action::FillDisk)),
+    ("throttle", Word::Throttle),
+    ("squeeze", Word::Squeeze),
 ];
 
 /// Reads a fault.
@@ -69,6 +75,11 @@ pub(super) fn fault(mut section: Section<'_>) -> Fault {
             }
             Action::Delay { by, jitter }
         }
+        Word::Throttle => {
+            let processors = section.required("processors", processors).unwrap_or(1.0);
+            Action::Throttle { thousandths: (processors * 1_000.0) as u32 }
+        }
+        Word::Squeeze => Action::Squeeze { memory: section.required("memory", memory).unwrap_or(u64::MAX) },
         Word::Narrow => {
             Action::Narrow { bytes_per_second: section.required("bandwidth", bandwidth).unwrap_or(u64::MAX) }
         }

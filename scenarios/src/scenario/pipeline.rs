@@ -64,7 +64,7 @@ pub(super) fn images(mut section: Section<'_>) -> Images {
 }
 
 /// Reads `0.5` or `2` processors.
-fn processors(value: &DeValue<'_>) -> Result<f64, String> {
+pub(super) fn processors(value: &DeValue<'_>) -> Result<f64, String> {
     let number = match value {
         DeValue::Integer(number) => number.as_str(),
         DeValue::Float(number) => number.as_str(),

@@ -58,6 +58,19 @@ fn faults_are_read_and_what_makes_no_sense_is_refused() {
         "at = \"uniform(1s, 9s)\"\nevery = \"20s\"\ntimes = 3\nfor = \"5s\"\n\
          target = [\"capture-kafka\", \"ingester-kafka\"]\naction = \"narrow\"\nbandwidth = \"1.5MB/s\"",
     );
+    let taken = |action: &str, target: &str, more: &str| {
+        let lines = format!("at = \"1s\"\nfor = \"2s\"\ntarget = \"{target}\"\naction = \"{action}\"\n{more}");
+        Scenario::read("x.toml", &with(&lines), &[]).unwrap()
+    };
+    for (scenario, action) in [
+        (taken("fill_disk", "kafka", ""), Action::FillDisk),
+        (taken("throttle", "capture", "processors = 0.05"), Action::Throttle { thousandths: 50 }),
+        (taken("squeeze", "ingester", "memory = \"64MiB\""), Action::Squeeze { memory: 64 << 20 }),
+    ] {
+        assert_eq!(scenario.faults[0].action, action);
+        assert!(scenario.needs_containers().is_some_and(|what| what.contains(action.word())), "{action:?}");
+    }
+    assert_eq!(Scenario::read("x.toml", GOOD, &[]).unwrap().needs_containers(), None);
     assert_eq!(narrow.action, Action::Narrow { bytes_per_second: 1_500_000 });
     assert_eq!((narrow.times, narrow.targets.len(), narrow.lasts), (3, 2, seconds(5)));
     let kill = "at = \"5s\"\ntarget = \"ingester\"\naction = \"kill\"";
@@ -67,6 +80,16 @@ fn faults_are_read_and_what_makes_no_sense_is_refused() {
         (
             kill.replace("kill", "cut") + "\nfor = \"1s\"",
             "fault.0.target: `cut` cannot be done to ingester, which is a component; it can be done to: client-capture",
+        ),
+        (kill.replace("kill", "squeeze"), "fault.0.memory: is missing"),
+        (
+            kill.replace("kill", "squeeze") + "\nfor = \"1s\"\nmemory = \"1KB\"",
+            "fault.0.memory: `1KB` is no amount of memory: write \"512MiB\" or \"1GiB\"",
+        ),
+        (kill.replace("kill", "throttle") + "\nfor = \"1s\"\nprocessors = 0", "fault.0.processors: must be a number"),
+        (
+            kill.replace("kill", "fill_disk") + "\nfor = \"1s\"",
+            "fault.0.target: `fill_disk` cannot be done to ingester, which is a component; it can be done to: kafka, clickhouse",
         ),
         (kill.replace("kill", "restart") + "\nfor = \"1s\"", "fault.0.for: has no meaning here: it is done at once"),
         (kill.replace("kill", "pause"), "fault.0.for: is missing"),

@@ -16,7 +16,7 @@ use testcontainers::{
     bollard::{
         container::LogOutput,
         errors::Error as DockerError,
-        models::{HostConfig, Mount, MountType, PortBinding},
+        models::{ContainerUpdateBody, HostConfig, Mount, MountType, PortBinding},
         query_parameters::{
             AttachContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, LogsOptionsBuilder,
             StartContainerOptions, StopContainerOptionsBuilder, WaitContainerOptions,
@@ -127,7 +127,7 @@ impl ContainerSpec {
             });
         }
         host.mounts = Some(mounts);
-        host.nano_cpus = self.limits.processors.map(|processors| (processors * 1e9) as i64);
+        host.nano_cpus = self.limits.processors.map(nanoseconds);
         host.memory = self.limits.memory.and_then(|memory| i64::try_from(memory).ok());
         host.memory_swap = host.memory;
     }
@@ -297,6 +297,23 @@ impl Container {
         let _ = timeout(grace + DONE_WITHIN, self.ended()).await;
     }
 
+    /// Changes what it may use of the machine; back to what it was made with for [`None`].
+    pub(crate) async fn limit(&self, limits: Option<Limits>) -> Result<(), EnvironmentError> {
+        let what = format!("what {} may use cannot be changed", self.spec.name);
+        let client = self.spec.docker.client();
+        let whole = client.info().await.map_err(refused(what.clone()))?;
+        // Zero would mean to leave it as it is.
+        let Limits { processors, memory } = limits.unwrap_or(self.spec.limits);
+        let memory = memory.and_then(|memory| i64::try_from(memory).ok());
+        let update = ContainerUpdateBody {
+            nano_cpus: processors.map(nanoseconds).or_else(|| Some(whole.ncpu? * 1_000_000_000)),
+            memory: memory.or(whole.mem_total),
+            memory_swap: memory.or(Some(-1)),
+            ..ContainerUpdateBody::default()
+        };
+        client.update_container(self.owned.id(), update).await.map_err(refused(what))
+    }
+
     /// Has it stand still.
     pub(crate) async fn pause(&self) -> Result<(), EnvironmentError> {
         let what = format!("{} cannot be paused", self.spec.name);
@@ -308,6 +325,11 @@ impl Container {
         let what = format!("{} cannot be resumed", self.spec.name);
         self.spec.docker.client().unpause_container(self.owned.id()).await.map_err(refused(what))
     }
+}
+
+/// Processor time a second, as the daemon counts it.
+fn nanoseconds(processors: f64) -> i64 {
+    (processors * 1e9) as i64
 }
 
 /// Writes what a container says to its log, and looks for `ready PORT`.

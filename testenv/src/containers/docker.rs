@@ -151,12 +151,19 @@ impl Docker {
         &self.0.executable
     }
 
-    /// Makes a volume that several containers can share; its name.
-    pub(crate) async fn volume(&self, name: &str) -> Result<String, EnvironmentError> {
+    /// Makes a volume that several containers can share; its name. Where it has a `size`, in bytes, it is a disk of that size
+    /// in memory, and empty whenever no container has it.
+    pub(crate) async fn volume(&self, name: &str, size: Option<u64>) -> Result<String, EnvironmentError> {
         let name = self.another(name);
+        let in_memory = |size: u64| {
+            [("type", "tmpfs".to_owned()), ("device", "tmpfs".to_owned()), ("o", format!("size={size},mode=1777"))]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into()
+        };
         let volume = VolumeCreateRequest {
             name: Some(name.clone()),
             labels: Some(self.labels()),
+            driver_opts: size.map(in_memory),
             ..VolumeCreateRequest::default()
         };
         self.client().create_volume(volume).await.map_err(refused("a volume cannot be made"))?;

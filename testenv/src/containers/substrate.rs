@@ -1,7 +1,7 @@
 //! The substrate as containers.
 //!
 //! Kafka has a listener for each way to it: one for the containers, one for this machine's loopback, and one for each link
-//! that a fault will act on, which leads through a container of links. ClickHouse is reached on the loopback by HTTP.
+//! that a fault will act on, which leads through a container that injects faults. That one also has the disks that a fault will fill. ClickHouse is reached on the loopback by HTTP.
 
 use std::{
     collections::BTreeMap,
@@ -26,15 +26,13 @@ use crate::{
         substrate::{Addresses, Substrate},
     },
     fault::Target,
-    network::{
-        AnyLink,
-        remote::{LinkSpec, RemoteLinks},
-    },
+    injector::{Injector, LinkSpec},
+    network::AnyLink,
 };
 
 const KAFKA: &str = "kafka";
 const CLICKHOUSE: &str = "clickhouse";
-const LINKS: &str = "links";
+const INJECTOR: &str = "injector";
 /// Public images start slower than what is built for this.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 /// Where Kafka listens for containers.
@@ -43,6 +41,14 @@ const KAFKA_PORT: u16 = 9092;
 const CONTROLLER_PORT: u16 = 9093;
 /// Kafka's listeners for links, and the links to them, are from here on.
 const FIRST_LINKED_PORT: u16 = 19_092;
+/// Where Kafka keeps its data.
+const KAFKA_DATA: &str = "/tmp/kraft-combined-logs";
+/// Where ClickHouse keeps its data, by the image's contract.
+const CLICKHOUSE_DATA: &str = "/var/lib/clickhouse";
+/// The size of a disk that a fault will fill, in bytes: enough for a short run's data, and little enough to be in memory.
+const DISK: u64 = 1 << 30;
+/// Where the injector has the disks.
+const DISKS: &str = "/disks";
 /// ClickHouse's HTTP interface, by the image's contract.
 const CLICKHOUSE_PORT: u16 = 8123;
 /// What the server is told beside its own settings.
@@ -64,6 +70,8 @@ pub struct SubstrateOptions {
     pub logs: PathBuf,
     /// The links to Kafka that faults will act on.
     pub linked: Vec<Target>,
+    /// Whose disks faults will fill: Kafka's and ClickHouse's can be.
+    pub disks: Vec<Target>,
     /// What Kafka and ClickHouse may use of the machine, each.
     pub limits: Limits,
 }
@@ -96,25 +104,37 @@ async fn start(
     let docker = Docker::open(guard, &options.run, None, &options.images, options.executable.clone(), tell).await?;
     let port = reserve()?;
     let ways = Ways::to_kafka(&docker, port.get(), &options.linked);
-    let links = async {
-        if ways.linked.is_empty() {
+    let mut disks = Disks::new();
+    for (name, target, path) in [(KAFKA, Target::Kafka, KAFKA_DATA), (CLICKHOUSE, Target::Clickhouse, CLICKHOUSE_DATA)]
+    {
+        if options.disks.contains(&target) {
+            disks.insert(target, (docker.volume(&format!("{name}-disk"), Some(DISK)).await?, path.to_owned()));
+        }
+    }
+    let injector = async {
+        if ways.linked.is_empty() && disks.is_empty() {
             return Ok(None);
         }
-        start_links(&docker, &ways, &options.logs).await.map(Some)
+        start_injector(&docker, &ways, &disks, &options.logs).await.map(Some)
     };
-    let (kafka, clickhouse, links) =
-        tokio::try_join!(start_kafka(&docker, &ways, port, options), start_clickhouse(&docker, options), links)?;
+    let (kafka, clickhouse, injector) = tokio::try_join!(
+        start_kafka(&docker, &ways, &disks, port, options),
+        start_clickhouse(&docker, &disks, options),
+        injector
+    )?;
     let (clickhouse, clickhouse_url) = clickhouse;
     let mut components = vec![kafka, clickhouse];
-    let mut opened = BTreeMap::new();
-    if let Some((component, control)) = links {
+    let (mut links, mut fillable) = (BTreeMap::new(), BTreeMap::new());
+    if let Some((component, injector)) = injector {
         components.push(component);
-        opened.extend(ways.linked.keys().map(|target| (*target, AnyLink::There(control.link(*target)))));
+        links.extend(ways.linked.keys().map(|target| (*target, AnyLink::There(injector.link(*target)))));
+        fillable.extend(disks.keys().map(|target| (*target, injector.disk(*target))));
     }
-    let through = docker.host(LINKS);
+    let through = docker.host(INJECTOR);
     Ok(Substrate {
         components,
-        links: opened,
+        links,
+        disks: fillable,
         addresses: Addresses {
             brokers: ways.outside.to_string(),
             clickhouse_url,
@@ -125,6 +145,14 @@ async fn start(
     })
 }
 
+/// Volumes of a size, and where they are in the containers whose disks they are.
+type Disks = BTreeMap<Target, (String, String)>;
+
+/// The disk of `target` as its container has it.
+fn disk_of(disks: &Disks, target: Target) -> Vec<(String, String)> {
+    disks.get(&target).cloned().into_iter().collect()
+}
+
 /// The ways that lead to Kafka.
 struct Ways {
     /// From this machine.
@@ -132,7 +160,7 @@ struct Ways {
     /// Over links, each by a port of its own.
     linked: BTreeMap<Target, u16>,
     kafka: String,
-    links: String,
+    injector: String,
 }
 
 impl Ways {
@@ -141,7 +169,7 @@ impl Ways {
             outside: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             linked: linked.iter().copied().zip(FIRST_LINKED_PORT..).collect(),
             kafka: docker.host(KAFKA),
-            links: docker.host(LINKS),
+            injector: docker.host(INJECTOR),
         }
     }
 
@@ -153,7 +181,7 @@ impl Ways {
             ("OUTSIDE".to_owned(), self.outside.port(), self.outside.to_string()),
         ];
         let linked = self.linked.iter();
-        listeners.extend(linked.map(|(target, port)| (name(*target), *port, format!("{}:{port}", self.links))));
+        listeners.extend(linked.map(|(target, port)| (name(*target), *port, format!("{}:{port}", self.injector))));
         listeners
     }
 }
@@ -170,7 +198,7 @@ const KAFKA_SETTINGS: [(&str, &str); 16] = [
     ("KAFKA_NODE_ID", "1"),
     ("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER"),
     ("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
-    ("KAFKA_LOG_DIRS", "/tmp/kraft-combined-logs"),
+    ("KAFKA_LOG_DIRS", KAFKA_DATA),
     ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
     ("KAFKA_BROKER_SESSION_TIMEOUT_MS", "2000"),
     ("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "500"),
@@ -188,6 +216,7 @@ const KAFKA_SETTINGS: [(&str, &str); 16] = [
 async fn start_kafka(
     docker: &Docker,
     ways: &Ways,
+    disks: &Disks,
     port: ReservedPort,
     options: &SubstrateOptions,
 ) -> Result<Component, EnvironmentError> {
@@ -217,6 +246,7 @@ async fn start_kafka(
         arguments: Vec::new(),
         environment,
         ports: vec![(port.get(), port.get())],
+        volumes: disk_of(disks, Target::Kafka),
         limits: options.limits,
         ..ContainerSpec::role(docker, KAFKA, KAFKA, options.logs.join("kafka.log"))
     };
@@ -226,6 +256,7 @@ async fn start_kafka(
 
 async fn start_clickhouse(
     docker: &Docker,
+    disks: &Disks,
     options: &SubstrateOptions,
 ) -> Result<(Component, String), EnvironmentError> {
     let port = reserve()?;
@@ -237,6 +268,7 @@ async fn start_clickhouse(
         // Nobody but the run's own network and the loopback reaches it.
         environment: [("CLICKHOUSE_SKIP_USER_SETUP".to_owned(), "1".to_owned())].into(),
         ports: vec![(port.get(), CLICKHOUSE_PORT)],
+        volumes: disk_of(disks, Target::Clickhouse),
         files: vec![CLICKHOUSE_SETTINGS],
         limits: options.limits,
         ..ContainerSpec::role(docker, CLICKHOUSE, CLICKHOUSE, options.logs.join("clickhouse.log"))
@@ -246,7 +278,12 @@ async fn start_clickhouse(
     Ok((started(component).await?, url))
 }
 
-async fn start_links(docker: &Docker, ways: &Ways, logs: &Path) -> Result<(Component, RemoteLinks), EnvironmentError> {
+async fn start_injector(
+    docker: &Docker,
+    ways: &Ways,
+    disks: &Disks,
+    logs: &Path,
+) -> Result<(Component, Injector), EnvironmentError> {
     let port = reserve()?;
     let control = SocketAddr::from((Ipv4Addr::LOCALHOST, port.get()));
     let links: BTreeMap<Target, LinkSpec> = ways
@@ -254,19 +291,24 @@ async fn start_links(docker: &Docker, ways: &Ways, logs: &Path) -> Result<(Compo
         .iter()
         .map(|(target, port)| (*target, LinkSpec { port: *port, upstream: format!("{}:{port}", ways.kafka) }))
         .collect();
+    let folder = |target: &Target| format!("{DISKS}/{target}");
+    let folders: BTreeMap<Target, String> = disks.keys().map(|target| (*target, folder(target))).collect();
     let environment = [
         ("ASSAY_LINKS".to_owned(), serde_json::to_string(&links).unwrap_or_default()),
-        ("ASSAY_LINKS_ADDRESS".to_owned(), format!("0.0.0.0:{}", port.get())),
+        ("ASSAY_DISKS".to_owned(), serde_json::to_string(&folders).unwrap_or_default()),
+        ("ASSAY_INJECTOR_ADDRESS".to_owned(), format!("0.0.0.0:{}", port.get())),
     ];
     let spec = ContainerSpec {
         is_reached: true,
         environment: environment.into(),
         ports: vec![(port.get(), port.get())],
-        ..ContainerSpec::role(docker, LINKS, LINKS, logs.join("links.log"))
+        // That it has them as well keeps them from being emptied when their owners end.
+        volumes: disks.iter().map(|(target, (volume, _))| (volume.clone(), folder(target))).collect(),
+        ..ContainerSpec::role(docker, INJECTOR, INJECTOR, logs.join("injector.log"))
     };
     let recipe = Recipe::Container(spec);
     let component = Component::start(recipe, Readiness::SaysSo, READY_WITHIN, vec![port]).await?;
-    Ok((started(component).await?, RemoteLinks::at(control)))
+    Ok((started(component).await?, Injector::at(control)))
 }
 
 async fn started(component: Component) -> Result<Component, EnvironmentError> {

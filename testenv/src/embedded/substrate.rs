@@ -73,6 +73,7 @@ pub async fn up(options: &SubstrateOptions) -> Result<Substrate, EnvironmentErro
         launcher: Launcher::Processes(guard),
         components: vec![kafka.component, clickhouse],
         links: kafka.links.into_iter().map(|(target, link)| (target, AnyLink::Here(link))).collect(),
+        disks: BTreeMap::new(),
         addresses: Addresses {
             brokers: kafka.brokers,
             clickhouse_url: format!("http://127.0.0.1:{port}"),

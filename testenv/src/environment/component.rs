@@ -10,6 +10,7 @@ use super::{
     port::ReservedPort,
     usage::Usage,
 };
+use crate::containers::container::Limits;
 
 /// How one knows that a component serves.
 #[derive(Debug, Clone)]
@@ -21,6 +22,9 @@ pub(crate) enum Readiness {
     /// An HTTP server at this URL answers with success.
     HttpAnswers(String),
 }
+
+/// What has lost its ground ends within this time, if it does.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// A component of an environment. Clones are the same component.
 #[derive(Debug, Clone)]
@@ -41,6 +45,8 @@ struct State {
     life: Life,
     /// Whether it is meant to run.
     wanted: bool,
+    /// Whether its end would be no failure of the environment's, since it was made hard on purpose to go on.
+    excused: bool,
     /// What its earlier lives have used.
     used: Usage,
 }
@@ -54,7 +60,7 @@ impl Component {
         ports: Vec<ReservedPort>,
     ) -> Result<Self, EnvironmentError> {
         let life = recipe.start().await?;
-        let (state, _) = watch::channel(State { life, wanted: true, used: Usage::default() });
+        let (state, _) = watch::channel(State { life, wanted: true, excused: false, used: Usage::default() });
         Ok(Self(Arc::new(Inner { recipe, readiness, within, state, _ports: ports })))
     }
 
@@ -101,16 +107,19 @@ impl Component {
     pub async fn failed(&self) -> ComponentEnded {
         let mut states = self.0.state.subscribe();
         loop {
-            let State { life, wanted, .. } = states.borrow_and_update().clone();
+            let State { life, wanted, excused, .. } = states.borrow_and_update().clone();
             // The sender lives in here.
-            if !wanted {
+            if !wanted || excused {
                 let _ = states.changed().await;
                 continue;
             }
             tokio::select! {
-                ended = life.ended() => if self.0.state.borrow().wanted {
-                    return ended;
-                },
+                ended = life.ended() => {
+                    let state = self.0.state.borrow();
+                    if state.wanted && !state.excused {
+                        return ended;
+                    }
+                }
                 _ = states.changed() => (),
             }
         }
@@ -139,7 +148,7 @@ impl Component {
 
     /// What it has used since it was first started.
     pub fn usage(&self) -> Usage {
-        let State { life, wanted, used } = self.0.state.borrow().clone();
+        let State { life, wanted, used, .. } = self.0.state.borrow().clone();
         if wanted { used.and(used_by(&life)) } else { used }
     }
 
@@ -152,6 +161,33 @@ impl Component {
         // From here on its end is a failure; who waits for it to be ready is told as well.
         self.0.state.send_modify(|state| (state.life, state.wanted) = (life, true));
         self.ready().await.map(drop)
+    }
+
+    /// Its end is no failure from now on, until [`Self::recover`].
+    pub(crate) fn excuse(&self) {
+        self.0.state.send_modify(|state| state.excused = true);
+    }
+
+    /// Waits until it serves again after it was excused, and starts it again if it has ended meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not become ready.
+    pub(crate) async fn recover(&self) -> Result<(), EnvironmentError> {
+        let life = self.life();
+        if timeout(ENDS_WITHIN, life.ended()).await.is_ok() {
+            self.bury();
+            self.start_again().await?;
+        }
+        self.0.state.send_modify(|state| state.excused = false);
+        Ok(())
+    }
+
+    /// Changes what it may use of the machine, now; back to what it was started with for [`None`].
+    ///
+    /// # Errors
+    /// When the environment refuses.
+    pub(crate) async fn limit(&self, limits: Option<Limits>) -> Result<(), EnvironmentError> {
+        self.life().limit(limits).await
     }
 
     /// Has it stand still.

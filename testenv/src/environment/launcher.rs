@@ -85,7 +85,9 @@ impl Launcher {
     pub(crate) async fn data(&self, folder: &Path) -> Result<Data, EnvironmentError> {
         match self {
             Self::Processes(_) => Ok(Data { path: folder.to_owned(), volume: None }),
-            Self::Containers(docker) => Ok(Data { path: DATA.into(), volume: Some(docker.volume("data").await?) }),
+            Self::Containers(docker) => {
+                Ok(Data { path: DATA.into(), volume: Some(docker.volume("data", None).await?) })
+            }
         }
     }
 

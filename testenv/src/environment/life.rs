@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use rustix::process::Signal;
 
 use crate::{
-    containers::container::{Container, ContainerSpec},
+    containers::container::{Container, ContainerSpec, Limits},
     embedded::children::{Child, ChildSpec, Guard},
     environment::{ComponentEnded, EnvironmentError},
 };
@@ -140,6 +140,17 @@ impl Life {
                 Ok(())
             }
             Self::Container(container) => container.resume().await,
+        }
+    }
+
+    /// Changes what it may use of the machine; back to what it was started with for [`None`].
+    pub(crate) async fn limit(&self, limits: Option<Limits>) -> Result<(), EnvironmentError> {
+        match self {
+            Self::Process(_) => Err(EnvironmentError::System {
+                what: "a child process cannot be limited".into(),
+                source: std::io::ErrorKind::Unsupported.into(),
+            }),
+            Self::Container(container) => container.limit(limits).await,
         }
     }
 }

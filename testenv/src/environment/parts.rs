@@ -11,8 +11,10 @@ use tokio::sync::Mutex;
 
 use super::{component::Component, pipeline::Pipeline, substrate::Substrate};
 use crate::{
+    containers::container::Limits,
     environment::EnvironmentError,
     fault::{Action, FaultError, PlannedFault, Target},
+    injector::RemoteDisk,
     network::{AnyLink, Condition},
 };
 
@@ -28,6 +30,7 @@ const BROKEN: &[u8] = b"{\"uuid\":\"broken by a fault, on purpose";
 pub struct Parts {
     components: BTreeMap<Target, Component>,
     links: BTreeMap<Target, AnyLink>,
+    disks: BTreeMap<Target, RemoteDisk>,
     topics: BTreeMap<Target, String>,
     brokers: String,
     /// Components that joined, and are to leave.
@@ -48,6 +51,7 @@ impl Parts {
         Self {
             components: components.collect(),
             links: links.map(|(target, link)| (*target, link.clone())).collect(),
+            disks: substrate.map(Substrate::disks).cloned().unwrap_or_default(),
             topics: [(Target::CaptureTopic, topics.capture.clone()), (Target::EventsTopic, topics.events.clone())]
                 .into(),
             brokers: endpoints.kafka.as_ref().map(|kafka| kafka.brokers.clone()).unwrap_or_default(),
@@ -78,6 +82,19 @@ impl Parts {
             Action::Delay { by, jitter } => self.link(target)?.set(Condition::Delayed { by, jitter }).await?,
             Action::Narrow { bytes_per_second } => {
                 self.link(target)?.set(Condition::Narrow { bytes_per_second }).await?;
+            }
+            Action::FillDisk => {
+                self.component(target)?.excuse();
+                self.disk(target)?.set_full(true).await?;
+            }
+            Action::Throttle { thousandths } => {
+                let limits = Limits { processors: Some(f64::from(thousandths) / 1_000.0), memory: None };
+                self.component(target)?.limit(Some(limits)).await?;
+            }
+            Action::Squeeze { memory } => {
+                let component = self.component(target)?;
+                component.excuse();
+                component.limit(Some(Limits { processors: None, memory: Some(memory) })).await?;
             }
             Action::BrokenMessage => {
                 let topic = self.topics.get(&target).ok_or(FaultError::OutOfReach(target))?;
@@ -110,6 +127,16 @@ impl Parts {
             Action::Cut | Action::Reset | Action::Delay { .. } | Action::Narrow { .. } => {
                 self.link(target)?.set(Condition::Healthy).await?;
             }
+            Action::FillDisk => {
+                self.disk(target)?.set_full(false).await?;
+                self.component(target)?.recover().await?;
+            }
+            Action::Throttle { .. } => self.component(target)?.limit(None).await?,
+            Action::Squeeze { .. } => {
+                let component = self.component(target)?;
+                component.limit(None).await?;
+                component.recover().await?;
+            }
             Action::BrokenMessage => (),
         }
         Ok(())
@@ -117,6 +144,10 @@ impl Parts {
 
     fn component(&self, target: Target) -> Result<&Component, FaultError> {
         self.components.get(&target).ok_or(FaultError::OutOfReach(target))
+    }
+
+    fn disk(&self, target: Target) -> Result<&RemoteDisk, FaultError> {
+        self.disks.get(&target).ok_or(FaultError::OutOfReach(target))
     }
 
     fn link(&self, target: Target) -> Result<&AnyLink, FaultError> {

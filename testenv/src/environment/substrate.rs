@@ -9,7 +9,7 @@ use super::{
     component::{Component, first_failure},
     launcher::Launcher,
 };
-use crate::{fault::Target, network::AnyLink};
+use crate::{fault::Target, injector::RemoteDisk, network::AnyLink};
 
 /// Where a substrate is: all that a pipeline needs of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,7 @@ pub struct Substrate {
     pub(crate) launcher: Launcher,
     pub(crate) components: Vec<Component>,
     pub(crate) links: BTreeMap<Target, AnyLink>,
+    pub(crate) disks: BTreeMap<Target, RemoteDisk>,
     pub(crate) addresses: Addresses,
 }
 
@@ -58,6 +59,11 @@ impl Substrate {
     /// The links to Kafka that faults can act on.
     pub const fn links(&self) -> &BTreeMap<Target, AnyLink> {
         &self.links
+    }
+
+    /// The disks that faults can fill.
+    pub const fn disks(&self) -> &BTreeMap<Target, RemoteDisk> {
+        &self.disks
     }
 
     /// Resolves when a component ends although it is meant to run, which none does by itself.

@@ -146,6 +146,7 @@ fn containers(folder: &Path) -> containers::substrate::SubstrateOptions {
         logs: folder.join("logs"),
         folder: folder.join("data"),
         linked: Vec::new(),
+        disks: Vec::new(),
         limits: Limits::default(),
     }
 }
