@@ -11,6 +11,7 @@ pub mod notation;
 mod pipeline;
 pub mod problem;
 pub mod reader;
+mod substitute;
 mod traffic;
 
 use std::{path::PathBuf, time::Duration};
@@ -24,7 +25,7 @@ use generators::{
     workload::{Absence, Client, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons},
 };
 use testenv::{
-    containers::images::Images,
+    containers::{images::Images, substitute::Substitutes},
     pipeline::defect::{CATALOGUE, DefectName, Stage},
 };
 
@@ -50,6 +51,8 @@ pub struct Scenario {
     pub images: Images,
     /// The pipeline that it is sent through.
     pub pipeline: PipelineSettings,
+    /// Other people's images in its places, and beside it.
+    pub substitutes: Substitutes,
     /// What is broken in it on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// What is done to it on purpose.
@@ -160,7 +163,9 @@ impl Scenario {
         let limits = [("processors", processors.is_some()), ("memory", memory.is_some())];
         let limit = limits.into_iter().find(|(_, is_limited)| *is_limited);
         let limit = limit.map(|(what, _)| format!("a limit on {what} (`pipeline.{what}`)"));
-        limit.or_else(|| fault.map(|fault| format!("a fault that is called `{}`", fault.action.word())))
+        let substitute = self.substitutes.all().next();
+        let substitute = substitute.map(|(what, substitute)| format!("the image {} for {what}", substitute.image));
+        substitute.or(limit).or_else(|| fault.map(|fault| format!("a fault that is called `{}`", fault.action.word())))
     }
 }
 
@@ -187,7 +192,9 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         root.problem("traffic", "there is no traffic: add a [[traffic]] table");
     }
     let images = pipeline::images(root.section("images"));
-    let settings = pipeline::settings(root.section("pipeline"));
+    let mut section = root.section("pipeline");
+    let substitutes = substitute::substitutes(&mut section, root.sections("component"));
+    let settings = pipeline::settings(section);
     let planned: u64 = traffic.iter().map(|traffic| traffic.events).sum();
     let planted_defects: Vec<PlantedDefect> =
         root.sections("planted_defect").into_iter().map(|section| planted_defect(section, planned)).collect();
@@ -207,6 +214,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         traffic,
         images,
         pipeline: settings,
+        substitutes,
         planted_defects,
         faults,
         expect,

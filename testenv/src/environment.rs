@@ -148,6 +148,14 @@ pub enum EnvironmentError {
         /// What it said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An image that the scenario names for a place of the pipeline, or beside it, cannot be started as it says.
+    #[error("{name}: {what}")]
+    Substitute {
+        /// What it plays.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
     /// ClickHouse refused something.
     #[error("ClickHouse refused: {what}")]
     Clickhouse {
@@ -170,6 +178,7 @@ impl EnvironmentError {
                 format!("leave the port out and a free one is chosen, or end the program that holds {port}")
             }
             Self::Docker { help, .. } => help.clone(),
+            Self::Substitute { .. } => "correct the scenario; README says what its variables may name".into(),
             Self::RunName(_) => "choose another name".into(),
             Self::System { .. } => "free memory, disk and file handles are the first things to look at".into(),
             Self::Kafka { .. } | Self::Clickhouse { .. } => {

@@ -99,13 +99,19 @@ impl Environment {
                 Dialect::V2024 => SubjectDialect::V2024,
                 Dialect::V2026 => SubjectDialect::V2026,
             },
+            substitutes: request.scenario.substitutes.clone(),
             planted_defects: plan::planted_defects(&request.scenario, run),
             linked: linked(false),
             limits,
             folder,
             logs: directory.logs(),
         };
-        match Pipeline::up(&launcher, &addresses, &options).await {
+        let tell = |line: &str| progress.step(line);
+        let started = async {
+            launcher.have_images(options.substitutes.all(), &tell).await?;
+            Pipeline::up(&launcher, &addresses, &options).await
+        };
+        match started.await {
             Ok(pipeline) => Ok(Self { substrate, launcher, pipeline }),
             Err(error) => {
                 launcher.guard().clone().end().await;

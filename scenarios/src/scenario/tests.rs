@@ -306,3 +306,52 @@ fn what_does_not_go_together_is_said() {
     assert!(v1("traffic.app.compression", "lz64").contains("v1 takes plain bodies"));
     assert!(v1("traffic.app.disorder.no_uuid", "1%").contains("v1 wants a uuid"));
 }
+
+#[test]
+fn other_images_take_places_and_their_words_must_stand_for_something() {
+    let with = |lines: &str| {
+        GOOD.replace("[pipeline]", "[pipeline.capture]\nimage = \"posthog/capture:1\"\n\n[pipeline]") + lines
+    };
+    let read = Scenario::read(
+        "x.toml",
+        &with(
+            "[[component]]\nname = \"redis\"\nimage = \"redis:7\"\nready = \"Ready to accept\"\n\
+             [[component]]\nname = \"postgres\"\nimage = \"postgres:15\"\nenvironment = { PGUSER = \"a\", R = \"{redis}\" }\n\
+             [pipeline.ingester]\nimage = \"posthog/posthog-node\"\ncommand = [\"node\", \"x\"]\n\
+             environment = { DATABASE_URL = \"postgres://a@{postgres}/b\", TOPIC = \"{KAFKA_TOPIC}\" }\n",
+        ),
+        &[],
+    )
+    .unwrap();
+    let names: Vec<_> =
+        read.substitutes.all().map(|(name, substitute)| format!("{name} {}", substitute.image)).collect();
+    let expected =
+        ["redis redis:7", "postgres postgres:15", "capture posthog/capture:1", "ingester posthog/posthog-node:latest"];
+    assert_eq!(names, expected);
+    assert_eq!(read.substitutes.ingester.unwrap().command, ["node", "x"]);
+    let component = "\n[[component]]\nname = \"redis\"\nimage = \"redis:7\"\n";
+    for (lines, problem) in [
+        ("[[component]]\nimage = \"redis:7\"".to_owned(), "component.0.name: is missing"),
+        (component.replace("redis:7", "a b"), "component.redis.image: `a b` names no image"),
+        (
+            component.replace("\"redis\"", "\"kafka\""),
+            "component.kafka.name: `kafka` is what a part of every run is called",
+        ),
+        (component.replace("\"redis\"", "\"My_Redis\""), "is a host name"),
+        (component.repeat(2), "component.redis.name: is the name of another component"),
+        (component.to_owned() + "port = 1", "component.redis.port: there is no such key"),
+        (component.to_owned() + "environment = { A = 1 }", "component.redis.environment: A: must be a string"),
+        (
+            component.to_owned() + "environment = { A = \"{postgres}\" }",
+            "A: `{postgres}` is no component before this one: none comes before it",
+        ),
+        (
+            component.to_owned() + "[pipeline.ingester]\nimage = \"a\"\nport = 7\nenvironment = { A = \"{redi}\" }",
+            "pipeline.ingester.environment: A: `{redi}` is no component before this one: there are redis",
+        ),
+        ("[pipeline.ingester]\nimage = \"a\"\nport = 7".to_owned(), "pipeline.ingester.port: has no meaning here"),
+    ] {
+        let told = problems(&with(&lines));
+        assert!(told.iter().any(|line| line.contains(problem)), "{problem}\n{told:#?}");
+    }
+}

@@ -13,4 +13,5 @@ mod harness;
 mod interruptions;
 mod runs;
 mod shares;
+mod substitutes;
 mod traffic;

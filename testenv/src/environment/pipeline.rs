@@ -10,19 +10,23 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
 use super::{
     ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint,
     component::{Component, first_failure},
-    launcher::{Data, Launcher, Role},
+    launcher::{Data, Launcher, Role, Stranger},
     port::ReservedPort,
     sink,
     substrate::Addresses,
     tables::{Groups, Tables, Topics, create_topics, delete_topics},
 };
 use crate::{
-    containers::container::Limits,
+    containers::{
+        container::Limits,
+        substitute::{Further, Substitutes},
+    },
     fault::Target,
     network::{AnyLink, Link},
     pipeline::{defect::PlantedDefect, dialect::Dialect},
@@ -56,6 +60,8 @@ pub struct PipelineOptions {
     pub ingesters: usize,
     /// Which generation of PostHog's rules it follows.
     pub dialect: Dialect,
+    /// Other people's images in its places, and beside it.
+    pub substitutes: Substitutes,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// The links to the pipeline's own ends that faults will act on: clients to capture, checker to ClickHouse.
@@ -171,13 +177,48 @@ impl Pipeline {
             logs: &options.logs,
             within: READY_WITHIN,
         };
-        let environment = self.capture(launcher.listens_at(port.get()), options);
-        let mut starting = vec![launcher.start(role("capture", "capture", environment, Some(port)))];
-        for name in INGESTERS.into_iter().take(options.ingesters) {
-            let environment = self.ingester(name, &data, options);
-            starting.push(launcher.start(role(name, "ingester", environment, None)));
+        let further = &options.substitutes.further;
+        let hosts: BTreeMap<_, _> =
+            further.iter().map(|Further { name, .. }| (name.clone(), launcher.host(name))).collect();
+        let stranger = |name, substitute, role, port, data| Stranger {
+            name,
+            substitute,
+            role,
+            hosts: &hosts,
+            port,
+            limits: options.limits,
+            data,
+            logs: &options.logs,
+        };
+        for Further { name, substitute } in further {
+            // A run has a handful, and components are called by names that live as long as the process.
+            let name = Box::leak(name.clone().into_boxed_str());
+            let started = launcher.start_stranger(stranger(name, substitute, BTreeMap::new(), None, None)).await?;
+            self.components.push(started.clone());
+            started.ready().await?;
         }
-        self.components = futures_util::future::try_join_all(starting).await?;
+        let environment = self.capture(launcher.listens_at(port.get()), options);
+        let capture = match &options.substitutes.capture {
+            Some(substitute) => {
+                let stranger = stranger("capture", substitute, environment, Some(port), Some(&data));
+                launcher.start_stranger(stranger).left_future()
+            }
+            None => launcher.start(role("capture", "capture", environment, Some(port))).right_future(),
+        };
+        let ingesters = INGESTERS.into_iter().take(options.ingesters).map(|name| {
+            let environment = self.ingester(name, &data, options);
+            match &options.substitutes.ingester {
+                Some(substitute) => {
+                    launcher.start_stranger(stranger(name, substitute, environment, None, Some(&data))).left_future()
+                }
+                None => launcher.start(role(name, "ingester", environment, None)).right_future(),
+            }
+        });
+        let starting = futures_util::future::join(capture, futures_util::future::join_all(ingesters));
+        let (capture, ingesters) = starting.await;
+        for started in std::iter::once(capture).chain(ingesters) {
+            self.components.push(started?);
+        }
         let tables = Tables {
             database: &self.endpoints.clickhouse.database,
             brokers: self.substrate.brokers_for(Target::ClickhouseKafka),

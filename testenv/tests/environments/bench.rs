@@ -7,7 +7,7 @@ use std::{
 };
 
 use testenv::{
-    containers::{self, container::Limits, docker, images::Images},
+    containers::{self, container::Limits, docker, images::Images, substitute::Substitutes},
     embedded::{
         artefacts::{Artefacts, Places, prepare},
         substrate::{SubstrateOptions, up},
@@ -113,6 +113,7 @@ impl Bench {
             partitions: 2,
             drop_list: Vec::new(),
             dialect: testenv::pipeline::dialect::Dialect::default(),
+            substitutes: Substitutes::default(),
             planted_defects: Vec::new(),
             ingesters: 1,
             linked: Vec::new(),
