@@ -305,13 +305,14 @@ impl Container {
         let what = format!("what {} may use cannot be changed", self.spec.name);
         let client = self.spec.docker.client();
         let whole = client.info().await.map_err(refused(what.clone()))?;
-        // Zero would mean to leave it as it is.
+        // Zero would mean to leave it as it is, so all of the machine stands for no limit. Memory and swap are raised and lowered
+        // together: the kernel refuses a limit of memory above that of both.
         let Limits { processors, memory } = limits.unwrap_or(self.spec.limits);
-        let memory = memory.and_then(|memory| i64::try_from(memory).ok());
+        let memory = memory.and_then(|memory| i64::try_from(memory).ok()).or(whole.mem_total);
         let update = ContainerUpdateBody {
             nano_cpus: processors.map(nanoseconds).or_else(|| Some(whole.ncpu? * 1_000_000_000)),
-            memory: memory.or(whole.mem_total),
-            memory_swap: memory.or(Some(-1)),
+            memory,
+            memory_swap: memory,
             ..ContainerUpdateBody::default()
         };
         client.update_container(self.owned.id(), update).await.map_err(refused(what))
