@@ -413,7 +413,7 @@ fn process<'o>(
         created_at: clickhouse_micros(Timestamp::now()),
         captured_at: clickhouse_micros(event.captured_at),
         person_id: belongs.person,
-        person_properties: serde_json::to_string(&belongs.properties)?,
+        person_properties: belongs.properties.text(),
         person_created_at: clickhouse_seconds(belongs.created_at),
         person_mode: if event.person_profile { "full" } else { "propertyless" },
     };
@@ -443,11 +443,11 @@ fn dead_letter<'o>(outputs: &'o Outputs, message: &BorrowedMessage<'_>, reason: 
 }
 
 #[derive(Serialize)]
-struct PersonRow {
+struct PersonRow<'a> {
     id: uuid::Uuid,
     created_at: String,
     team_id: i64,
-    properties: String,
+    properties: &'a str,
     is_identified: u8,
     is_deleted: u8,
     version: u64,
@@ -470,7 +470,7 @@ fn person_rows<'o>(outputs: &'o Outputs, changes: &Changes) -> Result<Vec<Output
             id: *id,
             created_at: clickhouse_micros(person.created_at)[..23].to_owned(),
             team_id: *team,
-            properties: serde_json::to_string(&person.properties)?,
+            properties: person.properties.text(),
             is_identified: person.is_identified.into(),
             is_deleted: person.is_deleted.into(),
             version: person.version,
