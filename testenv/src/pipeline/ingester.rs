@@ -44,7 +44,7 @@ use self::{
 use super::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
     dialect::Dialect,
-    settings::{end, json, log, or, required, say_ready},
+    settings::{confine, end, json, log, or, required, say_ready},
     timestamp::{clickhouse_micros, clickhouse_seconds},
 };
 
@@ -62,6 +62,9 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Plays the role `ingester`.
 pub fn serve() -> ExitCode {
+    if let Err(error) = confine() {
+        return end("ingester", Err(error));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end("ingester", Err(error.into())),
