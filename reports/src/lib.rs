@@ -3,6 +3,7 @@
 //! Everything here reads a [`checkers::record::RunRecord`] or a snapshot that the runner fills in; nothing judges.
 
 pub mod calibration;
+pub mod capacity;
 pub mod explain;
 mod faults;
 pub mod figures;

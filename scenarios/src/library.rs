@@ -24,6 +24,8 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("chaos-overload", include_str!("../library/chaos-overload.toml")),
     ("chaos-random", include_str!("../library/chaos-random.toml")),
     ("chaos-resources", include_str!("../library/chaos-resources.toml")),
+    ("scaling", include_str!("../library/scaling.toml")),
+    ("five-dollar", include_str!("../library/five-dollar.toml")),
 ];
 
 /// Reads a scenario: a name of the library, or a file.

@@ -6,6 +6,7 @@
 
 mod bench;
 mod calibrate;
+mod capacity;
 mod command;
 mod failure;
 mod faults;

@@ -6,6 +6,7 @@
 mod early_stop;
 mod environment;
 mod faults;
+mod idle;
 mod preflight;
 mod settle;
 mod shares;
@@ -53,6 +54,7 @@ use tokio::sync::watch;
 use self::{early_stop::EarlyStop, faults::Faults};
 pub use self::{
     environment::Environment,
+    idle::idle,
     wanted::{Own, Shared, SubstrateSettings, Wanted},
 };
 

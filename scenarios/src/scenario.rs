@@ -5,6 +5,7 @@
 //! is expected; it becomes a [plan](crate::plan) when a run starts.
 
 mod arrival;
+mod capacity;
 mod client;
 mod fault;
 pub mod notation;
@@ -29,7 +30,11 @@ use testenv::{
     pipeline::defect::{CATALOGUE, DefectName, Stage},
 };
 
-pub use self::{fault::Fault, pipeline::PipelineSettings};
+pub use self::{
+    capacity::{Capacity, Step},
+    fault::Fault,
+    pipeline::PipelineSettings,
+};
 use self::{
     notation::{Expectable, defect_rate, parse_share},
     problem::Problems,
@@ -59,6 +64,8 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What is expected.
     pub expect: Expect,
+    /// The capacity that is looked for, if it is one run after the other that the scenario wants.
+    pub capacity: Option<Capacity>,
 }
 
 /// One kind of traffic.
@@ -135,6 +142,10 @@ pub struct Expect {
     pub quiet: Duration,
     /// How long settling may take.
     pub settle_limit: Duration,
+    /// The efficiency of the last step of a search, at least, against the first.
+    pub linear: Option<f64>,
+    /// The capacity of the last step of a search, at least, in events a second.
+    pub capacity: Option<u64>,
 }
 
 /// A change from the command line: `KEY=VALUE`, where the key is a path such as `expect.loss_after` or
@@ -158,9 +169,14 @@ impl Scenario {
 
     /// What of it containers can do and child processes cannot, if there is something.
     pub fn needs_containers(&self) -> Option<String> {
-        let PipelineSettings { processors, memory, .. } = self.pipeline;
+        let steps = self.capacity.iter().flat_map(|capacity| &capacity.steps);
+        let pipelines: Vec<PipelineSettings> =
+            std::iter::once(self.pipeline).chain(steps.map(|step| step.pipeline)).collect();
         let fault = self.faults.iter().find(|fault| fault.action.needs_containers());
-        let limits = [("processors", processors.is_some()), ("memory", memory.is_some())];
+        let limits = [
+            ("processors", pipelines.iter().any(|pipeline| pipeline.processors.is_some())),
+            ("memory", pipelines.iter().any(|pipeline| pipeline.memory.is_some())),
+        ];
         let limit = limits.into_iter().find(|(_, is_limited)| *is_limited);
         let limit = limit.map(|(what, _)| format!("a limit on {what} (`pipeline.{what}`)"));
         let substitute = self.substitutes.all().next();
@@ -204,8 +220,12 @@ fn scenario(mut root: Section<'_>) -> Scenario {
             "only one defect of the sink can be planted at a time: there is one view to change",
         );
     }
-    let faults = root.sections("fault").into_iter().map(fault::fault).collect();
+    let faults: Vec<Fault> = root.sections("fault").into_iter().map(fault::fault).collect();
     let expect = expect(root.section("expect"), settings.flush_interval);
+    let capacity = capacity::capacity(&mut root, &settings, &traffic, &expect);
+    if capacity.is_some() && !(planted_defects.is_empty() && faults.is_empty()) {
+        root.problem("capacity", "is that of a sound pipeline: leave out [[planted_defect]] and [[fault]]");
+    }
     root.end();
     Scenario {
         name: name.unwrap_or_default(),
@@ -218,6 +238,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         planted_defects,
         faults,
         expect,
+        capacity,
     }
 }
 
@@ -276,8 +297,10 @@ fn expect(mut section: Section<'_>, flush_interval: Duration) -> Expect {
         );
     }
     let settle_limit = section.optional("settle_limit", Duration::parse).unwrap_or(loss_after + quiet * 3);
+    let linear = section.optional("linear", parse_share);
+    let capacity = section.optional("capacity", capacity::per_second);
     section.end();
-    Expect { targets, allowances, loss_after, quiet, settle_limit }
+    Expect { targets, allowances, loss_after, quiet, settle_limit, linear, capacity }
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! `assay run SCENARIO`: from a scenario to a verdict.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
-use reports::progress::Progress;
+use reports::{capacity::render, progress::Progress};
+use tokio::runtime::Runtime;
 
-use super::{RunArguments, RunOptions, check::show};
+use super::{RunArguments, RunOptions, check::show, print};
 use crate::{
+    capacity::measure,
     failure::{Failure, Kind},
     interrupt, library,
     runner::{Request, run as run_request},
-    scenario::Scenario,
+    scenario::{Capacity, Scenario},
     senders::Division,
 };
 
@@ -27,6 +29,13 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
             "leave out --shard, or set expect.may_stop_early to false",
         ));
     }
+    if scenario.capacity.is_some() && (options.junit.is_some() || !options.shard.is_whole()) {
+        return Err(Failure::told(
+            Kind::Usage,
+            "a scenario that looks for a capacity is many runs, and --junit and --shard are for one",
+            "leave them out: every trial's directory has its own junit.xml, and scaling.json tells of all",
+        ));
+    }
     let progress = Progress::on_stderr(options.json);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -42,10 +51,36 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
         division: Division { shard: options.shard, senders: options.senders },
         starts_in: options.starts_in,
     };
+    if let Some(capacity) = &request.scenario.capacity {
+        return look_for(capacity, &request, &runtime, &progress, options);
+    }
     let result = runtime.block_on(async { run_request(&request, &progress, interrupt::listen()?).await });
     progress.clear();
     let (record, directory) = result?;
     let shown = show(&record, options.json);
     progress.step(&format!("\nrun directory: {}", directory.path().display()));
     shown
+}
+
+/// Looks for a capacity, run after run, and shows what was found.
+fn look_for(
+    capacity: &Capacity,
+    request: &Request,
+    runtime: &Runtime,
+    progress: &Progress,
+    options: &RunOptions,
+) -> Result<ExitCode, Failure> {
+    let result = runtime.block_on(async { measure(request, capacity, progress, interrupt::listen()?).await });
+    progress.clear();
+    let (found, directory) = result?;
+    if options.json {
+        let text = serde_json::to_string_pretty(&found)
+            .map_err(|error| Failure::caused(Kind::Internal, "scaling.json could not be made", "", error))?;
+        print(&(text + "\n"))?;
+    } else {
+        let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+        print(&render(&found, color))?;
+    }
+    progress.step(&format!("\nsearch directory: {}", directory.path().display()));
+    Ok(ExitCode::from(found.exit_code))
 }

@@ -103,6 +103,7 @@ impl Environment {
             planted_defects: plan::planted_defects(&request.scenario, run),
             linked: linked(false),
             limits,
+            together_on: settings.budget.and_then(|budget| budget.processors),
             folder,
             logs: directory.logs(),
         };

@@ -29,6 +29,17 @@ pub struct PipelineSettings {
     pub processors: Option<f64>,
     /// How much memory each component may use, in bytes.
     pub memory: Option<u64>,
+    /// What capture and ingesters may use together.
+    pub budget: Option<Budget>,
+}
+
+/// What capture and ingesters may use together; Kafka and ClickHouse are beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// How many whole processors: they run on these and no others.
+    pub processors: Option<usize>,
+    /// How much memory, in bytes: their peaks added up.
+    pub memory: Option<u64>,
 }
 
 const DIALECTS: [(&str, Dialect); 3] = [("2021", Dialect::V2021), ("2024", Dialect::V2024), ("2026", Dialect::V2026)];
@@ -42,12 +53,25 @@ pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
         dialect: section.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
         processors: section.optional("processors", processors),
         memory: section.optional("memory", memory),
+        budget: budget(&mut section),
     };
     if settings.flush_interval.is_zero() {
         section.problem("flush_interval", "must be longer than nothing");
     }
     section.end();
     settings
+}
+
+/// Reads `budget`.
+fn budget(section: &mut Section<'_>) -> Option<Budget> {
+    let is_there = section.mentions("budget");
+    let mut section = section.section("budget");
+    let budget = Budget {
+        processors: section.optional("processors", whole(1..=1_024)).map(|processors| processors as usize),
+        memory: section.optional("memory", memory),
+    };
+    section.end();
+    is_there.then_some(budget)
 }
 
 /// Reads `[images]`.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod calibration;
+mod capacity;
 mod clients;
 mod errors;
 mod faults;

@@ -29,7 +29,7 @@ use crate::{
     },
     fault::Target,
     network::{AnyLink, Link},
-    pipeline::{defect::PlantedDefect, dialect::Dialect},
+    pipeline::{defect::PlantedDefect, dialect::Dialect, settings::PROCESSORS},
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -68,6 +68,8 @@ pub struct PipelineOptions {
     pub linked: Vec<Target>,
     /// What each of its components may use of the machine, where that can be limited.
     pub limits: Limits,
+    /// On how many processors capture and ingesters run together, and on no others.
+    pub together_on: Option<usize>,
     /// Where the run's own folder of data is made, which goes when the pipeline does.
     pub folder: PathBuf,
     /// Where logs go.
@@ -253,7 +255,7 @@ impl Pipeline {
 
     /// The role's variables, by PostHog's names where they exist.
     fn capture(&self, listens_at: SocketAddr, options: &PipelineOptions) -> BTreeMap<String, String> {
-        variables([
+        let mut variables = variables([
             ("ADDRESS", listens_at.to_string()),
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::CaptureKafka).to_owned()),
             ("KAFKA_TOPIC", self.topics.capture.clone()),
@@ -262,11 +264,13 @@ impl Pipeline {
             ("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", options.drop_list.join(",")),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
             ("ASSAY_TOKENS_OVER_QUOTA", json(&options.over_quota)),
-        ])
+        ]);
+        variables.extend(confined(options));
+        variables
     }
 
     fn ingester(&self, name: &str, data: &Data, options: &PipelineOptions) -> BTreeMap<String, String> {
-        variables([
+        let mut variables = variables([
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::IngesterKafka).to_owned()),
             ("INGESTION_CONSUMER_CONSUME_TOPIC", format!("{},{}", self.topics.capture, self.topics.historical)),
             ("DIALECT", options.dialect.to_string()),
@@ -279,7 +283,9 @@ impl Pipeline {
             ("ASSAY_TEAMS", json(&options.teams)),
             ("ASSAY_PERSON_STORE", data.path.join("persons.sqlite").display().to_string()),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
-        ])
+        ]);
+        variables.extend(confined(options));
+        variables
     }
 
     /// Where to send to and to read from.
@@ -333,6 +339,11 @@ fn address(url: &str) -> Result<SocketAddr, EnvironmentError> {
 
 fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Tells a role on how many processors it runs together with the pipeline's others.
+fn confined(options: &PipelineOptions) -> Option<(String, String)> {
+    options.together_on.map(|processors| (PROCESSORS.to_owned(), processors.to_string()))
 }
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -45,7 +45,7 @@ use self::{
 use super::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
     dialect::Dialect,
-    settings::{end, json, log, or, required, say_ready},
+    settings::{confine, end, json, log, or, required, say_ready},
 };
 
 const V1_PATH: &str = "/i/v1/analytics/events";
@@ -58,6 +58,9 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Plays the role `capture`.
 pub fn serve() -> ExitCode {
+    if let Err(error) = confine() {
+        return end("capture", Err(error));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end("capture", Err(error.into())),

@@ -44,7 +44,7 @@ use self::{
 use super::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
     dialect::Dialect,
-    settings::{end, json, log, or, required, say_ready},
+    settings::{confine, end, json, log, or, required, say_ready},
     timestamp::{clickhouse_micros, clickhouse_seconds},
 };
 
@@ -62,6 +62,9 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Plays the role `ingester`.
 pub fn serve() -> ExitCode {
+    if let Err(error) = confine() {
+        return end("ingester", Err(error));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end("ingester", Err(error.into())),
@@ -413,7 +416,7 @@ fn process<'o>(
         created_at: clickhouse_micros(Timestamp::now()),
         captured_at: clickhouse_micros(event.captured_at),
         person_id: belongs.person,
-        person_properties: serde_json::to_string(&belongs.properties)?,
+        person_properties: belongs.properties.text(),
         person_created_at: clickhouse_seconds(belongs.created_at),
         person_mode: if event.person_profile { "full" } else { "propertyless" },
     };
@@ -443,11 +446,11 @@ fn dead_letter<'o>(outputs: &'o Outputs, message: &BorrowedMessage<'_>, reason: 
 }
 
 #[derive(Serialize)]
-struct PersonRow {
+struct PersonRow<'a> {
     id: uuid::Uuid,
     created_at: String,
     team_id: i64,
-    properties: String,
+    properties: &'a str,
     is_identified: u8,
     is_deleted: u8,
     version: u64,
@@ -470,7 +473,7 @@ fn person_rows<'o>(outputs: &'o Outputs, changes: &Changes) -> Result<Vec<Output
             id: *id,
             created_at: clickhouse_micros(person.created_at)[..23].to_owned(),
             team_id: *team,
-            properties: serde_json::to_string(&person.properties)?,
+            properties: person.properties.text(),
             is_identified: person.is_identified.into(),
             is_deleted: person.is_deleted.into(),
             version: person.version,

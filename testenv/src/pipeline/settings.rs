@@ -2,6 +2,8 @@
 
 use std::{io::Write, process::ExitCode, str::FromStr};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 /// A variable is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
@@ -49,6 +51,32 @@ pub fn json<T: serde::de::DeserializeOwned + Default>(name: &'static str) -> Res
         Ok(text) => serde_json::from_str(&text).map_err(|error| SettingError::Wrong { name, what: error.to_string() }),
         Err(_) => Ok(T::default()),
     }
+}
+
+/// The variable that says on how many processors a role runs.
+pub const PROCESSORS: &str = "ASSAY_PROCESSORS";
+
+/// Has this process run on so many processors as [`PROCESSORS`] says, and on no others: the last of those that it may use, so
+/// that all who are told the same share the same. Threads take it from who starts them, so it comes before all others.
+///
+/// # Errors
+/// When there are not so many, or the system refuses.
+pub fn confine() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let wanted: usize = or(PROCESSORS, 0)?;
+    if wanted == 0 {
+        return Ok(());
+    }
+    let allowed = sched_getaffinity(None)?;
+    let last: Vec<usize> =
+        (0..CpuSet::MAX_CPU).rev().filter(|processor| allowed.is_set(*processor)).take(wanted).collect();
+    if last.len() < wanted {
+        return Err(format!("{PROCESSORS} is {wanted}, and only {} may be used here", last.len()).into());
+    }
+    let mut own = CpuSet::new();
+    for processor in last {
+        own.set(processor);
+    }
+    Ok(sched_setaffinity(None, &own)?)
 }
 
 /// Says that the role can serve now.

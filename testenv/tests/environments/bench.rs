@@ -118,6 +118,7 @@ impl Bench {
             ingesters: 1,
             linked: Vec::new(),
             limits: Limits::default(),
+            together_on: None,
             folder: self.data(),
             logs: self.logs().join(run),
         }

@@ -263,7 +263,7 @@ pub struct EventRow<'a> {
     /// The person.
     pub person_id: Uuid,
     /// The person's properties after this event, a JSON text.
-    pub person_properties: String,
+    pub person_properties: &'a str,
     /// Since when there is this person.
     pub person_created_at: String,
     /// Whether a person is kept.

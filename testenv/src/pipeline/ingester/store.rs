@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{
+    event::Properties,
     groups::KnownTypes,
     person::{Changes, Id, Known, Person},
 };
@@ -107,13 +108,11 @@ impl Store {
             let mut person =
                 self.connection.prepare_cached("INSERT OR REPLACE INTO persons VALUES (?, ?, ?, ?, ?, ?, ?)")?;
             for ((team, id), value) in &changes.persons {
-                let properties =
-                    serde_json::to_string(&value.properties).map_err(|error| StoreError::Damaged(error.to_string()))?;
                 person.execute(params![
                     team,
                     id.as_bytes(),
                     value.created_at.as_millisecond(),
-                    properties,
+                    value.properties.text(),
                     value.is_identified,
                     value.is_deleted,
                     i64::try_from(value.version).unwrap_or(i64::MAX),
@@ -163,7 +162,9 @@ impl Known for Store {
                 Ok(Person {
                     created_at: Timestamp::from_millisecond(created_at_ms)
                         .map_err(|error| damaged(error.to_string()))?,
-                    properties: serde_json::from_str(&properties).map_err(|error| damaged(error.to_string()))?,
+                    properties: serde_json::from_str::<Properties>(&properties)
+                        .map_err(|error| damaged(error.to_string()))?
+                        .into(),
                     is_identified,
                     is_deleted,
                     version: version.unsigned_abs(),
@@ -203,7 +204,6 @@ impl KnownTypes for Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::ingester::event::Properties;
 
     #[test]
     fn what_is_written_comes_back_with_its_offsets() {
@@ -213,7 +213,7 @@ mod tests {
         let properties: Properties = serde_json::from_str(r#"{"n":1.50}"#).unwrap();
         let value = Person {
             created_at: Timestamp::from_millisecond(1_780_000_000_123).unwrap(),
-            properties,
+            properties: properties.into(),
             is_identified: true,
             is_deleted: false,
             version: 3,
