@@ -245,7 +245,7 @@ mod tests {
     use crate::{
         checks::Independence,
         disturbance::Watermark,
-        oracle::dialect::Dialect,
+        oracle::{dialect::Dialect, plugin::NO_PLUGINS},
         reconcile::{
             evidence::Class,
             example::{STREAM, intent, outcome, sent, whole, workload},
@@ -282,6 +282,7 @@ mod tests {
         let mut judge = Judge::new(1, 1, 1, false);
         judge.window(&Case {
             dialect: Dialect::V2026,
+            plugins: &NO_PLUGINS,
             workload: &workload,
             start,
             sent: &sent,
@@ -313,6 +314,7 @@ mod tests {
             dialect: None,
             confidence: 0.95,
             planted_defects: Vec::new(),
+            warnings: BTreeMap::new(),
             faults: Vec::new(),
             components: Vec::new(),
             recording: None,

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::{
     oracle::{
-        presence::{Fate, fate},
-        row::{Expected, Row, expect},
+        presence::Fate,
+        row::{Expected, Row},
     },
     reconcile::{
         classify::{Case, classify_one},
@@ -139,7 +139,7 @@ fn clean_events(case: &Case<'_>, last: &FinalRead, wanted: usize) -> Vec<Place> 
     let step = (window.len() / wanted.max(1)).max(1) as u64;
     let is_clean = |seq: u64| {
         case.sent.event(stream, seq).outcome == EventOutcome::Acked
-            && fate(case.dialect, case.workload, stream, seq) == Fate::Present
+            && case.fate(stream, seq) == Fate::Present
             && last.plain_row(stream, seq).is_some()
             && case.rows(stream, seq).is_empty()
             && case.reads.has_seen(stream, seq)
@@ -233,7 +233,7 @@ fn tampered(case: &Case<'_>, last: &FinalRead, place: Place, class: Class, varia
             let event = case.workload.event(stream, seq)?;
             let team = case.workload.traffic(stream)?.team;
             // The timestamp is judged when everything is put together.
-            let expectation = expect(case.dialect, &event, team, &[], 0);
+            let expectation = case.expect(&event, team, &[]);
             let timestamp_micros = last.plain_row(stream, seq)?.timestamp_micros;
             let mut row = Row { timestamp_micros, ..expectation.fulfilled()? };
             if class == Class::Phantom {

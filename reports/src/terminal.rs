@@ -30,6 +30,7 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = writeln!(text, "{}", proves(record));
     let _ = write!(text, "{}", on_purpose(record));
     let _ = write!(text, "{}", disturbed(record));
+    let _ = write!(text, "{}", warned(record));
     let _ = write!(text, "{}", stages(record));
     let _ = write!(text, "{}", used(record));
     if let Some(test) = &record.self_test {
@@ -49,6 +50,13 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = write!(text, "{}", reasons(record));
     let _ = write!(text, "{}", findings(record));
     text
+}
+
+/// What the pipeline itself says of events that it dropped or changed.
+fn warned(record: &RunRecord) -> String {
+    let warnings: Vec<String> =
+        record.run.warnings.iter().map(|(kind, times)| format!("{kind} {}", count(*times))).collect();
+    if warnings.is_empty() { String::new() } else { format!("Ingestion warnings: {}.\n", warnings.join(" · ")) }
 }
 
 fn headline(record: &RunRecord, color: bool) -> String {

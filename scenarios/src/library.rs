@@ -12,6 +12,8 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("smoke", include_str!("../library/smoke.toml")),
     ("content", include_str!("../library/content.toml")),
     ("out-of-order", include_str!("../library/out-of-order.toml")),
+    ("plugins", include_str!("../library/plugins.toml")),
+    ("hot-keys", include_str!("../library/hot-keys.toml")),
     ("replay", include_str!("../library/replay.toml")),
     ("calibrate", include_str!("../library/calibrate.toml")),
     ("chaos-kill", include_str!("../library/chaos-kill.toml")),

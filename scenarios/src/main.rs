@@ -17,6 +17,7 @@ mod library;
 mod manifest;
 mod open_files;
 mod plan;
+mod plugins;
 mod recording;
 mod run_directory;
 mod runner;

@@ -13,6 +13,7 @@ mod shares;
 mod wanted;
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -34,6 +35,7 @@ use checkers::{
 use generators::{
     client::{SenderOptions, SenderProgress, target::Target},
     clock::RunClock,
+    error_chain::told,
     event::EventSource,
     identity::RunId,
     journal::Header,
@@ -63,7 +65,7 @@ use crate::{
     faults::{planned, timeline},
     ledgers::Ledgers,
     manifest::{Conditions, EnvironmentFacts, Machine, Manifest, SCHEMA},
-    open_files, plan,
+    open_files, plan, plugins,
     recording::{self, Prepared},
     run_directory::{RunDirectory, not_written, write_json, write_text},
     scenario::Scenario,
@@ -238,9 +240,18 @@ impl Active<'_> {
             let ended = tokio::task::block_in_place(|| taps.end());
             ended.map_err(|error| not_written(&self.directory.stages(), error))?;
         }
+        let warnings = match &endpoints.clickhouse.warnings_table {
+            // They explain, and decide nothing: a run can be judged without them.
+            Some(table) => store.warnings(table).await.unwrap_or_else(|error| {
+                self.progress.step(&format!("the ingestion warnings could not be read: {}", told(&error)));
+                BTreeMap::new()
+            }),
+            None => BTreeMap::new(),
+        };
         let conditions = Conditions {
             schema: SCHEMA,
             obstacles,
+            warnings,
             clock_drift_micros: drift_micros(clock),
             final_reads,
             stopped_early,
@@ -259,7 +270,8 @@ impl Active<'_> {
             return Ok(None);
         }
         let ledgers = Ledgers::find(self.directory.path())?.open(header)?;
-        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, watermark, pipeline.dialect)))
+        let plugins = plugins::judged(&self.request.scenario);
+        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, watermark, (pipeline.dialect, plugins))))
     }
 
     /// Taps the topics, where Kafka can be read.
@@ -357,6 +369,7 @@ impl Active<'_> {
                 dialect: scenario.pipeline.dialect,
             },
             planted_defects: plan::planted_defects(scenario, workload.plan().run),
+            plugins: plugins::judged(scenario),
             faults: self.faults.clone(),
             targets: scenario.expect.targets,
             allowances: scenario.expect.allowances,

@@ -17,7 +17,7 @@ use testenv::{
         usage::Usage,
     },
     fault::{Action, Kind::Link, PlannedFault, Target},
-    pipeline::dialect::Dialect as SubjectDialect,
+    pipeline::{capture::overflow::Limits as OverflowLimits, dialect::Dialect as SubjectDialect},
 };
 
 use super::{
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Kind},
-    plan,
+    plan, plugins,
     run_directory::RunDirectory,
 };
 
@@ -87,7 +87,7 @@ impl Environment {
         progress.now("starting the reference pipeline".into());
         let options = PipelineOptions {
             run: format!("r{run}"),
-            teams: plan::teams(run),
+            teams: plan::teams(&request.scenario, run),
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: settings.flush_interval,
             partitions: settings.partitions,
@@ -101,6 +101,9 @@ impl Environment {
             },
             substitutes: request.scenario.substitutes.clone(),
             planted_defects: plan::planted_defects(&request.scenario, run),
+            overflow: settings.overflow.map(|(per_second, burst)| OverflowLimits { per_second, burst }),
+            plugins: plugins::subject(&request.scenario),
+            plugin_time_out: settings.plugin_time_out,
             linked: linked(false),
             limits,
             together_on: settings.budget.and_then(|budget| budget.processors),

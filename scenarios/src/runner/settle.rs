@@ -15,6 +15,7 @@ use crate::{
     faults::disturbed,
     final_read::{self, FinalReadError},
     ledgers::Ledgers,
+    plugins,
     run_directory::not_written,
     stored::damaged,
 };
@@ -42,11 +43,13 @@ pub(super) async fn settle(
 ) -> Result<Settled, Failure> {
     let expect = &active.request.scenario.expect;
     let dialect = active.request.scenario.pipeline.dialect;
+    let plugins = plugins::judged(&active.request.scenario);
     let folder = active.directory.path();
     let windows = Windows::of(workload);
     let records = Ledgers::find(folder)?.records(header)?;
     let watermark = Watermark { loss_after: expect.loss_after, disturbed: disturbed(faults) };
-    let mut awaited = Awaited::at(clock.elapsed(), &watermark, dialect, workload, records).map_err(damaged)?;
+    let mut awaited =
+        Awaited::at(clock.elapsed(), &watermark, (dialect, &plugins), workload, records).map_err(damaged)?;
     let rules = SettleRules { quiet: expect.quiet, limit: expect.settle_limit };
     let mut settling = Settling::new(rules, clock.elapsed());
     let (mut final_reads, mut failed_reads) = (0, 0);
@@ -72,7 +75,7 @@ pub(super) async fn settle(
             Step::Wait => (),
             Step::Read => {
                 let path = active.directory.final_read(final_reads + 1);
-                match final_read::read(store, dialect, workload, clock, &path, header).await {
+                match final_read::read(store, (dialect, &plugins), workload, clock, &path, header).await {
                     Ok(()) => {
                         failed_reads = 0;
                         final_reads += 1;

@@ -12,6 +12,8 @@ mod faults;
 mod files;
 mod harness;
 mod interruptions;
+mod overflow;
+mod plugins;
 mod runs;
 mod shares;
 mod substitutes;
