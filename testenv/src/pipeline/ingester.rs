@@ -229,7 +229,10 @@ impl Ingester {
             }
             drop(outputs);
             self.store.write(&changes, &next)?;
-            last = next;
+            if !next.is_empty() {
+                // Messages that were set aside have no offsets of their own.
+                last = next;
+            }
             self.persons.written();
             self.commit(&last, CommitMode::Async)?;
             if expelled {
