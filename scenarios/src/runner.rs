@@ -121,7 +121,7 @@ pub async fn run(
     let request = &Request { scenario: Scenario { seed: Some(seed), ..scenario }, ..request.clone() };
     let began = Instant::now();
     let environment = tokio::select! {
-        up = Environment::up(request, &faults, &directory, run, progress) => up?,
+        up = Box::pin(Environment::up(request, &faults, &directory, run, progress)) => up?,
         _ = stop.wait_for(|stop| *stop) => return Err(Failure::told(
             Kind::Stopped,
             "stopped before anything was sent",
@@ -131,7 +131,7 @@ pub async fn run(
     progress.step(&format!("ready after {:.1} s", began.elapsed().as_secs_f64()));
     let (places, up) = (&directory, &environment);
     let active = Active { request, faults, directory: places, progress, environment: up, recording, imported };
-    let result = active.run((run, seed), stop).await;
+    let result = Box::pin(active.run((run, seed), stop)).await;
     progress.now("taking everything down".into());
     if let Err(error) = environment.down().await {
         // The run is over and can be judged all the same.

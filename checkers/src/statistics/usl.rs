@@ -178,7 +178,6 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
         found.iter().map(|capacity| (capacity.size, (capacity.held * capacity.failed).sqrt())).collect();
     let law = solve(&middle).ok_or(NoFit::NoneFits)?;
     let residuals: Vec<f64> = middle.iter().map(|(size, capacity)| capacity / law.capacity(*size)).collect();
-    let spare = middle.len().saturating_sub(parameters(&law));
     let mut random = (0_u64..).map(|draw| (mix(draw ^ SEED) >> 11) as f64 / (1_u64 << 53) as f64);
     let mut unit = || random.next().unwrap_or_default();
     let (mut laws, mut lines) = (Vec::with_capacity(DRAWS), Vec::with_capacity(DRAWS));
@@ -188,8 +187,8 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
             .map(|capacity| {
                 let between = capacity.held + unit() * (capacity.failed - capacity.held);
                 let picked = residuals.get((unit() * residuals.len() as f64) as usize).copied();
-                let residual = picked.filter(|_| spare > 0).unwrap_or(1.0);
-                (capacity.size, between * residual)
+                // Where the law goes through every point they are all 1.
+                (capacity.size, between * picked.unwrap_or(1.0))
             })
             .collect();
         laws.extend(solve(&drawn));
@@ -204,7 +203,7 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
         lambda: of(&|law| law.lambda),
         sigma: of(&|law| law.sigma),
         kappa: of(&|law| law.kappa),
-        r_squared: (spare > 0).then(|| explained(&middle, &law)),
+        r_squared: (middle.len() > PARAMETERS).then(|| explained(&middle, &law)),
         line: line(&middle),
         intercept: Interval::of(lines.iter().map(|line| line.intercept).collect(), confidence),
         efficiency,
@@ -222,10 +221,8 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
 /// Any number: the intervals of the same data are the same.
 const SEED: u64 = 0x7573_6c00;
 
-/// How many of the law's parameters are not held at 0.
-fn parameters(law: &Usl) -> usize {
-    1 + usize::from(law.sigma > 0.0) + usize::from(law.kappa > 0.0)
-}
+/// The law's parameters. So many points lie on some law, whatever they say; that one is held at 0 gives none of it back.
+const PARAMETERS: usize = 3;
 
 /// The law with the least relative errors of N/C.
 fn solve(points: &[(f64, f64)]) -> Option<Usl> {

@@ -590,7 +590,7 @@ fn what_a_plugin_drops_is_told_apart_from_its_neighbours() {
     let reply = Answer::Reply { status: 200, excerpt: String::new() };
     let sent = sent(&workload, [intent(0, 0..40, 0..0), outcome(0, 0, 100, reply)]);
     let counts = |visible: fn(u64) -> bool| {
-        let summary = Summary { start: Duration::from_secs(60), end: Duration::from_secs(61), ..Summary::default() };
+        let summary = Summary { start: Duration::from_mins(1), end: Duration::from_secs(61), ..Summary::default() };
         let mut last = FinalRead::begin(whole(&workload), summary);
         for seq in (0..40).filter(|seq| visible(*seq)) {
             last.put(STREAM, seq, FoundRow::plain(START.unix_micros() + seq as i64 * 1_000_000 + 1_000, 1));
