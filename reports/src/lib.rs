@@ -9,5 +9,6 @@ mod faults;
 pub mod figures;
 pub mod junit;
 pub mod progress;
+pub mod runbooks;
 pub mod sending;
 pub mod terminal;

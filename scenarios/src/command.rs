@@ -11,6 +11,7 @@ mod place;
 mod reconcile;
 mod replay;
 mod run;
+mod runbook;
 mod send;
 mod target;
 mod validate;
@@ -68,6 +69,11 @@ enum Command {
         /// Print it as JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Show what a defect, a check's answer or a reason means, and what to do about it
+    Runbook {
+        /// A class, a check or a reason, such as `lost`; without it, all there are
+        name: Option<String>,
     },
     /// Judge two files, without any pipeline: what was sent, and what was found
     Reconcile(reconcile::Arguments),
@@ -193,6 +199,7 @@ pub fn main() -> ExitCode {
         Command::Check { directory, json } => check::check(&directory, json),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
+        Command::Runbook { name } => runbook::runbook(name.as_deref()),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Send(arguments) => send::send(&arguments),

@@ -27,6 +27,7 @@ use checkers::{
         taps::{TappedTopics, Taps},
         watch::{Watch, WatchedFor},
     },
+    reasons::Reason,
     reconcile::{reads::ReadsWriter, stages::StagesWriter},
     record::RunRecord,
     verdict::Obstacle,
@@ -298,12 +299,12 @@ impl Active<'_> {
                 Ok(_) = stop.wait_for(|stop| *stop), if !stopping => {
                     self.progress.step("stopped: what was sent is settled and judged; once more leaves at once");
                     let before = if sends { "everything was sent" } else { "its last fault was healed" };
-                    obstacles.push(Obstacle::Insufficient(format!("the run was stopped before {before}")));
+                    obstacles.push(Obstacle::Insufficient(format!("{} {before}", Reason::Stopped.words())));
                     stopping = true;
                 }
                 ended = self.environment.failed(), if !stopping => {
                     self.progress.step(&format!("{ended}"));
-                    obstacles.push(Obstacle::Invalid(format!("the environment failed: {ended}")));
+                    obstacles.push(Obstacle::Invalid(format!("{}: {ended}", Reason::EnvironmentFailed.words())));
                     stopping = true;
                 }
                 () = tokio::time::sleep(TICK) => {
@@ -440,7 +441,7 @@ fn kafka_unreadable(error: ObserveError) -> Failure {
 /// What it means for the run that a fault could not be carried out, or not be healed.
 fn not_carried_out(fault: &FaultFacts) -> Option<Obstacle> {
     let FaultFacts { fault, planned_at, failed, .. } = fault;
-    let what = |failed| format!("the fault `{fault}`, planned at {planned_at} s: {failed}");
+    let what = |failed| format!("{}{fault}`, planned at {planned_at} s: {failed}", Reason::FaultNotCarriedOut.words());
     failed.as_ref().map(|failed| Obstacle::Invalid(what(failed)))
 }
 
