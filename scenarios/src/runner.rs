@@ -6,6 +6,7 @@
 mod early_stop;
 mod environment;
 mod faults;
+mod feed;
 mod idle;
 mod preflight;
 mod settle;
@@ -45,14 +46,17 @@ use generators::{
     workload::Workload,
 };
 use jiff::Timestamp;
-use reports::progress::{Progress, Snapshot};
+use reports::{
+    live::Phase,
+    progress::{Progress, Snapshot},
+};
 use testenv::{
     environment::{Endpoints, EnvironmentError},
     fault::PlannedFault,
 };
 use tokio::sync::watch;
 
-use self::{early_stop::EarlyStop, faults::Faults};
+use self::{early_stop::EarlyStop, faults::Faults, feed::Feed};
 pub use self::{
     environment::Environment,
     idle::idle,
@@ -137,7 +141,9 @@ pub async fn run(
         progress.step(&format!("the run left something behind on the shared substrate: {error}"));
     }
     result?;
+    progress.live().phase = Phase::Judging;
     let record = judge_directory(&directory)?;
+    progress.live().judged(&record);
     report(&record, &directory, request.junit.as_deref())?;
     Ok((record, directory))
 }
@@ -211,6 +217,13 @@ impl Active<'_> {
 
         let early_stop = self.early_stop(header)?;
         let faults = Faults::start(&self.environment.parts(), &self.faults, clock);
+        let feed = feed::Sources {
+            watch: watch.view(),
+            lag: lag.as_ref().map(LagWatch::view),
+            sent: Arc::clone(&sent),
+            faults: faults.view(),
+        };
+        let feed = Feed::start(self, &workload, (clock, header), feed)?;
         let mut sending = Sending {
             workload: &workload,
             watch: &watch,
@@ -227,6 +240,7 @@ impl Active<'_> {
         if obstacles.is_empty() && !division.shard.is_whole() {
             shares::wait_for_others(self, header, scenario.expect.settle_limit, stop).await?;
         }
+        self.progress.live().phase = Phase::Settling;
         let mut final_reads = 0;
         if !obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Invalid(_))) {
             let settled =
@@ -234,6 +248,7 @@ impl Active<'_> {
             final_reads = settled.final_reads;
             obstacles.extend(settled.obstacle);
         }
+        feed.end().await;
         watch.end().await.map_err(|error| not_written(&self.directory.reads(), error))?;
         if let Some(taps) = taps {
             let ended = tokio::task::block_in_place(|| taps.end());
