@@ -16,6 +16,7 @@ use crate::{
         presence::Fate,
         row::{Expected, Row},
     },
+    reasons::Reason,
     reconcile::{
         classify::{Case, classify_one},
         evidence::Class,
@@ -67,17 +68,18 @@ impl SelfTest {
     /// What is wrong, for people.
     pub fn told(&self) -> String {
         if self.planted == 0 {
-            return "the self-test crashed, so nothing that was found can be believed; please report this".into();
+            return format!("the self-test crashed, so {}; please report this", Reason::SelfTestFailed.words());
         }
         let missed: Vec<String> =
             self.missed.iter().map(|(class, count)| format!("{count} {}", class.name())).collect();
         format!(
             "the self-test planted {} defects in a copy of the evidence and found {} ({} missed), with {} false alarms: \
-             nothing that was found can be believed; please report this",
+             {}; please report this",
             self.planted,
             self.found,
             if missed.is_empty() { "none".to_owned() } else { missed.join(", ") },
-            self.false_alarms
+            self.false_alarms,
+            Reason::SelfTestFailed.words(),
         )
     }
 

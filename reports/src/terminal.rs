@@ -14,6 +14,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use crate::{
     faults,
     figures::{count, percent, quantile, seconds},
+    runbooks,
 };
 
 /// How many examples of each class are shown; verdict.json has more.
@@ -247,6 +248,9 @@ fn reasons(record: &RunRecord) -> String {
     let mut text = String::new();
     for reason in &record.reasons {
         let _ = writeln!(text, "  • {reason}");
+        if let Some(page) = runbooks::page_for_told(reason) {
+            let _ = writeln!(text, "    what to do: {}", page.command());
+        }
     }
     if record.reasons.is_empty() { text } else { format!("\nWhy {}:\n{text}", record.verdict.word()) }
 }
@@ -264,7 +268,13 @@ fn findings(record: &RunRecord) -> String {
             let _ = writeln!(text, "  {}", example(finding));
         }
     }
-    if text.is_empty() { text } else { format!("\nExamples (more in verdict.json):\n{text}") }
+    if text.is_empty() {
+        text
+    } else {
+        format!(
+            "\nExamples (more in verdict.json; `assay runbook CLASS` tells what each means and what to do):\n{text}"
+        )
+    }
 }
 
 fn example(finding: &Finding) -> String {

@@ -10,6 +10,7 @@ use crate::{
 /// The library's files: name and text.
 pub const LIBRARY: &[(&str, &str)] = &[
     ("smoke", include_str!("../library/smoke.toml")),
+    ("canary", include_str!("../library/canary.toml")),
     ("content", include_str!("../library/content.toml")),
     ("out-of-order", include_str!("../library/out-of-order.toml")),
     ("plugins", include_str!("../library/plugins.toml")),

@@ -15,6 +15,7 @@ mod interrupt;
 mod ledgers;
 mod library;
 mod manifest;
+mod metrics_server;
 mod open_files;
 mod plan;
 mod plugins;
@@ -24,6 +25,7 @@ mod runner;
 mod scenario;
 mod senders;
 mod stored;
+mod watch;
 
 use std::process::ExitCode;
 

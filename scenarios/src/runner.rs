@@ -6,6 +6,7 @@
 mod early_stop;
 mod environment;
 mod faults;
+mod feed;
 mod idle;
 mod preflight;
 mod settle;
@@ -28,6 +29,7 @@ use checkers::{
         taps::{TappedTopics, Taps},
         watch::{Watch, WatchedFor},
     },
+    reasons::Reason,
     reconcile::{reads::ReadsWriter, stages::StagesWriter},
     record::RunRecord,
     verdict::Obstacle,
@@ -46,14 +48,17 @@ use generators::{
     workload::Workload,
 };
 use jiff::Timestamp;
-use reports::progress::{Progress, Snapshot};
+use reports::{
+    live::Phase,
+    progress::{Progress, Snapshot},
+};
 use testenv::{
     environment::{Endpoints, EnvironmentError},
     fault::PlannedFault,
 };
 use tokio::sync::watch;
 
-use self::{early_stop::EarlyStop, faults::Faults};
+use self::{early_stop::EarlyStop, faults::Faults, feed::Feed};
 pub use self::{
     environment::Environment,
     idle::idle,
@@ -138,7 +143,9 @@ pub async fn run(
         progress.step(&format!("the run left something behind on the shared substrate: {error}"));
     }
     result?;
+    progress.live().phase = Phase::Judging;
     let record = judge_directory(&directory)?;
+    progress.live().judged(&record);
     report(&record, &directory, request.junit.as_deref())?;
     Ok((record, directory))
 }
@@ -212,6 +219,13 @@ impl Active<'_> {
 
         let early_stop = self.early_stop(header)?;
         let faults = Faults::start(&self.environment.parts(), &self.faults, clock);
+        let feed = feed::Sources {
+            watch: watch.view(),
+            lag: lag.as_ref().map(LagWatch::view),
+            sent: Arc::clone(&sent),
+            faults: faults.view(),
+        };
+        let feed = Feed::start(self, &workload, (clock, header), feed)?;
         let mut sending = Sending {
             workload: &workload,
             watch: &watch,
@@ -228,6 +242,7 @@ impl Active<'_> {
         if obstacles.is_empty() && !division.shard.is_whole() {
             shares::wait_for_others(self, header, scenario.expect.settle_limit, stop).await?;
         }
+        self.progress.live().phase = Phase::Settling;
         let mut final_reads = 0;
         if !obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Invalid(_))) {
             let settled =
@@ -235,6 +250,7 @@ impl Active<'_> {
             final_reads = settled.final_reads;
             obstacles.extend(settled.obstacle);
         }
+        feed.end().await;
         watch.end().await.map_err(|error| not_written(&self.directory.reads(), error))?;
         if let Some(taps) = taps {
             let ended = tokio::task::block_in_place(|| taps.end());
@@ -310,12 +326,12 @@ impl Active<'_> {
                 Ok(_) = stop.wait_for(|stop| *stop), if !stopping => {
                     self.progress.step("stopped: what was sent is settled and judged; once more leaves at once");
                     let before = if sends { "everything was sent" } else { "its last fault was healed" };
-                    obstacles.push(Obstacle::Insufficient(format!("the run was stopped before {before}")));
+                    obstacles.push(Obstacle::Insufficient(format!("{} {before}", Reason::Stopped.words())));
                     stopping = true;
                 }
                 ended = self.environment.failed(), if !stopping => {
                     self.progress.step(&format!("{ended}"));
-                    obstacles.push(Obstacle::Invalid(format!("the environment failed: {ended}")));
+                    obstacles.push(Obstacle::Invalid(format!("{}: {ended}", Reason::EnvironmentFailed.words())));
                     stopping = true;
                 }
                 () = tokio::time::sleep(TICK) => {
@@ -453,7 +469,7 @@ fn kafka_unreadable(error: ObserveError) -> Failure {
 /// What it means for the run that a fault could not be carried out, or not be healed.
 fn not_carried_out(fault: &FaultFacts) -> Option<Obstacle> {
     let FaultFacts { fault, planned_at, failed, .. } = fault;
-    let what = |failed| format!("the fault `{fault}`, planned at {planned_at} s: {failed}");
+    let what = |failed| format!("{}{fault}`, planned at {planned_at} s: {failed}", Reason::FaultNotCarriedOut.words());
     failed.as_ref().map(|failed| Obstacle::Invalid(what(failed)))
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use checkers::{
     disturbance::Watermark,
     judge::{Circumstances, Judge},
+    reasons::Reason,
     reconcile::{
         classify::Case,
         reads::{Reads, ReadsLog},
@@ -42,7 +43,7 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let end = last.map(|read| read.end).or_else(|| run.reads.last().map(|(_, end)| end));
     let mut obstacles = match conditions {
         Some(conditions) => conditions.obstacles.clone(),
-        None => vec![Obstacle::Insufficient("the run was killed before it had settled".into())],
+        None => vec![Obstacle::Insufficient(Reason::Killed.words().into())],
     };
     obstacles.extend(missing);
     let circumstances = Circumstances {

@@ -3,6 +3,7 @@
 use checkers::{
     disturbance::{FaultFacts, Watermark},
     observe::{clickhouse::Store, lag::LagWatch, watch::Watch},
+    reasons::Reason,
     reconcile::{awaited::Awaited, rows::FinalReadLog, windows::Windows},
     settle::{SettleRules, Settling, Step, Watched},
     verdict::Obstacle,
@@ -69,7 +70,7 @@ pub(super) async fn settle(
         match settling.step(watched) {
             Step::Settled => return Ok(Settled { final_reads, obstacle: None }),
             Step::LimitReached(why) => {
-                let what = format!("the pipeline did not become quiet within {:?}: {why}", rules.limit);
+                let what = format!("{} within {:?}: {why}", Reason::NotQuiet.words(), rules.limit);
                 return Ok(Settled { final_reads, obstacle: Some(Obstacle::Insufficient(what)) });
             }
             Step::Wait => (),
@@ -88,7 +89,7 @@ pub(super) async fn settle(
                     Err(FinalReadError::Store(error)) => {
                         failed_reads += 1;
                         if failed_reads == FAILED_READS {
-                            let what = format!("the store could not be read: {}", told(&error));
+                            let what = format!("{}: {}", Reason::StoreUnreadable.words(), told(&error));
                             return Ok(Settled { final_reads, obstacle: Some(Obstacle::Invalid(what)) });
                         }
                     }
@@ -101,7 +102,7 @@ pub(super) async fn settle(
         }
         tokio::select! {
             ended = active.environment.failed() => {
-                let what = format!("the environment failed: {ended}");
+                let what = format!("{}: {ended}", Reason::EnvironmentFailed.words());
                 return Ok(Settled { final_reads, obstacle: Some(Obstacle::Invalid(what)) });
             }
             () = tokio::time::sleep(TICK) => (),

@@ -12,6 +12,7 @@ mod faults;
 mod files;
 mod harness;
 mod interruptions;
+mod monitoring;
 mod overflow;
 mod plugins;
 mod runs;
