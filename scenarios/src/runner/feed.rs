@@ -21,6 +21,7 @@ use checkers::{
     },
     oracle::{
         dialect::Dialect,
+        plugin::Plugins,
         presence::{Fate, fate},
     },
     reconcile::{
@@ -36,7 +37,7 @@ use reports::live::{Board, Counters, FaultNow, Histogram, LATENESS_BOUNDS, LagNo
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::Active;
-use crate::{failure::Failure, faults::planned, ledgers::Ledgers};
+use crate::{failure::Failure, faults::planned, ledgers::Ledgers, plugins};
 
 /// How often the board is filled in.
 const TICK: Duration = Duration::from_millis(250);
@@ -97,6 +98,7 @@ impl Feed {
         sources.watch.watched().fresh = Some(Vec::new());
         let follower = Follower {
             dialect: scenario.pipeline.dialect,
+            plugins: plugins::judged(scenario),
             watermark: Watermark { loss_after: scenario.expect.loss_after, disturbed: planned(&active.faults) },
             late_after,
             awaited: HashMap::new(),
@@ -158,7 +160,7 @@ async fn feeding(
         found.lateness.iter().for_each(|late| live.now.lateness.add(*late));
         found.times.iter().for_each(|time| live.now.time_to_visible.add(*time));
         (live.awaited, live.overdue) = follower.awaited(now);
-        live.lag = lag.map(|lag| lag.into_iter().map(|(group, lag)| lag_now(&prefix, &group, lag)).collect());
+        live.lag = lag.map(|lag| lag.into_iter().map(|(group, lag)| lag_now(&prefix, &group, &lag)).collect());
         live.faults = sources.faults.iter().map(fault_now).collect();
         drop(live);
         if is_last {
@@ -168,7 +170,7 @@ async fn feeding(
 }
 
 /// A pipeline of the run's own has its id before the contract's names, which would make a series for each run.
-fn lag_now(prefix: &str, group: &str, lag: PartitionLag) -> LagNow {
+fn lag_now(prefix: &str, group: &str, lag: &PartitionLag) -> LagNow {
     let bare = |name: &str| name.strip_prefix(prefix).unwrap_or(name).to_owned();
     LagNow { group: bare(group), topic: bare(&lag.topic), partition: lag.partition, messages: lag.messages }
 }
@@ -186,6 +188,7 @@ fn fault_now((facts, active): &(FaultFacts, Arc<AtomicBool>)) -> FaultNow {
 #[derive(Debug)]
 struct Follower {
     dialect: Dialect,
+    plugins: Plugins,
     watermark: Watermark,
     late_after: Duration,
     /// Acked events that nobody has seen: when they were due, and from when on they are missing.
@@ -243,7 +246,7 @@ impl Follower {
                     found.times.push(seen.saturating_sub(exchange.intended).as_secs_f64());
                 } else if self.awaited.len() < FOLLOWED
                     && !has_seen(request.stream, seq)
-                    && fate(self.dialect, workload, request.stream, seq) == Fate::Present
+                    && fate(self.dialect, &self.plugins, workload, request.stream, seq) == Fate::Present
                 {
                     let missing = self.watermark.missed_from(exchange.answered.unwrap_or(exchange.sent));
                     self.awaited.insert(id, (exchange.intended, missing));

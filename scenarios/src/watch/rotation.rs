@@ -84,7 +84,9 @@ mod tests {
             round(folder, minute, Some(verdict));
         }
         let others = ["substrate-logs", "notes", "20261125T120000Z"];
-        others.iter().for_each(|name| fs::create_dir(folder.join(name)).unwrap());
+        for name in &others {
+            fs::create_dir(folder.join(name)).unwrap();
+        }
         rotate(folder, 2);
         assert_eq!(minutes(&rounds(folder)), [2, 4, 6, 7]);
         assert!(others.iter().all(|name| folder.join(name).exists()), "only rounds are deleted");

@@ -20,6 +20,7 @@ fn workload(absent: Option<Absence>) -> Workload {
 fn follower() -> Follower {
     Follower {
         dialect: Dialect::V2026,
+        plugins: Plugins::default(),
         watermark: Watermark { loss_after: at(10.0), ..Watermark::default() },
         late_after: at(0.1),
         awaited: HashMap::new(),
@@ -105,6 +106,6 @@ fn what_was_read_again_and_never_answered_is_forgotten() {
 #[test]
 fn a_run_s_own_topics_have_one_name_in_all_runs() {
     let lag = PartitionLag { topic: "r0123_clickhouse_events_json".into(), partition: 2, messages: 7 };
-    let now = lag_now("r0123_", "r0123_ingester", lag);
+    let now = lag_now("r0123_", "r0123_ingester", &lag);
     assert_eq!((now.group.as_str(), now.topic.as_str()), ("ingester", "clickhouse_events_json"));
 }
