@@ -250,6 +250,13 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     }
     let faults: Vec<Fault> = root.sections("fault").into_iter().map(fault::fault).collect();
     let expect = expect(root.section("expect"), settings.flush_interval);
+    if substitutes.all().next().is_some() && settings.budget.is_some_and(|budget| budget.processors.is_some()) {
+        root.problem(
+            "pipeline",
+            "`budget.processors` is kept by the reference pipeline's own roles, which others take the places of: limit these \
+             with `processors` and `memory`",
+        );
+    }
     let capacity = capacity::capacity(&mut root, &settings, &traffic, &expect);
     if capacity.is_some() && !(planted_defects.is_empty() && faults.is_empty()) {
         root.problem("capacity", "is that of a sound pipeline: leave out [[planted_defect]] and [[fault]]");

@@ -424,3 +424,42 @@ fn overflow_has_limits_and_came_in_2024() {
     assert!(problems(&with("overflow = { per_second = 100 }"))[0].contains("pipeline.overflow.burst: is missing"));
     assert!(problems(&with(&format!("{limits}\ndialect = \"2021\"")))[0].contains("pipeline.overflow: came with"));
 }
+
+#[test]
+fn a_search_says_its_rates_and_its_steps() {
+    const SEARCH: &str = "\n[capacity]\nfrom = \"3000/s\"\nto = \"8000/s\"\n";
+    let with = |lines: &str| format!("{GOOD}\n{SEARCH}{lines}\n");
+    let read = |lines: &str| Scenario::read("x.toml", &with(lines), &[]).unwrap();
+    let one = read("").capacity.unwrap();
+    assert_eq!((one.from, one.to, one.idle, one.steps.len()), (3_000, 8_000, None, 1));
+    let steps = read(
+        "[[step]]\ningesters = 2\npartitions = 8\n[[step]]\npartitions = 16\n[[step]]\nsize = 3\nname = \"x\"\n\
+         [[step]]\nprocessors = 0.5\npartitions = 2\n",
+    );
+    let told: Vec<_> = steps
+        .capacity
+        .as_ref()
+        .unwrap()
+        .steps
+        .iter()
+        .map(|step| (step.name.as_str(), step.size, step.pipeline.ingesters, step.pipeline.partitions))
+        .collect();
+    let expected =
+        [("ingesters 2", 2.0, 2, 8), ("partitions 16", 16.0, 1, 16), ("x", 3.0, 1, 4), ("processors 0.5", 0.5, 1, 2)];
+    assert_eq!(told, expected);
+    assert!(steps.needs_containers().unwrap().contains("processors"), "a step may need them alone");
+    let fault = "[[fault]]\nat = \"1s\"\ntarget = \"ingester\"\naction = \"kill\"\n";
+    for (source, problem) in [
+        (with("[[step]]\nmemory = \"1GiB\""), "step.0.size: is missing"),
+        (with("[[step]]\ningesters = 9"), "step.0.ingesters: "),
+        (with(fault), "capacity: is that of a sound pipeline"),
+        (with("").replace("3000/s\"\nto", "300/s\"\nto"), "takes 29956"),
+        (with("").replace("[capacity]", "[capacity]\nresolution = \"0.1%\""), "must lie from 1% to 100%"),
+        (with("[[step]]\ningesters = 2").replace("[expect]", "[expect]\nlinear = \"80%\""), "two [[step]] tables"),
+        (GOOD.replace("[expect]", "[expect]\ncapacity = \"80/s\""), "are for a scenario with a [capacity] section"),
+        (GOOD.to_owned() + "\n[[step]]\ningesters = 2\n", "add a [capacity] section"),
+    ] {
+        let told = problems(&source);
+        assert!(told.iter().any(|line| line.contains(problem)), "{problem}\n{told:#?}");
+    }
+}
