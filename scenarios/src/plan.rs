@@ -9,7 +9,7 @@ use generators::{
 };
 use testenv::pipeline::defect::{DefectName, PlantedDefect};
 
-use crate::scenario::Scenario;
+use crate::{external::Projects, scenario::Scenario};
 
 /// The team that a run's traffic belongs to. A database of the run's own holds no other.
 pub const TEAM: i64 = 1;
@@ -53,12 +53,9 @@ pub fn teams(run: RunId) -> BTreeMap<String, i64> {
 }
 
 /// The workload's plan.
-pub fn workload(scenario: &Scenario, run: RunId, seed: u64, start: RunStart) -> Plan {
-    let project = |absent| match absent {
-        None => (token(run), TEAM),
-        Some(Absence::OverQuota) => (over_quota_token(run), OVER_QUOTA_TEAM),
-        Some(Absence::DropListed) => (drop_listed_token(run), DROP_LISTED_TEAM),
-    };
+pub fn workload(scenario: &Scenario, projects: &Projects, run: RunId, seed: u64, start: RunStart) -> Plan {
+    // That there is a project for all traffic was made sure of before.
+    let project = |traffic: &crate::scenario::Traffic| projects.of(&traffic.name, traffic.absent).unwrap_or_default();
     let traffic = scenario.traffic.iter().map(|traffic| Traffic {
         name: traffic.name.clone(),
         events: traffic.events,
@@ -66,8 +63,8 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64, start: RunStart) -> 
         batch: traffic.batch,
         endpoint: traffic.endpoint,
         compression: traffic.compression,
-        token: project(traffic.absent).0,
-        team: project(traffic.absent).1,
+        token: project(traffic).0,
+        team: project(traffic).1,
         persons: traffic.persons,
         names: traffic.names.clone(),
         form: traffic.form,

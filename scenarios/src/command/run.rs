@@ -50,6 +50,7 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
         environment,
         division: Division { shard: options.shard, senders: options.senders },
         starts_in: options.starts_in,
+        confirmation: options.place.confirmation(),
     };
     if let Some(capacity) = &request.scenario.capacity {
         return look_for(capacity, &request, &runtime, &progress, options);
