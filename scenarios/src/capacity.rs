@@ -128,7 +128,7 @@ impl Searching<'_> {
         let place = self.found.steps.len();
         self.found.steps.push(begun(step));
         while let Some(rate) = search.next().and_then(|next| grid.rate(next)) {
-            let (trial, record) = self.trial(step, rate).await?;
+            let Some((trial, record)) = self.trial(step, rate).await? else { return Ok(()) };
             let outcome = trial.outcome;
             let told = match (outcome, trial.p99) {
                 (Outcome::Held, p99) => {
@@ -163,14 +163,18 @@ impl Searching<'_> {
         Ok(())
     }
 
-    /// One run at `rate`.
-    async fn trial(&self, step: &scenario::Step, rate: u64) -> Result<(Trial, RunRecord), Failure> {
+    /// One run at `rate`; none if it was stopped before anything was sent.
+    async fn trial(&self, step: &scenario::Step, rate: u64) -> Result<Option<(Trial, RunRecord)>, Failure> {
         self.progress.now(format!("{} at {}/s", step.name, count(rate)));
         let mut scenario = self.named(&format!("{}-at-{rate}", slug(&step.name)));
         scenario.pipeline = step.pipeline;
         pace(&mut scenario, rate);
         let request = Request { scenario, ..self.below() };
-        let (record, directory) = runner::run(&request, &Progress::on_stderr(true), self.stop.clone()).await?;
+        let ran = runner::run(&request, &Progress::on_stderr(true), self.stop.clone()).await;
+        let (record, directory) = match ran {
+            Err(failure) if failure.is_stop() => return Ok(None),
+            ran => ran?,
+        };
         let conditions: Option<Conditions> = read_json(&directory.conditions())?;
         let obstacles: Vec<Obstacle> = conditions.map(|conditions| conditions.obstacles).unwrap_or_default();
         let ceiling = step.pipeline.budget.and_then(|budget| budget.memory);
@@ -188,7 +192,7 @@ impl Searching<'_> {
             },
             directory: below.display().to_string(),
         };
-        Ok((trial, record))
+        Ok(Some((trial, record)))
     }
 
     /// The request of a run below the search's own directory.

@@ -11,18 +11,21 @@ mod place;
 mod reconcile;
 mod replay;
 mod run;
+mod runbook;
 mod send;
 mod standing;
 mod target;
 mod validate;
+mod watch;
 
-use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use generators::timetable::Shard;
 
 use crate::{
     failure::{Failure, Kind},
+    metrics_server::parse_address,
     scenario::{Override, notation},
 };
 
@@ -73,10 +76,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what a defect, a check's answer or a reason means, and what to do about it
+    Runbook {
+        /// A class, a check or a reason, such as `lost`; without it, all there are
+        name: Option<String>,
+    },
     /// Judge two files, without any pipeline: what was sent, and what was found
     Reconcile(reconcile::Arguments),
     /// Send recorded traffic through the pipeline, and judge it like any run
     Replay(replay::Arguments),
+    /// Send a light load for ever, look up every event of it, and export what is found as metrics
+    Watch(watch::Arguments),
     /// Send one share of the traffic of a run that waits for it, from this or another machine
     Send(send::Arguments),
     /// Print a scenario's traffic as JSON lines; nothing is sent
@@ -130,6 +140,9 @@ struct RunOptions {
     /// Print verdict.json instead of the table
     #[arg(long)]
     json: bool,
+    /// Serve Prometheus metrics while the run goes on, and a page for people: a port of the loopback, or an address
+    #[arg(long, value_name = "PORT|ADDR", value_parser = parse_address)]
+    metrics: Option<SocketAddr>,
     /// Send from so many threads, each with a ledger of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
     senders: u64,
@@ -203,8 +216,10 @@ pub fn main() -> ExitCode {
         Command::Check { directory, json } => check::check(&directory, json),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
+        Command::Runbook { name } => runbook::runbook(name.as_deref()),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Watch(arguments) => watch::watch(&arguments),
         Command::Send(arguments) => send::send(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Bench { command } => bench::bench(command),

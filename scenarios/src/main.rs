@@ -16,14 +16,17 @@ mod interrupt;
 mod ledgers;
 mod library;
 mod manifest;
+mod metrics_server;
 mod open_files;
 mod plan;
+mod plugins;
 mod recording;
 mod run_directory;
 mod runner;
 mod scenario;
 mod senders;
 mod stored;
+mod watch;
 
 use std::process::ExitCode;
 

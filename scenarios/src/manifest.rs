@@ -2,11 +2,16 @@
 //!
 //! The manifest is written before the first event leaves, so that a run that is killed can be judged.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use checkers::{
-    checks::Targets, disturbance::FaultFacts, judge::Allowances, observe::lag::PartitionLag, oracle::dialect::Dialect,
-    record::ComponentFacts, verdict::Obstacle,
+    checks::Targets,
+    disturbance::FaultFacts,
+    judge::Allowances,
+    observe::lag::PartitionLag,
+    oracle::{dialect::Dialect, plugin::Plugins},
+    record::ComponentFacts,
+    verdict::Obstacle,
 };
 use generators::{
     clock::RunStart,
@@ -49,6 +54,9 @@ pub struct Manifest {
     pub environment: EnvironmentFacts,
     /// What was broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
+    /// What its teams let run over their events.
+    #[serde(default)]
+    pub plugins: Plugins,
     /// What was to be done to it on purpose.
     #[serde(default)]
     pub faults: Vec<PlannedFault>,
@@ -170,6 +178,9 @@ pub struct Conditions {
     /// How the faults went, in the order of the manifest's; fewer where the run was stopped.
     #[serde(default)]
     pub faults: Vec<FaultFacts>,
+    /// How often the pipeline has warned of something, by its word for it.
+    #[serde(default)]
+    pub warnings: BTreeMap<String, u64>,
     /// What the components have used since all were ready.
     #[serde(default)]
     pub components: Vec<ComponentFacts>,

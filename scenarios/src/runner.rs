@@ -7,6 +7,7 @@ mod access;
 mod early_stop;
 mod environment;
 mod faults;
+mod feed;
 mod idle;
 mod preflight;
 mod settle;
@@ -14,6 +15,7 @@ mod shares;
 mod wanted;
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -23,10 +25,12 @@ use checkers::{
     disturbance::{FaultFacts, Watermark},
     observe::{
         ObserveError,
+        clickhouse::Store,
         lag::{LagReader, LagWatch},
         taps::Taps,
         watch::{INTERVAL, Watch, WatchedFor},
     },
+    reasons::Reason,
     reconcile::{reads::ReadsWriter, stages::StagesWriter},
     record::RunRecord,
     verdict::Obstacle,
@@ -34,6 +38,7 @@ use checkers::{
 use generators::{
     client::{SenderOptions, SenderProgress, target::Target},
     clock::RunClock,
+    error_chain::told,
     event::EventSource,
     identity::RunId,
     journal::Header,
@@ -44,11 +49,14 @@ use generators::{
     workload::Workload,
 };
 use jiff::Timestamp;
-use reports::progress::{Progress, Snapshot};
+use reports::{
+    live::Phase,
+    progress::{Progress, Snapshot},
+};
 use testenv::{environment::EnvironmentError, fault::PlannedFault};
 use tokio::sync::watch;
 
-use self::{access::Access, early_stop::EarlyStop, faults::Faults};
+use self::{access::Access, early_stop::EarlyStop, faults::Faults, feed::Feed};
 pub use self::{
     environment::Environment,
     idle::idle,
@@ -61,7 +69,7 @@ use crate::{
     faults::{planned, timeline},
     ledgers::Ledgers,
     manifest::{Conditions, EnvironmentFacts, Machine, Manifest, SCHEMA},
-    open_files, plan,
+    open_files, plan, plugins,
     recording::{self, Prepared},
     run_directory::{RunDirectory, not_written, write_json, write_text},
     scenario::Scenario,
@@ -129,7 +137,7 @@ pub async fn run(
     let request = &Request { scenario: Scenario { seed: Some(seed), ..scenario }, ..request.clone() };
     let began = Instant::now();
     let environment = tokio::select! {
-        up = Environment::up(request, &faults, &directory, run, progress) => up?,
+        up = Box::pin(Environment::up(request, &faults, &directory, run, progress)) => up?,
         _ = stop.wait_for(|stop| *stop) => return Err(Failure::told(
             Kind::Stopped,
             "stopped before anything was sent",
@@ -139,14 +147,16 @@ pub async fn run(
     progress.step(&format!("ready after {:.1} s", began.elapsed().as_secs_f64()));
     let (places, up) = (&directory, &environment);
     let active = Active { request, faults, directory: places, progress, environment: up, recording, imported };
-    let result = active.run((run, seed), stop).await;
+    let result = Box::pin(active.run((run, seed), stop)).await;
     progress.now("taking everything down".into());
     if let Err(error) = environment.down().await {
         // The run is over and can be judged all the same.
         progress.step(&format!("the run left something behind on the shared substrate: {error}"));
     }
     result?;
+    progress.live().phase = Phase::Judging;
     let record = judge_directory(&directory)?;
+    progress.live().judged(&record);
     report(&record, &directory, request.junit.as_deref())?;
     Ok((record, directory))
 }
@@ -194,18 +204,7 @@ impl Active<'_> {
         };
         let store = access.store.clone();
         let clickhouse = self.environment.check().await?;
-        if let Wanted::External(external) = &self.request.environment {
-            let confirmation = self.request.confirmation;
-            let mut shown = None;
-            let agreed = tokio::task::block_in_place(|| {
-                let tell = |text: &str| shown = Some(text.to_owned());
-                self.progress.aside(|| confirm(external, &planned(), confirmation, tell))
-            });
-            if let Some(text) = shown {
-                self.progress.step(&text);
-            }
-            agreed?;
-        }
+        self.agree(&planned)?;
         // Somebody may have thought for long before agreeing.
         let workload = Arc::new(planned());
         let clock = RunClock::starting_in(LEAD.max(self.request.starts_in));
@@ -236,6 +235,13 @@ impl Active<'_> {
 
         let early_stop = self.early_stop(header)?;
         let faults = Faults::start(&self.environment.reach(), &self.faults, clock);
+        let feed = feed::Sources {
+            watch: watch.view(),
+            lag: lag.as_ref().map(LagWatch::view),
+            sent: Arc::clone(&sent),
+            faults: faults.view(),
+        };
+        let feed = Feed::start(self, &workload, (clock, header), feed)?;
         let mut sending = Sending {
             workload: &workload,
             watch: &watch,
@@ -252,6 +258,7 @@ impl Active<'_> {
         if obstacles.is_empty() && !division.shard.is_whole() {
             shares::wait_for_others(self, header, scenario.expect.settle_limit, stop).await?;
         }
+        self.progress.live().phase = Phase::Settling;
         let mut final_reads = 0;
         if !obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Invalid(_))) {
             let settled =
@@ -259,14 +266,17 @@ impl Active<'_> {
             final_reads = settled.final_reads;
             obstacles.extend(settled.obstacle);
         }
+        feed.end().await;
         watch.end().await.map_err(|error| not_written(&self.directory.reads(), error))?;
         if let Some(taps) = taps {
             let ended = tokio::task::block_in_place(|| taps.end());
             ended.map_err(|error| not_written(&self.directory.stages(), error))?;
         }
+        let warnings = self.warnings(&store).await;
         let conditions = Conditions {
             schema: SCHEMA,
             obstacles,
+            warnings,
             clock_drift_micros: drift_micros(clock),
             final_reads,
             stopped_early,
@@ -275,6 +285,31 @@ impl Active<'_> {
             greatest_lag: lag.and_then(|lag| lag.greatest()),
         };
         write_json(&self.directory.conditions(), &conditions)
+    }
+
+    /// Has somebody agree to what is sent to somebody else's pipeline.
+    fn agree(&self, planned: &dyn Fn() -> Workload) -> Result<(), Failure> {
+        let Wanted::External(external) = &self.request.environment else { return Ok(()) };
+        let confirmation = self.request.confirmation;
+        let mut shown = None;
+        let agreed = tokio::task::block_in_place(|| {
+            let tell = |text: &str| shown = Some(text.to_owned());
+            self.progress.aside(|| confirm(external, &planned(), confirmation, tell))
+        });
+        if let Some(text) = shown {
+            self.progress.step(&text);
+        }
+        agreed
+    }
+
+    /// The pipeline's own warnings, how many of each type.
+    async fn warnings(&self, store: &Store) -> BTreeMap<String, u64> {
+        let Some(table) = self.environment.warnings_table() else { return BTreeMap::new() };
+        // They explain, and decide nothing: a run can be judged without them.
+        store.warnings(table).await.unwrap_or_else(|error| {
+            self.progress.step(&format!("the ingestion warnings could not be read: {}", told(&error)));
+            BTreeMap::new()
+        })
     }
 
     /// From the beginning of one look for new rows to that of the next.
@@ -293,7 +328,8 @@ impl Active<'_> {
             return Ok(None);
         }
         let ledgers = Ledgers::find(self.directory.path())?.open(header)?;
-        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, watermark, pipeline.dialect)))
+        let plugins = plugins::judged(&self.request.scenario);
+        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, watermark, (pipeline.dialect, plugins))))
     }
 
     /// Taps the topics, where Kafka can be read.
@@ -330,12 +366,12 @@ impl Active<'_> {
                 Ok(_) = stop.wait_for(|stop| *stop), if !stopping => {
                     self.progress.step("stopped: what was sent is settled and judged; once more leaves at once");
                     let before = if sends { "everything was sent" } else { "its last fault was healed" };
-                    obstacles.push(Obstacle::Insufficient(format!("the run was stopped before {before}")));
+                    obstacles.push(Obstacle::Insufficient(format!("{} {before}", Reason::Stopped.words())));
                     stopping = true;
                 }
                 ended = self.environment.failed(), if !stopping => {
                     self.progress.step(&format!("{ended}"));
-                    obstacles.push(Obstacle::Invalid(format!("the environment failed: {ended}")));
+                    obstacles.push(Obstacle::Invalid(format!("{}: {ended}", Reason::EnvironmentFailed.words())));
                     stopping = true;
                 }
                 () = tokio::time::sleep(TICK) => {
@@ -392,6 +428,7 @@ impl Active<'_> {
                 external: self.environment.external().cloned(),
             },
             planted_defects: plan::planted_defects(scenario, workload.plan().run),
+            plugins: plugins::judged(scenario),
             faults: self.faults.clone(),
             targets: scenario.expect.targets,
             allowances: scenario.expect.allowances,
@@ -461,7 +498,7 @@ fn kafka_unreadable(error: ObserveError) -> Failure {
 /// What it means for the run that a fault could not be carried out, or not be healed.
 fn not_carried_out(fault: &FaultFacts) -> Option<Obstacle> {
     let FaultFacts { fault, planned_at, failed, .. } = fault;
-    let what = |failed| format!("the fault `{fault}`, planned at {planned_at} s: {failed}");
+    let what = |failed| format!("{}{fault}`, planned at {planned_at} s: {failed}", Reason::FaultNotCarriedOut.words());
     failed.as_ref().map(|failed| Obstacle::Invalid(what(failed)))
 }
 

@@ -10,6 +10,7 @@ mod client;
 mod fault;
 pub mod notation;
 mod pipeline;
+pub mod plugin;
 pub mod problem;
 pub mod reader;
 mod substitute;
@@ -34,6 +35,7 @@ pub use self::{
     capacity::{Capacity, Step},
     fault::Fault,
     pipeline::PipelineSettings,
+    plugin::Plugin,
 };
 use self::{
     notation::{Expectable, defect_rate, parse_share},
@@ -58,6 +60,8 @@ pub struct Scenario {
     pub pipeline: PipelineSettings,
     /// Other people's images in its places, and beside it.
     pub substitutes: Substitutes,
+    /// What teams let run over their events, in its order.
+    pub plugins: Vec<Plugin>,
     /// What is broken in it on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// What is done to it on purpose.
@@ -97,6 +101,8 @@ pub struct Traffic {
     pub disorder: Disorder,
     /// What events hold beside the ordinary.
     pub extras: Extras,
+    /// The team that it is of, where it is not the usual one.
+    pub team: Option<String>,
     /// Why every event is acked and none may appear, where that is so.
     pub absent: Option<Absence>,
     /// The recording that it replays, if it does.
@@ -104,6 +110,16 @@ pub struct Traffic {
     /// How its clients deliver.
     pub client: Client,
 }
+
+impl Traffic {
+    /// The team that it is of.
+    pub fn team(&self) -> &str {
+        self.team.as_deref().unwrap_or(USUAL_TEAM)
+    }
+}
+
+/// The team of traffic that says no other.
+pub const USUAL_TEAM: &str = "main";
 
 /// A recording, and how it is replayed.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,6 +227,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let mut section = root.section("pipeline");
     let substitutes = substitute::substitutes(&mut section, root.sections("component"));
     let settings = pipeline::settings(section);
+    let plugins = plugin::plugins(root.sections("plugin"), &traffic, settings.dialect);
     let planned: u64 = traffic.iter().map(|traffic| traffic.events).sum();
     let planted_defects: Vec<PlantedDefect> =
         root.sections("planted_defect").into_iter().map(|section| planted_defect(section, planned)).collect();
@@ -220,8 +237,26 @@ fn scenario(mut root: Section<'_>) -> Scenario {
             "only one defect of the sink can be planted at a time: there is one view to change",
         );
     }
+    for defect in &planted_defects {
+        let (wanted, what): (fn(&plugin::Action) -> bool, _) = match defect.name {
+            DefectName::PluginThrowDrops => (|action| matches!(action, plugin::Action::Throw(_)), "throw"),
+            DefectName::PluginLeaksState => (|action| matches!(action, plugin::Action::Set(..)), "set"),
+            _ => continue,
+        };
+        if !plugins.iter().any(|plugin| wanted(&plugin.action)) {
+            let word = defect.name.defect().word;
+            root.problem("planted_defect", &format!("`{word}` needs a [[plugin]] whose action is \"{what}\""));
+        }
+    }
     let faults: Vec<Fault> = root.sections("fault").into_iter().map(fault::fault).collect();
     let expect = expect(root.section("expect"), settings.flush_interval);
+    if substitutes.all().next().is_some() && settings.budget.is_some_and(|budget| budget.processors.is_some()) {
+        root.problem(
+            "pipeline",
+            "`budget.processors` is kept by the reference pipeline's own roles, which others take the places of: limit these \
+             with `processors` and `memory`",
+        );
+    }
     let capacity = capacity::capacity(&mut root, &settings, &traffic, &expect);
     if capacity.is_some() && !(planted_defects.is_empty() && faults.is_empty()) {
         root.problem("capacity", "is that of a sound pipeline: leave out [[planted_defect]] and [[fault]]");
@@ -235,6 +270,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         images,
         pipeline: settings,
         substitutes,
+        plugins,
         planted_defects,
         faults,
         expect,

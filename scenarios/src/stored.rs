@@ -1,10 +1,11 @@
 //! A run as its directory tells it, and its judgement: the same for a run that has just ended and for an old one.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use checkers::{
     disturbance::Watermark,
     judge::{Circumstances, Judge},
+    reasons::Reason,
     reconcile::{
         classify::Case,
         reads::{Reads, ReadsLog},
@@ -46,7 +47,7 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let end = last.map(|read| read.end).or_else(|| run.reads.last().map(|(_, end)| end));
     let mut obstacles = match conditions {
         Some(conditions) => conditions.obstacles.clone(),
-        None => vec![Obstacle::Insufficient("the run was killed before it had settled".into())],
+        None => vec![Obstacle::Insufficient(Reason::Killed.words().into())],
     };
     obstacles.extend(missing);
     let circumstances = Circumstances {
@@ -57,6 +58,7 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
         greatest_lag: conditions.and_then(|conditions| conditions.greatest_lag.clone()),
         run: RunFacts {
             faults: conditions.map(|conditions| conditions.faults.clone()).unwrap_or_default(),
+            warnings: conditions.map(|conditions| conditions.warnings.clone()).unwrap_or_default(),
             components: conditions.map(|conditions| conditions.components.clone()).unwrap_or_default(),
             ..facts(&run.manifest, end.unwrap_or_default())
         },
@@ -172,6 +174,7 @@ impl StoredWindow<'_> {
         let drift = self.run.conditions.as_ref().map_or(0, |conditions| conditions.clock_drift_micros);
         Case {
             dialect: manifest.environment.dialect,
+            plugins: &manifest.plugins,
             workload: &self.run.workload,
             start: manifest.start,
             sent: &self.sent,
@@ -220,6 +223,7 @@ fn facts(manifest: &Manifest, duration: Duration) -> RunFacts {
             })
             .collect(),
         faults: Vec::new(),
+        warnings: BTreeMap::new(),
         components: Vec::new(),
         recording: manifest.recording,
     }

@@ -41,6 +41,8 @@ pub struct ClickhouseEndpoint {
     pub database: String,
     /// The table of events.
     pub events_table: String,
+    /// The table of ingestion warnings, if there is one.
+    pub warnings_table: Option<String>,
 }
 
 impl fmt::Debug for ClickhouseEndpoint {

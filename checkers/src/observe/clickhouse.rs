@@ -4,7 +4,7 @@
 //! names the data parts that were active when it began, and must return as many rows as these hold; whatever the client
 //! library reports in mid-stream is an error.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use ::clickhouse::{Client, Row as ClientRow, error::Error as ClientError};
 use generators::identity::MARKER_PROPERTY;
@@ -104,6 +104,16 @@ impl Store {
     /// When it cannot be asked.
     pub async fn version(&self) -> Result<String, ObserveError> {
         asked("its version", self.client.query("SELECT version()").fetch_one::<String>()).await
+    }
+
+    /// How many warnings of each type its `table` of ingestion warnings holds.
+    ///
+    /// # Errors
+    /// When they cannot be asked for.
+    pub async fn warnings(&self, table: &str) -> Result<BTreeMap<String, u64>, ObserveError> {
+        let database = &self.database;
+        let query = self.client.query(&format!("SELECT type, count() FROM `{database}`.`{table}` GROUP BY type"));
+        Ok(asked("the ingestion warnings", query.fetch_all::<(String, u64)>()).await?.into_iter().collect())
     }
 
     /// The active data parts of the table.

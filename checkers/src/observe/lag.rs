@@ -35,6 +35,8 @@ pub struct Lag {
     pub messages: u64,
     /// The partition that is furthest behind.
     pub greatest: Option<PartitionLag>,
+    /// Each group with each of its partitions.
+    pub partitions: Vec<(String, PartitionLag)>,
 }
 
 /// How far the consumer of a partition is behind: a mean over partitions would hide it.
@@ -49,11 +51,13 @@ pub struct PartitionLag {
 }
 
 impl Lag {
-    fn add(&mut self, topic: &str, partition: i32, messages: u64) {
+    fn add(&mut self, group: &str, topic: &str, partition: i32, messages: u64) {
         self.messages += messages;
+        let lag = PartitionLag { topic: topic.to_owned(), partition, messages };
         if messages > self.greatest.as_ref().map_or(0, |greatest| greatest.messages) {
-            self.greatest = Some(PartitionLag { topic: topic.to_owned(), partition, messages });
+            self.greatest = Some(lag.clone());
         }
+        self.partitions.push((group.to_owned(), lag));
     }
 }
 
@@ -68,6 +72,7 @@ pub struct LagWatch {
 struct LagSeen {
     latest: Option<u64>,
     greatest: Option<PartitionLag>,
+    partitions: Option<Vec<(String, PartitionLag)>>,
 }
 
 impl LagWatch {
@@ -84,10 +89,14 @@ impl LagWatch {
                 let mut seen = lock(&seen);
                 // While Kafka does not answer, the lag is not known to be nothing.
                 seen.latest = Some(lag.as_ref().map_or(u64::MAX, |lag| lag.messages));
-                if let Ok(Lag { greatest: Some(now), .. }) = lag
-                    && seen.greatest.as_ref().is_none_or(|before| before.messages < now.messages)
-                {
-                    seen.greatest = Some(now);
+                seen.partitions = None;
+                if let Ok(Lag { greatest, partitions, .. }) = lag {
+                    seen.partitions = Some(partitions);
+                    if let Some(now) = greatest
+                        && seen.greatest.as_ref().is_none_or(|before| before.messages < now.messages)
+                    {
+                        seen.greatest = Some(now);
+                    }
                 }
                 drop(seen);
                 std::thread::sleep(pause);
@@ -105,6 +114,22 @@ impl LagWatch {
     /// The greatest lag of any one partition so far.
     pub fn greatest(&self) -> Option<PartitionLag> {
         lock(&self.seen).greatest.clone()
+    }
+
+    /// What follows the latest answers, also when the watch itself is elsewhere.
+    pub fn view(&self) -> LagView {
+        LagView(Arc::clone(&self.seen))
+    }
+}
+
+/// The latest answers of a [`LagWatch`].
+#[derive(Debug, Clone)]
+pub struct LagView(Arc<Mutex<LagSeen>>);
+
+impl LagView {
+    /// Each group with each of its partitions; `None` while Kafka does not answer.
+    pub fn partitions(&self) -> Option<Vec<(String, PartitionLag)>> {
+        lock(&self.0).partitions.clone()
     }
 }
 
@@ -164,7 +189,8 @@ impl LagReader {
                     Offset::Offset(offset) => offset,
                     _ => low,
                 };
-                lag.add(element.topic(), element.partition(), u64::try_from(high - next).unwrap_or_default());
+                let behind = u64::try_from(high - next).unwrap_or_default();
+                lag.add(&subscription.group, element.topic(), element.partition(), behind);
             }
         }
         Ok(lag)
@@ -180,9 +206,12 @@ mod tests {
         let mut lag = Lag::default();
         assert_eq!(lag.greatest, None);
         for (partition, messages) in [(0, 0), (1, 7), (2, 9), (3, 9)] {
-            lag.add("t", partition, messages);
+            lag.add("g", "t", partition, messages);
         }
         assert_eq!(lag.messages, 25);
         assert_eq!(lag.greatest, Some(PartitionLag { topic: "t".into(), partition: 2, messages: 9 }));
+        let each: Vec<_> =
+            lag.partitions.iter().map(|(group, lag)| (group.as_str(), lag.partition, lag.messages)).collect();
+        assert_eq!(each, [("g", 0, 0), ("g", 1, 7), ("g", 2, 9), ("g", 3, 9)]);
     }
 }

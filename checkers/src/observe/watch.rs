@@ -53,6 +53,8 @@ pub struct Watched {
     pub failures: u64,
     /// What the latest of them said, until one succeeds again.
     pub failing: Option<String>,
+    /// The reads that saw something since somebody took them; `None` while nobody does.
+    pub fresh: Option<Vec<Read>>,
 }
 
 /// A running watch.
@@ -77,6 +79,11 @@ impl Watch {
         lock(&self.watched)
     }
 
+    /// What follows it while it runs.
+    pub fn view(&self) -> WatchView {
+        WatchView(Arc::clone(&self.watched))
+    }
+
     /// Whether it ended by itself, which it does only when its journal cannot be written.
     pub fn has_ended(&self) -> bool {
         self.task.is_finished()
@@ -93,6 +100,17 @@ impl Watch {
             result?;
         }
         Ok(std::mem::take(&mut *lock(&self.watched)))
+    }
+}
+
+/// Follows a [`Watch`].
+#[derive(Debug, Clone)]
+pub struct WatchView(Arc<Mutex<Watched>>);
+
+impl WatchView {
+    /// What was seen so far.
+    pub fn watched(&self) -> MutexGuard<'_, Watched> {
+        lock(&self.0)
     }
 }
 
@@ -132,6 +150,11 @@ async fn watching(
                 }
                 watched.failing = None;
                 watched.seen.add(&read);
+                if let Some(fresh) = &mut watched.fresh
+                    && !read.new.is_empty()
+                {
+                    fresh.push(read);
+                }
             }
             Err(error) => {
                 let mut watched = lock(&watched);

@@ -74,7 +74,7 @@ pub struct Fit {
     pub sigma: Interval,
     /// Where κ lies.
     pub kappa: Interval,
-    /// How much of the capacities' variance the law explains; none where it has as many parameters as there are sizes and so
+    /// How much of the capacities' variance the law explains; none where there are no more sizes than parameters, since then it
     /// explains anything.
     pub r_squared: Option<f64>,
     /// The straight line that fits best.
@@ -107,6 +107,8 @@ pub enum NoFit {
     NoneFits,
 }
 
+/// λ, σ and κ.
+const PARAMETERS: usize = 3;
 /// How often capacities are drawn.
 const DRAWS: usize = 2_000;
 
@@ -170,7 +172,7 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
     let mut sizes: Vec<f64> = found.iter().map(|capacity| capacity.size).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.dedup();
-    let (true, Some(greatest)) = (sizes.len() >= 3, sizes.last().copied()) else {
+    let (true, Some(greatest)) = (sizes.len() >= PARAMETERS, sizes.last().copied()) else {
         return Err(NoFit::TooFewSizes(sizes.len()));
     };
     // Rates are tried in equal ratios, so the middle of two is the one by ratio.
@@ -178,7 +180,8 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
         found.iter().map(|capacity| (capacity.size, (capacity.held * capacity.failed).sqrt())).collect();
     let law = solve(&middle).ok_or(NoFit::NoneFits)?;
     let residuals: Vec<f64> = middle.iter().map(|(size, capacity)| capacity / law.capacity(*size)).collect();
-    let spare = middle.len().saturating_sub(parameters(&law));
+    // A parameter that the best law holds at 0 was chosen from the data as well.
+    let is_overdetermined = sizes.len() > PARAMETERS;
     let mut random = (0_u64..).map(|draw| (mix(draw ^ SEED) >> 11) as f64 / (1_u64 << 53) as f64);
     let mut unit = || random.next().unwrap_or_default();
     let (mut laws, mut lines) = (Vec::with_capacity(DRAWS), Vec::with_capacity(DRAWS));
@@ -188,7 +191,7 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
             .map(|capacity| {
                 let between = capacity.held + unit() * (capacity.failed - capacity.held);
                 let picked = residuals.get((unit() * residuals.len() as f64) as usize).copied();
-                let residual = picked.filter(|_| spare > 0).unwrap_or(1.0);
+                let residual = picked.filter(|_| is_overdetermined).unwrap_or(1.0);
                 (capacity.size, between * residual)
             })
             .collect();
@@ -204,7 +207,7 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
         lambda: of(&|law| law.lambda),
         sigma: of(&|law| law.sigma),
         kappa: of(&|law| law.kappa),
-        r_squared: (spare > 0).then(|| explained(&middle, &law)),
+        r_squared: is_overdetermined.then(|| explained(&middle, &law)),
         line: line(&middle),
         intercept: Interval::of(lines.iter().map(|line| line.intercept).collect(), confidence),
         efficiency,
@@ -221,11 +224,6 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
 
 /// Any number: the intervals of the same data are the same.
 const SEED: u64 = 0x7573_6c00;
-
-/// How many of the law's parameters are not held at 0.
-fn parameters(law: &Usl) -> usize {
-    1 + usize::from(law.sigma > 0.0) + usize::from(law.kappa > 0.0)
-}
 
 /// The law with the least relative errors of N/C.
 fn solve(points: &[(f64, f64)]) -> Option<Usl> {

@@ -3,6 +3,7 @@
 //! `up` starts a substrate and stays in the foreground; runs attach to it with `run --env FILE` and bring pipelines of
 //! their own, so several may run beside each other. What is in the file is where the substrate is, and who keeps it up.
 
+use std::fmt::Write as _;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -193,13 +194,13 @@ pub(super) fn status_of_external(path: &Path) -> Result<ExitCode, Failure> {
         facts.clock_uncertainty_micros as f64 / 1e6,
     );
     if let Some(brokers) = &facts.brokers {
-        text += &format!("  kafka       {brokers}\n");
+        let _ = writeln!(text, "  kafka       {brokers}");
     }
     for project in &external.projects {
-        text += &format!("  project     team {} with the token {}\n", project.team, project.token);
+        let _ = writeln!(text, "  project     team {} with the token {}", project.team, project.token);
     }
     for line in weaker {
-        text += &format!("  note        {line}\n");
+        let _ = writeln!(text, "  note        {line}");
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)

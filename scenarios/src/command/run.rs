@@ -1,6 +1,6 @@
 //! `assay run SCENARIO`: from a scenario to a verdict.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, net::SocketAddr, process::ExitCode};
 
 use reports::{capacity::render, progress::Progress};
 use tokio::runtime::Runtime;
@@ -10,6 +10,7 @@ use crate::{
     capacity::measure,
     failure::{Failure, Kind},
     interrupt, library,
+    metrics_server::MetricsServer,
     runner::{Request, run as run_request},
     scenario::{Capacity, Scenario},
     senders::Division,
@@ -36,7 +37,10 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
             "leave them out: every trial's directory has its own junit.xml, and scaling.json tells of all",
         ));
     }
-    let progress = Progress::on_stderr(options.json);
+    let mut progress = Progress::on_stderr(options.json);
+    if options.metrics.is_some() {
+        progress = progress.followed();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -51,6 +55,10 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
         division: Division { shard: options.shard, senders: options.senders },
         starts_in: options.starts_in,
         confirmation: options.place.confirmation(),
+    };
+    let _server = match options.metrics {
+        Some(address) => Some(runtime.block_on(served(address, &progress))?),
+        None => None,
     };
     if let Some(capacity) = &request.scenario.capacity {
         return look_for(capacity, &request, &runtime, &progress, options);
@@ -84,4 +92,12 @@ fn look_for(
     }
     progress.step(&format!("\nsearch directory: {}", directory.path().display()));
     Ok(ExitCode::from(found.exit_code))
+}
+
+/// Serves the metrics of what `progress` shows, and says where.
+pub(super) async fn served(address: SocketAddr, progress: &Progress) -> Result<MetricsServer, Failure> {
+    let server = MetricsServer::start(address, progress.board().clone()).await?;
+    let address = server.address();
+    progress.step(&format!("metrics at http://{address}/metrics, a page for people at http://{address}/"));
+    Ok(server)
 }

@@ -1,6 +1,7 @@
 //! A reference pipeline that stays up with its substrate, and the file by which `run --env external` uses it as it would
 //! somebody else's.
 
+use std::fmt::Write as _;
 use std::{
     collections::BTreeMap,
     fs::OpenOptions,
@@ -54,6 +55,9 @@ impl Standing {
             drop_list: Vec::new(),
             ingesters: 1,
             dialect: Dialect::V2026,
+            overflow: None,
+            plugins: Vec::new(),
+            plugin_time_out: Duration::from_secs(30),
             substitutes: Substitutes::default(),
             planted_defects: Vec::new(),
             linked: Vec::new(),
@@ -111,7 +115,8 @@ fn external(endpoints: &Endpoints, password: &Path) -> String {
     );
     let Some(kafka) = &endpoints.kafka else { return text };
     let topics: Vec<String> = kafka.capture_topics.iter().map(|topic| quoted(topic)).collect();
-    text += &format!(
+    let _ = write!(
+        text,
         "\n[kafka]\nbrokers = {}\ncapture_topics = [{}]\nevents_topic = {}\ndead_letter_topic = {}\n",
         quoted(&kafka.brokers),
         topics.join(", "),
@@ -119,7 +124,7 @@ fn external(endpoints: &Endpoints, password: &Path) -> String {
         quoted(&kafka.dead_letter_topic),
     );
     for (group, topic) in &kafka.subscriptions {
-        text += &format!("\n[[kafka.group]]\nname = {}\ntopic = {}\n", quoted(group), quoted(topic));
+        let _ = write!(text, "\n[[kafka.group]]\nname = {}\ntopic = {}\n", quoted(group), quoted(topic));
     }
     text
 }

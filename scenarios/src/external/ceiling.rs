@@ -1,5 +1,6 @@
 //! What will be sent to somebody else's pipeline: counted, held against the ceiling, shown, and confirmed.
 
+use std::fmt::Write as _;
 use std::{
     collections::BTreeMap,
     io::{BufRead, IsTerminal, Write},
@@ -135,7 +136,7 @@ fn shown(external: &External, load: &Load) -> String {
         count(load.bytes.div_ceil(1_000_000)),
     );
     for ((token, team), events) in &load.projects {
-        text += &format!("\n  {} events to team {team} with the token {}", count(*events), Token::new(token));
+        let _ = write!(text, "\n  {} events to team {team} with the token {}", count(*events), Token::new(token));
     }
     text
 }

@@ -46,6 +46,9 @@ impl External {
         if scenario.substitutes.all().next().is_some() {
             problems.push("component: nothing takes the places of somebody else's components".into());
         }
+        if !scenario.plugins.is_empty() {
+            problems.push("plugin: what somebody else's teams let run is not for a scenario to say".into());
+        }
         let settings = &scenario.pipeline;
         for (key, is_set) in [("processors", settings.processors.is_some()), ("memory", settings.memory.is_some())] {
             if is_set {
@@ -54,7 +57,7 @@ impl External {
         }
         let projects = Projects::Named(self.projects.clone());
         for traffic in &scenario.traffic {
-            if projects.of(&traffic.name, traffic.absent).is_none() {
+            if projects.of(scenario, traffic).is_none() {
                 let why = if traffic.absent.is_some() { ", which drops it as it should," } else { "" };
                 problems
                     .push(format!("traffic.{}: no [[project]]{why} is for it: add one with `traffic`", traffic.name));

@@ -4,7 +4,10 @@ use std::fmt;
 
 use generators::{identity::RunId, workload::Absence};
 
-use crate::plan;
+use crate::{
+    plan,
+    scenario::{Scenario, Traffic},
+};
 
 /// A project's token. It goes to the capture and into the manifest, from which the traffic is made again; it is shown masked.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,22 +62,21 @@ pub enum Projects {
 }
 
 impl Projects {
-    /// The token and team for the traffic `name`; `None` if there is no project for it.
-    pub fn of(&self, name: &str, absent: Option<Absence>) -> Option<(String, i64)> {
+    /// The token and team for the traffic of a scenario; `None` if there is no project for it.
+    pub fn of(&self, scenario: &Scenario, traffic: &Traffic) -> Option<(String, i64)> {
         match self {
-            Self::Own(run) => Some(match absent {
-                None => (plan::token(*run), plan::TEAM),
-                Some(Absence::OverQuota) => (plan::over_quota_token(*run), plan::OVER_QUOTA_TEAM),
-                Some(Absence::DropListed) => (plan::drop_listed_token(*run), plan::DROP_LISTED_TEAM),
-            }),
-            Self::Named(projects) => {
-                let named = projects.iter().find(|project| project.traffic.iter().any(|taken| taken == name));
-                // A quota that is used up is nobody's but that project's.
-                let any = || projects.iter().find(|project| project.traffic.is_empty() && absent.is_none());
-                named.or_else(any).map(|project| (project.token.text().to_owned(), project.team))
-            }
+            Self::Own(run) => Some(plan::own_project(scenario, traffic, *run)),
+            Self::Named(projects) => of(projects, &traffic.name, traffic.absent),
         }
     }
+}
+
+/// The token and team of the project for the traffic `name`.
+fn of(projects: &[Project], name: &str, absent: Option<Absence>) -> Option<(String, i64)> {
+    let named = projects.iter().find(|project| project.traffic.iter().any(|taken| taken == name));
+    // A quota that is used up is nobody's but that project's.
+    let any = || projects.iter().find(|project| project.traffic.is_empty() && absent.is_none());
+    named.or_else(any).map(|project| (project.token.text().to_owned(), project.team))
 }
 
 #[cfg(test)]
@@ -88,11 +90,11 @@ mod tests {
 
     #[test]
     fn traffic_goes_where_it_is_named_or_to_the_project_for_the_rest() {
-        let projects = Projects::Named(vec![project("a", 1, &["quota"]), project("b", 2, &[])]);
-        assert_eq!(projects.of("quota", Some(Absence::OverQuota)), Some(("a".into(), 1)));
-        assert_eq!(projects.of("app", None), Some(("b".into(), 2)));
-        assert_eq!(projects.of("other", Some(Absence::OverQuota)), None, "not over the quota there");
-        assert_eq!(Projects::Named(vec![project("a", 1, &["quota"])]).of("app", None), None);
+        let projects = [project("a", 1, &["quota"]), project("b", 2, &[])];
+        assert_eq!(of(&projects, "quota", Some(Absence::OverQuota)), Some(("a".into(), 1)));
+        assert_eq!(of(&projects, "app", None), Some(("b".into(), 2)));
+        assert_eq!(of(&projects, "other", Some(Absence::OverQuota)), None, "not over the quota there");
+        assert_eq!(of(&[project("a", 1, &["quota"])], "app", None), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use testenv::{
         usage::Usage,
     },
     fault::{Action, Kind::Link, PlannedFault, Target},
-    pipeline::dialect::Dialect as SubjectDialect,
+    pipeline::{capture::overflow::Limits as OverflowLimits, dialect::Dialect as SubjectDialect},
 };
 
 use super::{
@@ -30,7 +30,7 @@ use super::{
 use crate::{
     external::{Commands, ExternalFacts, Reached, reach},
     failure::{Failure, Kind},
-    plan,
+    plan, plugins,
     run_directory::RunDirectory,
 };
 
@@ -102,6 +102,14 @@ impl Environment {
         match &self.place {
             Place::Own(own) => preflight::check(own.pipeline.endpoints(), &self.access.store).await,
             Place::Elsewhere(elsewhere) => Ok(elsewhere.clickhouse.clone()),
+        }
+    }
+
+    /// The table of the pipeline's own warnings, where it is known.
+    pub(super) fn warnings_table(&self) -> Option<&str> {
+        match &self.place {
+            Place::Own(own) => own.pipeline.endpoints().clickhouse.warnings_table.as_deref(),
+            Place::Elsewhere(_) => None,
         }
     }
 
@@ -211,7 +219,7 @@ impl Own {
         progress.now("starting the reference pipeline".into());
         let options = PipelineOptions {
             run: format!("r{run}"),
-            teams: plan::teams(run),
+            teams: plan::teams(&request.scenario, run),
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: settings.flush_interval,
             partitions: settings.partitions,
@@ -225,6 +233,9 @@ impl Own {
             },
             substitutes: request.scenario.substitutes.clone(),
             planted_defects: plan::planted_defects(&request.scenario, run),
+            overflow: settings.overflow.map(|(per_second, burst)| OverflowLimits { per_second, burst }),
+            plugins: plugins::subject(&request.scenario),
+            plugin_time_out: settings.plugin_time_out,
             linked: linked(false),
             limits,
             together_on: settings.budget.and_then(|budget| budget.processors),

@@ -1,6 +1,12 @@
 //! Carrying out the faults of a run, and healing each when its time is over.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use checkers::disturbance::FaultFacts;
 use generators::{clock::RunClock, error_chain::told};
@@ -51,6 +57,7 @@ async fn carried_out(
 pub(super) struct Faults {
     running: JoinSet<(usize, FaultFacts)>,
     facts: Vec<FaultFacts>,
+    active: Vec<Arc<AtomicBool>>,
     stop: watch::Sender<bool>,
     news: mpsc::UnboundedReceiver<String>,
 }
@@ -60,12 +67,19 @@ impl Faults {
     pub fn start(reach: &Reach, planned: &[PlannedFault], clock: RunClock) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (telling, news) = mpsc::unbounded_channel();
-        let mut running = JoinSet::new();
+        let (mut running, mut actives) = (JoinSet::new(), Vec::new());
         for (number, fault) in planned.iter().copied().enumerate() {
             let (reach, stopped, telling) = (reach.clone(), stopped.clone(), telling.clone());
-            running.spawn(async move { (number, carry_out(&reach, fault, clock, stopped, &telling).await) });
+            let active = Arc::<AtomicBool>::default();
+            actives.push(Arc::clone(&active));
+            running.spawn(async move { (number, carry_out(&reach, fault, clock, stopped, (&telling, &active)).await) });
         }
-        Self { running, facts: planned.iter().map(untouched).collect(), stop, news }
+        Self { running, facts: planned.iter().map(untouched).collect(), active: actives, stop, news }
+    }
+
+    /// Each planned fault, and whether it goes on; also when this is elsewhere.
+    pub fn view(&self) -> Vec<(FaultFacts, Arc<AtomicBool>)> {
+        self.facts.iter().cloned().zip(self.active.iter().cloned()).collect()
     }
 
     /// What happens next, in words; `None` when all faults are over and healed.
@@ -113,7 +127,7 @@ async fn carry_out(
     fault: PlannedFault,
     clock: RunClock,
     mut stop: watch::Receiver<bool>,
-    telling: &mpsc::UnboundedSender<String>,
+    (telling, active): (&mpsc::UnboundedSender<String>, &AtomicBool),
 ) -> FaultFacts {
     let mut facts = untouched(&fault);
     // Nobody listens any more once the run has been given up.
@@ -125,6 +139,7 @@ async fn carry_out(
     }
     let began = clock.elapsed();
     facts.began = Some(began.as_secs_f64());
+    active.store(true, Ordering::Relaxed);
     tell(format!("fault at {}: {fault}", seconds(began)));
     let failed = |what: &str, error: &str| format!("it could not be {what}: {error}");
     if let Err(error) = reach.begin(fault).await {
@@ -139,6 +154,7 @@ async fn carry_out(
         Ok(()) => {
             let healed = clock.elapsed();
             facts.healed = Some(healed.as_secs_f64());
+            active.store(false, Ordering::Relaxed);
             if fault.action.lasts() {
                 tell(format!("healed at {}: {fault}", seconds(healed)));
             }

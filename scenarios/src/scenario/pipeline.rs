@@ -25,6 +25,10 @@ pub struct PipelineSettings {
     pub ingesters: usize,
     /// Which generation of PostHog's rules it follows.
     pub dialect: Dialect,
+    /// How often capture takes events of one person onto the main topic, if it counts: events a second, and at once.
+    pub overflow: Option<(u32, u32)>,
+    /// How long a plugin may take for an event.
+    pub plugin_time_out: Duration,
     /// How many processors each component may use, in parts of one if need be.
     pub processors: Option<f64>,
     /// How much memory each component may use, in bytes.
@@ -51,12 +55,17 @@ pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
         partitions: section.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
         ingesters: section.optional("ingesters", whole(1..=MOST_INGESTERS as u64)).unwrap_or(1) as usize,
         dialect: section.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
+        overflow: section.mentions("overflow").then(|| overflow(section.section("overflow"))),
+        plugin_time_out: section.optional("plugin_time_out", Duration::parse).unwrap_or(Duration::from_secs(30)),
         processors: section.optional("processors", processors),
         memory: section.optional("memory", memory),
         budget: budget(&mut section),
     };
     if settings.flush_interval.is_zero() {
         section.problem("flush_interval", "must be longer than nothing");
+    }
+    if settings.overflow.is_some() && settings.dialect == Dialect::V2021 {
+        section.problem("overflow", "came with the capture of 2024: leave it out, or choose a later `dialect`");
     }
     section.end();
     settings
@@ -72,6 +81,13 @@ fn budget(section: &mut Section<'_>) -> Option<Budget> {
     };
     section.end();
     is_there.then_some(budget)
+}
+
+fn overflow(mut section: Section<'_>) -> (u32, u32) {
+    let per_second = section.required("per_second", whole(1..=1_000_000)).unwrap_or(1) as u32;
+    let burst = section.required("burst", whole(1..=1_000_000)).unwrap_or(1) as u32;
+    section.end();
+    (per_second, burst)
 }
 
 /// Reads `[images]`.

@@ -29,12 +29,16 @@ use crate::{
     },
     fault::Target,
     network::{AnyLink, Link},
-    pipeline::{defect::PlantedDefect, dialect::Dialect, settings::PROCESSORS},
+    pipeline::{
+        capture::overflow::Limits as OverflowLimits, defect::PlantedDefect, dialect::Dialect, plugin::Plugin,
+        settings::PROCESSORS,
+    },
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_millis(1500);
 const EVENTS_TABLE: &str = "events";
+const WARNINGS_TABLE: &str = "ingestion_warnings";
 /// What the ingesters are called.
 const INGESTERS: [&str; MOST_INGESTERS] =
     ["ingester", "ingester-2", "ingester-3", "ingester-4", "ingester-5", "ingester-6", "ingester-7", "ingester-8"];
@@ -62,6 +66,12 @@ pub struct PipelineOptions {
     pub dialect: Dialect,
     /// Other people's images in its places, and beside it.
     pub substitutes: Substitutes,
+    /// How often capture takes events of one person onto the main topic, if it counts.
+    pub overflow: Option<OverflowLimits>,
+    /// What teams let run over their events, in its order.
+    pub plugins: Vec<Plugin>,
+    /// How long a plugin may take for an event.
+    pub plugin_time_out: Duration,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// The links to the pipeline's own ends that faults will act on: clients to capture, checker to ClickHouse.
@@ -116,7 +126,9 @@ impl Pipeline {
         let subscriptions = vec![
             (groups.ingester.clone(), topics.capture.clone()),
             (groups.ingester.clone(), topics.historical.clone()),
+            (groups.ingester.clone(), topics.overflow.clone()),
             (groups.events.clone(), topics.events.clone()),
+            (groups.warnings.clone(), topics.warnings.clone()),
         ];
         let mut pipeline = Self {
             components: Vec::new(),
@@ -129,11 +141,12 @@ impl Pipeline {
                     password: String::new(),
                     database: format!("assay_{run}"),
                     events_table: EVENTS_TABLE.into(),
+                    warnings_table: Some(WARNINGS_TABLE.into()),
                 },
                 kafka: Some(KafkaEndpoint {
                     brokers: substrate.brokers.clone(),
                     subscriptions,
-                    capture_topics: vec![topics.capture.clone(), topics.historical.clone()],
+                    capture_topics: vec![topics.capture.clone(), topics.historical.clone(), topics.overflow.clone()],
                     dead_letter_topic: topics.dead_letters.clone(),
                     events_topic: topics.events.clone(),
                 }),
@@ -255,11 +268,16 @@ impl Pipeline {
 
     /// The role's variables, by PostHog's names where they exist.
     fn capture(&self, listens_at: SocketAddr, options: &PipelineOptions) -> BTreeMap<String, String> {
+        let overflow = options.overflow.unwrap_or_default();
         let mut variables = variables([
             ("ADDRESS", listens_at.to_string()),
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::CaptureKafka).to_owned()),
             ("KAFKA_TOPIC", self.topics.capture.clone()),
             ("KAFKA_HISTORICAL_TOPIC", self.topics.historical.clone()),
+            ("KAFKA_OVERFLOW_TOPIC", self.topics.overflow.clone()),
+            ("OVERFLOW_ENABLED", options.overflow.is_some().to_string()),
+            ("OVERFLOW_PER_SECOND_LIMIT", overflow.per_second.to_string()),
+            ("OVERFLOW_BURST_LIMIT", overflow.burst.to_string()),
             ("DIALECT", options.dialect.to_string()),
             ("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", options.drop_list.join(",")),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
@@ -272,7 +290,10 @@ impl Pipeline {
     fn ingester(&self, name: &str, data: &Data, options: &PipelineOptions) -> BTreeMap<String, String> {
         let mut variables = variables([
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::IngesterKafka).to_owned()),
-            ("INGESTION_CONSUMER_CONSUME_TOPIC", format!("{},{}", self.topics.capture, self.topics.historical)),
+            (
+                "INGESTION_CONSUMER_CONSUME_TOPIC",
+                [&*self.topics.capture, &self.topics.historical, &self.topics.overflow].join(","),
+            ),
             ("DIALECT", options.dialect.to_string()),
             ("INGESTION_CONSUMER_GROUP_ID", self.groups.ingester.clone()),
             ("INGESTION_CONSUMER_GROUP_INSTANCE_ID", name.to_owned()),
@@ -280,12 +301,20 @@ impl Pipeline {
             ("CLICKHOUSE_JSON_EVENTS_KAFKA_TOPIC", self.topics.events.clone()),
             ("CLICKHOUSE_PERSON_KAFKA_TOPIC", self.topics.persons.clone()),
             ("CLICKHOUSE_PERSON_DISTINCT_ID_KAFKA_TOPIC", self.topics.distinct_ids.clone()),
+            ("CLICKHOUSE_INGESTION_WARNINGS_KAFKA_TOPIC", self.warnings(options)),
             ("ASSAY_TEAMS", json(&options.teams)),
+            ("ASSAY_PLUGINS", json(&options.plugins)),
+            ("TASK_TIMEOUT", options.plugin_time_out.as_secs_f64().to_string()),
             ("ASSAY_PERSON_STORE", data.path.join("persons.sqlite").display().to_string()),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
         ]);
         variables.extend(confined(options));
         variables
+    }
+
+    /// The topic of warnings; none in 2021, before there were any.
+    fn warnings(&self, options: &PipelineOptions) -> String {
+        if options.dialect == Dialect::V2021 { String::new() } else { self.topics.warnings.clone() }
     }
 
     /// Where to send to and to read from.

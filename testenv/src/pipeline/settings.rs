@@ -62,10 +62,13 @@ pub const PROCESSORS: &str = "ASSAY_PROCESSORS";
 /// # Errors
 /// When there are not so many, or the system refuses.
 pub fn confine() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let wanted: usize = or(PROCESSORS, 0)?;
-    if wanted == 0 {
-        return Ok(());
+    match or(PROCESSORS, 0)? {
+        0 => Ok(()),
+        wanted => confine_to(wanted),
     }
+}
+
+fn confine_to(wanted: usize) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let allowed = sched_getaffinity(None)?;
     let last: Vec<usize> =
         (0..CpuSet::MAX_CPU).rev().filter(|processor| allowed.is_set(*processor)).take(wanted).collect();
@@ -103,5 +106,23 @@ pub fn end(name: &str, result: Result<(), Box<dyn std::error::Error + Send + Syn
             log(&format!("assay serve {name}: {error}"));
             ExitCode::from(69)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_and_those_that_it_starts_share_the_last_processors() {
+        let confined = std::thread::spawn(|| {
+            confine_to(1).unwrap();
+            std::thread::spawn(|| sched_getaffinity(None).unwrap()).join().unwrap()
+        });
+        let (own, all) = (confined.join().unwrap(), sched_getaffinity(None).unwrap());
+        let last = (0..CpuSet::MAX_CPU).rev().find(|processor| all.is_set(*processor));
+        assert_eq!((own.count(), last.map(|last| own.is_set(last))), (1, Some(true)));
+        let error = std::thread::spawn(|| confine_to(CpuSet::MAX_CPU + 1).unwrap_err().to_string()).join().unwrap();
+        assert!(error.starts_with("ASSAY_PROCESSORS is "), "{error}");
     }
 }

@@ -13,7 +13,10 @@ use jiff::Timestamp;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use super::event::{Normalised, PersonUpdate, Properties};
+use super::{
+    event::{Normalised, PersonUpdate, Properties},
+    warning::Kind,
+};
 use crate::pipeline::dialect::Dialect;
 
 /// Person ids are UUIDv5 of `"{team_id}:{distinct_id}"` in this namespace (person-uuid.ts).
@@ -126,6 +129,8 @@ pub struct Belongs {
     pub properties: SharedProperties,
     /// Since when it is.
     pub created_at: Timestamp,
+    /// Why the event did not merge what it would have.
+    pub refused: Option<Kind>,
 }
 
 /// More clean entries than this are forgotten.
@@ -151,14 +156,19 @@ impl Persons {
             return self.without_profile(known, team, event);
         }
         let update = &event.person;
-        let (person, merged) = match update.merge_with.as_deref() {
-            Some(other) if other != event.distinct_id && !self.refuses(other) && !is_illegal(&event.distinct_id) => {
-                self.merge(known, team, event, other)?
+        let (person, merged, refused) = match update.merge_with.as_deref() {
+            Some(other) if other != event.distinct_id => {
+                if self.refuses(other) || is_illegal(&event.distinct_id) {
+                    (self.find_or_create(known, team, event)?, false, Some(Kind::IllegalDistinctId))
+                } else {
+                    let (person, merged) = self.merge(known, team, event, other)?;
+                    (person, merged, (!merged).then_some(Kind::AlreadyIdentified))
+                }
             }
-            _ => (self.find_or_create(known, team, event)?, false),
+            _ => (self.find_or_create(known, team, event)?, false, None),
         };
         self.apply(team, person, update, merged || update.identifies);
-        Ok(self.belongs(team, person, event.timestamp))
+        Ok(Belongs { refused, ..self.belongs(team, person, event.timestamp) })
     }
 
     /// Whether an id must not be merged away. In 2021 only the event's own id was looked at (ingestion contract 2.3).
@@ -181,7 +191,7 @@ impl Persons {
             self.put_id(team, &event.distinct_id, Id { person: None, version: 0 });
         }
         let person = id.and_then(|id| id.person).unwrap_or_else(|| self.person_id(team, &event.distinct_id));
-        Ok(Belongs { person, properties: Properties::new().into(), created_at: event.timestamp })
+        Ok(Belongs { person, properties: Properties::new().into(), created_at: event.timestamp, refused: None })
     }
 
     fn find_or_create<K: Known>(&mut self, known: &mut K, team: i64, event: &Normalised) -> Result<Uuid, K::Error> {
@@ -316,8 +326,10 @@ impl Persons {
 
     fn belongs(&self, team: i64, person: Uuid, otherwise: Timestamp) -> Belongs {
         match self.known.get(&(team, person)) {
-            Some(known) => Belongs { person, properties: known.properties.clone(), created_at: known.created_at },
-            None => Belongs { person, properties: Properties::new().into(), created_at: otherwise },
+            Some(Person { properties, created_at, .. }) => {
+                Belongs { person, properties: properties.clone(), created_at: *created_at, refused: None }
+            }
+            None => Belongs { person, properties: Properties::new().into(), created_at: otherwise, refused: None },
         }
     }
 

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{
+    aside,
     event::Properties,
     groups::KnownTypes,
     person::{Changes, Id, Known, Person},
@@ -73,7 +74,12 @@ impl Store {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(aside::SCHEMA)?;
         Ok(Self { connection, data_version: 0 })
+    }
+
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Takes the store for this ingester alone, until [`Store::write`]; whether others have written to it since the last
