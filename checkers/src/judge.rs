@@ -90,6 +90,11 @@ impl Judge {
         Self { judging, self_test: None, windows: 0, every: windows.div_ceil(SELF_TESTS).max(1) }
     }
 
+    /// Notes that the store had not all that is usually judged: these columns were not.
+    pub fn leave_out(&mut self, columns: &[String]) {
+        self.judging.leave_out(columns);
+    }
+
     /// Judges the events of one window.
     pub fn window(&mut self, case: &Case<'_>) {
         self.judging.window(case);

@@ -117,6 +117,11 @@ impl Progress {
         self.line.set_message(what);
     }
 
+    /// Keeps the line out of the way while `ask` has the terminal.
+    pub fn aside<T>(&self, ask: impl FnOnce() -> T) -> T {
+        self.line.suspend(ask)
+    }
+
     /// Takes the line away.
     pub fn clear(&self) {
         self.line.finish_and_clear();

@@ -13,6 +13,7 @@ mod replay;
 mod run;
 mod runbook;
 mod send;
+mod standing;
 mod target;
 mod validate;
 mod watch;
@@ -50,6 +51,9 @@ enum Command {
     Validate {
         /// The file
         file: String,
+        /// Check it for the pipeline of this file as well (`run --env external --external FILE`)
+        #[arg(long, value_name = "FILE")]
+        external: Option<PathBuf>,
     },
     /// Judge a run's directory again, without the pipeline
     Check {
@@ -161,6 +165,9 @@ enum EnvCommand {
         file: PathBuf,
         #[command(flatten)]
         place: place::PlaceOptions,
+        /// Start a capture and an ingester as well, and write beside the file what `run --env external` needs to use them
+        #[arg(long)]
+        pipeline: bool,
         /// Go down when the parent process ends
         #[arg(long, hide = true)]
         with_parent: bool,
@@ -170,6 +177,9 @@ enum EnvCommand {
         /// The file that `up` has written
         #[arg(long, default_value = "environment.json")]
         file: PathBuf,
+        /// Say it of the pipeline of this file (`run --env external --external FILE`); nothing is sent
+        #[arg(long, value_name = "FILE", conflicts_with = "file")]
+        external: Option<PathBuf>,
     },
     /// Take an environment down
     Down {
@@ -202,7 +212,7 @@ pub fn main() -> ExitCode {
         Command::Serve { role, arguments } => return testenv::role::serve(&role, &arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::List => list::list(),
-        Command::Validate { file } => validate::validate(&file),
+        Command::Validate { file, external } => validate::validate(&file, external.as_deref()),
         Command::Check { directory, json } => check::check(&directory, json),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
@@ -215,8 +225,9 @@ pub fn main() -> ExitCode {
         Command::Bench { command } => bench::bench(command),
         Command::Env { command } => match command {
             EnvCommand::Prepare => env::prepare(),
-            EnvCommand::Up { file, place, with_parent } => env::up(&file, &place, with_parent),
-            EnvCommand::Status { file } => env::status(&file),
+            EnvCommand::Up { file, place, pipeline, with_parent } => env::up(&file, &place, pipeline, with_parent),
+            EnvCommand::Status { external: Some(file), .. } => env::status_of_external(&file),
+            EnvCommand::Status { file, external: None } => env::status(&file),
             EnvCommand::Down { file } => env::down(&file),
         },
     };

@@ -8,6 +8,7 @@ mod bench;
 mod calibrate;
 mod capacity;
 mod command;
+mod external;
 mod failure;
 mod faults;
 mod final_read;

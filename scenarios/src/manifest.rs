@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use testenv::{fault::PlannedFault, pipeline::defect::PlantedDefect};
 
 use crate::{
+    external::ExternalFacts,
     failure::{Failure, Kind},
     recording,
     run_directory::{RunDirectory, read_json},
@@ -136,6 +137,9 @@ pub struct EnvironmentFacts {
     pub ingesters: usize,
     /// Which generation of PostHog's rules the pipeline followed.
     pub dialect: Dialect,
+    /// What is known of somebody else's pipeline, where it was one.
+    #[serde(default)]
+    pub external: Option<ExternalFacts>,
 }
 
 /// Where it ran.

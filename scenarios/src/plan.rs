@@ -9,7 +9,10 @@ use generators::{
 };
 use testenv::pipeline::defect::{DefectName, PlantedDefect};
 
-use crate::scenario::{self, Scenario, USUAL_TEAM};
+use crate::{
+    external::Projects,
+    scenario::{self, Scenario, USUAL_TEAM},
+};
 
 /// The team that a run's traffic belongs to. A database of the run's own holds no other.
 pub const TEAM: i64 = 1;
@@ -84,16 +87,22 @@ pub fn teams(scenario: &Scenario, run: RunId) -> BTreeMap<String, i64> {
     usual.into_iter().chain(named).collect()
 }
 
-/// The workload's plan.
-pub fn workload(scenario: &Scenario, run: RunId, seed: u64, start: RunStart) -> Plan {
-    let project = |traffic: &scenario::Traffic| match traffic.absent {
+/// The token and team of the run's own that traffic of a scenario goes to.
+pub fn own_project(scenario: &Scenario, traffic: &scenario::Traffic, run: RunId) -> (String, i64) {
+    match traffic.absent {
         None => {
             let team = team(scenario, traffic.team());
             (token_of(team, run), team)
         }
         Some(Absence::OverQuota) => (over_quota_token(run), OVER_QUOTA_TEAM),
         Some(Absence::DropListed) => (drop_listed_token(run), DROP_LISTED_TEAM),
-    };
+    }
+}
+
+/// The workload's plan.
+pub fn workload(scenario: &Scenario, projects: &Projects, run: RunId, seed: u64, start: RunStart) -> Plan {
+    // That there is a project for all traffic was made sure of before.
+    let project = |traffic: &scenario::Traffic| projects.of(scenario, traffic).unwrap_or_default();
     let traffic = scenario.traffic.iter().map(|traffic| Traffic {
         name: traffic.name.clone(),
         events: traffic.events,

@@ -20,6 +20,7 @@ use checkers::{
 use generators::{identity::StreamId, journal::ReadError, ledger::Record, workload::Workload};
 
 use crate::{
+    external::ExternalFacts,
     failure::{Failure, Kind},
     faults,
     ledgers::Ledgers,
@@ -35,6 +36,9 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let run = StoredRun::open(directory)?;
     let missing = Ledgers::find(directory.path())?.obstacle();
     let mut judge = Judge::new(run.windows.len(), run.reads.len(), run.final_reads.len(), run.stages.is_some());
+    if let Some(external) = &run.manifest.environment.external {
+        judge.leave_out(&external.not_judged);
+    }
     for (number, window) in run.windows.iter() {
         judge.window(&run.window(window, number)?.case());
     }
@@ -179,12 +183,14 @@ impl StoredWindow<'_> {
             stages: self.stages.as_ref(),
             watermark: &self.run.watermark,
             visible_within: manifest.targets.p99_time_to_visible,
-            clock_tolerance_micros: clock_tolerance_micros(drift),
+            clock_tolerance_micros: clock_tolerance_micros(drift)
+                + manifest.environment.external.as_ref().map_or(0, ExternalFacts::clock_tolerance_micros),
         }
     }
 }
 
-/// On one host the clocks are one; what is left is how far the wall clock was moved during the run.
+/// On one host the clocks are one; what is left is how far the wall clock was moved during the run. Between hosts their offset
+/// comes to it.
 pub const fn clock_tolerance_micros(drift_micros: i64) -> i64 {
     drift_micros.abs()
 }

@@ -20,6 +20,7 @@ use testenv::{containers::container::Limits, environment::substrate::Substrate};
 use tokio::sync::watch::Receiver;
 
 use crate::{
+    external::Confirmation,
     failure::Failure,
     run_directory::{RunDirectory, not_written, write_json},
     runner::{Request, Shared, SubstrateSettings, Wanted, run},
@@ -40,6 +41,8 @@ pub struct Options {
     pub scenario: Scenario,
     /// Where the pipeline is.
     pub environment: Wanted,
+    /// Whether somebody has to agree before the first round is sent to somebody else's pipeline.
+    pub confirmation: Confirmation,
     /// The folder that rounds are kept in.
     pub out: PathBuf,
     /// How many of the newest rounds are kept, and how many of those that did not pass.
@@ -55,7 +58,7 @@ pub struct Options {
 pub async fn watch(options: &Options, progress: &Progress, mut stop: Receiver<bool>) -> Result<Verdict, Failure> {
     judge_leftovers(options, progress);
     let mut place = Place { wanted: &options.environment, substrate: None };
-    let (mut worst, mut pause, mut rounds) = (None, FIRST_PAUSE, 0);
+    let (mut worst, mut pause, mut rounds, mut agreed) = (None, FIRST_PAUSE, 0, false);
     while !*stop.borrow() && options.rounds.is_none_or(|wanted| rounds < wanted) {
         progress.live().phase = Phase::Starting;
         let round = tokio::select! {
@@ -63,7 +66,10 @@ pub async fn watch(options: &Options, progress: &Progress, mut stop: Receiver<bo
             _ = stop.wait_for(|stop| *stop) => Ok(None),
         };
         let result = match round {
-            Ok(Some(environment)) => one_round(options, environment, progress, stop.clone()).await,
+            Ok(Some(environment)) => {
+                let confirmation = if agreed { Confirmation::Given } else { options.confirmation };
+                one_round(options, (environment, confirmation), progress, stop.clone()).await
+            }
             Ok(None) => break,
             Err(failure) => Err(failure),
         };
@@ -73,6 +79,13 @@ pub async fn watch(options: &Options, progress: &Progress, mut stop: Receiver<bo
             break;
         }
         rounds += 1;
+        let result = if !agreed && matches!(options.environment, Wanted::External(_)) {
+            // Nothing is sent to somebody else's pipeline until somebody agrees, who then has agreed to the same again.
+            agreed = true;
+            Ok(result?)
+        } else {
+            result
+        };
         match result {
             Ok((record, directory)) => {
                 pause = FIRST_PAUSE;
@@ -105,7 +118,7 @@ pub async fn watch(options: &Options, progress: &Progress, mut stop: Receiver<bo
 
 async fn one_round(
     options: &Options,
-    environment: Wanted,
+    (environment, confirmation): (Wanted, Confirmation),
     progress: &Progress,
     stop: Receiver<bool>,
 ) -> Result<(RunRecord, RunDirectory), Failure> {
@@ -116,6 +129,7 @@ async fn one_round(
         environment,
         division: Division::WHOLE,
         starts_in: Duration::ZERO,
+        confirmation,
     };
     Box::pin(run(&request, progress, stop)).await
 }

@@ -66,6 +66,15 @@ pub struct KafkaEndpoint {
     pub events_topic: String,
 }
 
+/// Who may only read in every ClickHouse that is started here, which nobody but this machine reaches, and with which password.
+pub const READER: (&str, &str) = ("reader", "reads-only");
+
+/// How ClickHouse is told of [`READER`] by its role's variables.
+pub(crate) fn reader_variables() -> [(String, String); 2] {
+    let (user, password) = READER;
+    [("CLICKHOUSE_READER_USER".into(), user.into()), ("CLICKHOUSE_READER_PASSWORD".into(), password.into())]
+}
+
 /// A component that ended although nobody had asked it to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentEnded {

@@ -9,13 +9,13 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
+    Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::ObserveError;
+use super::{ObserveError, kafka::KafkaAccess};
 
 const TIME_OUT: Duration = Duration::from_secs(5);
 
@@ -155,17 +155,14 @@ impl std::fmt::Debug for LagReader {
 }
 
 impl LagReader {
-    /// A reader for `subscriptions` at `brokers`. It never subscribes, so it never joins a group.
+    /// A reader for `subscriptions` at `kafka`. It never subscribes, so it never joins a group.
     ///
     /// # Errors
     /// When the client library refuses its settings.
-    pub fn new(brokers: &str, subscriptions: Vec<Subscription>) -> Result<Self, ObserveError> {
+    pub fn new(kafka: &KafkaAccess, subscriptions: Vec<Subscription>) -> Result<Self, ObserveError> {
         let reader = |subscription: Subscription| {
-            let consumer: BaseConsumer = ClientConfig::new()
-                .set("bootstrap.servers", brokers)
-                .set("group.id", &subscription.group)
-                .set("enable.auto.commit", "false")
-                .create()?;
+            let consumer: BaseConsumer =
+                kafka.config().set("group.id", &subscription.group).set("enable.auto.commit", "false").create()?;
             Ok((subscription, consumer))
         };
         Ok(Self { groups: subscriptions.into_iter().map(reader).collect::<Result<_, ObserveError>>()? })

@@ -17,7 +17,12 @@ use generators::{
 };
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 
-use super::{ObserveError, clickhouse::Store, parts::ReadBlocks};
+use super::{
+    ObserveError,
+    clickhouse::Store,
+    foreign::{Foreign, Looks},
+    parts::ReadBlocks,
+};
 use crate::reconcile::{
     reads::{Read, ReadsWriter},
     seen::Seen,
@@ -33,6 +38,8 @@ pub struct WatchedFor {
     pub run: RunId,
     /// Whether some are sent without a uuid, so that rows with others' uuids must be looked into.
     pub by_marker: bool,
+    /// From the beginning of one read to that of the next; usually [`INTERVAL`].
+    pub every: Duration,
 }
 
 /// What was seen so far.
@@ -119,15 +126,22 @@ async fn watching(
     watched: Arc<Mutex<Watched>>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), WriteError> {
-    let mut ticks = tokio::time::interval(INTERVAL);
+    let mut ticks = tokio::time::interval(watched_for.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blocks = ReadBlocks::default();
+    let mut looks = store.foreign().map(Looks::begin);
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
             _ = ticks.tick() => (),
         }
-        match look(&store, watched_for, clock, &mut blocks).await {
+        let looked = match (store.foreign(), &mut looks) {
+            (Some(foreign), Some(looks)) => {
+                look_among_others(&store, foreign, watched_for, clock, looks, &watched).await
+            }
+            _ => look(&store, watched_for, clock, &mut blocks).await,
+        };
+        match looked {
             Ok((read, changed)) => {
                 journal.append(&read)?;
                 let mut watched = lock(&watched);
@@ -158,7 +172,7 @@ async fn look(
     clock: RunClock,
     blocks: &mut ReadBlocks,
 ) -> Result<(Read, bool), ObserveError> {
-    let WatchedFor { run, by_marker } = watched_for;
+    let WatchedFor { run, by_marker, .. } = watched_for;
     let start = clock.elapsed();
     let parts = store.parts().await?;
     let unread = blocks.unread(&parts);
@@ -180,6 +194,29 @@ async fn look(
         return Ok((Read { start, end: clock.elapsed(), new: new.into_iter().collect() }, true));
     }
     Ok((Read { start, end: clock.elapsed(), new: Vec::new() }, false))
+}
+
+/// One read among other people's rows: the ids that no read had seen before, and whether there were any.
+async fn look_among_others(
+    store: &Store,
+    foreign: &Foreign,
+    watched_for: WatchedFor,
+    clock: RunClock,
+    looks: &mut Looks,
+    watched: &Mutex<Watched>,
+) -> Result<(Read, bool), ObserveError> {
+    let start = clock.elapsed();
+    let ids = store.new_ids(foreign, looks, watched_for.by_marker).await?;
+    let end = clock.elapsed();
+    let mut new: BTreeMap<StreamId, Vec<u64>> = BTreeMap::new();
+    let watched = lock(watched);
+    let of_run =
+        ids.into_iter().filter_map(|uuid| EventId::from_uuid(uuid).ok()).filter(|id| id.run == watched_for.run);
+    for id in of_run.filter(|id| !watched.seen.has(id.stream, id.seq)) {
+        new.entry(id.stream).or_default().push(id.seq);
+    }
+    let changed = !new.is_empty();
+    Ok((Read { start, end, new: new.into_iter().collect() }, changed))
 }
 
 /// Looks once more, and adds what an incomplete look had seen. The read then began with the first of the two.

@@ -91,6 +91,14 @@ impl Judging {
         Self { totals: Totals::new(stages), evidence, open: HashMap::new() }
     }
 
+    /// Notes that these columns were not judged.
+    pub fn leave_out(&mut self, columns: &[String]) {
+        self.evidence.judged_columns.retain(|judged| {
+            let column = judged.split('.').next().unwrap_or(judged);
+            !columns.iter().any(|left_out| left_out == column)
+        });
+    }
+
     /// Judges the events of one window.
     pub fn window(&mut self, case: &Case<'_>) {
         let Self { totals, evidence, open } = self;

@@ -54,6 +54,7 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
         environment,
         division: Division { shard: options.shard, senders: options.senders },
         starts_in: options.starts_in,
+        confirmation: options.place.confirmation(),
     };
     let _server = match options.metrics {
         Some(address) => Some(runtime.block_on(served(address, &progress))?),

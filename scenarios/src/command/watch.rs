@@ -71,6 +71,7 @@ pub(super) fn watch(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let options = Options {
         scenario,
         environment,
+        confirmation: arguments.place.confirmation(),
         out: arguments.out.clone(),
         keep: usize::try_from(arguments.keep).unwrap_or(usize::MAX),
         rounds: arguments.rounds,

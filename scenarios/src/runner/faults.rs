@@ -10,15 +10,47 @@ use std::{
 
 use checkers::disturbance::FaultFacts;
 use generators::{clock::RunClock, error_chain::told};
-use testenv::{
-    environment::parts::Parts,
-    fault::{FaultError, PlannedFault},
-};
+use testenv::{environment::parts::Parts, fault::PlannedFault};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, sleep_until},
 };
+
+use crate::external::{CommandError, Commands};
+
+/// What faults can act on.
+#[derive(Debug, Clone)]
+pub(super) enum Reach {
+    /// Parts of the run's own pipeline.
+    Parts(Parts),
+    /// Somebody else's, by commands of theirs.
+    Commands(Commands),
+}
+
+impl Reach {
+    async fn begin(&self, fault: PlannedFault) -> Result<(), String> {
+        match self {
+            Self::Parts(parts) => parts.begin(&fault).await.map_err(|error| told(&error)),
+            Self::Commands(commands) => carried_out(commands.clone(), move |commands| commands.begin(&fault)).await,
+        }
+    }
+
+    async fn heal(&self, fault: PlannedFault) -> Result<(), String> {
+        match self {
+            Self::Parts(parts) => parts.heal(&fault).await.map_err(|error| told(&error)),
+            Self::Commands(commands) => carried_out(commands.clone(), move |commands| commands.heal(&fault)).await,
+        }
+    }
+}
+
+async fn carried_out(
+    commands: Commands,
+    run: impl FnOnce(&Commands) -> Result<(), CommandError> + Send + 'static,
+) -> Result<(), String> {
+    let ended = tokio::task::spawn_blocking(move || run(&commands)).await.map_err(|error| error.to_string())?;
+    ended.map_err(|error| told(&error))
+}
 
 /// The faults of a run, while they happen.
 #[derive(Debug)]
@@ -31,16 +63,16 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Does to `parts` what is `planned`, each at its time.
-    pub fn start(parts: &Parts, planned: &[PlannedFault], clock: RunClock) -> Self {
+    /// Does to `reach` what is `planned`, each at its time.
+    pub fn start(reach: &Reach, planned: &[PlannedFault], clock: RunClock) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (telling, news) = mpsc::unbounded_channel();
         let (mut running, mut actives) = (JoinSet::new(), Vec::new());
         for (number, fault) in planned.iter().copied().enumerate() {
-            let (parts, stopped, telling) = (parts.clone(), stopped.clone(), telling.clone());
+            let (reach, stopped, telling) = (reach.clone(), stopped.clone(), telling.clone());
             let active = Arc::<AtomicBool>::default();
             actives.push(Arc::clone(&active));
-            running.spawn(async move { (number, carry_out(&parts, fault, clock, stopped, (&telling, &active)).await) });
+            running.spawn(async move { (number, carry_out(&reach, fault, clock, stopped, (&telling, &active)).await) });
         }
         Self { running, facts: planned.iter().map(untouched).collect(), active: actives, stop, news }
     }
@@ -91,7 +123,7 @@ fn untouched(fault: &PlannedFault) -> FaultFacts {
 
 /// One fault, from its begin to its end, or until `stop` becomes true.
 async fn carry_out(
-    parts: &Parts,
+    reach: &Reach,
     fault: PlannedFault,
     clock: RunClock,
     mut stop: watch::Receiver<bool>,
@@ -109,8 +141,8 @@ async fn carry_out(
     facts.began = Some(began.as_secs_f64());
     active.store(true, Ordering::Relaxed);
     tell(format!("fault at {}: {fault}", seconds(began)));
-    let failed = |what: &str, error: &FaultError| format!("it could not be {what}: {}", told(error));
-    if let Err(error) = parts.begin(&fault).await {
+    let failed = |what: &str, error: &str| format!("it could not be {what}: {error}");
+    if let Err(error) = reach.begin(fault).await {
         facts.failed = Some(failed("carried out", &error));
     } else {
         tokio::select! {
@@ -118,7 +150,7 @@ async fn carry_out(
             _ = stop.wait_for(|stop| *stop) => (),
         }
     }
-    match parts.heal(&fault).await {
+    match reach.heal(fault).await {
         Ok(()) => {
             let healed = clock.elapsed();
             facts.healed = Some(healed.as_secs_f64());

@@ -8,6 +8,7 @@ mod calibration;
 mod capacity;
 mod clients;
 mod errors;
+mod external;
 mod faults;
 mod files;
 mod harness;
