@@ -14,7 +14,8 @@ fn what_comes_too_often_of_one_person_takes_another_way() {
             "pipeline.overflow.burst=100".to_owned(),
         ];
         let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
-        let run = Bench::new("").run_shared_with(&arguments);
+        let bench = Bench::new("");
+        let run = bench.run_shared_with(&arguments);
         assert_eq!(run.code, Some(0), "{dialect} {hot}\n{}", run.told());
         assert_eq!(run.count("visible"), 6_000, "{dialect} {hot}\n{}", run.told());
         // Who has nothing to say has no log.

@@ -58,7 +58,8 @@ fn events_are_as_their_plugins_leave_them() {
 fn what_plugins_must_not_do_is_found() {
     for (defect, class) in [("plugin_throw_drops", "lost"), ("plugin_leaks_state", "corrupted")] {
         let planted = format!("{PLUGINS}\n[[planted_defect]]\nname = \"{defect}\"\nevents = 40");
-        let run = Bench::new(&planted).run_shared();
+        let bench = Bench::new(&planted);
+        let run = bench.run_shared();
         assert_eq!(run.code, Some(1), "{defect}\n{}", run.told());
         let log = fs::read_to_string(run.directory.as_ref().unwrap().join("logs/ingester.log")).unwrap();
         let beginning = format!("planted {defect} in ");

@@ -40,7 +40,7 @@ fn other_images_take_the_pipelines_places_in_order_and_are_judged_like_it() {
     if !in_containers() {
         let bench = Bench::new(SUBSTITUTES);
         let output = bench.run_command().output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
+        let told = unwrapped(&String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(64), "{told}");
         assert!(
             told.contains("the image assay/clickhouse:local for first cannot be had where components are child"),
