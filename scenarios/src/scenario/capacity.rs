@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::{
     Expect, PipelineSettings, Traffic,
-    notation::{Expectable, memory, parse_share},
+    notation::{Expectable, memory, number, parse_share},
     pipeline::processors,
     reader::{Section, text, whole},
 };
@@ -154,12 +154,7 @@ fn resolution(value: &DeValue<'_>) -> Result<f64, String> {
 }
 
 fn size(value: &DeValue<'_>) -> Result<f64, String> {
-    let number = match value {
-        DeValue::Integer(number) => number.as_str(),
-        DeValue::Float(number) => number.as_str(),
-        DeValue::String(text) => text,
-        _ => "",
-    };
-    let number = number.replace('_', "").parse().ok();
-    number.filter(|number| (0.01..=1e6).contains(number)).ok_or_else(|| "must be a number from 0.01 to 1000000".into())
+    number(value)
+        .filter(|number| (0.01..=1e6).contains(number))
+        .ok_or_else(|| "must be a number from 0.01 to 1000000".into())
 }

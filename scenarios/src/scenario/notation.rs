@@ -149,6 +149,17 @@ fn no_distribution(text: &str) -> String {
 /// The least memory with which a container starts at all.
 const LEAST_MEMORY: u64 = 6 << 20;
 
+/// A number, with a point or without one; `None` for what is none.
+pub fn number(value: &DeValue<'_>) -> Option<f64> {
+    let text = match value {
+        DeValue::Integer(number) => number.as_str(),
+        DeValue::Float(number) => number.as_str(),
+        DeValue::String(text) => text,
+        _ => return None,
+    };
+    text.replace('_', "").parse().ok()
+}
+
 /// Reads `512MiB` or `1GiB` as bytes.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use testenv::{
 use toml::de::DeValue;
 
 use super::{
-    notation::{Expectable, memory},
+    notation::{Expectable, memory, number},
     reader::{Section, choice, text, whole},
 };
 
@@ -105,13 +105,8 @@ pub(super) fn images(mut section: Section<'_>) -> Images {
 
 /// Reads `0.5` or `2` processors.
 pub(super) fn processors(value: &DeValue<'_>) -> Result<f64, String> {
-    let number = match value {
-        DeValue::Integer(number) => number.as_str(),
-        DeValue::Float(number) => number.as_str(),
-        DeValue::String(text) => text,
-        _ => "",
-    };
-    let number = number.replace('_', "").parse().ok();
     // Docker counts in hundredths of a processor.
-    number.filter(|number| (0.01..=1024.0).contains(number)).ok_or_else(|| "must be a number from 0.01 to 1024".into())
+    number(value)
+        .filter(|number| (0.01..=1024.0).contains(number))
+        .ok_or_else(|| "must be a number from 0.01 to 1024".into())
 }
