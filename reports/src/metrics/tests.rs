@@ -1,3 +1,5 @@
+//! The metrics as Prometheus reads them, and the names that dashboards and rules may use.
+
 use std::{
     collections::BTreeSet,
     fs,

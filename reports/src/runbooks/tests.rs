@@ -1,3 +1,5 @@
+//! Whether each finding, check and reason has a page, and every page and link is where it says.
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 use checkers::{

@@ -1,3 +1,5 @@
+//! What is awaited, overdue and seen, followed by hand.
+
 use generators::{
     identity::RunId,
     persona::PersonaTable,

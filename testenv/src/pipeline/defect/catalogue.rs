@@ -171,7 +171,6 @@ use Stage::{Capture, Ingester, Sink};
 ///
 /// Not among them are defects that leave no trace where there is no person model to judge by: `reprocess_on_restart` makes
 /// rows of equal keys, which merges remove; `lose_key` and `parallel_same_person` change the order of a person's events.
-/// Nor is `drop_future`: no traffic lies ahead of the server's clock yet.
 #[rustfmt::skip]
 pub const CATALOGUE: [Defect; 39] = [
     defect(N::AckThenDrop, "ack_then_drop", Capture, "answers 200 and produces nothing", "lost", None, &[]),
