@@ -3,6 +3,7 @@
 mod bench;
 mod calibrate;
 mod check;
+mod compare;
 mod env;
 mod explain;
 mod generate;
@@ -10,6 +11,7 @@ mod list;
 mod place;
 mod reconcile;
 mod replay;
+mod report;
 mod run;
 mod send;
 mod target;
@@ -55,6 +57,32 @@ enum Command {
         /// Print verdict.json instead of the table
         #[arg(long)]
         json: bool,
+    },
+    /// Draw a run's reports again: report.html, summary.md and junit.xml
+    Report {
+        /// The directory, such as runs/smoke/latest
+        directory: PathBuf,
+    },
+    /// Set two runs side by side: what is worse, better, the same, or cannot be told
+    Compare {
+        /// The directory of the run before
+        before: PathBuf,
+        /// The directory of the run after
+        after: PathBuf,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the last runs of a scenario
+    History {
+        /// The scenario's name
+        scenario: String,
+        /// The folder that runs are kept in
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        out: PathBuf,
+        /// So many of them
+        #[arg(long, short = 'n', value_name = "RUNS", default_value_t = 20)]
+        last: usize,
     },
     /// Plant every known defect in the reference pipeline, one at a time, and show which are found
     Calibrate(calibrate::Arguments),
@@ -126,6 +154,12 @@ struct RunOptions {
     /// Print verdict.json instead of the table
     #[arg(long)]
     json: bool,
+    /// Write what does not pass as annotations for a CI: `github`, which is what a run in GitHub's CI does by itself
+    #[arg(long, value_enum, value_name = "CI")]
+    annotations: Option<Annotations>,
+    /// Compare with the run in this directory, and say what is worse; the exit code stays the verdict's
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
     /// Send from so many threads, each with a ledger of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
     senders: u64,
@@ -135,6 +169,15 @@ struct RunOptions {
     /// Start to send so long after all is ready, such as 30s, so that the senders of other shares are ready too
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = notation::duration)]
     starts_in: Duration,
+}
+
+/// Whose annotations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Annotations {
+    /// GitHub's
+    Github,
+    /// Nobody's
+    None,
 }
 
 #[derive(Debug, Subcommand)]
@@ -191,6 +234,9 @@ pub fn main() -> ExitCode {
         Command::List => list::list(),
         Command::Validate { file } => validate::validate(&file),
         Command::Check { directory, json } => check::check(&directory, json),
+        Command::Compare { before, after, json } => compare::compare(&before, &after, json),
+        Command::History { scenario, out, last } => compare::history(&scenario, &out, last),
+        Command::Report { directory } => report::report(&directory),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),

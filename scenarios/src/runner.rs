@@ -63,7 +63,8 @@ use crate::{
     manifest::{Conditions, EnvironmentFacts, Machine, Manifest, SCHEMA},
     open_files, plan,
     recording::{self, Prepared},
-    run_directory::{RunDirectory, not_written, write_json, write_text},
+    reporting,
+    run_directory::{RunDirectory, not_written, write_compact_json, write_json},
     scenario::Scenario,
     senders::{Division, Senders},
     stored::{damaged, judge_directory},
@@ -95,6 +96,8 @@ pub struct Request {
     pub division: Division,
     /// How long after all is ready sending starts, at least.
     pub starts_in: Duration,
+    /// The command that asks for it, but for its seed.
+    pub command: Option<String>,
 }
 
 /// Runs `request`; `stop` becomes true when the user wants it to end.
@@ -135,20 +138,9 @@ pub async fn run(
     }
     result?;
     let record = judge_directory(&directory)?;
-    report(&record, &directory, request.junit.as_deref())?;
+    reporting::write(&record, &directory, request.junit.as_deref())?;
+    directory.point_latest()?;
     Ok((record, directory))
-}
-
-/// Writes the reports of a judged run.
-fn report(record: &RunRecord, directory: &RunDirectory, junit: Option<&std::path::Path>) -> Result<(), Failure> {
-    write_json(&directory.verdict(), record)?;
-    let xml = reports::junit::render(record)
-        .map_err(|error| Failure::caused(Kind::Internal, "the JUnit report could not be made", "", error))?;
-    write_text(&directory.junit(), &xml)?;
-    if let Some(path) = junit {
-        write_text(path, &xml)?;
-    }
-    directory.point_latest()
 }
 
 /// The failure to have an environment.
@@ -197,7 +189,7 @@ impl Active<'_> {
 
         let before = self.environment.usage();
         let taps = self.taps(endpoints, header)?;
-        let lag = lag_watch(endpoints)?;
+        let lag = lag_watch(endpoints, clock)?;
         let by_marker = workload.plan().traffic.iter().any(|traffic| traffic.disorder.no_uuid > Share::default());
         let watch = Watch::start(store.clone(), WatchedFor { run, by_marker }, clock, reads);
         let (stop_sending, sending_stopped) = watch::channel(false);
@@ -235,6 +227,9 @@ impl Active<'_> {
         if let Some(taps) = taps {
             let ended = tokio::task::block_in_place(|| taps.end());
             ended.map_err(|error| not_written(&self.directory.stages(), error))?;
+        }
+        if let Some(lag) = &lag {
+            write_compact_json(&self.directory.lags(), &lag.course())?;
         }
         let conditions = Conditions {
             schema: SCHEMA,
@@ -363,6 +358,7 @@ impl Active<'_> {
             settle_limit: scenario.expect.settle_limit,
             recording: self.imported,
             machine: Machine::this(),
+            command: self.request.command.clone(),
         }
     }
 }
@@ -420,13 +416,13 @@ fn store_at(endpoints: &Endpoints) -> Store {
     })
 }
 
-fn lag_watch(endpoints: &Endpoints) -> Result<Option<LagWatch>, Failure> {
+fn lag_watch(endpoints: &Endpoints, clock: RunClock) -> Result<Option<LagWatch>, Failure> {
     let Some(kafka) = &endpoints.kafka else { return Ok(None) };
     let subscriptions = kafka.subscriptions.iter();
     let subscriptions =
         subscriptions.map(|(group, topic)| Subscription { group: group.clone(), topic: topic.clone() }).collect();
     LagReader::new(&kafka.brokers, subscriptions)
-        .and_then(|reader| LagWatch::start(reader, LAG_PAUSE))
+        .and_then(|reader| LagWatch::start(reader, LAG_PAUSE, clock))
         .map(Some)
         .map_err(kafka_unreadable)
 }

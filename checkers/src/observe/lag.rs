@@ -1,6 +1,7 @@
 //! How far the subject's consumers are behind, asked without joining their groups.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use generators::clock::RunClock;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -16,6 +18,7 @@ use rdkafka::{
 use serde::{Deserialize, Serialize};
 
 use super::ObserveError;
+use crate::details::timeline::{Buckets, Greatest, LagSeries};
 
 const TIME_OUT: Duration = Duration::from_secs(5);
 
@@ -35,6 +38,8 @@ pub struct Lag {
     pub messages: u64,
     /// The partition that is furthest behind.
     pub greatest: Option<PartitionLag>,
+    /// Each of them, in messages, by topic and partition.
+    pub partitions: BTreeMap<(String, i32), u64>,
 }
 
 /// How far the consumer of a partition is behind: a mean over partitions would hide it.
@@ -51,6 +56,7 @@ pub struct PartitionLag {
 impl Lag {
     fn add(&mut self, topic: &str, partition: i32, messages: u64) {
         self.messages += messages;
+        *self.partitions.entry((topic.to_owned(), partition)).or_default() += messages;
         if messages > self.greatest.as_ref().map_or(0, |greatest| greatest.messages) {
             self.greatest = Some(PartitionLag { topic: topic.to_owned(), partition, messages });
         }
@@ -68,14 +74,15 @@ pub struct LagWatch {
 struct LagSeen {
     latest: Option<u64>,
     greatest: Option<PartitionLag>,
+    course: BTreeMap<(String, i32), Buckets<Greatest>>,
 }
 
 impl LagWatch {
-    /// Starts to ask `reader`, with `pause` after each answer.
+    /// Starts to ask `reader`, with `pause` after each answer; `clock` is the run's.
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start(reader: LagReader, pause: Duration) -> Result<Self, ObserveError> {
+    pub fn start(reader: LagReader, pause: Duration, clock: RunClock) -> Result<Self, ObserveError> {
         let watch = Self { seen: Arc::default(), stop: Arc::default() };
         let (seen, stop) = (Arc::clone(&watch.seen), Arc::clone(&watch.stop));
         let work = move || {
@@ -84,6 +91,16 @@ impl LagWatch {
                 let mut seen = lock(&seen);
                 // While Kafka does not answer, the lag is not known to be nothing.
                 seen.latest = Some(lag.as_ref().map_or(u64::MAX, |lag| lag.messages));
+                if let Ok(lag) = &lag {
+                    let now = clock.elapsed();
+                    for (place, messages) in &lag.partitions {
+                        // A key of its own only where it is new: this goes on as long as the run does.
+                        match seen.course.get_mut(place) {
+                            Some(course) => course.put(now, *messages),
+                            None => seen.course.entry(place.clone()).or_default().put(now, *messages),
+                        }
+                    }
+                }
                 if let Ok(Lag { greatest: Some(now), .. }) = lag
                     && seen.greatest.as_ref().is_none_or(|before| before.messages < now.messages)
                 {
@@ -100,6 +117,18 @@ impl LagWatch {
     /// The latest answer in messages, all partitions together; not nothing before there is one.
     pub fn latest(&self) -> u64 {
         lock(&self.seen).latest.unwrap_or(u64::MAX)
+    }
+
+    /// How far each partition was behind, from the start of sending.
+    pub fn course(&self) -> Vec<LagSeries> {
+        let seen = lock(&self.seen);
+        let series = seen.course.iter().map(|((topic, partition), course)| LagSeries {
+            topic: topic.clone(),
+            partition: *partition,
+            width: course.width(),
+            messages: course.all().iter().map(|greatest| greatest.0).collect(),
+        });
+        series.collect()
     }
 
     /// The greatest lag of any one partition so far.

@@ -125,6 +125,7 @@ fn passed() -> RunRecord {
         judged_columns: vec![],
         differing_columns: [].into(),
         findings: vec![],
+        details: None,
     }
 }
 

@@ -142,6 +142,7 @@ async fn plant(
         environment,
         division: Division::WHOLE,
         starts_in: Duration::ZERO,
+        command: None,
     };
     let (record, directory) = run(&request, &Progress::on_stderr(true), stop).await?;
     let planted = defect.map_or(0, |defect| planted_in(&directory, defect));

@@ -1,24 +1,40 @@
 //! `assay run SCENARIO`: from a scenario to a verdict.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
+use checkers::record::RunRecord;
 use reports::progress::Progress;
 
-use super::{RunArguments, RunOptions, check::show};
+use super::{
+    Annotations, RunArguments, RunOptions,
+    check::show,
+    compare::{comparison, judged},
+};
 use crate::{
     failure::{Failure, Kind},
     interrupt, library,
     runner::{Request, run as run_request},
-    scenario::Scenario,
+    scenario::{Override, Scenario},
     senders::Division,
 };
 
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    run_scenario(library::read(&arguments.scenario, &arguments.options.overrides)?, &arguments.options)
+    let command = shell(["assay", "run", &arguments.scenario]);
+    run_scenario(library::read(&arguments.scenario, &arguments.options.overrides)?, &arguments.options, command)
 }
 
-/// Runs a scenario that was read, and shows its verdict.
-pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
+/// Words as a shell takes them.
+pub(super) fn shell<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./=:%@+,".contains(character);
+    let quoted = words.into_iter().map(|word| match word {
+        word if !word.is_empty() && word.chars().all(plain) => word.to_owned(),
+        word => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a scenario that was read, by a `command` that more options are added to, and shows its verdict.
+pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions, command: String) -> Result<ExitCode, Failure> {
     scenario.seed = options.seed.or(scenario.seed);
     if scenario.expect.targets.may_stop_early && !options.shard.is_whole() {
         return Err(Failure::told(
@@ -26,6 +42,10 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
             "a run that may stop early cannot be divided: nobody could stop the senders of the other shares",
             "leave out --shard, or set expect.may_stop_early to false",
         ));
+    }
+    if let Some(before) = &options.against {
+        // Before anything is started: a comparison with nothing is found out about late otherwise.
+        judged(before)?;
     }
     let progress = Progress::on_stderr(options.json);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -41,11 +61,52 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions) -> Resu
         environment,
         division: Division { shard: options.shard, senders: options.senders },
         starts_in: options.starts_in,
+        command: Some(with_changes(command, options)),
     };
     let result = runtime.block_on(async { run_request(&request, &progress, interrupt::listen()?).await });
     progress.clear();
     let (record, directory) = result?;
+    annotate(&record, options)?;
     let shown = show(&record, options.json);
-    progress.step(&format!("\nrun directory: {}", directory.path().display()));
+    if let Some(before) = &options.against {
+        let comparison = comparison(before, &record, directory.path())?;
+        progress.step(&format!("\nagainst {}:\n{}", before.display(), comparison.render()));
+    }
+    progress.step(&format!("\nreport: {}", directory.report().display()));
+    progress.step(&format!("run directory: {}", directory.path().display()));
     shown
+}
+
+/// `command` with the values that were changed for this run.
+fn with_changes(command: String, options: &RunOptions) -> String {
+    let changes = options.overrides.iter().map(|Override { key, value }| {
+        let change = format!("{key}={value}");
+        format!(" --set {}", shell([change.as_str()]))
+    });
+    std::iter::once(command).chain(changes).collect()
+}
+
+/// Writes annotations where a CI reads them. They go to stderr, since stdout may be somebody's JSON; GitHub reads both.
+fn annotate(record: &RunRecord, options: &RunOptions) -> Result<(), Failure> {
+    let in_github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+    let wanted = options.annotations.unwrap_or(if in_github { Annotations::Github } else { Annotations::None });
+    if wanted == Annotations::None {
+        return Ok(());
+    }
+    let text = reports::annotations::github(record);
+    std::io::stderr().lock().write_all(text.as_bytes()).map_err(|error| {
+        Failure::caused(Kind::Unavailable, "the annotations could not be written to stderr", "", error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_reach_a_shell_as_they_are() {
+        assert_eq!(shell(["assay", "run", "a b", "it's", ""]), r"assay run 'a b' 'it'\''s' ''");
+        assert_eq!(shell(["expect.loss_after=20s"]), "expect.loss_after=20s");
+        assert_eq!(shell(["$(x)", "`y`"]), "'$(x)' '`y`'");
+    }
 }
