@@ -12,6 +12,7 @@ use checkers::{
     oracle::{
         dialect::Dialect,
         plain::PlainRows,
+        plugin::NO_PLUGINS,
         row::{Row, expect},
     },
     reconcile::{
@@ -114,6 +115,7 @@ fn identity(bencher: Bencher<'_, '_>, defect_every: u64) {
     });
     let case = Case {
         dialect: Dialect::V2026,
+        plugins: &NO_PLUGINS,
         workload: &workload,
         start: START,
         sent: &sent,

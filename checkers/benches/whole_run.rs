@@ -16,7 +16,7 @@ use checkers::{
     checks::{Independence, Targets},
     disturbance::Watermark,
     judge::{Allowances, Circumstances, Judge},
-    oracle::{dialect::Dialect, row::Difference},
+    oracle::{dialect::Dialect, plugin::NO_PLUGINS, row::Difference},
     reconcile::{
         classify::Case,
         reads::{Read, ReadsLog, ReadsWriter},
@@ -169,6 +169,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
         let found: Vec<_> = final_reads.iter().map(|read| read.window(window.clone(), number).unwrap()).collect();
         judge.window(&Case {
             dialect: Dialect::V2026,
+            plugins: &NO_PLUGINS,
             workload,
             start: START,
             sent: &sent.window(workload, window.clone(), number).unwrap(),
@@ -190,6 +191,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
         dialect: None,
         confidence: 0.95,
         planted_defects: Vec::new(),
+        warnings: std::collections::BTreeMap::new(),
         faults: Vec::new(),
         components: Vec::new(),
         recording: None,

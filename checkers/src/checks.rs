@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{reconcile::evidence::Evidence, verdict::Verdict};
+use crate::{reasons::Reason, reconcile::evidence::Evidence, verdict::Verdict};
 
 pub use rate::Clustering;
 pub use sequential::SequentialTest;
@@ -117,7 +117,7 @@ pub fn all(evidence: &Evidence, targets: &Targets) -> Vec<CheckResult> {
 fn guarded(name: &str, check: impl FnOnce() -> Vec<CheckResult>) -> Vec<CheckResult> {
     // A check only reads what it is given, so nothing half-changed is left behind.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).unwrap_or_else(|_| {
-        let reason = "the check crashed; please report this".into();
+        let reason = format!("{}; please report this", Reason::CheckCrashed.words());
         vec![CheckResult { verdict: Verdict::Inconclusive, reason, ..CheckResult::without_rate(name) }]
     })
 }

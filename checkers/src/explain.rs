@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::{
     oracle::{
-        presence::{Fate, fate},
-        row::{ColumnExpectation, Difference, expect, timestamp_difference},
+        presence::Fate,
+        row::{ColumnExpectation, Difference, timestamp_difference},
     },
     reconcile::{
         classify::{Case, classify_one},
@@ -124,7 +124,7 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
     let sent = case.sent.event(stream, seq);
     let latest = case.final_reads.last().map(|read| read.span().1).unwrap_or_default();
     let times = case.sent.attempt_times(case.workload, case.start, stream, seq, event.occurred_micros, latest);
-    let expectation = expect(case.dialect, &event, traffic.team, &times, case.clock_tolerance_micros);
+    let expectation = case.expect(&event, traffic.team, &times);
     let first = case.reads.first_seen(stream, seq);
     Some(Explanation {
         event: id.to_string(),
@@ -132,7 +132,7 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
         seq,
         attempts: case.sent.attempts(stream, seq).map(|exchange| attempt(case.workload, exchange, &answer)).collect(),
         outcome: sent.outcome,
-        expected_absent: match fate(case.dialect, case.workload, stream, seq) {
+        expected_absent: match case.fate(stream, seq) {
             Fate::Absent(reason) => Some(reason),
             Fate::Present | Fate::Either(_) => None,
         },

@@ -88,6 +88,7 @@ pub fn judge(
         dialect: None,
         confidence: options.targets.confidence,
         planted_defects: Vec::new(),
+        warnings: BTreeMap::new(),
         faults: Vec::new(),
         components: Vec::new(),
         recording: None,

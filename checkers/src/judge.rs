@@ -18,6 +18,7 @@ use crate::{
     },
     explain::explain,
     observe::lag::PartitionLag,
+    reasons::Reason,
     reconcile::{
         classify::{Case, Judging},
         evidence::{Class, Counts, Evidence, Finding},
@@ -107,6 +108,11 @@ impl Judge {
         let every = windows.div_ceil(SELF_TESTS).max(1);
         let (traffics, told) = (BTreeMap::new(), BTreeMap::new());
         Self { judging, self_test: None, windows: 0, every, traffics, examples: Vec::new(), told }
+    }
+
+    /// Notes that the store had not all that is usually judged: these columns were not.
+    pub fn leave_out(&mut self, columns: &[String]) {
+        self.judging.leave_out(columns);
     }
 
     /// Judges the events of one window.
@@ -250,41 +256,44 @@ fn shortfalls(counts: &Counts, generator: &GeneratorFacts, allowances: &Allowanc
     let percent = |share: f64| format!("{:.2} %", share * 100.0);
     let mut what = Vec::new();
     if generator.sent == 0 {
-        what.push("nothing was sent".to_owned());
+        what.push(Reason::NothingSent.words().to_owned());
     } else if counts.acked == 0 {
-        what.push("nothing was acked".to_owned());
+        what.push(Reason::NothingAcked.words().to_owned());
     }
     if reads == 0 {
-        what.push("no read of the store completed".to_owned());
+        what.push(Reason::NoRead.words().to_owned());
     }
     if let Some(schedule) = &generator.schedule
         && generator.requests > 0
         && schedule.on_schedule_share < 1.0 - allowances.late
     {
         what.push(format!(
-            "the generator missed its schedule: {} of the requests left more than {} ms late, {} are allowed; \
+            "{}: {} of the requests left more than {} ms late, {} are allowed; \
              lower the rate or give the machine more room",
+            Reason::MissedSchedule.words(),
             percent(1.0 - schedule.on_schedule_share),
             schedule.tolerance * 1e3,
             percent(allowances.late),
         ));
     }
-    for (part, allowed, name) in [
+    for (part, allowed, reason) in [
         // What the scenario means to fail is no shortfall.
         (
             counts.indeterminate - counts.indeterminate_on_purpose - counts.indeterminate_in_faults,
             allowances.indeterminate,
-            "indeterminate",
+            Reason::TooManyIndeterminate,
         ),
-        (counts.rejected - counts.rejected_on_purpose - counts.rejected_in_faults, allowances.rejected, "rejected"),
-        (counts.unsent - counts.unsent_in_faults, allowances.unsent, "unsent"),
-        (counts.either, allowances.indeterminate, "free to be stored or not"),
+        (
+            counts.rejected - counts.rejected_on_purpose - counts.rejected_in_faults,
+            allowances.rejected,
+            Reason::TooManyRejected,
+        ),
+        (counts.unsent - counts.unsent_in_faults, allowances.unsent, Reason::TooManyUnsent),
+        (counts.either, allowances.indeterminate, Reason::TooManyEither),
     ] {
         if generator.sent > 0 && share(part) > allowed {
             let (share, allowed) = (percent(share(part)), percent(allowed));
-            what.push(format!(
-                "{share} of the events are {name}, {allowed} are allowed: nothing may pass on its survivors"
-            ));
+            what.push(format!("{share} {}, {allowed} are allowed: nothing may pass on its survivors", reason.words()));
         }
     }
     what.into_iter().map(Obstacle::Insufficient).collect()
@@ -300,7 +309,7 @@ mod tests {
     use crate::{
         checks::Independence,
         disturbance::Watermark,
-        oracle::dialect::Dialect,
+        oracle::{dialect::Dialect, plugin::NO_PLUGINS},
         reconcile::{
             evidence::Class,
             example::{STREAM, intent, outcome, sent, whole, workload},
@@ -337,6 +346,7 @@ mod tests {
         let mut judge = Judge::new(1, 1, 1, false);
         judge.window(&Case {
             dialect: Dialect::V2026,
+            plugins: &NO_PLUGINS,
             workload: &workload,
             start,
             sent: &sent,
@@ -368,6 +378,7 @@ mod tests {
             dialect: None,
             confidence: 0.95,
             planted_defects: Vec::new(),
+            warnings: BTreeMap::new(),
             faults: Vec::new(),
             components: Vec::new(),
             recording: None,
@@ -469,7 +480,10 @@ mod tests {
             let told = told(counts, on_schedule, reads);
             match expected {
                 None => assert!(told.is_empty(), "{told:?}"),
-                Some(expected) => assert!(told.iter().any(|what| what.contains(expected)), "{expected}: {told:?}"),
+                Some(expected) => {
+                    assert!(told.iter().any(|what| what.contains(expected)), "{expected}: {told:?}");
+                    assert!(told.iter().all(|what| Reason::of(what).is_some()), "{told:?}");
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ pub mod judge;
 pub mod observe;
 
 pub mod oracle;
+pub mod reasons;
 pub mod reconcile;
 pub mod record;
 pub mod settle;

@@ -1,9 +1,13 @@
 //! Reading the store: the only part of this crate that does I/O.
 //!
 //! [`watch`] looks for new events while the run goes on, [`clickhouse`] asks the questions, [`parts`] knows which data
-//! parts are new, [`lag`] asks Kafka how far the subject's consumers are behind, and [`taps`] sees what passes through its topics.
+//! parts are new, [`foreign`] finds a run's rows among other people's, whatever the [`columns`] are called there, [`lag`] asks
+//! [`kafka`] how far the subject's consumers are behind, and [`taps`] sees what passes through its topics.
 
 pub mod clickhouse;
+pub mod columns;
+pub mod foreign;
+pub mod kafka;
 pub mod lag;
 pub mod parts;
 pub mod taps;
@@ -33,6 +37,14 @@ pub enum ObserveError {
         announced: u64,
         /// How many came.
         found: u64,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// Data parts were merged faster than they could be read.
+    #[error("data parts of {table} were merged away while they were read, {attempts} times in a row")]
+    Merging {
+        /// The table.
+        table: String,
         /// How often it was tried.
         attempts: u32,
     },

@@ -6,6 +6,7 @@
 pub mod dialect;
 pub mod json;
 pub mod plain;
+pub mod plugin;
 pub mod presence;
 pub mod row;
 pub mod v1;

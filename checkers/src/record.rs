@@ -88,6 +88,9 @@ pub struct RunFacts {
     /// What was done to the pipeline on purpose while it ran, in the order of its planning.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultFacts>,
+    /// How often the pipeline has warned of something, by its word for it: losses that it explains are among them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub warnings: BTreeMap<String, u64>,
     /// What the components have used from the moment when all were ready, as far as they are the run's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentFacts>,

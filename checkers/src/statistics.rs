@@ -5,3 +5,4 @@ pub mod clusters;
 pub mod quantiles;
 pub mod sequential;
 pub mod student;
+pub mod usl;

@@ -13,9 +13,10 @@ use uuid::Uuid;
 
 use crate::{
     oracle::{
-        presence::{Fate, fate},
-        row::{Expected, Row, expect},
+        presence::Fate,
+        row::{Expected, Row},
     },
+    reasons::Reason,
     reconcile::{
         classify::{Case, classify_one},
         evidence::Class,
@@ -67,17 +68,18 @@ impl SelfTest {
     /// What is wrong, for people.
     pub fn told(&self) -> String {
         if self.planted == 0 {
-            return "the self-test crashed, so nothing that was found can be believed; please report this".into();
+            return format!("the self-test crashed, so {}; please report this", Reason::SelfTestFailed.words());
         }
         let missed: Vec<String> =
             self.missed.iter().map(|(class, count)| format!("{count} {}", class.name())).collect();
         format!(
             "the self-test planted {} defects in a copy of the evidence and found {} ({} missed), with {} false alarms: \
-             nothing that was found can be believed; please report this",
+             {}; please report this",
             self.planted,
             self.found,
             if missed.is_empty() { "none".to_owned() } else { missed.join(", ") },
-            self.false_alarms
+            self.false_alarms,
+            Reason::SelfTestFailed.words(),
         )
     }
 
@@ -139,7 +141,7 @@ fn clean_events(case: &Case<'_>, last: &FinalRead, wanted: usize) -> Vec<Place> 
     let step = (window.len() / wanted.max(1)).max(1) as u64;
     let is_clean = |seq: u64| {
         case.sent.event(stream, seq).outcome == EventOutcome::Acked
-            && fate(case.dialect, case.workload, stream, seq) == Fate::Present
+            && case.fate(stream, seq) == Fate::Present
             && last.plain_row(stream, seq).is_some()
             && case.rows(stream, seq).is_empty()
             && case.reads.has_seen(stream, seq)
@@ -233,7 +235,7 @@ fn tampered(case: &Case<'_>, last: &FinalRead, place: Place, class: Class, varia
             let event = case.workload.event(stream, seq)?;
             let team = case.workload.traffic(stream)?.team;
             // The timestamp is judged when everything is put together.
-            let expectation = expect(case.dialect, &event, team, &[], 0);
+            let expectation = case.expect(&event, team, &[]);
             let timestamp_micros = last.plain_row(stream, seq)?.timestamp_micros;
             let mut row = Row { timestamp_micros, ..expectation.fulfilled()? };
             if class == Class::Phantom {

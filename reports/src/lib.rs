@@ -4,6 +4,7 @@
 
 pub mod annotations;
 pub mod calibration;
+pub mod capacity;
 pub mod compare;
 pub mod explain;
 mod faults;
@@ -11,8 +12,12 @@ pub mod figures;
 pub mod history;
 pub mod html;
 pub mod junit;
+pub mod live;
+pub mod live_page;
+pub mod metrics;
 pub mod progress;
 mod runbook;
+pub mod runbooks;
 pub mod sending;
 pub mod summary;
 pub mod terminal;

@@ -1,10 +1,18 @@
 //! Live progress: one line on a terminal, nothing when piped.
 
-use std::{fmt::Write, io::IsTerminal, time::Duration};
+use std::{
+    fmt::Write,
+    io::IsTerminal,
+    sync::{Arc, MutexGuard},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::figures::{count, seconds};
+use crate::{
+    figures::{count, seconds},
+    live::{Board, Live},
+};
 
 /// What the runner knows at a moment; all counts are events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,6 +58,8 @@ impl Snapshot {
 pub struct Progress {
     line: ProgressBar,
     quiet: bool,
+    board: Arc<Board>,
+    is_followed: bool,
 }
 
 impl Progress {
@@ -64,7 +74,29 @@ impl Progress {
         if shown {
             line.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { line, quiet }
+        Self { line, quiet, board: Arc::default(), is_followed: false }
+    }
+
+    /// The same, with somebody who follows the board: then the runner fills in what costs something to know.
+    #[must_use]
+    pub fn followed(mut self) -> Self {
+        self.is_followed = true;
+        self
+    }
+
+    /// Whether somebody follows the board.
+    pub const fn is_followed(&self) -> bool {
+        self.is_followed
+    }
+
+    /// The board, for who shows it.
+    pub const fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// The board's snapshot, for who fills it in.
+    pub fn live(&self) -> MutexGuard<'_, Live> {
+        self.board.live()
     }
 
     /// Something that took a while is done, or begins: stays on the screen.
@@ -83,6 +115,11 @@ impl Progress {
     /// What goes on right now: replaces the line before.
     pub fn now(&self, what: String) {
         self.line.set_message(what);
+    }
+
+    /// Keeps the line out of the way while `ask` has the terminal.
+    pub fn aside<T>(&self, ask: impl FnOnce() -> T) -> T {
+        self.line.suspend(ask)
     }
 
     /// Takes the line away.

@@ -1,19 +1,18 @@
-//! Where it is written what a finding means and what to do: a page for each class of defects and for each check.
+//! Where it is written what a finding means and what to do, as a path in the repository.
 
 use checkers::reconcile::evidence::Class;
 
+use crate::runbooks::{Page, page_for, page_for_class};
+
+/// The list of all pages.
+const INDEX: &str = "reports/runbooks/README.md";
+
 /// The page of a class.
 pub fn of_class(class: Class) -> String {
-    format!("reports/runbooks/{}.md", class.name())
+    page_for_class(class).map_or_else(|| INDEX.to_owned(), Page::path)
 }
 
-/// The page of a check that is not simply about one class: of the class that it is mostly about.
+/// The page of a check, by its name.
 pub fn of_check(check: &str) -> String {
-    let page = match check {
-        "loss" => "lost",
-        "correctness" => "corrupted",
-        "verdict" => "inconclusive",
-        other => other,
-    };
-    format!("reports/runbooks/{page}.md")
+    page_for(check).map_or_else(|| INDEX.to_owned(), Page::path)
 }

@@ -14,6 +14,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use crate::{
     faults,
     figures::{count, percent, quantile, seconds},
+    runbooks,
 };
 
 /// How many examples of each class are shown; verdict.json has more.
@@ -30,6 +31,7 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = writeln!(text, "{}", proves(record));
     let _ = write!(text, "{}", on_purpose(record));
     let _ = write!(text, "{}", disturbed(record));
+    let _ = write!(text, "{}", warned(record));
     let _ = write!(text, "{}", stages(record));
     let _ = write!(text, "{}", used(record));
     if let Some(test) = &record.self_test {
@@ -49,6 +51,13 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = write!(text, "{}", reasons(record));
     let _ = write!(text, "{}", findings(record));
     text
+}
+
+/// What the pipeline itself says of events that it dropped or changed.
+fn warned(record: &RunRecord) -> String {
+    let warnings: Vec<String> =
+        record.run.warnings.iter().map(|(kind, times)| format!("{kind} {}", count(*times))).collect();
+    if warnings.is_empty() { String::new() } else { format!("Ingestion warnings: {}.\n", warnings.join(" · ")) }
 }
 
 fn headline(record: &RunRecord, color: bool) -> String {
@@ -239,6 +248,9 @@ fn reasons(record: &RunRecord) -> String {
     let mut text = String::new();
     for reason in &record.reasons {
         let _ = writeln!(text, "  • {reason}");
+        if let Some(page) = runbooks::page_for_told(reason) {
+            let _ = writeln!(text, "    what to do: {}", page.command());
+        }
     }
     if record.reasons.is_empty() { text } else { format!("\nWhy {}:\n{text}", record.verdict.word()) }
 }
@@ -256,7 +268,13 @@ fn findings(record: &RunRecord) -> String {
             let _ = writeln!(text, "  {}", example(finding));
         }
     }
-    if text.is_empty() { text } else { format!("\nExamples (more in verdict.json):\n{text}") }
+    if text.is_empty() {
+        text
+    } else {
+        format!(
+            "\nExamples (more in verdict.json; `assay runbook CLASS` tells what each means and what to do):\n{text}"
+        )
+    }
 }
 
 fn example(finding: &Finding) -> String {

@@ -15,7 +15,7 @@ use std::{
 use checkers::{
     observe::{
         clickhouse::{Store, StoreAddress},
-        watch::{Watch, Watched, WatchedFor},
+        watch::{INTERVAL, Watch, Watched, WatchedFor},
     },
     reconcile::{
         reads::{ReadsLog, ReadsWriter},
@@ -115,7 +115,7 @@ fn one(watch: bool) -> Measured {
 async fn watched(url: &str, clock: RunClock, path: &Path, stopped: &std::sync::mpsc::Receiver<()>) -> Watched {
     let store = Store::new(StoreAddress { url, user: "default", password: "", database: "default", table: "events" });
     let journal = ReadsWriter::create(path, Header { run: RUN, start: clock.start() }).unwrap();
-    let watch = Watch::start(store, WatchedFor { run: RUN, by_marker: false }, clock, journal);
+    let watch = Watch::start(store, WatchedFor { run: RUN, by_marker: false, every: INTERVAL }, clock, journal);
     while !matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected)) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

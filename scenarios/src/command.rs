@@ -13,17 +13,21 @@ mod reconcile;
 mod replay;
 mod report;
 mod run;
+mod runbook;
 mod send;
+mod standing;
 mod target;
 mod validate;
+mod watch;
 
-use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use generators::timetable::Shard;
 
 use crate::{
     failure::{Failure, Kind},
+    metrics_server::parse_address,
     scenario::{Override, notation},
 };
 
@@ -49,6 +53,9 @@ enum Command {
     Validate {
         /// The file
         file: String,
+        /// Check it for the pipeline of this file as well (`run --env external --external FILE`)
+        #[arg(long, value_name = "FILE")]
+        external: Option<PathBuf>,
     },
     /// Judge a run's directory again, without the pipeline
     Check {
@@ -97,10 +104,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what a defect, a check's answer or a reason means, and what to do about it
+    Runbook {
+        /// A class, a check or a reason, such as `lost`; without it, all there are
+        name: Option<String>,
+    },
     /// Judge two files, without any pipeline: what was sent, and what was found
     Reconcile(reconcile::Arguments),
     /// Send recorded traffic through the pipeline, and judge it like any run
     Replay(replay::Arguments),
+    /// Send a light load for ever, look up every event of it, and export what is found as metrics
+    Watch(watch::Arguments),
     /// Send one share of the traffic of a run that waits for it, from this or another machine
     Send(send::Arguments),
     /// Print a scenario's traffic as JSON lines; nothing is sent
@@ -160,6 +174,9 @@ struct RunOptions {
     /// Compare with the run in this directory, and say what is worse; the exit code stays the verdict's
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
+    /// Serve Prometheus metrics while the run goes on, and a page for people: a port of the loopback, or an address
+    #[arg(long, value_name = "PORT|ADDR", value_parser = parse_address)]
+    metrics: Option<SocketAddr>,
     /// Send from so many threads, each with a ledger of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
     senders: u64,
@@ -191,6 +208,9 @@ enum EnvCommand {
         file: PathBuf,
         #[command(flatten)]
         place: place::PlaceOptions,
+        /// Start a capture and an ingester as well, and write beside the file what `run --env external` needs to use them
+        #[arg(long)]
+        pipeline: bool,
         /// Go down when the parent process ends
         #[arg(long, hide = true)]
         with_parent: bool,
@@ -200,6 +220,9 @@ enum EnvCommand {
         /// The file that `up` has written
         #[arg(long, default_value = "environment.json")]
         file: PathBuf,
+        /// Say it of the pipeline of this file (`run --env external --external FILE`); nothing is sent
+        #[arg(long, value_name = "FILE", conflicts_with = "file")]
+        external: Option<PathBuf>,
     },
     /// Take an environment down
     Down {
@@ -232,22 +255,25 @@ pub fn main() -> ExitCode {
         Command::Serve { role, arguments } => return testenv::role::serve(&role, &arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::List => list::list(),
-        Command::Validate { file } => validate::validate(&file),
+        Command::Validate { file, external } => validate::validate(&file, external.as_deref()),
         Command::Check { directory, json } => check::check(&directory, json),
         Command::Compare { before, after, json } => compare::compare(&before, &after, json),
         Command::History { scenario, out, last } => compare::history(&scenario, &out, last),
         Command::Report { directory } => report::report(&directory),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
+        Command::Runbook { name } => runbook::runbook(name.as_deref()),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Watch(arguments) => watch::watch(&arguments),
         Command::Send(arguments) => send::send(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Bench { command } => bench::bench(command),
         Command::Env { command } => match command {
             EnvCommand::Prepare => env::prepare(),
-            EnvCommand::Up { file, place, with_parent } => env::up(&file, &place, with_parent),
-            EnvCommand::Status { file } => env::status(&file),
+            EnvCommand::Up { file, place, pipeline, with_parent } => env::up(&file, &place, pipeline, with_parent),
+            EnvCommand::Status { external: Some(file), .. } => env::status_of_external(&file),
+            EnvCommand::Status { file, external: None } => env::status(&file),
             EnvCommand::Down { file } => env::down(&file),
         },
     };

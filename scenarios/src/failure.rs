@@ -45,6 +45,11 @@ impl Failure {
         Self::new(kind, Told { what: what.into(), help: help.into(), source: Some(Box::new(source)) })
     }
 
+    /// Whether the user stopped it, and nothing is wrong.
+    pub fn is_stop(&self) -> bool {
+        self.kind == Kind::Stopped
+    }
+
     /// Writes it to stderr; returns the exit code: 64, 69, 70, or 2 for a run that was stopped before it could be judged.
     pub fn report(&self) -> ExitCode {
         use std::io::Write;

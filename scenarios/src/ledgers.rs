@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use checkers::verdict::Obstacle;
+use checkers::{reasons::Reason, verdict::Obstacle};
 use generators::{
     journal::{Header, ReadError},
     ledger::{LedgerReader, Record},
@@ -77,12 +77,15 @@ impl Ledgers {
         (!self.missing.is_empty() && !self.files.is_empty()).then(|| {
             let what = match self.missing.len() {
                 1 => format!("share {} of the traffic", named[0]),
-                more => format!("{more} shares of the traffic ({}{})", named.join(", "), if more > 5 { ", …" } else { "" }),
+                more => {
+                    format!("{more} shares of the traffic ({}{})", named.join(", "), if more > 5 { ", …" } else { "" })
+                }
             };
             // Its events would look like events that nobody has sent.
             Obstacle::Invalid(format!(
-                "what became of {what} is not known: no ledger tells of it; put it into the run's directory and judge again \
-                 with `assay check`"
+                "what became of {what} is not known: {}; put it into the run's directory and judge again \
+                 with `assay check`",
+                Reason::MissingShare.words()
             ))
         })
     }

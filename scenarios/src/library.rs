@@ -10,8 +10,11 @@ use crate::{
 /// The library's files: name and text.
 pub const LIBRARY: &[(&str, &str)] = &[
     ("smoke", include_str!("../library/smoke.toml")),
+    ("canary", include_str!("../library/canary.toml")),
     ("content", include_str!("../library/content.toml")),
     ("out-of-order", include_str!("../library/out-of-order.toml")),
+    ("plugins", include_str!("../library/plugins.toml")),
+    ("hot-keys", include_str!("../library/hot-keys.toml")),
     ("replay", include_str!("../library/replay.toml")),
     ("calibrate", include_str!("../library/calibrate.toml")),
     ("chaos-kill", include_str!("../library/chaos-kill.toml")),
@@ -24,6 +27,8 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("chaos-overload", include_str!("../library/chaos-overload.toml")),
     ("chaos-random", include_str!("../library/chaos-random.toml")),
     ("chaos-resources", include_str!("../library/chaos-resources.toml")),
+    ("scaling", include_str!("../library/scaling.toml")),
+    ("five-dollar", include_str!("../library/five-dollar.toml")),
 ];
 
 /// Reads a scenario: a name of the library, or a file.

@@ -7,7 +7,9 @@
 mod answers;
 mod bench;
 mod calibrate;
+mod capacity;
 mod command;
+mod external;
 mod failure;
 mod faults;
 mod final_read;
@@ -15,8 +17,10 @@ mod interrupt;
 mod ledgers;
 mod library;
 mod manifest;
+mod metrics_server;
 mod open_files;
 mod plan;
+mod plugins;
 mod recording;
 mod reporting;
 mod run_directory;
@@ -25,6 +29,7 @@ mod scenario;
 mod senders;
 mod siblings;
 mod stored;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -2,11 +2,16 @@
 //!
 //! The manifest is written before the first event leaves, so that a run that is killed can be judged.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use checkers::{
-    checks::Targets, disturbance::FaultFacts, judge::Allowances, observe::lag::PartitionLag, oracle::dialect::Dialect,
-    record::ComponentFacts, verdict::Obstacle,
+    checks::Targets,
+    disturbance::FaultFacts,
+    judge::Allowances,
+    observe::lag::PartitionLag,
+    oracle::{dialect::Dialect, plugin::Plugins},
+    record::ComponentFacts,
+    verdict::Obstacle,
 };
 use generators::{
     clock::RunStart,
@@ -19,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use testenv::{fault::PlannedFault, pipeline::defect::PlantedDefect};
 
 use crate::{
+    external::ExternalFacts,
     failure::{Failure, Kind},
     recording,
     run_directory::{RunDirectory, read_json},
@@ -48,6 +54,9 @@ pub struct Manifest {
     pub environment: EnvironmentFacts,
     /// What was broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
+    /// What its teams let run over their events.
+    #[serde(default)]
+    pub plugins: Plugins,
     /// What was to be done to it on purpose.
     #[serde(default)]
     pub faults: Vec<PlannedFault>,
@@ -127,6 +136,9 @@ pub struct EnvironmentFacts {
     pub ingesters: usize,
     /// Which generation of PostHog's rules the pipeline followed.
     pub dialect: Dialect,
+    /// What is known of somebody else's pipeline, where it was one.
+    #[serde(default)]
+    pub external: Option<ExternalFacts>,
 }
 
 /// Where it ran.
@@ -165,6 +177,9 @@ pub struct Conditions {
     /// How the faults went, in the order of the manifest's; fewer where the run was stopped.
     #[serde(default)]
     pub faults: Vec<FaultFacts>,
+    /// How often the pipeline has warned of something, by its word for it.
+    #[serde(default)]
+    pub warnings: BTreeMap<String, u64>,
     /// What the components have used since all were ready.
     #[serde(default)]
     pub components: Vec<ComponentFacts>,

@@ -9,7 +9,10 @@ use generators::{
 };
 use testenv::pipeline::defect::{DefectName, PlantedDefect};
 
-use crate::scenario::Scenario;
+use crate::{
+    external::Projects,
+    scenario::{self, Scenario, USUAL_TEAM},
+};
 
 /// The team that a run's traffic belongs to. A database of the run's own holds no other.
 pub const TEAM: i64 = 1;
@@ -41,24 +44,65 @@ pub fn other_token(run: RunId) -> String {
     format!("phc_assay_{run}_other")
 }
 
+/// The first of the teams that a scenario names.
+const FIRST_NAMED_TEAM: i64 = 5;
+
+/// The teams that the scenario names beside the usual one, in its order.
+fn named_teams(scenario: &Scenario) -> Vec<&str> {
+    let mut named = Vec::new();
+    for team in scenario.traffic.iter().map(scenario::Traffic::team) {
+        if team != USUAL_TEAM && !named.contains(&team) {
+            named.push(team);
+        }
+    }
+    named
+}
+
+/// The number of the team that a scenario calls so.
+fn team(scenario: &Scenario, name: &str) -> i64 {
+    let named = named_teams(scenario).into_iter().position(|team| team == name);
+    // There are no more of them than traffics.
+    named.map_or(TEAM, |place| FIRST_NAMED_TEAM + place as i64)
+}
+
+/// The numbers of the teams that a scenario calls so.
+pub fn numbers(scenario: &Scenario, names: &[String]) -> Vec<i64> {
+    names.iter().map(|name| team(scenario, name)).collect()
+}
+
+fn token_of(team: i64, run: RunId) -> String {
+    if team == TEAM { token(run) } else { format!("phc_assay_{run}_{team}") }
+}
+
 /// Which token belongs to which team.
-pub fn teams(run: RunId) -> BTreeMap<String, i64> {
-    [
+pub fn teams(scenario: &Scenario, run: RunId) -> BTreeMap<String, i64> {
+    let named = named_teams(scenario).into_iter().map(|name| team(scenario, name));
+    let named = named.map(|team| (token_of(team, run), team));
+    let usual = [
         (token(run), TEAM),
         (over_quota_token(run), OVER_QUOTA_TEAM),
         (drop_listed_token(run), DROP_LISTED_TEAM),
         (other_token(run), OTHER_TEAM),
-    ]
-    .into()
+    ];
+    usual.into_iter().chain(named).collect()
+}
+
+/// The token and team of the run's own that traffic of a scenario goes to.
+pub fn own_project(scenario: &Scenario, traffic: &scenario::Traffic, run: RunId) -> (String, i64) {
+    match traffic.absent {
+        None => {
+            let team = team(scenario, traffic.team());
+            (token_of(team, run), team)
+        }
+        Some(Absence::OverQuota) => (over_quota_token(run), OVER_QUOTA_TEAM),
+        Some(Absence::DropListed) => (drop_listed_token(run), DROP_LISTED_TEAM),
+    }
 }
 
 /// The workload's plan.
-pub fn workload(scenario: &Scenario, run: RunId, seed: u64, start: RunStart) -> Plan {
-    let project = |absent| match absent {
-        None => (token(run), TEAM),
-        Some(Absence::OverQuota) => (over_quota_token(run), OVER_QUOTA_TEAM),
-        Some(Absence::DropListed) => (drop_listed_token(run), DROP_LISTED_TEAM),
-    };
+pub fn workload(scenario: &Scenario, projects: &Projects, run: RunId, seed: u64, start: RunStart) -> Plan {
+    // That there is a project for all traffic was made sure of before.
+    let project = |traffic: &scenario::Traffic| projects.of(scenario, traffic).unwrap_or_default();
     let traffic = scenario.traffic.iter().map(|traffic| Traffic {
         name: traffic.name.clone(),
         events: traffic.events,
@@ -66,8 +110,8 @@ pub fn workload(scenario: &Scenario, run: RunId, seed: u64, start: RunStart) -> 
         batch: traffic.batch,
         endpoint: traffic.endpoint,
         compression: traffic.compression,
-        token: project(traffic.absent).0,
-        team: project(traffic.absent).1,
+        token: project(traffic).0,
+        team: project(traffic).1,
         persons: traffic.persons,
         names: traffic.names.clone(),
         form: traffic.form,
@@ -98,7 +142,7 @@ fn held(scenario: &Scenario, name: DefectName) -> Duration {
 
 /// The defects to plant, spread over nine tenths of the planned events, so that their number is certain to be reached.
 pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
-    let is_over_quota = |traffic: &&crate::scenario::Traffic| traffic.absent == Some(Absence::OverQuota);
+    let is_over_quota = |traffic: &&scenario::Traffic| traffic.absent == Some(Absence::OverQuota);
     let over_quota: u64 = scenario.traffic.iter().filter(is_over_quota).map(|traffic| traffic.events).sum();
     let good = scenario.traffic.iter().position(|traffic| traffic.absent.is_none()).unwrap_or_default();
     let planned = scenario.traffic.get(good).map_or(0, |traffic| traffic.events);

@@ -3,15 +3,19 @@
 //! Whatever happens, what was started is ended: by [`Environment::down`] in good order, by the guard otherwise. What
 //! stands in the way of a verdict is collected as obstacles; only what leaves nothing to judge is a failure.
 
+mod access;
 mod early_stop;
 mod environment;
 mod faults;
+mod feed;
+mod idle;
 mod preflight;
 mod settle;
 mod shares;
 mod wanted;
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -21,11 +25,12 @@ use checkers::{
     disturbance::{FaultFacts, Watermark},
     observe::{
         ObserveError,
-        clickhouse::{Store, StoreAddress},
-        lag::{LagReader, LagWatch, Subscription},
-        taps::{TappedTopics, Taps},
-        watch::{Watch, WatchedFor},
+        clickhouse::Store,
+        lag::{LagReader, LagWatch},
+        taps::Taps,
+        watch::{INTERVAL, Watch, WatchedFor},
     },
+    reasons::Reason,
     reconcile::{reads::ReadsWriter, stages::StagesWriter},
     record::RunRecord,
     verdict::Obstacle,
@@ -33,6 +38,7 @@ use checkers::{
 use generators::{
     client::{SenderOptions, SenderProgress, target::Target},
     clock::RunClock,
+    error_chain::told,
     event::EventSource,
     identity::RunId,
     journal::Header,
@@ -43,25 +49,27 @@ use generators::{
     workload::Workload,
 };
 use jiff::Timestamp;
-use reports::progress::{Progress, Snapshot};
-use testenv::{
-    environment::{Endpoints, EnvironmentError},
-    fault::PlannedFault,
+use reports::{
+    live::Phase,
+    progress::{Progress, Snapshot},
 };
+use testenv::{environment::EnvironmentError, fault::PlannedFault};
 use tokio::sync::watch;
 
-use self::{early_stop::EarlyStop, faults::Faults};
+use self::{access::Access, early_stop::EarlyStop, faults::Faults, feed::Feed};
 pub use self::{
     environment::Environment,
+    idle::idle,
     wanted::{Own, Shared, SubstrateSettings, Wanted},
 };
 
 use crate::{
+    external::{Confirmation, Projects, confirm},
     failure::{Failure, Kind},
     faults::{planned, timeline},
     ledgers::Ledgers,
     manifest::{Conditions, EnvironmentFacts, Machine, Manifest, SCHEMA},
-    open_files, plan,
+    open_files, plan, plugins,
     recording::{self, Prepared},
     reporting,
     run_directory::{RunDirectory, not_written, write_compact_json, write_json},
@@ -98,6 +106,18 @@ pub struct Request {
     pub starts_in: Duration,
     /// The command that asks for it, but for its seed.
     pub command: Option<String>,
+    /// Whether somebody has to agree before anything is sent to somebody else's pipeline.
+    pub confirmation: Confirmation,
+}
+
+impl Request {
+    /// Where the traffic of the run `run` goes.
+    fn projects(&self, run: RunId) -> Projects {
+        match &self.environment {
+            Wanted::External(external) => Projects::Named(external.projects.clone()),
+            Wanted::Own(_) | Wanted::Shared(_) => Projects::Own(run),
+        }
+    }
 }
 
 /// Runs `request`; `stop` becomes true when the user wants it to end.
@@ -120,7 +140,7 @@ pub async fn run(
     let request = &Request { scenario: Scenario { seed: Some(seed), ..scenario }, ..request.clone() };
     let began = Instant::now();
     let environment = tokio::select! {
-        up = Environment::up(request, &faults, &directory, run, progress) => up?,
+        up = Box::pin(Environment::up(request, &faults, &directory, run, progress)) => up?,
         _ = stop.wait_for(|stop| *stop) => return Err(Failure::told(
             Kind::Stopped,
             "stopped before anything was sent",
@@ -130,14 +150,16 @@ pub async fn run(
     progress.step(&format!("ready after {:.1} s", began.elapsed().as_secs_f64()));
     let (places, up) = (&directory, &environment);
     let active = Active { request, faults, directory: places, progress, environment: up, recording, imported };
-    let result = active.run((run, seed), stop).await;
+    let result = Box::pin(active.run((run, seed), stop)).await;
     progress.now("taking everything down".into());
     if let Err(error) = environment.down().await {
         // The run is over and can be judged all the same.
         progress.step(&format!("the run left something behind on the shared substrate: {error}"));
     }
     result?;
+    progress.live().phase = Phase::Judging;
     let record = judge_directory(&directory)?;
+    progress.live().judged(&record);
     reporting::write(&record, &directory, request.junit.as_deref())?;
     directory.point_latest()?;
     Ok((record, directory))
@@ -164,14 +186,19 @@ impl Active<'_> {
     /// Sends, settles and writes down how it ended. What was found is in the run's directory afterwards.
     async fn run(&self, (run, seed): (RunId, u64), stop: watch::Receiver<bool>) -> Result<(), Failure> {
         let scenario = &self.request.scenario;
-        let endpoints = self.environment.pipeline().endpoints();
+        let access = self.environment.access();
         let personas = PersonaTable::make(seed, PERSONAS);
-        // Which day it is; the moment itself is chosen when all is ready.
-        let today = RunClock::starting_in(LEAD).start();
-        let plan = plan::workload(scenario, run, seed, today);
-        let workload = Arc::new(Workload::replaying(plan, personas.clone(), self.recording.as_ref()));
-        let store = store_at(endpoints);
-        let clickhouse = preflight::check(endpoints, &store).await?;
+        let planned = || {
+            // Which day it is; the moment itself is chosen when all is ready.
+            let today = RunClock::starting_in(LEAD).start();
+            let plan = plan::workload(scenario, &self.request.projects(run), run, seed, today);
+            Workload::replaying(plan, personas.clone(), self.recording.as_ref())
+        };
+        let store = access.store.clone();
+        let clickhouse = self.environment.check().await?;
+        self.agree(&planned)?;
+        // Somebody may have thought for long before agreeing.
+        let workload = Arc::new(planned());
         let clock = RunClock::starting_in(LEAD.max(self.request.starts_in));
         if !self.request.division.shard.is_whole() {
             self.progress.step(&format!(
@@ -188,18 +215,25 @@ impl Active<'_> {
             .map_err(|error| not_written(&self.directory.reads(), error))?;
 
         let before = self.environment.usage();
-        let taps = self.taps(endpoints, header)?;
-        let lag = lag_watch(endpoints, clock)?;
+        let taps = self.taps(access, header)?;
+        let lag = lag_watch(access, clock)?;
         let by_marker = workload.plan().traffic.iter().any(|traffic| traffic.disorder.no_uuid > Share::default());
-        let watch = Watch::start(store.clone(), WatchedFor { run, by_marker }, clock, reads);
+        let watch = Watch::start(store.clone(), WatchedFor { run, by_marker, every: self.looks_every() }, clock, reads);
         let (stop_sending, sending_stopped) = watch::channel(false);
         let sent = Arc::new(SenderProgress::default());
-        let options = sender_options(Target::http(endpoints.capture));
+        let options = sender_options(access.capture.clone());
         let (division, folder) = (self.request.division, self.directory.path());
         let senders = Senders::start(&workload, clock, division, &options, folder, &sent, &sending_stopped)?;
 
         let early_stop = self.early_stop(header)?;
-        let faults = Faults::start(&self.environment.parts(), &self.faults, clock);
+        let faults = Faults::start(&self.environment.reach(), &self.faults, clock);
+        let feed = feed::Sources {
+            watch: watch.view(),
+            lag: lag.as_ref().map(LagWatch::view),
+            sent: Arc::clone(&sent),
+            faults: faults.view(),
+        };
+        let feed = Feed::start(self, &workload, (clock, header), feed)?;
         let mut sending = Sending {
             workload: &workload,
             watch: &watch,
@@ -216,6 +250,7 @@ impl Active<'_> {
         if obstacles.is_empty() && !division.shard.is_whole() {
             shares::wait_for_others(self, header, scenario.expect.settle_limit, stop).await?;
         }
+        self.progress.live().phase = Phase::Settling;
         let mut final_reads = 0;
         if !obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Invalid(_))) {
             let settled =
@@ -223,6 +258,7 @@ impl Active<'_> {
             final_reads = settled.final_reads;
             obstacles.extend(settled.obstacle);
         }
+        feed.end().await;
         watch.end().await.map_err(|error| not_written(&self.directory.reads(), error))?;
         if let Some(taps) = taps {
             let ended = tokio::task::block_in_place(|| taps.end());
@@ -231,9 +267,11 @@ impl Active<'_> {
         if let Some(lag) = &lag {
             write_compact_json(&self.directory.lags(), &lag.course())?;
         }
+        let warnings = self.warnings(&store).await;
         let conditions = Conditions {
             schema: SCHEMA,
             obstacles,
+            warnings,
             clock_drift_micros: drift_micros(clock),
             final_reads,
             stopped_early,
@@ -244,6 +282,39 @@ impl Active<'_> {
         write_json(&self.directory.conditions(), &conditions)
     }
 
+    /// Has somebody agree to what is sent to somebody else's pipeline.
+    fn agree(&self, planned: &dyn Fn() -> Workload) -> Result<(), Failure> {
+        let Wanted::External(external) = &self.request.environment else { return Ok(()) };
+        let confirmation = self.request.confirmation;
+        let mut shown = None;
+        let agreed = tokio::task::block_in_place(|| {
+            let tell = |text: &str| shown = Some(text.to_owned());
+            self.progress.aside(|| confirm(external, &planned(), confirmation, tell))
+        });
+        if let Some(text) = shown {
+            self.progress.step(&text);
+        }
+        agreed
+    }
+
+    /// The pipeline's own warnings, how many of each type.
+    async fn warnings(&self, store: &Store) -> BTreeMap<String, u64> {
+        let Some(table) = self.environment.warnings_table() else { return BTreeMap::new() };
+        // They explain, and decide nothing: a run can be judged without them.
+        store.warnings(table).await.unwrap_or_else(|error| {
+            self.progress.step(&format!("the ingestion warnings could not be read: {}", told(&error)));
+            BTreeMap::new()
+        })
+    }
+
+    /// From the beginning of one look for new rows to that of the next.
+    fn looks_every(&self) -> Duration {
+        match &self.request.environment {
+            Wanted::External(external) => external.clickhouse.look_every,
+            Wanted::Own(_) | Wanted::Shared(_) => INTERVAL,
+        }
+    }
+
     /// The sequential test, where the run may stop early.
     fn early_stop(&self, header: Header) -> Result<Option<EarlyStop>, Failure> {
         let Scenario { expect, pipeline, .. } = &self.request.scenario;
@@ -252,20 +323,19 @@ impl Active<'_> {
             return Ok(None);
         }
         let ledgers = Ledgers::find(self.directory.path())?.open(header)?;
-        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, watermark, pipeline.dialect)))
+        let plugins = plugins::judged(&self.request.scenario);
+        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, watermark, (pipeline.dialect, plugins))))
     }
 
     /// Taps the topics, where Kafka can be read.
-    fn taps(&self, endpoints: &Endpoints, header: Header) -> Result<Option<Taps>, Failure> {
-        let Some(kafka) = &endpoints.kafka else { return Ok(None) };
+    fn taps(&self, access: &Access, header: Header) -> Result<Option<Taps>, Failure> {
+        let Some((kafka, topics)) = access.kafka.as_ref().and_then(|kafka| Some((kafka, kafka.topics.as_ref()?)))
+        else {
+            return Ok(None);
+        };
         let path = self.directory.stages();
         let journal = StagesWriter::create(&path, header).map_err(|error| not_written(&path, error))?;
-        let topics = TappedTopics {
-            capture: kafka.capture_topics.clone(),
-            dead_letters: kafka.dead_letter_topic.clone(),
-            events: kafka.events_topic.clone(),
-        };
-        let start = || Taps::start(&kafka.brokers, &topics, (header.run, header.start), journal);
+        let start = || Taps::start(&kafka.at, topics, (header.run, header.start), journal);
         tokio::task::block_in_place(start).map(Some).map_err(kafka_unreadable)
     }
 
@@ -291,12 +361,12 @@ impl Active<'_> {
                 Ok(_) = stop.wait_for(|stop| *stop), if !stopping => {
                     self.progress.step("stopped: what was sent is settled and judged; once more leaves at once");
                     let before = if sends { "everything was sent" } else { "its last fault was healed" };
-                    obstacles.push(Obstacle::Insufficient(format!("the run was stopped before {before}")));
+                    obstacles.push(Obstacle::Insufficient(format!("{} {before}", Reason::Stopped.words())));
                     stopping = true;
                 }
                 ended = self.environment.failed(), if !stopping => {
                     self.progress.step(&format!("{ended}"));
-                    obstacles.push(Obstacle::Invalid(format!("the environment failed: {ended}")));
+                    obstacles.push(Obstacle::Invalid(format!("{}: {ended}", Reason::EnvironmentFailed.words())));
                     stopping = true;
                 }
                 () = tokio::time::sleep(TICK) => {
@@ -330,6 +400,7 @@ impl Active<'_> {
 
     fn manifest(&self, workload: &Workload, personas: PersonaTable, clock: RunClock, clickhouse: String) -> Manifest {
         let scenario = &self.request.scenario;
+        let own = self.environment.external().is_none();
         let started_at = Timestamp::from_microsecond(clock.start().unix_micros()).unwrap_or_default();
         Manifest {
             schema: SCHEMA,
@@ -341,15 +412,18 @@ impl Active<'_> {
             personas,
             environment: EnvironmentFacts {
                 kind: self.request.environment.kind().into(),
-                capture: Some(Target::http(self.environment.pipeline().endpoints().capture).to_string()),
+                capture: Some(self.environment.access().capture.to_string()),
                 kafka: self.request.environment.kafka(),
                 clickhouse,
                 flush_interval: scenario.pipeline.flush_interval,
-                partitions: scenario.pipeline.partitions,
-                ingesters: scenario.pipeline.ingesters,
+                // What somebody else's pipeline is made of is not known.
+                partitions: if own { scenario.pipeline.partitions } else { 0 },
+                ingesters: if own { scenario.pipeline.ingesters } else { 0 },
                 dialect: scenario.pipeline.dialect,
+                external: self.environment.external().cloned(),
             },
             planted_defects: plan::planted_defects(scenario, workload.plan().run),
+            plugins: plugins::judged(scenario),
             faults: self.faults.clone(),
             targets: scenario.expect.targets,
             allowances: scenario.expect.allowances,
@@ -405,23 +479,9 @@ pub fn sender_options(target: Target) -> SenderOptions {
     SenderOptions { target, shard: Shard::WHOLE, connections, time_out: REPLY_TIME_OUT }
 }
 
-fn store_at(endpoints: &Endpoints) -> Store {
-    let clickhouse = &endpoints.clickhouse;
-    Store::new(StoreAddress {
-        url: &clickhouse.url,
-        user: &clickhouse.user,
-        password: &clickhouse.password,
-        database: &clickhouse.database,
-        table: &clickhouse.events_table,
-    })
-}
-
-fn lag_watch(endpoints: &Endpoints, clock: RunClock) -> Result<Option<LagWatch>, Failure> {
-    let Some(kafka) = &endpoints.kafka else { return Ok(None) };
-    let subscriptions = kafka.subscriptions.iter();
-    let subscriptions =
-        subscriptions.map(|(group, topic)| Subscription { group: group.clone(), topic: topic.clone() }).collect();
-    LagReader::new(&kafka.brokers, subscriptions)
+fn lag_watch(access: &Access, clock: RunClock) -> Result<Option<LagWatch>, Failure> {
+    let Some(kafka) = access.kafka.as_ref().filter(|kafka| !kafka.subscriptions.is_empty()) else { return Ok(None) };
+    LagReader::new(&kafka.at, kafka.subscriptions.clone())
         .and_then(|reader| LagWatch::start(reader, LAG_PAUSE, clock))
         .map(Some)
         .map_err(kafka_unreadable)
@@ -434,7 +494,7 @@ fn kafka_unreadable(error: ObserveError) -> Failure {
 /// What it means for the run that a fault could not be carried out, or not be healed.
 fn not_carried_out(fault: &FaultFacts) -> Option<Obstacle> {
     let FaultFacts { fault, planned_at, failed, .. } = fault;
-    let what = |failed| format!("the fault `{fault}`, planned at {planned_at} s: {failed}");
+    let what = |failed| format!("{}{fault}`, planned at {planned_at} s: {failed}", Reason::FaultNotCarriedOut.words());
     failed.as_ref().map(|failed| Obstacle::Invalid(what(failed)))
 }
 

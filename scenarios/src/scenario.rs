@@ -5,12 +5,15 @@
 //! is expected; it becomes a [plan](crate::plan) when a run starts.
 
 mod arrival;
+mod capacity;
 mod client;
 mod fault;
 pub mod notation;
 mod pipeline;
+pub mod plugin;
 pub mod problem;
 pub mod reader;
+mod substitute;
 mod traffic;
 
 use std::{path::PathBuf, time::Duration};
@@ -24,11 +27,16 @@ use generators::{
     workload::{Absence, Client, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons},
 };
 use testenv::{
-    containers::images::Images,
+    containers::{images::Images, substitute::Substitutes},
     pipeline::defect::{CATALOGUE, DefectName, Stage},
 };
 
-pub use self::{fault::Fault, pipeline::PipelineSettings};
+pub use self::{
+    capacity::{Capacity, Step},
+    fault::Fault,
+    pipeline::PipelineSettings,
+    plugin::Plugin,
+};
 use self::{
     notation::{Expectable, defect_rate, parse_share},
     problem::Problems,
@@ -50,12 +58,18 @@ pub struct Scenario {
     pub images: Images,
     /// The pipeline that it is sent through.
     pub pipeline: PipelineSettings,
+    /// Other people's images in its places, and beside it.
+    pub substitutes: Substitutes,
+    /// What teams let run over their events, in its order.
+    pub plugins: Vec<Plugin>,
     /// What is broken in it on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// What is done to it on purpose.
     pub faults: Vec<Fault>,
     /// What is expected.
     pub expect: Expect,
+    /// The capacity that is looked for, if it is one run after the other that the scenario wants.
+    pub capacity: Option<Capacity>,
 }
 
 /// One kind of traffic.
@@ -87,6 +101,8 @@ pub struct Traffic {
     pub disorder: Disorder,
     /// What events hold beside the ordinary.
     pub extras: Extras,
+    /// The team that it is of, where it is not the usual one.
+    pub team: Option<String>,
     /// Why every event is acked and none may appear, where that is so.
     pub absent: Option<Absence>,
     /// The recording that it replays, if it does.
@@ -94,6 +110,16 @@ pub struct Traffic {
     /// How its clients deliver.
     pub client: Client,
 }
+
+impl Traffic {
+    /// The team that it is of.
+    pub fn team(&self) -> &str {
+        self.team.as_deref().unwrap_or(USUAL_TEAM)
+    }
+}
+
+/// The team of traffic that says no other.
+pub const USUAL_TEAM: &str = "main";
 
 /// A recording, and how it is replayed.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,6 +158,10 @@ pub struct Expect {
     pub quiet: Duration,
     /// How long settling may take.
     pub settle_limit: Duration,
+    /// The efficiency of the last step of a search, at least, against the first.
+    pub linear: Option<f64>,
+    /// The capacity of the last step of a search, at least, in events a second.
+    pub capacity: Option<u64>,
 }
 
 /// A change from the command line: `KEY=VALUE`, where the key is a path such as `expect.loss_after` or
@@ -155,12 +185,19 @@ impl Scenario {
 
     /// What of it containers can do and child processes cannot, if there is something.
     pub fn needs_containers(&self) -> Option<String> {
-        let PipelineSettings { processors, memory, .. } = self.pipeline;
+        let steps = self.capacity.iter().flat_map(|capacity| &capacity.steps);
+        let pipelines: Vec<PipelineSettings> =
+            std::iter::once(self.pipeline).chain(steps.map(|step| step.pipeline)).collect();
         let fault = self.faults.iter().find(|fault| fault.action.needs_containers());
-        let limits = [("processors", processors.is_some()), ("memory", memory.is_some())];
+        let limits = [
+            ("processors", pipelines.iter().any(|pipeline| pipeline.processors.is_some())),
+            ("memory", pipelines.iter().any(|pipeline| pipeline.memory.is_some())),
+        ];
         let limit = limits.into_iter().find(|(_, is_limited)| *is_limited);
         let limit = limit.map(|(what, _)| format!("a limit on {what} (`pipeline.{what}`)"));
-        limit.or_else(|| fault.map(|fault| format!("a fault that is called `{}`", fault.action.word())))
+        let substitute = self.substitutes.all().next();
+        let substitute = substitute.map(|(what, substitute)| format!("the image {} for {what}", substitute.image));
+        substitute.or(limit).or_else(|| fault.map(|fault| format!("a fault that is called `{}`", fault.action.word())))
     }
 }
 
@@ -187,7 +224,10 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         root.problem("traffic", "there is no traffic: add a [[traffic]] table");
     }
     let images = pipeline::images(root.section("images"));
-    let settings = pipeline::settings(root.section("pipeline"));
+    let mut section = root.section("pipeline");
+    let substitutes = substitute::substitutes(&mut section, root.sections("component"));
+    let settings = pipeline::settings(section);
+    let plugins = plugin::plugins(root.sections("plugin"), &traffic, settings.dialect);
     let planned: u64 = traffic.iter().map(|traffic| traffic.events).sum();
     let planted_defects: Vec<PlantedDefect> =
         root.sections("planted_defect").into_iter().map(|section| planted_defect(section, planned)).collect();
@@ -197,8 +237,30 @@ fn scenario(mut root: Section<'_>) -> Scenario {
             "only one defect of the sink can be planted at a time: there is one view to change",
         );
     }
-    let faults = root.sections("fault").into_iter().map(fault::fault).collect();
+    for defect in &planted_defects {
+        let (wanted, what): (fn(&plugin::Action) -> bool, _) = match defect.name {
+            DefectName::PluginThrowDrops => (|action| matches!(action, plugin::Action::Throw(_)), "throw"),
+            DefectName::PluginLeaksState => (|action| matches!(action, plugin::Action::Set(..)), "set"),
+            _ => continue,
+        };
+        if !plugins.iter().any(|plugin| wanted(&plugin.action)) {
+            let word = defect.name.defect().word;
+            root.problem("planted_defect", &format!("`{word}` needs a [[plugin]] whose action is \"{what}\""));
+        }
+    }
+    let faults: Vec<Fault> = root.sections("fault").into_iter().map(fault::fault).collect();
     let expect = expect(root.section("expect"), settings.flush_interval);
+    if substitutes.all().next().is_some() && settings.budget.is_some_and(|budget| budget.processors.is_some()) {
+        root.problem(
+            "pipeline",
+            "`budget.processors` is kept by the reference pipeline's own roles, which others take the places of: limit these \
+             with `processors` and `memory`",
+        );
+    }
+    let capacity = capacity::capacity(&mut root, &settings, &traffic, &expect);
+    if capacity.is_some() && !(planted_defects.is_empty() && faults.is_empty()) {
+        root.problem("capacity", "is that of a sound pipeline: leave out [[planted_defect]] and [[fault]]");
+    }
     root.end();
     Scenario {
         name: name.unwrap_or_default(),
@@ -207,9 +269,12 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         traffic,
         images,
         pipeline: settings,
+        substitutes,
+        plugins,
         planted_defects,
         faults,
         expect,
+        capacity,
     }
 }
 
@@ -268,8 +333,10 @@ fn expect(mut section: Section<'_>, flush_interval: Duration) -> Expect {
         );
     }
     let settle_limit = section.optional("settle_limit", Duration::parse).unwrap_or(loss_after + quiet * 3);
+    let linear = section.optional("linear", parse_share);
+    let capacity = section.optional("capacity", capacity::per_second);
     section.end();
-    Expect { targets, allowances, loss_after, quiet, settle_limit }
+    Expect { targets, allowances, loss_after, quiet, settle_limit, linear, capacity }
 }
 
 #[cfg(test)]

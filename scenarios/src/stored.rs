@@ -1,11 +1,15 @@
 //! A run as its directory tells it, and its judgement: the same for a run that has just ended and for an old one.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use checkers::{
     details::example::cut,
     disturbance::Watermark,
     judge::{Circumstances, Judge},
+    reasons::Reason,
     reconcile::{
         classify::Case,
         reads::{Reads, ReadsLog},
@@ -21,6 +25,7 @@ use generators::{identity::StreamId, journal::ReadError, ledger::Record, workloa
 
 use crate::{
     answers::answers,
+    external::ExternalFacts,
     failure::{Failure, Kind},
     faults,
     ledgers::Ledgers,
@@ -36,6 +41,9 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let run = StoredRun::open(directory)?;
     let missing = Ledgers::find(directory.path())?.obstacle();
     let mut judge = Judge::new(run.windows.len(), run.reads.len(), run.final_reads.len(), run.stages.is_some());
+    if let Some(external) = &run.manifest.environment.external {
+        judge.leave_out(&external.not_judged);
+    }
     for (number, window) in run.windows.iter() {
         judge.window(&run.window(window, number)?.case());
     }
@@ -44,7 +52,7 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let end = last.map(|read| read.end).or_else(|| run.reads.last().map(|(_, end)| end));
     let mut obstacles = match conditions {
         Some(conditions) => conditions.obstacles.clone(),
-        None => vec![Obstacle::Insufficient("the run was killed before it had settled".into())],
+        None => vec![Obstacle::Insufficient(Reason::Killed.words().into())],
     };
     obstacles.extend(missing);
     let circumstances = Circumstances {
@@ -56,6 +64,7 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
         lags: read_json(&directory.lags())?.unwrap_or_default(),
         run: RunFacts {
             faults: conditions.map(|conditions| conditions.faults.clone()).unwrap_or_default(),
+            warnings: conditions.map(|conditions| conditions.warnings.clone()).unwrap_or_default(),
             components: conditions.map(|conditions| conditions.components.clone()).unwrap_or_default(),
             ..facts(&run.manifest, end.unwrap_or_default())
         },
@@ -184,6 +193,7 @@ impl StoredWindow<'_> {
         let drift = self.run.conditions.as_ref().map_or(0, |conditions| conditions.clock_drift_micros);
         Case {
             dialect: manifest.environment.dialect,
+            plugins: &manifest.plugins,
             workload: &self.run.workload,
             start: manifest.start,
             sent: &self.sent,
@@ -192,12 +202,14 @@ impl StoredWindow<'_> {
             stages: self.stages.as_ref(),
             watermark: &self.run.watermark,
             visible_within: manifest.targets.p99_time_to_visible,
-            clock_tolerance_micros: clock_tolerance_micros(drift),
+            clock_tolerance_micros: clock_tolerance_micros(drift)
+                + manifest.environment.external.as_ref().map_or(0, ExternalFacts::clock_tolerance_micros),
         }
     }
 }
 
-/// On one host the clocks are one; what is left is how far the wall clock was moved during the run.
+/// On one host the clocks are one; what is left is how far the wall clock was moved during the run. Between hosts their offset
+/// comes to it.
 pub const fn clock_tolerance_micros(drift_micros: i64) -> i64 {
     drift_micros.abs()
 }
@@ -230,6 +242,7 @@ fn facts(manifest: &Manifest, duration: Duration) -> RunFacts {
             })
             .collect(),
         faults: Vec::new(),
+        warnings: BTreeMap::new(),
         components: Vec::new(),
         recording: manifest.recording,
     }

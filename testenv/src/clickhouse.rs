@@ -28,7 +28,7 @@ use std::{
 
 use http::{ServeError, Server};
 use library::Engine;
-use request::Credentials;
+use request::{Accounts, Credentials};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -40,7 +40,8 @@ const CONFIGURATION: &str = include_str!("../schema/clickhouse.xml");
 /// Plays the role `clickhouse`.
 ///
 /// It takes from the environment `CLICKHOUSE_LIBRARY` (libchdb.so), `CLICKHOUSE_PATH` (a folder, made if it is missing),
-/// `CLICKHOUSE_HTTP_ADDRESS` (default `127.0.0.1:0`), `CLICKHOUSE_USER` (`default`) and `CLICKHOUSE_PASSWORD` (empty).
+/// `CLICKHOUSE_HTTP_ADDRESS` (default `127.0.0.1:0`), `CLICKHOUSE_USER` (`default`) and `CLICKHOUSE_PASSWORD` (empty),
+/// and `CLICKHOUSE_READER_USER` with `CLICKHOUSE_READER_PASSWORD`, who may only read (nobody where they are missing).
 /// It prints `ready PORT` once the engine has answered, and ends at SIGTERM.
 pub fn serve() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -75,13 +76,17 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let library = PathBuf::from(variable("CLICKHOUSE_LIBRARY")?);
     let path = PathBuf::from(variable("CLICKHOUSE_PATH")?);
     let address = variable("CLICKHOUSE_HTTP_ADDRESS").unwrap_or_else(|_| "127.0.0.1:0".into());
-    let account = Credentials {
+    let owner = Credentials {
         user: variable("CLICKHOUSE_USER").unwrap_or_else(|_| "default".into()),
         password: variable("CLICKHOUSE_PASSWORD").unwrap_or_default(),
     };
+    let reader = variable("CLICKHOUSE_READER_USER")
+        .ok()
+        .map(|user| Credentials { user, password: variable("CLICKHOUSE_READER_PASSWORD").unwrap_or_default() });
+    let accounts = Accounts { owner, reader };
     // Bound first: a used port is found before the engine is loaded, and a client that comes early waits.
     let listener = TcpListener::bind(&address).await.map_err(|source| Address { address, source })?;
-    let server = tokio::task::spawn_blocking(move || open(&library, &path, account)).await??;
+    let server = tokio::task::spawn_blocking(move || open(&library, &path, accounts)).await??;
     // Behind the engine, which sets signals up for itself.
     let mut terminate = signal(SignalKind::terminate())?;
     let port = listener.local_addr()?.port();
@@ -129,7 +134,7 @@ pub enum OpenError {
 ///
 /// # Errors
 /// When the library or the folder cannot be used.
-pub fn open(library: &Path, path: &Path, account: Credentials) -> Result<Server, OpenError> {
+pub fn open(library: &Path, path: &Path, accounts: Accounts) -> Result<Server, OpenError> {
     let folder = |source| OpenError::Folder { path: path.to_owned(), source };
     std::fs::create_dir_all(path).map_err(folder)?;
     let path = path.canonicalize().map_err(folder)?;
@@ -140,5 +145,5 @@ pub fn open(library: &Path, path: &Path, account: Credentials) -> Result<Server,
     // remove dropped ones: DROP … SYNC would wait for ever.
     std::fs::create_dir_all(data.join("metadata")).map_err(folder)?;
     let engine = Engine::open(library, &data, &configuration)?;
-    Ok(Server::new(Arc::new(engine), account, &path.join("uploads"))?)
+    Ok(Server::new(Arc::new(engine), accounts, &path.join("uploads"))?)
 }

@@ -41,6 +41,8 @@ pub struct ClickhouseEndpoint {
     pub database: String,
     /// The table of events.
     pub events_table: String,
+    /// The table of ingestion warnings, if there is one.
+    pub warnings_table: Option<String>,
 }
 
 impl fmt::Debug for ClickhouseEndpoint {
@@ -62,6 +64,15 @@ pub struct KafkaEndpoint {
     pub dead_letter_topic: String,
     /// What the ingester writes for the events table.
     pub events_topic: String,
+}
+
+/// Who may only read in every ClickHouse that is started here, which nobody but this machine reaches, and with which password.
+pub const READER: (&str, &str) = ("reader", "reads-only");
+
+/// How ClickHouse is told of [`READER`] by its role's variables.
+pub(crate) fn reader_variables() -> [(String, String); 2] {
+    let (user, password) = READER;
+    [("CLICKHOUSE_READER_USER".into(), user.into()), ("CLICKHOUSE_READER_PASSWORD".into(), password.into())]
 }
 
 /// A component that ended although nobody had asked it to.
@@ -148,6 +159,14 @@ pub enum EnvironmentError {
         /// What it said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An image that the scenario names for a place of the pipeline, or beside it, cannot be started as it says.
+    #[error("{name}: {what}")]
+    Substitute {
+        /// What it plays.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
     /// ClickHouse refused something.
     #[error("ClickHouse refused: {what}")]
     Clickhouse {
@@ -170,6 +189,7 @@ impl EnvironmentError {
                 format!("leave the port out and a free one is chosen, or end the program that holds {port}")
             }
             Self::Docker { help, .. } => help.clone(),
+            Self::Substitute { .. } => "correct the scenario; README says what its variables may name".into(),
             Self::RunName(_) => "choose another name".into(),
             Self::System { .. } => "free memory, disk and file handles are the first things to look at".into(),
             Self::Kafka { .. } | Self::Clickhouse { .. } => {

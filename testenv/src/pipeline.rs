@@ -9,5 +9,6 @@ pub mod defect;
 pub mod dialect;
 pub mod ingester;
 pub mod json_text;
+pub mod plugin;
 pub mod settings;
 pub mod timestamp;

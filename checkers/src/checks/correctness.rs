@@ -1,7 +1,7 @@
 //! `correctness`: visible the right number of times, under its own tenant, with every judged column as expected.
 
 use super::{CheckResult, Targets, rate, sequential};
-use crate::{reconcile::evidence::Evidence, verdict::Verdict};
+use crate::{reasons::Reason, reconcile::evidence::Evidence, verdict::Verdict};
 
 pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
     let told = ("are not stored as expected", "visible events");
@@ -10,7 +10,7 @@ pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
     let mut result = sequential::decide(result, &evidence.correctness_in_order, targets.correctness, targets);
     if evidence.final_reads == 0 {
         result.verdict = Verdict::Inconclusive;
-        result.reason = "there was no final read: reads that carry ids only say nothing about columns".into();
+        result.reason = format!("{}: reads that carry ids only say nothing about columns", Reason::NoFinalRead.words());
     }
     if evidence.final_reads > 0 && evidence.judged_columns.is_empty() {
         result.reason.push_str("; no column was judged");

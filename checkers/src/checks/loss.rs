@@ -2,6 +2,7 @@
 
 use super::{CheckResult, Targets, rate, sequential};
 use crate::{
+    reasons::Reason,
     reconcile::{evidence::Evidence, population::Population},
     verdict::Verdict,
 };
@@ -17,12 +18,12 @@ pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
         let stands = judged(&with_visible(evidence.loss, pending)).verdict == Verdict::Fail;
         if !stands {
             result.verdict = Verdict::Inconclusive;
-            result.reason = format!("{pending} events are pending: missing, but too young to be called lost");
+            result.reason = format!("{pending} {}: missing, but too young to be called lost", Reason::Pending.words());
         }
     }
     if evidence.reads == 0 {
         result.verdict = Verdict::Inconclusive;
-        result.reason = "the store was never read".into();
+        result.reason = Reason::NoRead.words().into();
     }
     if evidence.read_nothing && evidence.loss.k > 0 {
         result.reason.push_str("; the final read was empty: does it look at the right table?");

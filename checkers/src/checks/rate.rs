@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CheckResult, Independence, Targets};
 use crate::{
+    reasons::Reason,
     reconcile::population::Population,
     statistics::{binomial, clusters::Clusters},
     verdict::Verdict,
@@ -129,13 +130,13 @@ pub(super) fn judge(
     let (what, among) = told;
     let counts = format!("{} of {} {among} {what}", worst.k, worst.n);
     let reason = match verdict {
-        _ if worst.n == 0 => format!("no {among} to look at"),
+        _ if worst.n == 0 => format!("no {among} {}", Reason::NothingToLookAt.words()),
         Verdict::Fail => format!("{counts}: more than the target allows"),
         Verdict::Pass => counts,
         _ if best.k < worst.k => {
-            format!("{counts}, but {} for certain: the reads are too far apart to tell", best.k)
+            format!("{counts}, but {} for certain: {}", best.k, Reason::ReadsTooFarApart.words())
         }
-        _ => format!("{counts}: too few events to tell on which side of the target the rate lies"),
+        _ => format!("{counts}: {} on which side of the target the rate lies", Reason::TooFewEvents.words()),
     };
     CheckResult {
         name: name.to_owned(),

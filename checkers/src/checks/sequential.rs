@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CheckResult, Independence, Targets};
 use crate::{
+    reasons::Reason,
     reconcile::sequence::{InOrder, Sequence},
     statistics::sequential::{Crossed, Test},
     verdict::Verdict,
@@ -74,14 +75,17 @@ pub(super) fn decide(mut result: CheckResult, in_order: &InOrder, target: f64, t
             (Some(Crossed::Inconclusive), _) => (
                 Verdict::Inconclusive,
                 format!(
-                    "the sequential test ended after {:.0} units, {} of them defects: more than it can pass",
-                    test.units, test.defects
+                    "{} {:.0} units, {} of them defects: more than it can pass",
+                    Reason::SequentialTestEnded.words(),
+                    test.units,
+                    test.defects
                 ),
             ),
             (None, needed) => (
                 Verdict::Inconclusive,
                 format!(
-                    "the sequential test has not ended: {} more clean units are needed",
+                    "{}: {} more clean units are needed",
+                    Reason::SequentialTestOpen.words(),
                     needed.unwrap_or_default()
                 ),
             ),

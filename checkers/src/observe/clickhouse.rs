@@ -4,7 +4,7 @@
 //! names the data parts that were active when it began, and must return as many rows as these hold; whatever the client
 //! library reports in mid-stream is an error.
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use ::clickhouse::{Client, Row as ClientRow, error::Error as ClientError};
 use generators::identity::MARKER_PROPERTY;
@@ -12,20 +12,21 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{ObserveError, parts::Part};
+use super::{ObserveError, columns::quoted, foreign::Foreign, parts::Part};
 use crate::oracle::row::RowRef;
 
 /// A question that takes longer than this is given up.
-const TIME_OUT: Duration = Duration::from_secs(30);
+pub(super) const TIME_OUT: Duration = Duration::from_secs(30);
 /// Parts may be merged away between listing and reading them; then the read is begun anew, so often.
-const ATTEMPTS: u32 = 5;
+pub(super) const ATTEMPTS: u32 = 5;
 
 /// A table of events in ClickHouse.
 #[derive(Clone)]
 pub struct Store {
-    client: Client,
-    database: String,
-    table: String,
+    pub(super) client: Client,
+    pub(super) database: String,
+    pub(super) table: String,
+    foreign: Option<Arc<Foreign>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -50,9 +51,9 @@ pub struct StoreAddress<'a> {
 }
 
 #[derive(ClientRow, Deserialize)]
-struct IdRow {
+pub(super) struct IdRow {
     #[serde(with = "::clickhouse::serde::uuid")]
-    id: Uuid,
+    pub(super) id: Uuid,
 }
 
 #[derive(ClientRow, Deserialize)]
@@ -78,7 +79,23 @@ impl Store {
         if !address.password.is_empty() {
             client = client.with_password(address.password);
         }
-        Self { client, database: address.database.to_owned(), table: address.table.to_owned() }
+        Self::with_client(client, address.database, address.table)
+    }
+
+    /// The table `table` of `database`, asked by `client`.
+    pub fn with_client(client: Client, database: &str, table: &str) -> Self {
+        Self { client, database: database.to_owned(), table: table.to_owned(), foreign: None }
+    }
+
+    /// The same table, which holds other people's rows as well: only the run's are read.
+    #[must_use]
+    pub fn among_others(self, foreign: Foreign) -> Self {
+        Self { foreign: Some(Arc::new(foreign)), ..self }
+    }
+
+    /// The run's rows, where the table holds other people's as well.
+    pub fn foreign(&self) -> Option<&Foreign> {
+        self.foreign.as_deref()
     }
 
     /// The server's version.
@@ -87,6 +104,16 @@ impl Store {
     /// When it cannot be asked.
     pub async fn version(&self) -> Result<String, ObserveError> {
         asked("its version", self.client.query("SELECT version()").fetch_one::<String>()).await
+    }
+
+    /// How many warnings of each type its `table` of ingestion warnings holds.
+    ///
+    /// # Errors
+    /// When they cannot be asked for.
+    pub async fn warnings(&self, table: &str) -> Result<BTreeMap<String, u64>, ObserveError> {
+        let database = &self.database;
+        let query = self.client.query(&format!("SELECT type, count() FROM `{database}`.`{table}` GROUP BY type"));
+        Ok(asked("the ingestion warnings", query.fetch_all::<(String, u64)>()).await?.into_iter().collect())
     }
 
     /// The active data parts of the table.
@@ -136,6 +163,9 @@ impl Store {
         begin: impl Fn() -> Result<T, E>,
         mut take: impl FnMut(&mut T, RowRef<'_>) -> Result<(), E>,
     ) -> Result<T, E> {
+        if let Some(foreign) = &self.foreign {
+            return self.read_foreign(foreign, begin, take).await;
+        }
         let (mut announced, mut found) = (0, 0);
         for _ in 0..ATTEMPTS {
             let mut taken = begin()?;
@@ -186,14 +216,14 @@ impl Store {
         Ok(count)
     }
 
-    fn name(&self) -> String {
-        format!("`{}`.`{}`", self.database, self.table)
+    pub(super) fn name(&self) -> String {
+        format!("{}.{}", quoted(&self.database), quoted(&self.table))
     }
 }
 
-const QUESTION: &str = "all rows";
+pub(super) const QUESTION: &str = "all rows";
 
-async fn asked<T>(
+pub(super) async fn asked<T>(
     question: &'static str,
     answer: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, ObserveError> {

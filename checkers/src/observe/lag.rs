@@ -11,13 +11,13 @@ use std::{
 
 use generators::clock::RunClock;
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
+    Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::ObserveError;
+use super::{ObserveError, kafka::KafkaAccess};
 use crate::details::timeline::{Buckets, Greatest, LagSeries};
 
 const TIME_OUT: Duration = Duration::from_secs(5);
@@ -38,8 +38,8 @@ pub struct Lag {
     pub messages: u64,
     /// The partition that is furthest behind.
     pub greatest: Option<PartitionLag>,
-    /// Each of them, in messages, by topic and partition.
-    pub partitions: BTreeMap<(String, i32), u64>,
+    /// Each group with each of its partitions.
+    pub partitions: Vec<(String, PartitionLag)>,
 }
 
 /// How far the consumer of a partition is behind: a mean over partitions would hide it.
@@ -54,12 +54,13 @@ pub struct PartitionLag {
 }
 
 impl Lag {
-    fn add(&mut self, topic: &str, partition: i32, messages: u64) {
+    fn add(&mut self, group: &str, topic: &str, partition: i32, messages: u64) {
         self.messages += messages;
-        *self.partitions.entry((topic.to_owned(), partition)).or_default() += messages;
+        let lag = PartitionLag { topic: topic.to_owned(), partition, messages };
         if messages > self.greatest.as_ref().map_or(0, |greatest| greatest.messages) {
-            self.greatest = Some(PartitionLag { topic: topic.to_owned(), partition, messages });
+            self.greatest = Some(lag.clone());
         }
+        self.partitions.push((group.to_owned(), lag));
     }
 }
 
@@ -75,6 +76,7 @@ struct LagSeen {
     latest: Option<u64>,
     greatest: Option<PartitionLag>,
     course: BTreeMap<(String, i32), Buckets<Greatest>>,
+    partitions: Option<Vec<(String, PartitionLag)>>,
 }
 
 impl LagWatch {
@@ -91,20 +93,19 @@ impl LagWatch {
                 let mut seen = lock(&seen);
                 // While Kafka does not answer, the lag is not known to be nothing.
                 seen.latest = Some(lag.as_ref().map_or(u64::MAX, |lag| lag.messages));
-                if let Ok(lag) = &lag {
-                    let now = clock.elapsed();
-                    for (place, messages) in &lag.partitions {
-                        // A key of its own only where it is new: this goes on as long as the run does.
-                        match seen.course.get_mut(place) {
-                            Some(course) => course.put(now, *messages),
-                            None => seen.course.entry(place.clone()).or_default().put(now, *messages),
-                        }
+                seen.partitions = None;
+                if let Ok(Lag { greatest, partitions, .. }) = lag {
+                    let moment = clock.elapsed();
+                    for (_, PartitionLag { topic, partition, messages }) in &partitions {
+                        let place = (topic.clone(), *partition);
+                        seen.course.entry(place).or_default().put(moment, *messages);
                     }
-                }
-                if let Ok(Lag { greatest: Some(now), .. }) = lag
-                    && seen.greatest.as_ref().is_none_or(|before| before.messages < now.messages)
-                {
-                    seen.greatest = Some(now);
+                    seen.partitions = Some(partitions);
+                    if let Some(now) = greatest
+                        && seen.greatest.as_ref().is_none_or(|before| before.messages < now.messages)
+                    {
+                        seen.greatest = Some(now);
+                    }
                 }
                 drop(seen);
                 std::thread::sleep(pause);
@@ -135,6 +136,22 @@ impl LagWatch {
     pub fn greatest(&self) -> Option<PartitionLag> {
         lock(&self.seen).greatest.clone()
     }
+
+    /// What follows the latest answers, also when the watch itself is elsewhere.
+    pub fn view(&self) -> LagView {
+        LagView(Arc::clone(&self.seen))
+    }
+}
+
+/// The latest answers of a [`LagWatch`].
+#[derive(Debug, Clone)]
+pub struct LagView(Arc<Mutex<LagSeen>>);
+
+impl LagView {
+    /// Each group with each of its partitions; `None` while Kafka does not answer.
+    pub fn partitions(&self) -> Option<Vec<(String, PartitionLag)>> {
+        lock(&self.0).partitions.clone()
+    }
 }
 
 impl Drop for LagWatch {
@@ -159,17 +176,14 @@ impl std::fmt::Debug for LagReader {
 }
 
 impl LagReader {
-    /// A reader for `subscriptions` at `brokers`. It never subscribes, so it never joins a group.
+    /// A reader for `subscriptions` at `kafka`. It never subscribes, so it never joins a group.
     ///
     /// # Errors
     /// When the client library refuses its settings.
-    pub fn new(brokers: &str, subscriptions: Vec<Subscription>) -> Result<Self, ObserveError> {
+    pub fn new(kafka: &KafkaAccess, subscriptions: Vec<Subscription>) -> Result<Self, ObserveError> {
         let reader = |subscription: Subscription| {
-            let consumer: BaseConsumer = ClientConfig::new()
-                .set("bootstrap.servers", brokers)
-                .set("group.id", &subscription.group)
-                .set("enable.auto.commit", "false")
-                .create()?;
+            let consumer: BaseConsumer =
+                kafka.config().set("group.id", &subscription.group).set("enable.auto.commit", "false").create()?;
             Ok((subscription, consumer))
         };
         Ok(Self { groups: subscriptions.into_iter().map(reader).collect::<Result<_, ObserveError>>()? })
@@ -196,7 +210,8 @@ impl LagReader {
                     Offset::Offset(offset) => offset,
                     _ => low,
                 };
-                lag.add(element.topic(), element.partition(), u64::try_from(high - next).unwrap_or_default());
+                let behind = u64::try_from(high - next).unwrap_or_default();
+                lag.add(&subscription.group, element.topic(), element.partition(), behind);
             }
         }
         Ok(lag)
@@ -212,9 +227,12 @@ mod tests {
         let mut lag = Lag::default();
         assert_eq!(lag.greatest, None);
         for (partition, messages) in [(0, 0), (1, 7), (2, 9), (3, 9)] {
-            lag.add("t", partition, messages);
+            lag.add("g", "t", partition, messages);
         }
         assert_eq!(lag.messages, 25);
         assert_eq!(lag.greatest, Some(PartitionLag { topic: "t".into(), partition: 2, messages: 9 }));
+        let each: Vec<_> =
+            lag.partitions.iter().map(|(group, lag)| (group.as_str(), lag.partition, lag.messages)).collect();
+        assert_eq!(each, [("g", 0, 0), ("g", 1, 7), ("g", 2, 9), ("g", 3, 9)]);
     }
 }

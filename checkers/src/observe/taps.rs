@@ -19,14 +19,14 @@ use generators::{
     journal::WriteError,
 };
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
+    Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     message::Headers,
 };
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::ObserveError;
+use super::{ObserveError, kafka::KafkaAccess};
 use crate::reconcile::stages::{Passage, StagesWriter, Topic};
 
 const TIME_OUT: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ const CATCH_UP: Duration = Duration::from_secs(10);
 pub struct TappedTopics {
     /// What capture writes.
     pub capture: Vec<String>,
-    /// What the ingester could not process.
+    /// What the ingester could not process; empty where there is no such topic.
     pub dead_letters: String,
     /// What the ingester writes for the events table.
     pub events: String,
@@ -54,19 +54,19 @@ pub struct Taps {
 }
 
 impl Taps {
-    /// Starts to tap `topics` at `brokers` for the events of `run`. Blocks until the assignment is made.
+    /// Starts to tap `topics` at `kafka` for the events of `run`. Blocks until the assignment is made.
     ///
     /// # Errors
     /// When Kafka cannot be asked for the topics.
     pub fn start(
-        brokers: &str,
+        kafka: &KafkaAccess,
         topics: &TappedTopics,
         (run, start): (RunId, RunStart),
         journal: StagesWriter,
     ) -> Result<Self, ObserveError> {
         let client = || {
-            ClientConfig::new()
-                .set("bootstrap.servers", brokers)
+            kafka
+                .config()
                 // The library wants a name; nothing is ever committed under it.
                 .set("group.id", format!("assay-taps-{run}"))
                 .set("enable.auto.commit", "false")
@@ -80,6 +80,7 @@ impl Taps {
         let mut names: HashMap<String, Topic> =
             [(topics.dead_letters.clone(), Topic::DeadLetters), (topics.events.clone(), Topic::Events)].into();
         names.extend(topics.capture.iter().map(|topic| (topic.clone(), Topic::Capture)));
+        names.retain(|topic, _| !topic.is_empty());
         let mut assignment = TopicPartitionList::new();
         for (topic, partition, end) in ends(&asking, &names)? {
             assignment.add_partition_offset(&topic, partition, Offset::Offset(end))?;

@@ -17,7 +17,12 @@ use generators::{
 };
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 
-use super::{ObserveError, clickhouse::Store, parts::ReadBlocks};
+use super::{
+    ObserveError,
+    clickhouse::Store,
+    foreign::{Foreign, Looks},
+    parts::ReadBlocks,
+};
 use crate::reconcile::{
     reads::{Read, ReadsWriter},
     seen::Seen,
@@ -33,6 +38,8 @@ pub struct WatchedFor {
     pub run: RunId,
     /// Whether some are sent without a uuid, so that rows with others' uuids must be looked into.
     pub by_marker: bool,
+    /// From the beginning of one read to that of the next; usually [`INTERVAL`].
+    pub every: Duration,
 }
 
 /// What was seen so far.
@@ -46,6 +53,8 @@ pub struct Watched {
     pub failures: u64,
     /// What the latest of them said, until one succeeds again.
     pub failing: Option<String>,
+    /// The reads that saw something since somebody took them; `None` while nobody does.
+    pub fresh: Option<Vec<Read>>,
 }
 
 /// A running watch.
@@ -70,6 +79,11 @@ impl Watch {
         lock(&self.watched)
     }
 
+    /// What follows it while it runs.
+    pub fn view(&self) -> WatchView {
+        WatchView(Arc::clone(&self.watched))
+    }
+
     /// Whether it ended by itself, which it does only when its journal cannot be written.
     pub fn has_ended(&self) -> bool {
         self.task.is_finished()
@@ -89,6 +103,17 @@ impl Watch {
     }
 }
 
+/// Follows a [`Watch`].
+#[derive(Debug, Clone)]
+pub struct WatchView(Arc<Mutex<Watched>>);
+
+impl WatchView {
+    /// What was seen so far.
+    pub fn watched(&self) -> MutexGuard<'_, Watched> {
+        lock(&self.0)
+    }
+}
+
 fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -101,15 +126,22 @@ async fn watching(
     watched: Arc<Mutex<Watched>>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), WriteError> {
-    let mut ticks = tokio::time::interval(INTERVAL);
+    let mut ticks = tokio::time::interval(watched_for.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blocks = ReadBlocks::default();
+    let mut looks = store.foreign().map(Looks::begin);
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
             _ = ticks.tick() => (),
         }
-        match look(&store, watched_for, clock, &mut blocks).await {
+        let looked = match (store.foreign(), &mut looks) {
+            (Some(foreign), Some(looks)) => {
+                look_among_others(&store, foreign, watched_for, clock, looks, &watched).await
+            }
+            _ => look(&store, watched_for, clock, &mut blocks).await,
+        };
+        match looked {
             Ok((read, changed)) => {
                 journal.append(&read)?;
                 let mut watched = lock(&watched);
@@ -118,6 +150,11 @@ async fn watching(
                 }
                 watched.failing = None;
                 watched.seen.add(&read);
+                if let Some(fresh) = &mut watched.fresh
+                    && !read.new.is_empty()
+                {
+                    fresh.push(read);
+                }
             }
             Err(error) => {
                 let mut watched = lock(&watched);
@@ -135,7 +172,7 @@ async fn look(
     clock: RunClock,
     blocks: &mut ReadBlocks,
 ) -> Result<(Read, bool), ObserveError> {
-    let WatchedFor { run, by_marker } = watched_for;
+    let WatchedFor { run, by_marker, .. } = watched_for;
     let start = clock.elapsed();
     let parts = store.parts().await?;
     let unread = blocks.unread(&parts);
@@ -157,6 +194,29 @@ async fn look(
         return Ok((Read { start, end: clock.elapsed(), new: new.into_iter().collect() }, true));
     }
     Ok((Read { start, end: clock.elapsed(), new: Vec::new() }, false))
+}
+
+/// One read among other people's rows: the ids that no read had seen before, and whether there were any.
+async fn look_among_others(
+    store: &Store,
+    foreign: &Foreign,
+    watched_for: WatchedFor,
+    clock: RunClock,
+    looks: &mut Looks,
+    watched: &Mutex<Watched>,
+) -> Result<(Read, bool), ObserveError> {
+    let start = clock.elapsed();
+    let ids = store.new_ids(foreign, looks, watched_for.by_marker).await?;
+    let end = clock.elapsed();
+    let mut new: BTreeMap<StreamId, Vec<u64>> = BTreeMap::new();
+    let watched = lock(watched);
+    let of_run =
+        ids.into_iter().filter_map(|uuid| EventId::from_uuid(uuid).ok()).filter(|id| id.run == watched_for.run);
+    for id in of_run.filter(|id| !watched.seen.has(id.stream, id.seq)) {
+        new.entry(id.stream).or_default().push(id.seq);
+    }
+    let changed = !new.is_empty();
+    Ok((Read { start, end, new: new.into_iter().collect() }, changed))
 }
 
 /// Looks once more, and adds what an incomplete look had seen. The read then began with the first of the two.

@@ -6,7 +6,7 @@ use generators::{
     workload::{Hostile, Oddities, Workload},
 };
 
-use super::{dialect::Dialect, v1};
+use super::{dialect::Dialect, plugin::Plugins, row::expect, v1};
 
 /// What must become of an acked event, and why, where that is not the usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,19 @@ const MESSAGE_LIMIT: u64 = 1_000_000;
 const BESIDE: u64 = 200_000;
 
 /// What must become of an event; one that was never planned must be present as much as any.
-pub fn fate(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -> Fate {
+pub fn fate(dialect: Dialect, plugins: &Plugins, workload: &Workload, stream: StreamId, seq: u64) -> Fate {
+    let captured = captured(dialect, workload, stream, seq);
+    let team = workload.traffic(stream).map(|traffic| traffic.team).filter(|team| plugins.may_drop(*team));
+    let (Some(team), Fate::Present | Fate::Either(_)) = (team, captured) else { return captured };
+    let Some(event) = workload.event(stream, seq) else { return captured };
+    match plugins.fate(expect(dialect, &event, team, &[], 0), &event, team) {
+        Fate::Present => captured,
+        fate => fate,
+    }
+}
+
+/// What must become of an event before plugins run over it.
+fn captured(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -> Fate {
     if let Some(absence) = workload.traffic(stream).and_then(|traffic| traffic.absent) {
         return Fate::Absent(absence.reason());
     }
@@ -69,13 +81,16 @@ mod tests {
     };
 
     use super::*;
-    use crate::reconcile::example::{STREAM, workload};
+    use crate::{
+        oracle::plugin::NO_PLUGINS,
+        reconcile::example::{STREAM, workload},
+    };
 
     fn fates(change: impl Fn(&mut Traffic)) -> Vec<Fate> {
         let mut plan = workload(100).plan().clone();
         change(&mut plan.traffic[0]);
         let workload = Workload::new(plan, PersonaTable::make(1, 2));
-        (0..100).map(|seq| fate(Dialect::V2026, &workload, STREAM, seq)).collect()
+        (0..100).map(|seq| fate(Dialect::V2026, &NO_PLUGINS, &workload, STREAM, seq)).collect()
     }
 
     fn large(padding: (u64, u64)) -> Vec<Fate> {
@@ -92,7 +107,7 @@ mod tests {
             plan.traffic[0].extras =
                 Extras { hostile: Share::new(1.0).unwrap(), kinds: vec![kind], ..Extras::default() };
             let workload = Workload::new(plan, PersonaTable::make(1, 2));
-            let absent = |seq| matches!(fate(Dialect::V2026, &workload, STREAM, seq), Fate::Absent(_));
+            let absent = |seq| matches!(fate(Dialect::V2026, &NO_PLUGINS, &workload, STREAM, seq), Fate::Absent(_));
             let spoils = |seq| spoils_request(Dialect::V2026, &workload, STREAM, seq);
             ((0..100).filter(|seq| absent(*seq)).count(), (0..100).filter(|seq| spoils(*seq)).count())
         };

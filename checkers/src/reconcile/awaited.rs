@@ -12,19 +12,21 @@ use crate::{
     disturbance::Watermark,
     oracle::{
         dialect::Dialect,
+        plugin::Plugins,
         presence::{Fate, fate},
     },
 };
 
 /// The acked requests whose events may still be awaited. There are no more of them than are answered within `loss_after`.
 #[derive(Debug)]
-pub struct Awaited {
+pub struct Awaited<'a> {
     dialect: Dialect,
+    plugins: &'a Plugins,
     /// Until when the acked events of a request are pending, and the exchange.
     requests: Vec<(Duration, Exchange)>,
 }
 
-impl Awaited {
+impl<'a> Awaited<'a> {
     /// What the ledger's `records` leave to be awaited at `now`: above the `watermark` an event is pending, below it lost.
     /// Events that must not appear are not waited for.
     ///
@@ -33,7 +35,7 @@ impl Awaited {
     pub fn at(
         now: Duration,
         watermark: &Watermark,
-        dialect: Dialect,
+        (dialect, plugins): (Dialect, &'a Plugins),
         workload: &Workload,
         records: impl IntoIterator<Item = Result<Record, ReadError>>,
     ) -> Result<Self, ReadError> {
@@ -45,19 +47,19 @@ impl Awaited {
                 requests.push((until, exchange));
             }
         }
-        Ok(Self { dialect, requests })
+        Ok(Self { dialect, plugins, requests })
     }
 
     /// Until when some event is pending; `None` if none is at `now`. Requests of which nothing is awaited any more are
     /// forgotten.
     pub fn pending_until(&mut self, now: Duration, workload: &Workload, seen: &Seen) -> Option<Duration> {
-        let dialect = self.dialect;
+        let (dialect, plugins) = (self.dialect, self.plugins);
         self.requests.retain(|(until, exchange)| {
             let (request, stream) = (&exchange.request, exchange.request.stream);
             let is_awaited = |seq| {
                 !seen.has(stream, seq)
                     && exchange.outcome_of(seq) == EventOutcome::Acked
-                    && fate(dialect, workload, stream, seq) == Fate::Present
+                    && fate(dialect, plugins, workload, stream, seq) == Fate::Present
             };
             *until > now && request.seqs(workload).any(|(seq, _)| is_awaited(seq))
         });
@@ -70,9 +72,12 @@ mod tests {
     use generators::ledger::Answer;
 
     use super::*;
-    use crate::reconcile::{
-        example::{STREAM, intent, outcome, workload},
-        reads::Read,
+    use crate::{
+        oracle::plugin::NO_PLUGINS,
+        reconcile::{
+            example::{STREAM, intent, outcome, workload},
+            reads::Read,
+        },
     };
 
     #[test]
@@ -92,7 +97,7 @@ mod tests {
         let watermark = Watermark { loss_after: seconds(10), ..Watermark::default() };
         let of = |workload: &Workload| {
             let records = records.iter().cloned().map(Ok);
-            Awaited::at(seconds(4), &watermark, Dialect::V2026, workload, records).unwrap()
+            Awaited::at(seconds(4), &watermark, (Dialect::V2026, &NO_PLUGINS), workload, records).unwrap()
         };
         let mut awaited = of(&workload);
         let mut seen = Seen::default();

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use generators::{
     clock::RunStart,
-    event::EventSource,
+    event::{Event, EventSource},
     identity::{EventId, StreamId},
     workload::{ClientFault, Workload},
 };
@@ -25,8 +25,9 @@ use crate::{
     disturbance::Watermark,
     oracle::{
         dialect::Dialect,
+        plugin::Plugins,
         presence::{Fate, fate, spoils_request},
-        row::{self, GROUPS, JUDGED_COLUMNS},
+        row::{self, AttemptTimes, Expectation, GROUPS, JUDGED_COLUMNS},
     },
 };
 
@@ -35,6 +36,8 @@ use crate::{
 pub struct Case<'a> {
     /// The rules that the subject follows.
     pub dialect: Dialect,
+    /// What the subject's teams let run over their events.
+    pub plugins: &'a Plugins,
     /// What was planned.
     pub workload: &'a Workload,
     /// When the run started.
@@ -87,6 +90,14 @@ impl Judging {
             ..Evidence::default()
         };
         Self { totals: Totals::new(stages), evidence, open: HashMap::new() }
+    }
+
+    /// Notes that these columns were not judged.
+    pub fn leave_out(&mut self, columns: &[String]) {
+        self.evidence.judged_columns.retain(|judged| {
+            let column = judged.split('.').next().unwrap_or(judged);
+            !columns.iter().any(|left_out| left_out == column)
+        });
     }
 
     /// Judges the events of one window.
@@ -180,11 +191,15 @@ struct Alike<'a> {
     first: Option<(usize, SentEvent, Told)>,
     /// When the capture may have stored them, if it may have.
     moments: Option<Moments>,
+    /// What must become of one may not be what must become of the next: plugins choose among them.
+    differ: bool,
 }
 
 impl<'a> Alike<'a> {
-    const fn new(case: &'a Case<'a>) -> Self {
-        Self { case, first: None, moments: None }
+    fn new(case: &'a Case<'a>) -> Self {
+        let traffic = case.workload.traffic(case.sent.window().stream);
+        let differ = traffic.is_some_and(|traffic| case.plugins.may_drop(traffic.team));
+        Self { case, first: None, moments: None, differ }
     }
 
     /// Begins with an event; `plainly` tells whether its rows are simply as expected.
@@ -204,6 +219,7 @@ impl<'a> Alike<'a> {
         let case = self.case;
         let (one, first) = (place, *first);
         let is_like = *event == *sent
+            && !self.differ
             && case.reads.number_at(one) == case.reads.number_at(first)
             && case.stages.is_none_or(|stages| stages.are_alike(one, first))
             && case
@@ -368,9 +384,20 @@ impl Case<'_> {
         })
     }
 
+    /// What must become of the event.
+    pub(crate) fn fate(&self, stream: StreamId, seq: u64) -> Fate {
+        fate(self.dialect, self.plugins, self.workload, stream, seq)
+    }
+
+    /// What must be there of an event that was sent to `team` in these attempts.
+    pub(crate) fn expect(&self, event: &Event, team: i64, attempts: &[AttemptTimes]) -> Expectation {
+        let expectation = row::expect(self.dialect, event, team, attempts, self.clock_tolerance_micros);
+        self.plugins.expect(self.dialect, expectation, event, team)
+    }
+
     /// Whether the event must be there, and in how many of its `rows`.
     fn presence(&self, stream: StreamId, seq: u64, rows: usize) -> Presence {
-        match fate(self.dialect, self.workload, stream, seq) {
+        match self.fate(stream, seq) {
             Fate::Absent(_) => Presence::Absent,
             Fate::Either(_) => Presence::Either,
             // Only several rows make it worth asking how many may stay.

@@ -6,7 +6,7 @@ use generators::{
 use super::*;
 use crate::{
     disturbance::Watermark,
-    oracle::dialect::Dialect,
+    oracle::{dialect::Dialect, plugin::NO_PLUGINS},
     reconcile::example::{STREAM, intent, outcome, retry, sent, whole, workload},
 };
 
@@ -44,6 +44,7 @@ fn result_of(
     }
     self_test(&Case {
         dialect: Dialect::V2026,
+        plugins: &NO_PLUGINS,
         workload: &workload,
         start,
         sent: &sent,

@@ -86,8 +86,10 @@ pub(super) async fn secured(stream: TcpStream, tls: &Tls) -> Result<TlsStream<Tc
 
 /// A stream to a target, with TLS or without.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub enum Stream {
+    /// Without.
     Plain(TcpStream),
+    /// With.
     Secured(Box<TlsStream<TcpStream>>),
 }
 

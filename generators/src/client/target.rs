@@ -19,7 +19,8 @@ use tokio_rustls::{
     },
 };
 
-use super::connection::{Unavailable, open, secured};
+pub use super::connection::Stream;
+use super::connection::Unavailable;
 
 /// Where requests go.
 #[derive(Debug, Clone)]
@@ -139,19 +140,21 @@ impl Target {
     /// # Errors
     /// When there is no connection, or its certificate is not trusted.
     pub fn check(&self) -> Result<(), TargetError> {
-        let unavailable = |what: String, help| TargetError::Unavailable { target: self.to_string(), what, help };
+        let unavailable = |what: String| TargetError::Unavailable { target: self.to_string(), what, help: "" };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| unavailable(error.to_string(), ""))?;
-        runtime.block_on(async {
-            let stream = open(self.address).await.map_err(|Unavailable(what)| unavailable(what, ""))?;
-            if let Some(tls) = &self.tls {
-                secured(stream, tls).await.map_err(|Unavailable(what)| {
-                    let is_unknown = what.contains("UnknownIssuer") || what.contains("BadSignature");
-                    let help = if is_unknown { OWN_CA } else { "" };
-                    unavailable(what, help)
-                })?;
-            }
-            Ok(())
+        let runtime = runtime.map_err(|error| unavailable(error.to_string()))?;
+        runtime.block_on(self.connect()).map(drop)
+    }
+
+    /// A new connection, with TLS where it speaks that.
+    ///
+    /// # Errors
+    /// When there is none, or its certificate is not trusted.
+    pub async fn connect(&self) -> Result<Stream, TargetError> {
+        Stream::to(self).await.map_err(|Unavailable(what)| {
+            let is_unknown = what.contains("UnknownIssuer") || what.contains("BadSignature");
+            let help = if is_unknown { OWN_CA } else { "" };
+            TargetError::Unavailable { target: self.to_string(), what, help }
         })
     }
 

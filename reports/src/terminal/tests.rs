@@ -60,6 +60,7 @@ fn passed() -> RunRecord {
             dialect: Some("2026".into()),
             confidence: 0.95,
             planted_defects: vec![],
+            warnings: std::collections::BTreeMap::new(),
             faults: vec![],
             components: vec![],
             recording: None,
@@ -157,6 +158,16 @@ fn failed() -> RunRecord {
         ..lost(7)
     });
     record
+}
+
+#[test]
+fn what_the_pipeline_warns_of_is_told() {
+    assert!(!render(&passed(), false).contains("Ingestion warnings"));
+    let mut record = passed();
+    record.run.warnings =
+        [("message_size_too_large".into(), 1), ("event_dropped_by_transformation".into(), 1_204)].into();
+    let line = "Ingestion warnings: event_dropped_by_transformation 1 204 · message_size_too_large 1.\n";
+    assert!(render(&record, false).contains(line));
 }
 
 #[test]

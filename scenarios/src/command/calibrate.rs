@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::{place::PlaceOptions, print};
 use crate::{
     calibrate::{row, scenario},
+    external::Confirmation,
     failure::{Failure, Kind},
     interrupt, library,
     run_directory::RunDirectory,
@@ -53,12 +54,15 @@ pub(super) fn calibrate(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|error| Failure::caused(Kind::Internal, "no runtime could be made", "", error))?;
     let progress = Progress::on_stderr(arguments.json);
-    let wanted = arguments.place.choose(&library::read("calibrate", &[])?, &runtime, &progress)?;
+    let wanted = arguments.place.choose_reference(&library::read("calibrate", &[])?, &runtime, &progress)?;
     let rows = runtime.block_on(async {
         let stop = interrupt::listen()?;
         let own = match wanted {
             Wanted::Shared(shared) => return plant_all(arguments, &shared, &progress, stop).await,
             Wanted::Own(own) => own,
+            Wanted::External(_) => {
+                return Err(Failure::told(Kind::Internal, "defects are planted in the reference pipeline only", ""));
+            }
         };
         let folder = std::env::temp_dir().join(format!("assay-calibrate-{}", std::process::id()));
         let logs = std::path::absolute(arguments.out.join("calibrate").join("substrate"))
@@ -143,6 +147,7 @@ async fn plant(
         division: Division::WHOLE,
         starts_in: Duration::ZERO,
         command: None,
+        confirmation: Confirmation::Ask,
     };
     let (record, directory) = run(&request, &Progress::on_stderr(true), stop).await?;
     let planted = defect.map_or(0, |defect| planted_in(&directory, defect));

@@ -3,6 +3,7 @@
 //! `up` starts a substrate and stays in the foreground; runs attach to it with `run --env FILE` and bring pipelines of
 //! their own, so several may run beside each other. What is in the file is where the substrate is, and who keeps it up.
 
+use std::fmt::Write as _;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use checkers::observe::clickhouse::{Store, StoreAddress};
+use generators::identity::RunId;
 use reports::progress::Progress;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal, test_kill_process};
 use serde::{Deserialize, Serialize};
@@ -19,8 +21,9 @@ use testenv::{
 };
 use tokio::runtime::Runtime;
 
-use super::{place::PlaceOptions, print};
+use super::{place::PlaceOptions, print, standing::Standing};
 use crate::{
+    external::{External, Reached, reach},
     failure::{Failure, Kind},
     interrupt,
     run_directory::{read_json, write_json},
@@ -40,6 +43,9 @@ pub(super) struct EnvironmentFile {
     pub process: i32,
     /// Where its logs are.
     pub logs: PathBuf,
+    /// The file by which `run --env external` uses the pipeline that is up with it, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<PathBuf>,
 }
 
 /// Reads environment.json.
@@ -66,7 +72,12 @@ pub(super) fn prepare() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn up(path: &Path, place: &PlaceOptions, with_parent: bool) -> Result<ExitCode, Failure> {
+pub(super) fn up(
+    path: &Path,
+    place: &PlaceOptions,
+    with_pipeline: bool,
+    with_parent: bool,
+) -> Result<ExitCode, Failure> {
     if with_parent {
         set_parent_process_death_signal(Some(Signal::TERM))
             .map_err(|error| Failure::caused(Kind::Internal, "the parent's end cannot be noticed", "", error))?;
@@ -94,15 +105,44 @@ pub(super) fn up(path: &Path, place: &PlaceOptions, with_parent: bool) -> Result
             up = own.start(settings, &progress) => up?,
             _ = stop.wait_for(|stop| *stop) => return Ok(ExitCode::SUCCESS),
         };
+        let pipeline = if with_pipeline {
+            progress.now("starting the reference pipeline".into());
+            match Standing::up(path, &substrate, &folder, &logs).await {
+                Ok(standing) => Some(standing),
+                Err(failure) => {
+                    substrate.down().await;
+                    return Err(failure);
+                }
+            }
+        } else {
+            None
+        };
         let process = i32::try_from(std::process::id()).unwrap_or_default();
-        write_json(path, &EnvironmentFile { substrate: Shared::of(&substrate, &own), process, logs })?;
+        let external = pipeline.as_ref().map(|standing| standing.file.clone());
+        if let Some(file) = &external {
+            progress.step(&format!(
+                "a pipeline is up: `assay run SCENARIO --env external --external {}` sends to it",
+                file.display()
+            ));
+        }
+        write_json(path, &EnvironmentFile { substrate: Shared::of(&substrate, &own), process, logs, external })?;
         progress.step(&format!("up: `assay run SCENARIO --env {}` attaches to it, Ctrl-C ends it", path.display()));
+        let pipeline_failed = async {
+            match &pipeline {
+                Some(standing) => standing.pipeline.failed().await,
+                None => std::future::pending().await,
+            }
+        };
         let failed = tokio::select! {
             ended = substrate.failed() => Some(ended),
+            ended = pipeline_failed => Some(ended),
             _ = stop.wait_for(|stop| *stop) => None,
         };
         // It says where something is that is no longer there.
         let _ = std::fs::remove_file(path);
+        if let Some(standing) = pipeline {
+            standing.forget();
+        }
         substrate.down().await;
         match failed {
             None => Ok(ExitCode::SUCCESS),
@@ -126,13 +166,43 @@ pub(super) fn status(path: &Path) -> Result<ExitCode, Failure> {
             error,
         )
     })?;
+    let external = file.external.as_ref().map(|path| format!("  external    {}\n", path.display()));
     print(&format!(
-        "up, kept by process {}\n  kafka       {}\n  clickhouse  {} ({version})\n  logs        {}\n",
+        "up, kept by process {}\n  kafka       {}\n  clickhouse  {} ({version})\n  logs        {}\n{}",
         file.process,
         file.substrate.addresses.brokers,
         file.substrate.addresses.clickhouse_url,
-        file.logs.display()
+        file.logs.display(),
+        external.unwrap_or_default()
     ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reaches every part of somebody else's pipeline, as a run does before it sends.
+pub(super) fn status_of_external(path: &Path) -> Result<ExitCode, Failure> {
+    let external = External::open(path)?;
+    let reached = runtime()?.block_on(reach(&external, RunId::new(0)))?;
+    let Reached { capture, clickhouse, facts, weaker, .. } = reached;
+    let mut text = format!(
+        "up, somebody else's\n  capture     {capture}\n  clickhouse  {} ({clickhouse}), {} as {}\n  rows        found by {}\n  \
+         clock       {:+.3} s from this machine's, give or take {:.3} s\n",
+        facts.clickhouse,
+        facts.table,
+        facts.user,
+        facts.rows_found_by,
+        facts.clock_offset_micros as f64 / 1e6,
+        facts.clock_uncertainty_micros as f64 / 1e6,
+    );
+    if let Some(brokers) = &facts.brokers {
+        let _ = writeln!(text, "  kafka       {brokers}");
+    }
+    for project in &external.projects {
+        let _ = writeln!(text, "  project     team {} with the token {}", project.team, project.token);
+    }
+    for line in weaker {
+        let _ = writeln!(text, "  note        {line}");
+    }
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -30,6 +30,7 @@ use serde_json::value::RawValue;
 
 use super::parse_override;
 use crate::{
+    external::Projects,
     failure::{Failure, Kind},
     library, plan,
     recording::{self, Prepared},
@@ -158,7 +159,7 @@ pub(super) fn generate(arguments: &Arguments) -> Result<ExitCode, Failure> {
         recording::prepare(&scenario, &recording, &left_out, |line| Progress::on_stderr(false).step(line))?;
     let seed = arguments.seed.or(scenario.seed).unwrap_or(1);
     let start = RunStart::from_unix_micros(arguments.start.as_microsecond());
-    let plan = plan::workload(&scenario, RunId::new(mix(seed)), seed, start);
+    let plan = plan::workload(&scenario, &Projects::Own(RunId::new(mix(seed))), RunId::new(mix(seed)), seed, start);
     let workload = Workload::replaying(plan, PersonaTable::make(seed, PERSONAS), recording.as_ref());
     let printer = Printer {
         workload: &workload,

@@ -1,6 +1,6 @@
 //! Where a run's pipeline is: what `--env`, `--images` and `--image` say, and the environment and the scenario beside them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reports::progress::Progress;
 use testenv::{
@@ -13,6 +13,7 @@ use testenv::{
 use tokio::runtime::Runtime;
 
 use crate::{
+    external::{Confirmation, External},
     failure::{Failure, Kind},
     runner::{Own, Wanted, unavailable},
     scenario::Scenario,
@@ -21,7 +22,7 @@ use crate::{
 /// What a person says about the environment.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlaceOptions {
-    /// Where the pipeline runs: auto, embedded, containers, or the environment.json of `assay env up`
+    /// Where the pipeline runs: auto, embedded, containers, external, or the environment.json of `assay env up`
     #[arg(long, value_name = "KIND|FILE", default_value = "auto", env = "ASSAY_ENV")]
     pub env: String,
     /// The images of `--env containers`: the public ones, or those that testenv/images/build has made on this machine
@@ -30,6 +31,12 @@ pub(super) struct PlaceOptions {
     /// One image in place of that, such as `kafka=apache/kafka:4.1.0`; parts are kafka, clickhouse and pipeline
     #[arg(long = "image", value_name = "PART=IMAGE", value_parser = parse_image)]
     pub image: Vec<(Part, Image)>,
+    /// The file that says where the pipeline of `--env external` is and what may be done to it
+    #[arg(long, value_name = "FILE", env = "ASSAY_EXTERNAL")]
+    pub external: Option<PathBuf>,
+    /// Send to the pipeline of `--env external` without asking first
+    #[arg(long)]
+    pub yes: bool,
     /// Let Kafka listen on this port instead of a free one
     #[arg(long, value_name = "PORT")]
     pub kafka_port: Option<u16>,
@@ -72,14 +79,45 @@ impl PlaceOptions {
         runtime: &Runtime,
         progress: &Progress,
     ) -> Result<Wanted, Failure> {
+        if self.env == "external" {
+            let external = self.external()?;
+            external.check(scenario)?;
+            return Ok(Wanted::External(Box::new(external)));
+        }
         self.choose_for(&scenario.images, scenario.needs_containers().as_deref(), runtime, progress)
+    }
+
+    /// Where `scenario` is to run that is about the reference pipeline.
+    pub(super) fn choose_reference(
+        &self,
+        scenario: &Scenario,
+        runtime: &Runtime,
+        progress: &Progress,
+    ) -> Result<Wanted, Failure> {
+        self.choose_for(&scenario.images, scenario.needs_containers().as_deref(), runtime, progress)
+    }
+
+    fn external(&self) -> Result<External, Failure> {
+        match &self.external {
+            Some(path) => External::open(path),
+            None => Err(Failure::told(
+                Kind::Usage,
+                "`--env external` needs to know where the pipeline is",
+                "name the file that says it: --external FILE; README.md, \"Against a pipeline that already runs\", shows one",
+            )),
+        }
+    }
+
+    /// Whether somebody has to agree before anything is sent to somebody else's pipeline.
+    pub(super) const fn confirmation(&self) -> Confirmation {
+        if self.yes { Confirmation::Given } else { Confirmation::Ask }
     }
 
     /// What a substrate of one's own is made of, for whatever may run on it.
     pub(super) fn choose_own(&self, runtime: &Runtime, progress: &Progress) -> Result<Own, Failure> {
         match self.choose_for(&Images::default(), None, runtime, progress)? {
             Wanted::Own(own) => Ok(own),
-            Wanted::Shared(_) => Err(Failure::told(
+            Wanted::Shared(_) | Wanted::External(_) => Err(Failure::told(
                 Kind::Usage,
                 format!("`--env {}` names an environment that is up, and a new one shall be started", self.env),
                 "write --env embedded or --env containers, or leave it out",
@@ -118,6 +156,13 @@ impl PlaceOptions {
                     }
                 },
             },
+            "external" => {
+                return Err(Failure::told(
+                    Kind::Usage,
+                    "somebody else's pipeline cannot be used for this, which needs one of its own",
+                    "write --env embedded or --env containers, or leave it out",
+                ));
+            }
             file => Wanted::Shared(super::env::read(Path::new(file))?.substrate),
         };
         let is_containers = chosen.kind() == "containers";

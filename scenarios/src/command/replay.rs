@@ -56,10 +56,10 @@ pub(super) fn replay(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .filter_map(|(key, value)| Some(Override { key: format!("traffic.recorded.{key}"), value: value? }));
     let overrides: Vec<Override> = changes.chain(options.overrides.iter().cloned()).collect();
     let batch = batch.map(|batch| batch.to_string());
+    let file = file.to_string_lossy().into_owned();
     let flags =
         [("--speed", speed), ("--rate", rate), ("--shuffle", shuffle), ("--resend", resend), ("--batch", &batch)];
     let flags = flags.into_iter().filter_map(|(flag, value)| Some([flag, value.as_deref()?])).flatten();
-    let file = file.to_string_lossy().into_owned();
     let command = shell(["assay", "replay", &file].into_iter().chain(flags));
     run_scenario(library::read("replay", &overrides)?, options, command)
 }

@@ -1,20 +1,28 @@
 //! `assay run SCENARIO`: from a scenario to a verdict.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    process::ExitCode,
+};
 
 use checkers::record::RunRecord;
-use reports::progress::Progress;
+use reports::{capacity::render, progress::Progress};
+use tokio::runtime::Runtime;
 
 use super::{
     Annotations, RunArguments, RunOptions,
     check::show,
     compare::{comparison, judged},
+    print,
 };
 use crate::{
+    capacity::measure,
     failure::{Failure, Kind},
     interrupt, library,
+    metrics_server::MetricsServer,
     runner::{Request, run as run_request},
-    scenario::{Override, Scenario},
+    scenario::{Capacity, Override, Scenario},
     senders::Division,
 };
 
@@ -47,7 +55,19 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions, command
         // Before anything is started: a comparison with nothing is found out about late otherwise.
         judged(before)?;
     }
-    let progress = Progress::on_stderr(options.json);
+    if scenario.capacity.is_some()
+        && (options.junit.is_some() || options.against.is_some() || !options.shard.is_whole())
+    {
+        return Err(Failure::told(
+            Kind::Usage,
+            "a scenario that looks for a capacity is many runs, and --junit, --against and --shard are for one",
+            "leave them out: every trial's directory has its own junit.xml, and scaling.json tells of all",
+        ));
+    }
+    let mut progress = Progress::on_stderr(options.json);
+    if options.metrics.is_some() {
+        progress = progress.followed();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -62,7 +82,15 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions, command
         division: Division { shard: options.shard, senders: options.senders },
         starts_in: options.starts_in,
         command: Some(with_changes(command, options)),
+        confirmation: options.place.confirmation(),
     };
+    let _server = match options.metrics {
+        Some(address) => Some(runtime.block_on(served(address, &progress))?),
+        None => None,
+    };
+    if let Some(capacity) = &request.scenario.capacity {
+        return look_for(capacity, &request, &runtime, &progress, options);
+    }
     let result = runtime.block_on(async { run_request(&request, &progress, interrupt::listen()?).await });
     progress.clear();
     let (record, directory) = result?;
@@ -97,6 +125,37 @@ fn annotate(record: &RunRecord, options: &RunOptions) -> Result<(), Failure> {
     std::io::stderr().lock().write_all(text.as_bytes()).map_err(|error| {
         Failure::caused(Kind::Unavailable, "the annotations could not be written to stderr", "", error)
     })
+}
+
+/// Looks for a capacity, run after run, and shows what was found.
+fn look_for(
+    capacity: &Capacity,
+    request: &Request,
+    runtime: &Runtime,
+    progress: &Progress,
+    options: &RunOptions,
+) -> Result<ExitCode, Failure> {
+    let result = runtime.block_on(async { measure(request, capacity, progress, interrupt::listen()?).await });
+    progress.clear();
+    let (found, directory) = result?;
+    if options.json {
+        let text = serde_json::to_string_pretty(&found)
+            .map_err(|error| Failure::caused(Kind::Internal, "scaling.json could not be made", "", error))?;
+        print(&(text + "\n"))?;
+    } else {
+        let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+        print(&render(&found, color))?;
+    }
+    progress.step(&format!("\nsearch directory: {}", directory.path().display()));
+    Ok(ExitCode::from(found.exit_code))
+}
+
+/// Serves the metrics of what `progress` shows, and says where.
+pub(super) async fn served(address: SocketAddr, progress: &Progress) -> Result<MetricsServer, Failure> {
+    let server = MetricsServer::start(address, progress.board().clone()).await?;
+    let address = server.address();
+    progress.step(&format!("metrics at http://{address}/metrics, a page for people at http://{address}/"));
+    Ok(server)
 }
 
 #[cfg(test)]

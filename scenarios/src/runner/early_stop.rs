@@ -10,6 +10,7 @@ use checkers::{
     disturbance::Watermark,
     oracle::{
         dialect::Dialect,
+        plugin::Plugins,
         presence::{Fate, fate},
     },
     reconcile::{
@@ -32,11 +33,17 @@ pub(super) struct EarlyStop {
     independence: Independence,
     watermark: Watermark,
     dialect: Dialect,
+    plugins: Plugins,
 }
 
 impl EarlyStop {
     /// Follows `ledgers`; an event that nobody has seen and that is below the `watermark` counts as lost.
-    pub fn follow(ledgers: Vec<LedgerReader>, targets: &Targets, watermark: Watermark, dialect: Dialect) -> Self {
+    pub fn follow(
+        ledgers: Vec<LedgerReader>,
+        targets: &Targets,
+        watermark: Watermark,
+        (dialect, plugins): (Dialect, Plugins),
+    ) -> Self {
         Self {
             ledgers,
             exchanges: Exchanges::default(),
@@ -45,6 +52,7 @@ impl EarlyStop {
             independence: targets.independence,
             watermark,
             dialect,
+            plugins,
         }
     }
 
@@ -68,7 +76,7 @@ impl EarlyStop {
                 // An event that is sent again belongs to its first request.
                 if !again
                     && exchange.outcome_of(seq) == EventOutcome::Acked
-                    && fate(self.dialect, workload, request.stream, seq) == Fate::Present
+                    && fate(self.dialect, &self.plugins, workload, request.stream, seq) == Fate::Present
                 {
                     all += 1;
                     unseen += u64::from(!seen.has(request.stream, seq));

@@ -1,4 +1,4 @@
-//! The environment of a run: a substrate of its own, or a shared one, and its own pipeline on it.
+//! The environment of a run: a substrate of its own, or a shared one, and its own pipeline on it; or somebody else's pipeline.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -17,30 +17,159 @@ use testenv::{
         usage::Usage,
     },
     fault::{Action, Kind::Link, PlannedFault, Target},
-    pipeline::dialect::Dialect as SubjectDialect,
+    pipeline::{capture::overflow::Limits as OverflowLimits, dialect::Dialect as SubjectDialect},
 };
 
 use super::{
-    Request, unavailable,
+    Request,
+    access::Access,
+    faults::Reach,
+    preflight, unavailable,
     wanted::{Shared, SharedContainers, SubstrateSettings, Wanted, executable},
 };
 use crate::{
+    external::{Commands, ExternalFacts, Reached, reach},
     failure::{Failure, Kind},
-    plan,
+    plan, plugins,
     run_directory::RunDirectory,
 };
 
 /// A running environment.
 #[derive(Debug)]
 pub struct Environment {
+    access: Access,
+    place: Place,
+}
+
+/// Who has started it.
+#[derive(Debug)]
+enum Place {
+    /// The run.
+    Own(Box<Own>),
+    /// Somebody else.
+    Elsewhere(Box<Elsewhere>),
+}
+
+/// What the run has started.
+#[derive(Debug)]
+struct Own {
     substrate: Option<Substrate>,
     launcher: Launcher,
     pipeline: Pipeline,
 }
 
+/// What somebody else has started.
+#[derive(Debug)]
+struct Elsewhere {
+    commands: Commands,
+    clickhouse: String,
+    facts: ExternalFacts,
+}
+
 impl Environment {
-    /// Starts what `request` wants, such that `faults` can be done to it.
+    /// Starts or reaches what `request` wants, such that `faults` can be done to it.
     pub(super) async fn up(
+        request: &Request,
+        faults: &[PlannedFault],
+        directory: &RunDirectory,
+        run: RunId,
+        progress: &Progress,
+    ) -> Result<Self, Failure> {
+        let Wanted::External(external) = &request.environment else {
+            let own = Box::pin(Own::up(request, faults, directory, run, progress)).await?;
+            let access = Access::to_own(own.pipeline.endpoints());
+            return Ok(Self { access, place: Place::Own(Box::new(own)) });
+        };
+        progress.now("reaching the pipeline".into());
+        let reached = Box::pin(reach(external, run)).await?;
+        for line in &reached.weaker {
+            progress.step(&format!("note: {line}"));
+        }
+        let access = Access::to_external(external, &reached);
+        let commands = Commands::new(external.fault_commands.clone(), directory.logs().join("fault-commands.log"));
+        let Reached { clickhouse, facts, .. } = reached;
+        Ok(Self { access, place: Place::Elsewhere(Box::new(Elsewhere { commands, clickhouse, facts })) })
+    }
+
+    /// Where to send to and to read from.
+    pub(super) const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Makes sure that both ends answer; returns ClickHouse's version. Of somebody else's pipeline that was made sure when it
+    /// was reached.
+    pub(super) async fn check(&self) -> Result<String, Failure> {
+        match &self.place {
+            Place::Own(own) => preflight::check(own.pipeline.endpoints(), &self.access.store).await,
+            Place::Elsewhere(elsewhere) => Ok(elsewhere.clickhouse.clone()),
+        }
+    }
+
+    /// The table of the pipeline's own warnings, where it is known.
+    pub(super) fn warnings_table(&self) -> Option<&str> {
+        match &self.place {
+            Place::Own(own) => own.pipeline.endpoints().clickhouse.warnings_table.as_deref(),
+            Place::Elsewhere(_) => None,
+        }
+    }
+
+    /// What is kept of somebody else's pipeline.
+    pub(super) fn external(&self) -> Option<&ExternalFacts> {
+        match &self.place {
+            Place::Own(_) => None,
+            Place::Elsewhere(elsewhere) => Some(&elsewhere.facts),
+        }
+    }
+
+    /// What faults can act on.
+    pub(super) fn reach(&self) -> Reach {
+        match &self.place {
+            Place::Own(own) => Reach::Parts(Parts::of(&own.pipeline, own.substrate.as_ref())),
+            Place::Elsewhere(elsewhere) => Reach::Commands(elsewhere.commands.clone()),
+        }
+    }
+
+    /// What each of the run's own components has used so far, and Assay itself.
+    pub(super) fn usage(&self) -> Vec<(&'static str, Usage)> {
+        let mut used = match &self.place {
+            Place::Own(own) => own.usage(),
+            Place::Elsewhere(_) => Vec::new(),
+        };
+        used.push(("assay", Usage::of(std::process::id())));
+        used
+    }
+
+    /// What each has used since it had used what `before` says.
+    pub(super) fn used_since(&self, before: &[(&'static str, Usage)]) -> Vec<ComponentFacts> {
+        let now = self.usage().into_iter();
+        now.map(|(name, used)| {
+            let earlier = before.iter().find(|(other, _)| *other == name).map(|(_, used)| used.cpu).unwrap_or_default();
+            let cpu = used.cpu.saturating_sub(earlier).as_secs_f64();
+            ComponentFacts { name: name.into(), cpu, peak_memory: used.peak_memory }
+        })
+        .collect()
+    }
+
+    /// Resolves when a component ends although it is meant to run, which none does by itself. Of somebody else's pipeline
+    /// nobody knows.
+    pub async fn failed(&self) -> ComponentEnded {
+        match &self.place {
+            Place::Own(own) => own.failed().await,
+            Place::Elsewhere(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends everything that the run has started; from a shared substrate its tables and topics are removed.
+    pub(super) async fn down(self) -> Result<(), EnvironmentError> {
+        match self.place {
+            Place::Own(own) => own.down().await,
+            Place::Elsewhere(_) => Ok(()),
+        }
+    }
+}
+
+impl Own {
+    async fn up(
         request: &Request,
         faults: &[PlannedFault],
         directory: &RunDirectory,
@@ -56,6 +185,9 @@ impl Environment {
             links.copied().collect()
         };
         let (substrate, launcher, addresses) = match &request.environment {
+            Wanted::External(_) => {
+                return Err(Failure::told(Kind::Internal, "an external pipeline is not started", ""));
+            }
             Wanted::Own(own) => {
                 let (name, logs) = (format!("r{run}"), directory.logs());
                 let filled = faults.iter().filter(|fault| fault.action == Action::FillDisk);
@@ -87,7 +219,7 @@ impl Environment {
         progress.now("starting the reference pipeline".into());
         let options = PipelineOptions {
             run: format!("r{run}"),
-            teams: plan::teams(run),
+            teams: plan::teams(&request.scenario, run),
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: settings.flush_interval,
             partitions: settings.partitions,
@@ -99,13 +231,23 @@ impl Environment {
                 Dialect::V2024 => SubjectDialect::V2024,
                 Dialect::V2026 => SubjectDialect::V2026,
             },
+            substitutes: request.scenario.substitutes.clone(),
             planted_defects: plan::planted_defects(&request.scenario, run),
+            overflow: settings.overflow.map(|(per_second, burst)| OverflowLimits { per_second, burst }),
+            plugins: plugins::subject(&request.scenario),
+            plugin_time_out: settings.plugin_time_out,
             linked: linked(false),
             limits,
+            together_on: settings.budget.and_then(|budget| budget.processors),
             folder,
             logs: directory.logs(),
         };
-        match Pipeline::up(&launcher, &addresses, &options).await {
+        let tell = |line: &str| progress.step(line);
+        let started = async {
+            launcher.have_images(options.substitutes.all(), &tell).await?;
+            Pipeline::up(&launcher, &addresses, &options).await
+        };
+        match started.await {
             Ok(pipeline) => Ok(Self { substrate, launcher, pipeline }),
             Err(error) => {
                 launcher.guard().clone().end().await;
@@ -114,38 +256,13 @@ impl Environment {
         }
     }
 
-    /// The run's pipeline.
-    pub const fn pipeline(&self) -> &Pipeline {
-        &self.pipeline
-    }
-
-    /// What faults can act on.
-    pub(super) fn parts(&self) -> Parts {
-        Parts::of(&self.pipeline, self.substrate.as_ref())
-    }
-
-    /// What each of the run's own components has used so far, and Assay itself.
-    pub(super) fn usage(&self) -> Vec<(&'static str, Usage)> {
+    fn usage(&self) -> Vec<(&'static str, Usage)> {
         let shared = self.substrate.as_ref().map_or(&[][..], Substrate::components);
         let components = self.pipeline.components().iter().chain(shared);
-        let mut used: Vec<_> = components.map(|component| (component.name(), component.usage())).collect();
-        used.push(("assay", Usage::of(std::process::id())));
-        used
+        components.map(|component| (component.name(), component.usage())).collect()
     }
 
-    /// What each has used since it had used what `before` says.
-    pub(super) fn used_since(&self, before: &[(&'static str, Usage)]) -> Vec<ComponentFacts> {
-        let now = self.usage().into_iter();
-        now.map(|(name, used)| {
-            let earlier = before.iter().find(|(other, _)| *other == name).map(|(_, used)| used.cpu).unwrap_or_default();
-            let cpu = used.cpu.saturating_sub(earlier).as_secs_f64();
-            ComponentFacts { name: name.into(), cpu, peak_memory: used.peak_memory }
-        })
-        .collect()
-    }
-
-    /// Resolves when a component ends although it is meant to run, which none does by itself.
-    pub async fn failed(&self) -> ComponentEnded {
+    async fn failed(&self) -> ComponentEnded {
         match &self.substrate {
             Some(substrate) => tokio::select! {
                 ended = substrate.failed() => ended,
@@ -155,8 +272,7 @@ impl Environment {
         }
     }
 
-    /// Ends everything that the run has started; from a shared substrate its tables and topics are removed.
-    pub(super) async fn down(self) -> Result<(), EnvironmentError> {
+    async fn down(self) -> Result<(), EnvironmentError> {
         let result = match &self.substrate {
             // Its data goes with it; nobody shall ask it any more.
             Some(_) => {

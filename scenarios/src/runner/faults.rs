@@ -1,39 +1,85 @@
 //! Carrying out the faults of a run, and healing each when its time is over.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use checkers::disturbance::FaultFacts;
 use generators::{clock::RunClock, error_chain::told};
-use testenv::{
-    environment::parts::Parts,
-    fault::{FaultError, PlannedFault},
-};
+use testenv::{environment::parts::Parts, fault::PlannedFault};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, sleep_until},
 };
 
+use crate::external::{CommandError, Commands};
+
+/// What faults can act on.
+#[derive(Debug, Clone)]
+pub(super) enum Reach {
+    /// Parts of the run's own pipeline.
+    Parts(Parts),
+    /// Somebody else's, by commands of theirs.
+    Commands(Commands),
+}
+
+impl Reach {
+    async fn begin(&self, fault: PlannedFault) -> Result<(), String> {
+        match self {
+            Self::Parts(parts) => parts.begin(&fault).await.map_err(|error| told(&error)),
+            Self::Commands(commands) => carried_out(commands.clone(), move |commands| commands.begin(&fault)).await,
+        }
+    }
+
+    async fn heal(&self, fault: PlannedFault) -> Result<(), String> {
+        match self {
+            Self::Parts(parts) => parts.heal(&fault).await.map_err(|error| told(&error)),
+            Self::Commands(commands) => carried_out(commands.clone(), move |commands| commands.heal(&fault)).await,
+        }
+    }
+}
+
+async fn carried_out(
+    commands: Commands,
+    run: impl FnOnce(&Commands) -> Result<(), CommandError> + Send + 'static,
+) -> Result<(), String> {
+    let ended = tokio::task::spawn_blocking(move || run(&commands)).await.map_err(|error| error.to_string())?;
+    ended.map_err(|error| told(&error))
+}
+
 /// The faults of a run, while they happen.
 #[derive(Debug)]
 pub(super) struct Faults {
     running: JoinSet<(usize, FaultFacts)>,
     facts: Vec<FaultFacts>,
+    active: Vec<Arc<AtomicBool>>,
     stop: watch::Sender<bool>,
     news: mpsc::UnboundedReceiver<String>,
 }
 
 impl Faults {
-    /// Does to `parts` what is `planned`, each at its time.
-    pub fn start(parts: &Parts, planned: &[PlannedFault], clock: RunClock) -> Self {
+    /// Does to `reach` what is `planned`, each at its time.
+    pub fn start(reach: &Reach, planned: &[PlannedFault], clock: RunClock) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (telling, news) = mpsc::unbounded_channel();
-        let mut running = JoinSet::new();
+        let (mut running, mut actives) = (JoinSet::new(), Vec::new());
         for (number, fault) in planned.iter().copied().enumerate() {
-            let (parts, stopped, telling) = (parts.clone(), stopped.clone(), telling.clone());
-            running.spawn(async move { (number, carry_out(&parts, fault, clock, stopped, &telling).await) });
+            let (reach, stopped, telling) = (reach.clone(), stopped.clone(), telling.clone());
+            let active = Arc::<AtomicBool>::default();
+            actives.push(Arc::clone(&active));
+            running.spawn(async move { (number, carry_out(&reach, fault, clock, stopped, (&telling, &active)).await) });
         }
-        Self { running, facts: planned.iter().map(untouched).collect(), stop, news }
+        Self { running, facts: planned.iter().map(untouched).collect(), active: actives, stop, news }
+    }
+
+    /// Each planned fault, and whether it goes on; also when this is elsewhere.
+    pub fn view(&self) -> Vec<(FaultFacts, Arc<AtomicBool>)> {
+        self.facts.iter().cloned().zip(self.active.iter().cloned()).collect()
     }
 
     /// What happens next, in words; `None` when all faults are over and healed.
@@ -77,11 +123,11 @@ fn untouched(fault: &PlannedFault) -> FaultFacts {
 
 /// One fault, from its begin to its end, or until `stop` becomes true.
 async fn carry_out(
-    parts: &Parts,
+    reach: &Reach,
     fault: PlannedFault,
     clock: RunClock,
     mut stop: watch::Receiver<bool>,
-    telling: &mpsc::UnboundedSender<String>,
+    (telling, active): (&mpsc::UnboundedSender<String>, &AtomicBool),
 ) -> FaultFacts {
     let mut facts = untouched(&fault);
     // Nobody listens any more once the run has been given up.
@@ -93,9 +139,10 @@ async fn carry_out(
     }
     let began = clock.elapsed();
     facts.began = Some(began.as_secs_f64());
+    active.store(true, Ordering::Relaxed);
     tell(format!("fault at {}: {fault}", seconds(began)));
-    let failed = |what: &str, error: &FaultError| format!("it could not be {what}: {}", told(error));
-    if let Err(error) = parts.begin(&fault).await {
+    let failed = |what: &str, error: &str| format!("it could not be {what}: {error}");
+    if let Err(error) = reach.begin(fault).await {
         facts.failed = Some(failed("carried out", &error));
     } else {
         tokio::select! {
@@ -103,10 +150,11 @@ async fn carry_out(
             _ = stop.wait_for(|stop| *stop) => (),
         }
     }
-    match parts.heal(&fault).await {
+    match reach.heal(fault).await {
         Ok(()) => {
             let healed = clock.elapsed();
             facts.healed = Some(healed.as_secs_f64());
+            active.store(false, Ordering::Relaxed);
             if fault.action.lasts() {
                 tell(format!("healed at {}: {fault}", seconds(healed)));
             }

@@ -3,6 +3,7 @@
 use checkers::{
     disturbance::{FaultFacts, Watermark},
     observe::{clickhouse::Store, lag::LagWatch, watch::Watch},
+    reasons::Reason,
     reconcile::{awaited::Awaited, rows::FinalReadLog, windows::Windows},
     settle::{SettleRules, Settling, Step, Watched},
     verdict::Obstacle,
@@ -15,6 +16,7 @@ use crate::{
     faults::disturbed,
     final_read::{self, FinalReadError},
     ledgers::Ledgers,
+    plugins,
     run_directory::not_written,
     stored::damaged,
 };
@@ -42,11 +44,13 @@ pub(super) async fn settle(
 ) -> Result<Settled, Failure> {
     let expect = &active.request.scenario.expect;
     let dialect = active.request.scenario.pipeline.dialect;
+    let plugins = plugins::judged(&active.request.scenario);
     let folder = active.directory.path();
     let windows = Windows::of(workload);
     let records = Ledgers::find(folder)?.records(header)?;
     let watermark = Watermark { loss_after: expect.loss_after, disturbed: disturbed(faults) };
-    let mut awaited = Awaited::at(clock.elapsed(), &watermark, dialect, workload, records).map_err(damaged)?;
+    let mut awaited =
+        Awaited::at(clock.elapsed(), &watermark, (dialect, &plugins), workload, records).map_err(damaged)?;
     let rules = SettleRules { quiet: expect.quiet, limit: expect.settle_limit };
     let mut settling = Settling::new(rules, clock.elapsed());
     let (mut final_reads, mut failed_reads) = (0, 0);
@@ -66,13 +70,13 @@ pub(super) async fn settle(
         match settling.step(watched) {
             Step::Settled => return Ok(Settled { final_reads, obstacle: None }),
             Step::LimitReached(why) => {
-                let what = format!("the pipeline did not become quiet within {:?}: {why}", rules.limit);
+                let what = format!("{} within {:?}: {why}", Reason::NotQuiet.words(), rules.limit);
                 return Ok(Settled { final_reads, obstacle: Some(Obstacle::Insufficient(what)) });
             }
             Step::Wait => (),
             Step::Read => {
                 let path = active.directory.final_read(final_reads + 1);
-                match final_read::read(store, dialect, workload, clock, &path, header).await {
+                match final_read::read(store, (dialect, &plugins), workload, clock, &path, header).await {
                     Ok(()) => {
                         failed_reads = 0;
                         final_reads += 1;
@@ -85,7 +89,7 @@ pub(super) async fn settle(
                     Err(FinalReadError::Store(error)) => {
                         failed_reads += 1;
                         if failed_reads == FAILED_READS {
-                            let what = format!("the store could not be read: {}", told(&error));
+                            let what = format!("{}: {}", Reason::StoreUnreadable.words(), told(&error));
                             return Ok(Settled { final_reads, obstacle: Some(Obstacle::Invalid(what)) });
                         }
                     }
@@ -98,7 +102,7 @@ pub(super) async fn settle(
         }
         tokio::select! {
             ended = active.environment.failed() => {
-                let what = format!("the environment failed: {ended}");
+                let what = format!("{}: {ended}", Reason::EnvironmentFailed.words());
                 return Ok(Settled { final_reads, obstacle: Some(Obstacle::Invalid(what)) });
             }
             () = tokio::time::sleep(TICK) => (),

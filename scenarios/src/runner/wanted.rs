@@ -22,15 +22,20 @@ use testenv::{
 };
 
 use super::unavailable;
-use crate::failure::{Failure, Kind};
+use crate::{
+    external::External,
+    failure::{Failure, Kind},
+};
 
 /// Where the pipeline shall run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Wanted {
     /// On a substrate of its own.
     Own(Own),
     /// On a substrate that is up already.
     Shared(Shared),
+    /// It runs already, and is somebody else's.
+    External(Box<External>),
 }
 
 /// What a substrate of one's own is made of.
@@ -74,6 +79,7 @@ impl Wanted {
         match self {
             Self::Own(Own::Embedded { .. }) | Self::Shared(Shared { containers: None, .. }) => "embedded",
             Self::Own(Own::Containers(_)) | Self::Shared(Shared { containers: Some(_), .. }) => "containers",
+            Self::External(_) => "external",
         }
     }
 
@@ -85,6 +91,10 @@ impl Wanted {
             | Self::Shared(Shared { containers: Some(SharedContainers { images, .. }), .. }) => {
                 images.of(Part::Kafka).to_string()
             }
+            Self::External(external) => match external.kafka {
+                Some(_) => "somebody else's".into(),
+                None => "not read".into(),
+            },
         }
     }
 }

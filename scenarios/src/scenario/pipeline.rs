@@ -25,9 +25,24 @@ pub struct PipelineSettings {
     pub ingesters: usize,
     /// Which generation of PostHog's rules it follows.
     pub dialect: Dialect,
+    /// How often capture takes events of one person onto the main topic, if it counts: events a second, and at once.
+    pub overflow: Option<(u32, u32)>,
+    /// How long a plugin may take for an event.
+    pub plugin_time_out: Duration,
     /// How many processors each component may use, in parts of one if need be.
     pub processors: Option<f64>,
     /// How much memory each component may use, in bytes.
+    pub memory: Option<u64>,
+    /// What capture and ingesters may use together.
+    pub budget: Option<Budget>,
+}
+
+/// What capture and ingesters may use together; Kafka and ClickHouse are beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// How many whole processors: they run on these and no others.
+    pub processors: Option<usize>,
+    /// How much memory, in bytes: their peaks added up.
     pub memory: Option<u64>,
 }
 
@@ -40,14 +55,39 @@ pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
         partitions: section.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
         ingesters: section.optional("ingesters", whole(1..=MOST_INGESTERS as u64)).unwrap_or(1) as usize,
         dialect: section.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
+        overflow: section.mentions("overflow").then(|| overflow(section.section("overflow"))),
+        plugin_time_out: section.optional("plugin_time_out", Duration::parse).unwrap_or(Duration::from_secs(30)),
         processors: section.optional("processors", processors),
         memory: section.optional("memory", memory),
+        budget: budget(&mut section),
     };
     if settings.flush_interval.is_zero() {
         section.problem("flush_interval", "must be longer than nothing");
     }
+    if settings.overflow.is_some() && settings.dialect == Dialect::V2021 {
+        section.problem("overflow", "came with the capture of 2024: leave it out, or choose a later `dialect`");
+    }
     section.end();
     settings
+}
+
+/// Reads `budget`.
+fn budget(section: &mut Section<'_>) -> Option<Budget> {
+    let is_there = section.mentions("budget");
+    let mut section = section.section("budget");
+    let budget = Budget {
+        processors: section.optional("processors", whole(1..=1_024)).map(|processors| processors as usize),
+        memory: section.optional("memory", memory),
+    };
+    section.end();
+    is_there.then_some(budget)
+}
+
+fn overflow(mut section: Section<'_>) -> (u32, u32) {
+    let per_second = section.required("per_second", whole(1..=1_000_000)).unwrap_or(1) as u32;
+    let burst = section.required("burst", whole(1..=1_000_000)).unwrap_or(1) as u32;
+    section.end();
+    (per_second, burst)
 }
 
 /// Reads `[images]`.

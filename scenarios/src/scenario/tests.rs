@@ -306,3 +306,160 @@ fn what_does_not_go_together_is_said() {
     assert!(v1("traffic.app.compression", "lz64").contains("v1 takes plain bodies"));
     assert!(v1("traffic.app.disorder.no_uuid", "1%").contains("v1 wants a uuid"));
 }
+
+#[test]
+fn other_images_take_places_and_their_words_must_stand_for_something() {
+    let with = |lines: &str| {
+        GOOD.replace("[pipeline]", "[pipeline.capture]\nimage = \"posthog/capture:1\"\n\n[pipeline]") + lines
+    };
+    let read = Scenario::read(
+        "x.toml",
+        &with(
+            "[[component]]\nname = \"redis\"\nimage = \"redis:7\"\nready = \"Ready to accept\"\n\
+             [[component]]\nname = \"postgres\"\nimage = \"postgres:15\"\nenvironment = { PGUSER = \"a\", R = \"{redis}\" }\n\
+             [pipeline.ingester]\nimage = \"posthog/posthog-node\"\ncommand = [\"node\", \"x\"]\n\
+             environment = { DATABASE_URL = \"postgres://a@{postgres}/b\", TOPIC = \"{KAFKA_TOPIC}\" }\n",
+        ),
+        &[],
+    )
+    .unwrap();
+    let names: Vec<_> =
+        read.substitutes.all().map(|(name, substitute)| format!("{name} {}", substitute.image)).collect();
+    let expected =
+        ["redis redis:7", "postgres postgres:15", "capture posthog/capture:1", "ingester posthog/posthog-node:latest"];
+    assert_eq!(names, expected);
+    assert_eq!(read.substitutes.ingester.unwrap().command, ["node", "x"]);
+    let component = "\n[[component]]\nname = \"redis\"\nimage = \"redis:7\"\n";
+    for (lines, problem) in [
+        ("[[component]]\nimage = \"redis:7\"".to_owned(), "component.0.name: is missing"),
+        (component.replace("redis:7", "a b"), "component.redis.image: `a b` names no image"),
+        (
+            component.replace("\"redis\"", "\"kafka\""),
+            "component.kafka.name: `kafka` is what a part of every run is called",
+        ),
+        (component.replace("\"redis\"", "\"My_Redis\""), "is a host name"),
+        (component.repeat(2), "component.redis.name: is the name of another component"),
+        (component.to_owned() + "port = 1", "component.redis.port: there is no such key"),
+        (component.to_owned() + "environment = { A = 1 }", "component.redis.environment: A: must be a string"),
+        (
+            component.to_owned() + "environment = { A = \"{postgres}\" }",
+            "A: `{postgres}` is no component before this one: none comes before it",
+        ),
+        (
+            component.to_owned() + "[pipeline.ingester]\nimage = \"a\"\nport = 7\nenvironment = { A = \"{redi}\" }",
+            "pipeline.ingester.environment: A: `{redi}` is no component before this one: there are redis",
+        ),
+        ("[pipeline.ingester]\nimage = \"a\"\nport = 7".to_owned(), "pipeline.ingester.port: has no meaning here"),
+    ] {
+        let told = problems(&with(&lines));
+        assert!(told.iter().any(|line| line.contains(problem)), "{problem}\n{told:#?}");
+    }
+}
+
+#[test]
+fn plugins_are_read_and_what_makes_no_sense_is_refused() {
+    use plugin::Action;
+    let with = |lines: &str| format!("{GOOD}\n[[plugin]]\nname = \"p\"\n{lines}\n");
+    let read = |lines: &str| {
+        let scenario = Scenario::read("x.toml", &with(lines), &[]);
+        scenario.unwrap_or_else(|problems| panic!("{lines}: {problems}")).plugins.remove(0)
+    };
+    let drop = read("action = \"drop\"");
+    let all = Plugin {
+        name: "p".into(),
+        teams: Vec::new(),
+        events: Vec::new(),
+        property: None,
+        of_a_million: 1_000_000,
+        action: Action::Drop,
+    };
+    assert_eq!(drop, all);
+    let some = read("teams = \"main\"\nevents = [\"a\", \"b\"]\nshare = \"2.5%\"\naction = \"slow\"\ndelay = \"1s\"");
+    assert_eq!((some.teams, some.events.len(), some.of_a_million), (vec!["main".to_owned()], 2, 25_000));
+    assert_eq!(some.action, Action::Slow(Duration::from_secs(1)));
+    let set = read("where = { property = \"k\", equals = 5 }\naction = \"set\"\nkey = \"n\"\nvalue = { a = [1.50] }");
+    assert_eq!(set.property, Some(("k".into(), 5.into())));
+    assert_eq!(set.action, Action::Set("n".into(), serde_json::json!({"a": [1.5]})));
+    let throw = read("action = \"throw\"\nkey = \"n\"\nvalue = \"x\"");
+    assert_eq!(throw.action, Action::Throw(Some(("n".into(), "x".into()))));
+    for (lines, expected) in [
+        ("action = \"explode\"", "plugin.p.action: must be \"drop\" or \"set\""),
+        ("", "plugin.p.action: is missing"),
+        ("teams = \"shop\"\naction = \"drop\"", "plugin.p.teams: no traffic is of the team `shop`; there are: main"),
+        ("teams = []\naction = \"drop\"", "plugin.p.teams: is empty"),
+        ("share = \"0%\"\naction = \"drop\"", "plugin.p.share: must be at least"),
+        ("action = \"set\"\nkey = \"a\"", "plugin.p.value: is missing"),
+        ("action = \"set\"\nkey = \"assay_id\"\nvalue = 1", "plugin.p.key: `assay_id` says whose event"),
+        ("action = \"set\"\nkey = \"$plugins_failed\"\nvalue = 1", "plugin.p.key: `$plugins_failed` is written by"),
+        ("action = \"rename\"\nkey = \"a\"\nto = \"a\"", "plugin.p.to: is the key that"),
+        ("action = \"throw\"\nkey = \"a\"", "plugin.p.key: what it has set before it throws"),
+        ("action = \"slow\"\ndelay = \"0s\"", "plugin.p.delay: must be at least a millisecond"),
+        ("action = \"drop\"\nkey = \"a\"", "plugin.p.key: there is no such key"),
+        ("where = { property = \"a\" }\naction = \"drop\"", "plugin.p.where.equals: is missing"),
+        ("where = { property = \"a\", equals = 1.5 }\naction = \"drop\"", "plugin.p.where.equals: must be a whole"),
+        ("action = \"drop\"\n[[plugin]]\nname = \"p\"\naction = \"drop\"", "plugin.p.name: is another plugin's"),
+    ] {
+        let problems = problems(&with(lines));
+        let found =
+            problems.iter().any(|line| line.split_once(": ").is_some_and(|(_, what)| what.starts_with(expected)));
+        assert!(found && problems.len() == 1, "{expected}\n{problems:#?}");
+    }
+    let plant = |name: &str, action: &str| {
+        let defect = format!("[[planted_defect]]\nname = \"{name}\"\nevents = 4");
+        problems(&format!("{}\n{defect}", with(action)))
+    };
+    assert_eq!(plant("plugin_throw_drops", "action = \"throw\""), Vec::<String>::new());
+    assert!(
+        plant("plugin_leaks_state", "action = \"throw\"")[0].contains("needs a [[plugin]] whose action is \"set\"")
+    );
+}
+
+#[test]
+fn overflow_has_limits_and_came_in_2024() {
+    let with = |line: &str| GOOD.replace("[pipeline]", &format!("[pipeline]\n{line}"));
+    let read = |line: &str| Scenario::read("x.toml", &with(line), &[]).unwrap().pipeline.overflow;
+    assert_eq!(read(""), None);
+    let limits = "overflow = { per_second = 100, burst = 1000 }";
+    assert_eq!(read(limits), Some((100, 1_000)));
+    assert!(problems(&with("overflow = { per_second = 100 }"))[0].contains("pipeline.overflow.burst: is missing"));
+    assert!(problems(&with(&format!("{limits}\ndialect = \"2021\"")))[0].contains("pipeline.overflow: came with"));
+}
+
+#[test]
+fn a_search_says_its_rates_and_its_steps() {
+    const SEARCH: &str = "\n[capacity]\nfrom = \"3000/s\"\nto = \"8000/s\"\n";
+    let with = |lines: &str| format!("{GOOD}\n{SEARCH}{lines}\n");
+    let read = |lines: &str| Scenario::read("x.toml", &with(lines), &[]).unwrap();
+    let one = read("").capacity.unwrap();
+    assert_eq!((one.from, one.to, one.idle, one.steps.len()), (3_000, 8_000, None, 1));
+    let steps = read(
+        "[[step]]\ningesters = 2\npartitions = 8\n[[step]]\npartitions = 16\n[[step]]\nsize = 3\nname = \"x\"\n\
+         [[step]]\nprocessors = 0.5\npartitions = 2\n",
+    );
+    let told: Vec<_> = steps
+        .capacity
+        .as_ref()
+        .unwrap()
+        .steps
+        .iter()
+        .map(|step| (step.name.as_str(), step.size, step.pipeline.ingesters, step.pipeline.partitions))
+        .collect();
+    let expected =
+        [("ingesters 2", 2.0, 2, 8), ("partitions 16", 16.0, 1, 16), ("x", 3.0, 1, 4), ("processors 0.5", 0.5, 1, 2)];
+    assert_eq!(told, expected);
+    assert!(steps.needs_containers().unwrap().contains("processors"), "a step may need them alone");
+    let fault = "[[fault]]\nat = \"1s\"\ntarget = \"ingester\"\naction = \"kill\"\n";
+    for (source, problem) in [
+        (with("[[step]]\nmemory = \"1GiB\""), "step.0.size: is missing"),
+        (with("[[step]]\ningesters = 9"), "step.0.ingesters: "),
+        (with(fault), "capacity: is that of a sound pipeline"),
+        (with("").replace("3000/s\"\nto", "300/s\"\nto"), "takes 29956"),
+        (with("").replace("[capacity]", "[capacity]\nresolution = \"0.1%\""), "must lie from 1% to 100%"),
+        (with("[[step]]\ningesters = 2").replace("[expect]", "[expect]\nlinear = \"80%\""), "two [[step]] tables"),
+        (GOOD.replace("[expect]", "[expect]\ncapacity = \"80/s\""), "are for a scenario with a [capacity] section"),
+        (GOOD.to_owned() + "\n[[step]]\ningesters = 2\n", "add a [capacity] section"),
+    ] {
+        let told = problems(&source);
+        assert!(told.iter().any(|line| line.contains(problem)), "{problem}\n{told:#?}");
+    }
+}

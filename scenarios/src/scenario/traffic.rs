@@ -81,11 +81,19 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
 
     let disorder = disorder(section.section("disorder"));
     let extras = extras(section.section("content"), section.section("groups"));
+    let team = section.optional("team", text);
     let over_quota = section.optional("over_quota", flag).unwrap_or_default();
     let drop_listed = section.optional("drop_listed", flag).unwrap_or_default();
     if over_quota && drop_listed {
         section
             .problem("drop_listed", "a project is either over its quota or on the drop list: make two traffics of it");
+    }
+    if (over_quota || drop_listed) && team.is_some() {
+        section
+            .problem("team", "traffic that is over its quota or on the drop list has a team of its own: leave it out");
+    }
+    if team.as_deref().is_some_and(str::is_empty) {
+        section.problem("team", "must be a name");
     }
     let absent = match (over_quota, drop_listed) {
         (true, _) => Some(Absence::OverQuota),
@@ -106,6 +114,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         names,
         disorder,
         extras,
+        team,
         absent,
         replay,
         client,

@@ -69,6 +69,24 @@ fn components_die_links_break_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_fault_that_finds_the_matching_defect_fails_the_run_under_its_name() {
+    for (fault, defect) in [
+        (fault("2s", "ingester", "kill", ""), "commit_before_process"),
+        (fault("2s", "capture-topic", "broken_message", ""), "skip_poison_block"),
+        (fault("2s", "client-capture", "cut", "for = \"500ms\""), "drop_batch_tail"),
+    ] {
+        let planted = format!("\n[[planted_defect]]\nname = \"{defect}\"\nevents = 60\n");
+        let run = Bench::new(&(fault + &planted)).run_shared();
+        assert_eq!(run.code, Some(1), "{defect}: {}", run.told());
+        assert_eq!(run.check("loss"), "fail", "{defect}: {}", run.told());
+        let stage = if defect == "drop_batch_tail" { "acked" } else { "capture topic" };
+        let lost = run.findings("lost");
+        assert!(!lost.is_empty() && lost.iter().all(|finding| finding["stage"] == stage), "{defect}: {}", run.told());
+        assert!(run.verdict["run"]["faults"][0]["healed"].is_number(), "{defect}: {}", run.told());
+    }
+}
+
+#[test]
 fn who_shares_a_substrate_cannot_break_it() {
     let environment = shared_environment();
     let _room = beside_others();

@@ -5,12 +5,18 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod calibration;
+mod capacity;
 mod clients;
 mod errors;
+mod external;
 mod faults;
 mod files;
 mod harness;
 mod interruptions;
+mod monitoring;
+mod overflow;
+mod plugins;
 mod runs;
 mod shares;
+mod substitutes;
 mod traffic;

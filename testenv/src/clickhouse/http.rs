@@ -23,7 +23,7 @@ use super::{
     packing::Packer,
     query::{Beginning, Query, Told, cancel, run},
     reply::{Answer, Flushes, Reply, Watched},
-    request::{Asked, Credentials, Packing, head},
+    request::{Accounts, Asked, Packing, head},
     upload::Uploads,
 };
 
@@ -31,7 +31,7 @@ use super::{
 #[derive(Debug)]
 pub struct Server {
     engine: Arc<Engine>,
-    account: Credentials,
+    accounts: Accounts,
     uploads: Uploads,
     version: Arc<str>,
     timezone: HeaderValue,
@@ -59,7 +59,7 @@ impl Server {
     ///
     /// # Errors
     /// When the engine does not answer, or the folder cannot be used.
-    pub fn new(engine: Arc<Engine>, account: Credentials, uploads: &Path) -> Result<Self, ServeError> {
+    pub fn new(engine: Arc<Engine>, accounts: Accounts, uploads: &Path) -> Result<Self, ServeError> {
         let folder = |source| ServeError::Uploads { path: uploads.to_owned(), source };
         let failed = |error: &dyn std::fmt::Display| ServeError::Engine(Exception::wrong(&format!("{error}.")));
         let mut connection = engine.connect().map_err(|error| failed(&error))?;
@@ -69,7 +69,7 @@ impl Server {
         let [version, timezone, name] = words[..] else { return Err(failed(&format!("unexpected: {answer}"))) };
         let header = |text: &str| HeaderValue::from_str(text).map_err(|error| failed(&error));
         Ok(Self {
-            account,
+            accounts,
             uploads: Uploads::open(uploads).map_err(folder)?,
             version: version.into(),
             timezone: header(timezone)?,
@@ -127,7 +127,7 @@ impl Server {
     }
 
     async fn run(&self, mut asked: Asked, body: Incoming, flushes: Flushes) -> Result<Response<Reply>, Exception> {
-        asked.authenticate(&self.account)?;
+        asked.authenticate(&self.accounts)?;
         let payload = body::read(&mut asked, body, &self.uploads).await?;
         let packing = asked.packing;
         // The request's own comment, if it makes one, takes the place of ours; then nothing is cancelled by it.

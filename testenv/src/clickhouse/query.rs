@@ -16,7 +16,7 @@ use super::{
     exception::Exception,
     format::Pieces,
     library::{Chunk, Connection, Counters, Engine, Stream},
-    request::Asked,
+    request::{Asked, Right},
     statement::MORE_THAN_ROWS,
 };
 
@@ -135,7 +135,9 @@ fn set_up(connection: &mut Connection, query: &Query) -> Result<(), Exception> {
     let settings = std::iter::once(&comment).chain(&asked.settings);
     let settings: Vec<_> = settings.map(|(name, value)| format!(", {name} = '{}'", escaped(value, '\''))).collect();
     connection.query(&format!("SET {LIKE_A_SERVER}{}", settings.concat()), "Null", &[])?;
-    if asked.read_only {
+    if asked.right == Right::Reading {
+        connection.query("SET readonly = 1", "Null", &[])?;
+    } else if asked.read_only {
         // As a server does for GET: settings may still be changed.
         connection.query("SET readonly = 2", "Null", &[])?;
     }

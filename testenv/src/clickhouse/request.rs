@@ -33,6 +33,8 @@ pub struct Asked {
     pub query_id: Option<String>,
     /// Who asks.
     pub credentials: Credentials,
+    /// What who asks may do.
+    pub right: Right,
 }
 
 /// How a result is packed.
@@ -54,6 +56,31 @@ pub struct Credentials {
     pub user: String,
     /// The password.
     pub password: String,
+}
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Right {
+    /// Everything.
+    #[default]
+    All,
+    /// Read, and change no setting.
+    Reading,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accounts {
+    /// Who may do everything.
+    pub owner: Credentials,
+    /// Who may only read, as with a server's `readonly = 1`.
+    pub reader: Option<Credentials>,
+}
+
+impl From<Credentials> for Accounts {
+    fn from(owner: Credentials) -> Self {
+        Self { owner, reader: None }
+    }
 }
 
 impl Default for Credentials {
@@ -152,12 +179,20 @@ impl Asked {
         Ok(())
     }
 
-    /// Whether `account` may ask this.
+    /// Whether one of `accounts` may ask this.
     ///
     /// # Errors
-    /// ClickHouse's refusal, which does not say what was wrong.
-    pub fn authenticate(&self, account: &Credentials) -> Result<(), Exception> {
-        if self.credentials == *account {
+    /// ClickHouse's refusal, which does not say what was wrong; or that of a setting, from who may only read.
+    pub fn authenticate(&mut self, accounts: &Accounts) -> Result<(), Exception> {
+        if self.credentials == accounts.owner {
+            return Ok(());
+        }
+        if accounts.reader.as_ref() == Some(&self.credentials) {
+            if let Some((name, _)) = self.settings.first() {
+                let what = format!("Cannot modify '{name}' setting in readonly mode.");
+                return Err(Exception::new(164, "READONLY", &what));
+            }
+            self.right = Right::Reading;
             return Ok(());
         }
         let what = "Authentication failed: password is incorrect, or there is no user with such name.";
@@ -287,9 +322,23 @@ mod tests {
             ("", &[("x-clickhouse-user", "me"), ("x-clickhouse-key", "wrong")], false),
             ("", &[], false),
         ] {
-            let asked = with(&Method::POST, query, headers).unwrap();
-            assert_eq!(asked.authenticate(&account).is_ok(), let_in, "{query} {headers:?}");
+            let mut asked = with(&Method::POST, query, headers).unwrap();
+            assert_eq!(asked.authenticate(&account.clone().into()).is_ok(), let_in, "{query} {headers:?}");
+            assert_eq!(asked.right, Right::All);
         }
-        assert_eq!(asked("").authenticate(&Credentials::default()), Ok(()));
+        assert_eq!(asked("").authenticate(&Credentials::default().into()), Ok(()));
+    }
+
+    #[test]
+    fn who_may_only_read_changes_no_setting() {
+        let reader = Credentials { user: "reader".into(), password: "r".into() };
+        let accounts = Accounts { owner: Credentials::default(), reader: Some(reader) };
+        let mut reads = asked("user=reader&password=r&database=x");
+        assert_eq!((reads.authenticate(&accounts), reads.right), (Ok(()), Right::Reading));
+        let mut owner = asked("max_threads=1");
+        assert_eq!((owner.authenticate(&accounts), owner.right), (Ok(()), Right::All));
+        let refused = asked("user=reader&password=r&max_threads=1").authenticate(&accounts).unwrap_err();
+        assert!(refused.line("1").contains("max_threads"), "{}", refused.line("1"));
+        assert!(asked("user=reader&password=wrong").authenticate(&accounts).is_err());
     }
 }

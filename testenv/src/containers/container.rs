@@ -69,6 +69,8 @@ pub(crate) struct ContainerSpec {
     pub files: Vec<(&'static str, &'static str)>,
     /// What it may use of the machine.
     pub limits: Limits,
+    /// What a line of its output holds as soon as it serves; `ready PORT` is one of its own if that is [`None`].
+    pub says: Option<String>,
     /// Where its output goes.
     pub log: PathBuf,
 }
@@ -97,6 +99,7 @@ impl ContainerSpec {
             volumes: Vec::new(),
             files: Vec::new(),
             limits: Limits::default(),
+            says: None,
             log,
         }
     }
@@ -222,7 +225,7 @@ impl Container {
         })?;
         let (sender, state) = watch::channel(State::default());
         let sender = Arc::new(sender);
-        let heard = tokio::spawn(hear(output, log, Arc::clone(&sender)));
+        let heard = tokio::spawn(hear(output, spec.says.clone(), log, Arc::clone(&sender)));
         tokio::spawn(async move {
             let how = end(&client, &id, heard).await;
             sender.send_modify(|state| state.ended = Some(how));
@@ -302,13 +305,14 @@ impl Container {
         let what = format!("what {} may use cannot be changed", self.spec.name);
         let client = self.spec.docker.client();
         let whole = client.info().await.map_err(refused(what.clone()))?;
-        // Zero would mean to leave it as it is.
+        // Zero would mean to leave it as it is, so all of the machine stands for no limit. Memory and swap are raised and lowered
+        // together: the kernel refuses a limit of memory above that of both.
         let Limits { processors, memory } = limits.unwrap_or(self.spec.limits);
-        let memory = memory.and_then(|memory| i64::try_from(memory).ok());
+        let memory = memory.and_then(|memory| i64::try_from(memory).ok()).or(whole.mem_total);
         let update = ContainerUpdateBody {
             nano_cpus: processors.map(nanoseconds).or_else(|| Some(whole.ncpu? * 1_000_000_000)),
-            memory: memory.or(whole.mem_total),
-            memory_swap: memory.or(Some(-1)),
+            memory,
+            memory_swap: memory,
             ..ContainerUpdateBody::default()
         };
         client.update_container(self.owned.id(), update).await.map_err(refused(what))
@@ -332,9 +336,10 @@ fn nanoseconds(processors: f64) -> i64 {
     (processors * 1e9) as i64
 }
 
-/// Writes what a container says to its log, and looks for `ready PORT`.
+/// Writes what a container says to its log, and looks for `ready PORT`, or for what else it `says` when it serves.
 async fn hear(
     output: impl Stream<Item = Result<LogOutput, DockerError>> + Send + 'static,
+    says: Option<String>,
     log: std::fs::File,
     state: Arc<watch::Sender<State>>,
 ) {
@@ -346,14 +351,18 @@ async fn hear(
         let bytes = said.into_bytes();
         // A log that cannot be written has nobody to tell.
         let _ = log.lock().unwrap_or_else(PoisonError::into_inner).write_all(&bytes);
-        if !is_answer || state.borrow().ready.is_some() {
+        // Roles answer on stdout; where other programs write is their affair.
+        if !(is_answer || says.is_some()) || state.borrow().ready.is_some() {
             continue;
         }
         line.extend_from_slice(&bytes);
         while let Some(end) = line.iter().position(|byte| *byte == b'\n') {
             let whole: Vec<u8> = line.drain(..=end).collect();
-            let port =
-                std::str::from_utf8(&whole).ok().and_then(|text| text.trim().strip_prefix("ready ")?.parse().ok());
+            let text = String::from_utf8_lossy(&whole);
+            let port = match &says {
+                Some(says) => text.contains(says.as_str()).then_some(0),
+                None => text.trim().strip_prefix("ready ").and_then(|port| port.parse().ok()),
+            };
             if port.is_some() {
                 state.send_modify(|state| state.ready = port);
             }

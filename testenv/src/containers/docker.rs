@@ -86,7 +86,11 @@ impl Docker {
         let client = connect().await?;
         for (_, part) in Part::ALL {
             let image = images.of(part);
-            have(&client, part, &image, tell).await?;
+            let help = format!(
+                "`--image {0}=NAME` names another; testenv/images/build makes local ones for `--images local`",
+                part.word()
+            );
+            have(&client, part.word(), &image, &help, tell).await?;
             fits(&client, part, &image).await?;
         }
         guard.remove_containers_at_end(run)?;
@@ -109,6 +113,19 @@ impl Docker {
         };
         docker.client().create_network(network).await.map_err(refused("the run's network cannot be made"))?;
         Ok(docker)
+    }
+
+    /// Makes sure that the image that the scenario names for `what` is there.
+    ///
+    /// # Errors
+    /// When it can neither be found nor pulled.
+    pub(crate) async fn have(
+        &self,
+        what: &str,
+        image: &Image,
+        tell: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), EnvironmentError> {
+        have(self.client(), what, image, "the scenario names it: correct it there", tell).await
     }
 
     /// The daemon.
@@ -184,22 +201,19 @@ pub(crate) fn refused(what: impl Into<String>) -> impl FnOnce(bollard::errors::E
 /// Makes sure that `image` is there, and pulls it if it is not.
 async fn have(
     client: &bollard::Docker,
-    part: Part,
+    what: &str,
     image: &Image,
+    help: &str,
     tell: &(dyn Fn(&str) + Sync),
 ) -> Result<(), EnvironmentError> {
-    let word = part.word();
     if client.inspect_image(&image.to_string()).await.is_ok() {
         return Ok(());
     }
     tell(&format!("pulling the image {image}"));
     let pulled = GenericImage::new(&image.name, &image.tag).pull_image().await;
     pulled.map(drop).map_err(|error| EnvironmentError::Docker {
-        what: format!("the image {image} for {word} is not on this machine and cannot be pulled"),
-        help: format!(
-            "is its name right, and does the daemon reach its registry? `--image {word}=NAME` names another; testenv/images/build \
-             makes local ones for `--images local`"
-        ),
+        what: format!("the image {image} for {what} is not on this machine and cannot be pulled"),
+        help: format!("is its name right, and does the daemon reach its registry? {help}"),
         source: error.into(),
     })
 }

@@ -23,6 +23,7 @@ use crate::{
         launcher::Launcher,
         life::Recipe,
         port::ReservedPort,
+        reader_variables,
         substrate::{Addresses, Substrate},
     },
     fault::Target,
@@ -52,6 +53,9 @@ const DISKS: &str = "/disks";
 /// ClickHouse's HTTP interface, by the image's contract.
 const CLICKHOUSE_PORT: u16 = 8123;
 /// What the server is told beside its own settings.
+/// Who may only read there: the same as [`crate::environment::READER`].
+const CLICKHOUSE_READER: (&str, &str) =
+    ("/etc/clickhouse-server/users.d/assay-reader.xml", include_str!("../../schema/clickhouse-reader.xml"));
 const CLICKHOUSE_SETTINGS: (&str, &str) =
     ("/etc/clickhouse-server/config.d/assay.xml", include_str!("../../schema/clickhouse-server.xml"));
 
@@ -266,10 +270,13 @@ async fn start_clickhouse(
         entry_point: None,
         arguments: Vec::new(),
         // Nobody but the run's own network and the loopback reaches it.
-        environment: [("CLICKHOUSE_SKIP_USER_SETUP".to_owned(), "1".to_owned())].into(),
+        environment: [("CLICKHOUSE_SKIP_USER_SETUP".to_owned(), "1".to_owned())]
+            .into_iter()
+            .chain(reader_variables())
+            .collect(),
         ports: vec![(port.get(), CLICKHOUSE_PORT)],
         volumes: disk_of(disks, Target::Clickhouse),
-        files: vec![CLICKHOUSE_SETTINGS],
+        files: vec![CLICKHOUSE_SETTINGS, CLICKHOUSE_READER],
         limits: options.limits,
         ..ContainerSpec::role(docker, CLICKHOUSE, CLICKHOUSE, options.logs.join("clickhouse.log"))
     };

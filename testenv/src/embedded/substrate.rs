@@ -14,6 +14,7 @@ use crate::{
         launcher::Launcher,
         life::Recipe,
         port::ReservedPort,
+        reader_variables,
         substrate::{Addresses, Substrate},
     },
     fault::Target,
@@ -95,11 +96,12 @@ async fn start_clickhouse(guard: &Guard, options: &SubstrateOptions) -> Result<(
         what: "ClickHouse's data folder cannot be made".into(),
         source,
     })?;
-    let environment = BTreeMap::from([
+    let mut environment = BTreeMap::from([
         ("CLICKHOUSE_LIBRARY".to_owned(), options.artefacts.clickhouse_library.display().to_string()),
         ("CLICKHOUSE_PATH".to_owned(), folder.display().to_string()),
         ("CLICKHOUSE_HTTP_ADDRESS".to_owned(), format!("127.0.0.1:{}", port.get())),
     ]);
+    environment.extend(reader_variables());
     let spec = ChildSpec::role(CLICKHOUSE, &options.folder, &options.logs, environment);
     let recipe = Recipe::Process(guard.clone(), spec);
     let component = Component::start(recipe, Readiness::SaysSo, READY_WITHIN, vec![port]).await?;

@@ -17,6 +17,7 @@ use crate::{
     containers::{
         container::{ContainerSpec, Limits},
         docker::Docker,
+        substitute::Substitute,
     },
     embedded::children::{ChildSpec, Guard},
 };
@@ -54,6 +55,30 @@ pub(crate) struct Role<'a> {
     pub within: Duration,
 }
 
+/// A substitute for a role, or a component beside the pipeline.
+#[derive(Debug)]
+pub(crate) struct Stranger<'a> {
+    /// The component's name, by which others on the network reach it as well.
+    pub name: &'static str,
+    /// What it is.
+    pub substitute: &'a Substitute,
+    /// What the role that it takes the place of is told.
+    pub role: BTreeMap<String, String>,
+    /// The components that its variables may name, and where they are.
+    pub hosts: &'a BTreeMap<String, String>,
+    /// The port on the loopback by which it is to be reached, if it is.
+    pub port: Option<ReservedPort>,
+    /// What it may use of the machine.
+    pub limits: Limits,
+    /// The run's own data, where it takes a role's place.
+    pub data: Option<&'a Data>,
+    /// Where logs go.
+    pub logs: &'a Path,
+}
+
+/// Other people's images take their time: databases set themselves up, servers migrate them.
+const STRANGERS_READY_WITHIN: Duration = Duration::from_mins(3);
+
 /// A place for data that the components of a pipeline share.
 #[derive(Debug, Clone)]
 pub(crate) struct Data {
@@ -89,6 +114,70 @@ impl Launcher {
                 Ok(Data { path: DATA.into(), volume: Some(docker.volume("data", None).await?) })
             }
         }
+    }
+
+    /// Where others on the components' network find the one that is called `name`.
+    pub(crate) fn host(&self, name: &str) -> String {
+        match self {
+            Self::Processes(_) => Ipv4Addr::LOCALHOST.to_string(),
+            Self::Containers(docker) => docker.host(name),
+        }
+    }
+
+    /// Starts somebody else's image.
+    ///
+    /// # Errors
+    /// When components are child processes, when one of its variables' words stands for nothing, and when the daemon refuses.
+    pub(crate) async fn start_stranger(&self, stranger: Stranger<'_>) -> Result<Component, EnvironmentError> {
+        let Stranger { name, substitute, role, hosts, port, limits, data, logs } = stranger;
+        let refused = |what: String| EnvironmentError::Substitute { name: name.to_owned(), what };
+        let Self::Containers(docker) = self else {
+            return Err(refused("images run in containers: write --env containers".into()));
+        };
+        let environment = substitute.variables(&role, hosts).map_err(|word| {
+            let known = role.keys().chain(hosts.keys()).cloned().collect::<Vec<_>>().join(", ");
+            refused(format!("`{{{word}}}` in its variables stands for nothing; known are {known}"))
+        })?;
+        let inside = |outside: u16| substitute.port.unwrap_or(outside);
+        let readiness = match (&substitute.ready, &port) {
+            (Some(_), _) => Readiness::SaysSo,
+            (None, Some(port)) => Readiness::HttpAnswers(format!("http://127.0.0.1:{}/_readiness", port.get())),
+            (None, None) => Readiness::Runs,
+        };
+        let spec = ContainerSpec {
+            is_reached: true,
+            image: substitute.image.clone(),
+            entry_point: substitute.entry_point.clone(),
+            arguments: substitute.command.clone(),
+            environment,
+            ports: port.iter().map(|port| (port.get(), inside(port.get()))).collect(),
+            volumes: data
+                .and_then(|data| data.volume.as_ref())
+                .map(|volume| (volume.clone(), DATA.to_owned()))
+                .into_iter()
+                .collect(),
+            limits,
+            says: substitute.ready.clone(),
+            ..ContainerSpec::role(docker, name, name, logs.join(format!("{name}.log")))
+        };
+        let ports = port.into_iter().collect();
+        Component::start(Recipe::Container(spec), readiness, STRANGERS_READY_WITHIN, ports).await
+    }
+
+    /// Makes sure that the images of `strangers` are there, each with what it is for; `tell` is told what takes long.
+    ///
+    /// # Errors
+    /// When one can neither be found nor pulled.
+    pub async fn have_images<'a>(
+        &self,
+        strangers: impl Iterator<Item = (&'a str, &'a Substitute)>,
+        tell: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), EnvironmentError> {
+        let Self::Containers(docker) = self else { return Ok(()) };
+        for (name, substitute) in strangers {
+            docker.have(name, &substitute.image, tell).await?;
+        }
+        Ok(())
     }
 
     /// Starts `role`.

@@ -10,27 +10,35 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
 use super::{
     ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint,
     component::{Component, first_failure},
-    launcher::{Data, Launcher, Role},
+    launcher::{Data, Launcher, Role, Stranger},
     port::ReservedPort,
     sink,
     substrate::Addresses,
     tables::{Groups, Tables, Topics, create_topics, delete_topics},
 };
 use crate::{
-    containers::container::Limits,
+    containers::{
+        container::Limits,
+        substitute::{Further, Substitutes},
+    },
     fault::Target,
     network::{AnyLink, Link},
-    pipeline::{defect::PlantedDefect, dialect::Dialect},
+    pipeline::{
+        capture::overflow::Limits as OverflowLimits, defect::PlantedDefect, dialect::Dialect, plugin::Plugin,
+        settings::PROCESSORS,
+    },
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_millis(1500);
 const EVENTS_TABLE: &str = "events";
+const WARNINGS_TABLE: &str = "ingestion_warnings";
 /// What the ingesters are called.
 const INGESTERS: [&str; MOST_INGESTERS] =
     ["ingester", "ingester-2", "ingester-3", "ingester-4", "ingester-5", "ingester-6", "ingester-7", "ingester-8"];
@@ -56,12 +64,22 @@ pub struct PipelineOptions {
     pub ingesters: usize,
     /// Which generation of PostHog's rules it follows.
     pub dialect: Dialect,
+    /// Other people's images in its places, and beside it.
+    pub substitutes: Substitutes,
+    /// How often capture takes events of one person onto the main topic, if it counts.
+    pub overflow: Option<OverflowLimits>,
+    /// What teams let run over their events, in its order.
+    pub plugins: Vec<Plugin>,
+    /// How long a plugin may take for an event.
+    pub plugin_time_out: Duration,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// The links to the pipeline's own ends that faults will act on: clients to capture, checker to ClickHouse.
     pub linked: Vec<Target>,
     /// What each of its components may use of the machine, where that can be limited.
     pub limits: Limits,
+    /// On how many processors capture and ingesters run together, and on no others.
+    pub together_on: Option<usize>,
     /// Where the run's own folder of data is made, which goes when the pipeline does.
     pub folder: PathBuf,
     /// Where logs go.
@@ -108,7 +126,9 @@ impl Pipeline {
         let subscriptions = vec![
             (groups.ingester.clone(), topics.capture.clone()),
             (groups.ingester.clone(), topics.historical.clone()),
+            (groups.ingester.clone(), topics.overflow.clone()),
             (groups.events.clone(), topics.events.clone()),
+            (groups.warnings.clone(), topics.warnings.clone()),
         ];
         let mut pipeline = Self {
             components: Vec::new(),
@@ -121,11 +141,12 @@ impl Pipeline {
                     password: String::new(),
                     database: format!("assay_{run}"),
                     events_table: EVENTS_TABLE.into(),
+                    warnings_table: Some(WARNINGS_TABLE.into()),
                 },
                 kafka: Some(KafkaEndpoint {
                     brokers: substrate.brokers.clone(),
                     subscriptions,
-                    capture_topics: vec![topics.capture.clone(), topics.historical.clone()],
+                    capture_topics: vec![topics.capture.clone(), topics.historical.clone(), topics.overflow.clone()],
                     dead_letter_topic: topics.dead_letters.clone(),
                     events_topic: topics.events.clone(),
                 }),
@@ -171,13 +192,48 @@ impl Pipeline {
             logs: &options.logs,
             within: READY_WITHIN,
         };
-        let environment = self.capture(launcher.listens_at(port.get()), options);
-        let mut starting = vec![launcher.start(role("capture", "capture", environment, Some(port)))];
-        for name in INGESTERS.into_iter().take(options.ingesters) {
-            let environment = self.ingester(name, &data, options);
-            starting.push(launcher.start(role(name, "ingester", environment, None)));
+        let further = &options.substitutes.further;
+        let hosts: BTreeMap<_, _> =
+            further.iter().map(|Further { name, .. }| (name.clone(), launcher.host(name))).collect();
+        let stranger = |name, substitute, role, port, data| Stranger {
+            name,
+            substitute,
+            role,
+            hosts: &hosts,
+            port,
+            limits: options.limits,
+            data,
+            logs: &options.logs,
+        };
+        for Further { name, substitute } in further {
+            // A run has a handful, and components are called by names that live as long as the process.
+            let name = Box::leak(name.clone().into_boxed_str());
+            let started = launcher.start_stranger(stranger(name, substitute, BTreeMap::new(), None, None)).await?;
+            self.components.push(started.clone());
+            started.ready().await?;
         }
-        self.components = futures_util::future::try_join_all(starting).await?;
+        let environment = self.capture(launcher.listens_at(port.get()), options);
+        let capture = match &options.substitutes.capture {
+            Some(substitute) => {
+                let stranger = stranger("capture", substitute, environment, Some(port), Some(&data));
+                launcher.start_stranger(stranger).left_future()
+            }
+            None => launcher.start(role("capture", "capture", environment, Some(port))).right_future(),
+        };
+        let ingesters = INGESTERS.into_iter().take(options.ingesters).map(|name| {
+            let environment = self.ingester(name, &data, options);
+            match &options.substitutes.ingester {
+                Some(substitute) => {
+                    launcher.start_stranger(stranger(name, substitute, environment, None, Some(&data))).left_future()
+                }
+                None => launcher.start(role(name, "ingester", environment, None)).right_future(),
+            }
+        });
+        let starting = futures_util::future::join(capture, futures_util::future::join_all(ingesters));
+        let (capture, ingesters) = starting.await;
+        for started in std::iter::once(capture).chain(ingesters) {
+            self.components.push(started?);
+        }
         let tables = Tables {
             database: &self.endpoints.clickhouse.database,
             brokers: self.substrate.brokers_for(Target::ClickhouseKafka),
@@ -212,22 +268,32 @@ impl Pipeline {
 
     /// The role's variables, by PostHog's names where they exist.
     fn capture(&self, listens_at: SocketAddr, options: &PipelineOptions) -> BTreeMap<String, String> {
-        variables([
+        let overflow = options.overflow.unwrap_or_default();
+        let mut variables = variables([
             ("ADDRESS", listens_at.to_string()),
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::CaptureKafka).to_owned()),
             ("KAFKA_TOPIC", self.topics.capture.clone()),
             ("KAFKA_HISTORICAL_TOPIC", self.topics.historical.clone()),
+            ("KAFKA_OVERFLOW_TOPIC", self.topics.overflow.clone()),
+            ("OVERFLOW_ENABLED", options.overflow.is_some().to_string()),
+            ("OVERFLOW_PER_SECOND_LIMIT", overflow.per_second.to_string()),
+            ("OVERFLOW_BURST_LIMIT", overflow.burst.to_string()),
             ("DIALECT", options.dialect.to_string()),
             ("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", options.drop_list.join(",")),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
             ("ASSAY_TOKENS_OVER_QUOTA", json(&options.over_quota)),
-        ])
+        ]);
+        variables.extend(confined(options));
+        variables
     }
 
     fn ingester(&self, name: &str, data: &Data, options: &PipelineOptions) -> BTreeMap<String, String> {
-        variables([
+        let mut variables = variables([
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::IngesterKafka).to_owned()),
-            ("INGESTION_CONSUMER_CONSUME_TOPIC", format!("{},{}", self.topics.capture, self.topics.historical)),
+            (
+                "INGESTION_CONSUMER_CONSUME_TOPIC",
+                [&*self.topics.capture, &self.topics.historical, &self.topics.overflow].join(","),
+            ),
             ("DIALECT", options.dialect.to_string()),
             ("INGESTION_CONSUMER_GROUP_ID", self.groups.ingester.clone()),
             ("INGESTION_CONSUMER_GROUP_INSTANCE_ID", name.to_owned()),
@@ -235,10 +301,20 @@ impl Pipeline {
             ("CLICKHOUSE_JSON_EVENTS_KAFKA_TOPIC", self.topics.events.clone()),
             ("CLICKHOUSE_PERSON_KAFKA_TOPIC", self.topics.persons.clone()),
             ("CLICKHOUSE_PERSON_DISTINCT_ID_KAFKA_TOPIC", self.topics.distinct_ids.clone()),
+            ("CLICKHOUSE_INGESTION_WARNINGS_KAFKA_TOPIC", self.warnings(options)),
             ("ASSAY_TEAMS", json(&options.teams)),
+            ("ASSAY_PLUGINS", json(&options.plugins)),
+            ("TASK_TIMEOUT", options.plugin_time_out.as_secs_f64().to_string()),
             ("ASSAY_PERSON_STORE", data.path.join("persons.sqlite").display().to_string()),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
-        ])
+        ]);
+        variables.extend(confined(options));
+        variables
+    }
+
+    /// The topic of warnings; none in 2021, before there were any.
+    fn warnings(&self, options: &PipelineOptions) -> String {
+        if options.dialect == Dialect::V2021 { String::new() } else { self.topics.warnings.clone() }
     }
 
     /// Where to send to and to read from.
@@ -292,6 +368,11 @@ fn address(url: &str) -> Result<SocketAddr, EnvironmentError> {
 
 fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Tells a role on how many processors it runs together with the pipeline's others.
+fn confined(options: &PipelineOptions) -> Option<(String, String)> {
+    options.together_on.map(|processors| (PROCESSORS.to_owned(), processors.to_string()))
 }
 
 fn json(value: &impl serde::Serialize) -> String {

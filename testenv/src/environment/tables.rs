@@ -26,6 +26,8 @@ pub struct Topics {
     pub capture: String,
     /// The same for imports of old events, so that they do not hold up new ones.
     pub historical: String,
+    /// The same for what comes too often of one person.
+    pub overflow: String,
     /// What the ingester could not process.
     pub dead_letters: String,
     /// What the ingester writes for the events table.
@@ -34,6 +36,8 @@ pub struct Topics {
     pub persons: String,
     /// What it writes for the tables of distinct ids.
     pub distinct_ids: String,
+    /// What it warns teams of.
+    pub warnings: String,
 }
 
 impl Topics {
@@ -43,15 +47,18 @@ impl Topics {
         Self {
             capture: name("events_plugin_ingestion"),
             historical: name("events_plugin_ingestion_historical"),
+            overflow: name("events_plugin_ingestion_overflow"),
             dead_letters: name("events_plugin_ingestion_dlq"),
             events: name("clickhouse_events_json"),
             persons: name("clickhouse_person"),
             distinct_ids: name("clickhouse_person_distinct_id"),
+            warnings: name("clickhouse_ingestion_warnings"),
         }
     }
 
-    fn all(&self) -> [&str; 6] {
-        [&self.capture, &self.historical, &self.dead_letters, &self.events, &self.persons, &self.distinct_ids]
+    fn all(&self) -> [&str; 8] {
+        let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, warnings } = self;
+        [capture, historical, overflow, dead_letters, events, persons, distinct_ids, warnings]
     }
 }
 
@@ -68,6 +75,8 @@ pub struct Groups {
     pub distinct_ids: String,
     /// What feeds the table of distinct ids that were moved.
     pub overrides: String,
+    /// What feeds the table of warnings.
+    pub warnings: String,
 }
 
 impl Groups {
@@ -80,6 +89,7 @@ impl Groups {
             persons: name("clickhouse_person"),
             distinct_ids: name("clickhouse_person_distinct_id"),
             overrides: name("clickhouse-person-distinct-id-overrides"),
+            warnings: name("clickhouse_ingestion_warnings"),
         }
     }
 }
@@ -153,7 +163,11 @@ pub async fn delete_topics(brokers: &str, topics: &Topics) -> Result<(), Environ
 }
 
 /// The tables, a family a file.
-const SCHEMA: [&str; 2] = [include_str!("../../schema/events.sql"), include_str!("../../schema/persons.sql")];
+const SCHEMA: [&str; 3] = [
+    include_str!("../../schema/events.sql"),
+    include_str!("../../schema/persons.sql"),
+    include_str!("../../schema/warnings.sql"),
+];
 
 /// What the schema's placeholders stand for.
 #[derive(Debug)]
@@ -230,6 +244,8 @@ impl Tables<'_> {
             .replace("{distinct_ids_topic}", &self.topics.distinct_ids)
             .replace("{distinct_ids_group}", &self.groups.distinct_ids)
             .replace("{overrides_group}", &self.groups.overrides)
+            .replace("{warnings_topic}", &self.topics.warnings)
+            .replace("{warnings_group}", &self.groups.warnings)
     }
 }
 

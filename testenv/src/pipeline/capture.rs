@@ -5,12 +5,20 @@
 
 pub mod drop_list;
 pub mod encoding;
+pub mod overflow;
 pub mod planted;
 pub mod request;
 mod spoil;
 pub mod v1;
 
-use std::{borrow::Cow, convert::Infallible, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    net::SocketAddr,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -39,13 +47,14 @@ use uuid::Uuid;
 use self::{
     drop_list::DropList,
     encoding::Sent,
+    overflow::{Lane, Limits, Overflow},
     planted::Planted,
     request::{Received, Refusal, events},
 };
 use super::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
     dialect::Dialect,
-    settings::{end, json, log, or, required, say_ready},
+    settings::{confine, end, json, log, or, required, say_ready},
 };
 
 const V1_PATH: &str = "/i/v1/analytics/events";
@@ -58,6 +67,9 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Plays the role `capture`.
 pub fn serve() -> ExitCode {
+    if let Err(error) = confine() {
+        return end("capture", Err(error));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end("capture", Err(error.into())),
@@ -83,12 +95,20 @@ async fn run() -> Result<(), Error> {
     let (asking, name) = (producer.clone(), topic.clone());
     tokio::task::spawn_blocking(move || asking.client().fetch_metadata(Some(&name), Duration::from_secs(20)).map(drop))
         .await??;
+    let usual = Limits::default();
+    let overflow = Limits {
+        per_second: or("OVERFLOW_PER_SECOND_LIMIT", usual.per_second)?,
+        burst: or("OVERFLOW_BURST_LIMIT", usual.burst)?,
+    };
     let capture = Arc::new(Capture {
         producer: producer.clone(),
         topic,
         historical_topic: or("KAFKA_HISTORICAL_TOPIC", String::new())?,
         dialect: or("DIALECT", Dialect::default())?,
         drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", DropList::default())?,
+        overflow: or("OVERFLOW_ENABLED", false)?.then_some(Overflow::new(overflow)),
+        overflow_topic: or("KAFKA_OVERFLOW_TOPIC", String::new())?,
+        started: Instant::now(),
         planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
     });
     let (stopping, stop) = watch::channel(false);
@@ -135,6 +155,10 @@ struct Capture {
     historical_topic: String,
     dialect: Dialect,
     drop_list: DropList,
+    /// What comes too often of one key, where that is looked at.
+    overflow: Option<Overflow>,
+    overflow_topic: String,
+    started: Instant,
     planted: Planted,
 }
 
@@ -351,12 +375,23 @@ impl Capture {
         if event.force_disable_person_processing {
             headers = headers.insert(Header { key: NO_PERSON_HEADER, value: Some(b"true") });
         }
-        let topic = if is_import(self.dialect, event) && !self.historical_topic.is_empty() {
-            &self.historical_topic
-        } else {
-            &self.topic
+        let is_import = is_import(self.dialect, event) && !self.historical_topic.is_empty();
+        // Imports never overflow.
+        let over = self.overflow.as_ref().filter(|_| !is_import).is_some_and(|overflow| {
+            let lane = overflow.take(&key, self.started.elapsed());
+            if lane == (Lane::Overflow { first: true }) {
+                log(&format!("overflow: {key} comes too often"));
+            }
+            lane != Lane::Main
+        });
+        let topic = match (is_import, over) {
+            (true, _) => &self.historical_topic,
+            (false, true) if self.dialect == Dialect::V2026 => &self.overflow_topic,
+            _ => &self.topic,
         };
-        let record = FutureRecord::to(topic).key(&key).payload(&value).headers(headers);
+        let record = FutureRecord::to(topic).payload(&value).headers(headers);
+        // Without a key they go to all partitions, and their order is lost.
+        let record = if over { record } else { record.key(&key) };
         self.producer.send_result(record).map_err(|(error, _)| not_produced(error))
     }
 }

@@ -3,14 +3,17 @@
 //! Batch by batch: everything is produced and acknowledged, then persons and offsets are written in one transaction, then
 //! offsets are committed to Kafka, so that the lag can be read. If it dies in between, the batch is done again: the rows
 //! are the same to ClickHouse, which removes the repeats. Several ingesters share the partitions as a consumer group, and
-//! the store, which one of them has at a time; a message that another has processed meanwhile is passed over. [`event`]
-//! and [`person`] hold the rules; this file is the process.
+//! the store, which one of them has at a time; a message that another has processed meanwhile is passed over. A message
+//! whose plugins take their time is set [`aside`] and holds up nobody else's. [`event`] and [`person`] hold the rules; this
+//! file is the process.
 
+pub mod aside;
 pub mod event;
 pub mod groups;
 pub mod person;
 mod planted;
 pub mod store;
+pub mod warning;
 
 use std::{
     collections::BTreeMap,
@@ -35,16 +38,19 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
+    aside::Message as Incoming,
     event::{EventRow, NotStored, normalise},
     groups::Groups,
     person::{Changes, Persons},
     planted::{Fate, Planted},
     store::{Offsets, Store},
+    warning::Kind as Warned,
 };
 use super::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
     dialect::Dialect,
-    settings::{end, json, log, or, required, say_ready},
+    plugin::Plugins,
+    settings::{confine, end, json, log, or, required, say_ready},
     timestamp::{clickhouse_micros, clickhouse_seconds},
 };
 
@@ -62,6 +68,9 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Plays the role `ingester`.
 pub fn serve() -> ExitCode {
+    if let Err(error) = confine() {
+        return end("ingester", Err(error));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end("ingester", Err(error.into())),
@@ -89,6 +98,8 @@ struct Outputs {
     persons: String,
     distinct_ids: String,
     dead_letters: String,
+    /// None before PostHog had them.
+    warnings: Option<String>,
 }
 
 struct Ingester {
@@ -101,6 +112,7 @@ struct Ingester {
     store: Store,
     persons: Persons,
     groups: Groups,
+    plugins: Plugins,
     planted: Planted,
 }
 
@@ -110,6 +122,8 @@ struct Output<'a> {
     key: String,
     payload: Vec<u8>,
     headers: Option<OwnedHeaders>,
+    /// What is produced in its place, if it is too large.
+    otherwise: Option<Box<Self>>,
 }
 
 impl Ingester {
@@ -142,11 +156,14 @@ impl Ingester {
                 persons: required("CLICKHOUSE_PERSON_KAFKA_TOPIC")?,
                 distinct_ids: required("CLICKHOUSE_PERSON_DISTINCT_ID_KAFKA_TOPIC")?,
                 dead_letters: required("INGESTION_CONSUMER_DLQ_TOPIC")?,
+                warnings: Some(or("CLICKHOUSE_INGESTION_WARNINGS_KAFKA_TOPIC", String::new())?)
+                    .filter(|topic| !topic.is_empty()),
             },
             teams: json("ASSAY_TEAMS")?,
             store,
             persons: Persons::new(dialect),
             groups: Groups::default(),
+            plugins: Plugins::new(json("ASSAY_PLUGINS")?, Duration::try_from_secs_f64(or("TASK_TIMEOUT", 30.0)?)?),
             planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?),
         })
     }
@@ -154,13 +171,30 @@ impl Ingester {
     fn work(mut self, stop: &AtomicBool) -> Result<(), Error> {
         let mut last = Offsets::new();
         while !stop.load(Ordering::Relaxed) {
-            let Some(first) = self.consumer.poll(IDLE) else { continue };
+            let first = self.consumer.poll(IDLE);
+            let is_due = self.plugins.may_take_time() && self.store.is_due(Timestamp::now())?;
+            if first.is_none() && !is_due {
+                continue;
+            }
             if self.store.begin()? {
                 self.persons.forget();
                 self.groups = Groups::default();
             }
             let (mut outputs, mut next) = (Vec::new(), Offsets::new());
-            let (mut polled, mut messages, mut expelled) = (Some(first), 0, false);
+            let mut state = State {
+                persons: &mut self.persons,
+                groups: &mut self.groups,
+                store: &mut self.store,
+                plugins: &self.plugins,
+                planted: &mut self.planted,
+            };
+            if is_due {
+                // They came before whatever comes now.
+                for message in state.store.take_due(Timestamp::now(), BATCH)? {
+                    process(&mut state, &self.teams, &self.outputs, &message.view(), &mut outputs)?;
+                }
+            }
+            let (mut polled, mut messages, mut expelled) = (first, 0, false);
             while let Some(message) = polled.take() {
                 let message = match message {
                     Ok(message) => message,
@@ -175,18 +209,12 @@ impl Ingester {
                 let (place, offset) = ((message.topic().to_owned(), message.partition()), message.offset());
                 let due = match next.get(&place) {
                     Some(due) => *due,
-                    None => self.store.next_offset(&place.0, place.1)?.unwrap_or_default(),
+                    None => state.store.next_offset(&place.0, place.1)?.unwrap_or_default(),
                 };
                 // One below was processed before, by this ingester or by another one.
                 if offset >= due {
                     next.insert(place, offset + 1);
-                    let mut state = State {
-                        persons: &mut self.persons,
-                        groups: &mut self.groups,
-                        store: &mut self.store,
-                        planted: &mut self.planted,
-                    };
-                    outputs.extend(process(&mut state, &self.teams, &self.outputs, &message)?);
+                    process(&mut state, &self.teams, &self.outputs, &incoming(&message), &mut outputs)?;
                 }
                 if messages < BATCH {
                     polled = self.consumer.poll(Duration::ZERO);
@@ -201,7 +229,10 @@ impl Ingester {
             }
             drop(outputs);
             self.store.write(&changes, &next)?;
-            last = next;
+            if !next.is_empty() {
+                // Messages that were set aside have no offsets of their own.
+                last = next;
+            }
             self.persons.written();
             self.commit(&last, CommitMode::Async)?;
             if expelled {
@@ -263,7 +294,7 @@ impl Ingester {
                 // Trying again would never help, and hold up everybody else's events (contract 2.5).
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
                     log(&format!("dropped {} for {}: message_size_too_large", output.key, output.topic));
-                    return Ok(());
+                    return output.otherwise.as_deref().map_or(Ok(()), |warning| self.enqueue(warning));
                 }
                 Err((error, _)) => return Err(error),
             }
@@ -347,52 +378,94 @@ struct State<'a> {
     persons: &'a mut Persons,
     groups: &'a mut Groups,
     store: &'a mut Store,
+    plugins: &'a Plugins,
     planted: &'a mut Planted,
 }
 
-/// Whether capture forbids that a person comes of the message.
-fn forbids_person(message: &BorrowedMessage<'_>) -> bool {
-    let headers = message.headers();
-    headers.is_some_and(|headers| {
+/// A message as it comes from Kafka.
+fn incoming<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
+    // Whether capture forbids that a person comes of it.
+    let forbids_person = message.headers().is_some_and(|headers| {
         headers.iter().any(|header| header.key == NO_PERSON_HEADER && header.value == Some(b"true"))
-    })
+    });
+    Incoming {
+        topic: message.topic(),
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().unwrap_or_default(),
+        payload: message.payload().unwrap_or_default(),
+        forbids_person,
+        has_waited: false,
+    }
 }
 
-/// What a message becomes; a message that can never be processed becomes a dead letter.
+/// What a message becomes is put into `out`; a message that can never be processed becomes a dead letter.
 fn process<'o>(
     state: &mut State<'_>,
     teams: &BTreeMap<String, i64>,
     outputs: &'o Outputs,
-    message: &BorrowedMessage<'_>,
-) -> Result<Option<Output<'o>>, Error> {
-    let payload = message.payload().unwrap_or_default();
-    let dead_letter = |reason: &str| {
-        log(&format!("dead letter ({}/{}): {reason}", message.partition(), message.offset()));
-        Ok(Some(dead_letter(outputs, message, reason)))
+    message: &Incoming<'_>,
+    out: &mut Vec<Output<'o>>,
+) -> Result<(), Error> {
+    let bury = |out: &mut Vec<Output<'o>>, reason: &str| {
+        log(&format!("dead letter ({}/{}): {reason}", message.partition, message.offset));
+        out.push(dead_letter(outputs, message, reason));
+        Ok(())
     };
-    let captured: CapturedEvent<'_> = match serde_json::from_slice(payload) {
+    let captured: CapturedEvent<'_> = match serde_json::from_slice(message.payload) {
         Ok(captured) => captured,
-        Err(error) => return dead_letter(&format!("invalid message: {error}")),
+        Err(error) => return bury(out, &format!("invalid message: {error}")),
     };
     let Some(team) = teams.get(captured.token.as_ref()).copied() else {
         log(&format!("dropped {}: no team has the token", captured.uuid));
-        return Ok(None);
+        return Ok(());
     };
-    let mut event = match normalise(state.persons.dialect(), &captured) {
+    let warn = |kind| warning(outputs, team, kind, &captured);
+    let State { plugins, planted, .. } = state;
+    let run_plugins = |uuid, name: &str, properties: &mut _| {
+        let ran = plugins.run(team, uuid, name, properties);
+        if !ran.took.is_zero() && !message.has_waited {
+            return Err(NotStored::Waits(ran.took));
+        }
+        if ran.dropped {
+            return Err(NotStored::Dropped(Warned::DroppedByTransformation));
+        }
+        if planted.drops_thrown(&captured.uuid, ran.failed) {
+            return Err(NotStored::Lost);
+        }
+        planted.leak_into(&captured.uuid, || plugins.leak(properties));
+        Ok(())
+    };
+    // Whatever is of one distinct id stays in its order.
+    let own = (team, captured.distinct_id.as_ref());
+    if plugins.may_take_time() && !message.has_waited && state.store.has_aside(own)? {
+        state.store.set_aside(own, Timestamp::now(), message)?;
+        return Ok(());
+    }
+    let mut event = match normalise(state.persons.dialect(), &captured, run_plugins) {
         Ok(event) => event,
-        Err(NotStored::Invalid(reason)) => return dead_letter(&reason),
-        Err(NotStored::Dropped(reason)) => {
-            log(&format!("dropped {}: {reason}", captured.uuid));
-            return Ok(None);
+        Err(NotStored::Invalid(reason)) => return bury(out, &reason),
+        Err(NotStored::Dropped(kind)) => {
+            log(&format!("dropped {}: {}", captured.uuid, kind.word()));
+            out.extend(warn(kind)?);
+            return Ok(());
+        }
+        Err(NotStored::Lost) => return Ok(()),
+        Err(NotStored::Waits(time)) => {
+            state.store.set_aside(own, Timestamp::now() + time, message)?;
+            return Ok(());
         }
     };
-    event.person_profile &= !forbids_person(message);
+    event.person_profile &= !message.forbids_person;
     let age = event.captured_at.as_millisecond() - event.timestamp.as_millisecond();
     let fate = state.planted.fate(&captured.uuid, age);
     match fate {
         Fate::Stored | Fate::WrongPerson(_) => (),
-        Fate::Dropped => return Ok(None),
-        Fate::DeadLetter => return dead_letter("planted"),
+        Fate::Dropped => return Ok(()),
+        Fate::DeadLetter => return bury(out, "planted"),
+    }
+    if event.odd_person_profile {
+        out.extend(warn(Warned::InvalidPersonProfile)?);
     }
     let mut belongs = state.persons.process(state.store, team, &event)?;
     if let Fate::WrongPerson(person) = fate {
@@ -413,41 +486,61 @@ fn process<'o>(
         created_at: clickhouse_micros(Timestamp::now()),
         captured_at: clickhouse_micros(event.captured_at),
         person_id: belongs.person,
-        person_properties: serde_json::to_string(&belongs.properties)?,
+        person_properties: belongs.properties.text(),
         person_created_at: clickhouse_seconds(belongs.created_at),
         person_mode: if event.person_profile { "full" } else { "propertyless" },
     };
     let (key, payload) = (event.uuid.to_string(), serde_json::to_vec(&row)?);
-    Ok(Some(Output { topic: &outputs.events, key, payload, headers: None }))
+    if let Some(kind) = belongs.refused {
+        out.extend(warn(kind)?);
+    }
+    // Few need one, and it would cost something for each.
+    let is_large = payload.len() >= MESSAGE_LIMIT as usize / 2;
+    let otherwise = if is_large { warn(Warned::MessageSizeTooLarge)?.map(Box::new) } else { None };
+    out.push(Output { topic: &outputs.events, key, payload, headers: None, otherwise });
+    Ok(())
 }
 
-fn dead_letter<'o>(outputs: &'o Outputs, message: &BorrowedMessage<'_>, reason: &str) -> Output<'o> {
+/// The warning of an event, where there are warnings.
+fn warning<'o>(
+    outputs: &'o Outputs,
+    team: i64,
+    kind: Warned,
+    event: &CapturedEvent<'_>,
+) -> Result<Option<Output<'o>>, serde_json::Error> {
+    let Some(topic) = &outputs.warnings else { return Ok(None) };
+    let payload = warning::message(team, kind, &event.uuid, &event.distinct_id, Timestamp::now())?;
+    Ok(Some(Output { topic, key: team.to_string(), payload, headers: None, otherwise: None }))
+}
+
+fn dead_letter<'o>(outputs: &'o Outputs, message: &Incoming<'_>, reason: &str) -> Output<'o> {
     let header = |key, value: &str| (key, value.to_owned());
     let headers = [
         header("dlq_reason", reason),
         header("dlq_step", "normalize"),
         header("dlq_timestamp", &Timestamp::now().to_string()),
-        header("dlq_topic", message.topic()),
-        header("dlq_partition", &message.partition().to_string()),
-        header("dlq_offset", &message.offset().to_string()),
+        header("dlq_topic", message.topic),
+        header("dlq_partition", &message.partition.to_string()),
+        header("dlq_offset", &message.offset.to_string()),
     ];
     let headers = headers
         .iter()
         .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value.as_bytes()) }));
     Output {
         topic: &outputs.dead_letters,
-        key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
-        payload: message.payload().unwrap_or_default().to_vec(),
+        key: String::from_utf8_lossy(message.key).into_owned(),
+        payload: message.payload.to_vec(),
         headers: Some(headers),
+        otherwise: None,
     }
 }
 
 #[derive(Serialize)]
-struct PersonRow {
+struct PersonRow<'a> {
     id: uuid::Uuid,
     created_at: String,
     team_id: i64,
-    properties: String,
+    properties: &'a str,
     is_identified: u8,
     is_deleted: u8,
     version: u64,
@@ -470,19 +563,25 @@ fn person_rows<'o>(outputs: &'o Outputs, changes: &Changes) -> Result<Vec<Output
             id: *id,
             created_at: clickhouse_micros(person.created_at)[..23].to_owned(),
             team_id: *team,
-            properties: serde_json::to_string(&person.properties)?,
+            properties: person.properties.text(),
             is_identified: person.is_identified.into(),
             is_deleted: person.is_deleted.into(),
             version: person.version,
         };
         let payload = serde_json::to_vec(&row)?;
-        rows.push(Output { topic: &outputs.persons, key: id.to_string(), payload, headers: None });
+        rows.push(Output { topic: &outputs.persons, key: id.to_string(), payload, headers: None, otherwise: None });
     }
     for ((team, distinct_id), id) in &changes.ids {
         let Some(person_id) = id.person else { continue };
         let row = DistinctIdRow { team_id: *team, distinct_id, person_id, is_deleted: 0, version: id.version };
         let key = format!("{team}:{distinct_id}");
-        rows.push(Output { topic: &outputs.distinct_ids, key, payload: serde_json::to_vec(&row)?, headers: None });
+        rows.push(Output {
+            topic: &outputs.distinct_ids,
+            key,
+            payload: serde_json::to_vec(&row)?,
+            headers: None,
+            otherwise: None,
+        });
     }
     Ok(rows)
 }

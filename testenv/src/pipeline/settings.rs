@@ -2,6 +2,8 @@
 
 use std::{io::Write, process::ExitCode, str::FromStr};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 /// A variable is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
@@ -51,6 +53,35 @@ pub fn json<T: serde::de::DeserializeOwned + Default>(name: &'static str) -> Res
     }
 }
 
+/// The variable that says on how many processors a role runs.
+pub const PROCESSORS: &str = "ASSAY_PROCESSORS";
+
+/// Has this process run on so many processors as [`PROCESSORS`] says, and on no others: the last of those that it may use, so
+/// that all who are told the same share the same. Threads take it from who starts them, so it comes before all others.
+///
+/// # Errors
+/// When there are not so many, or the system refuses.
+pub fn confine() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    match or(PROCESSORS, 0)? {
+        0 => Ok(()),
+        wanted => confine_to(wanted),
+    }
+}
+
+fn confine_to(wanted: usize) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let allowed = sched_getaffinity(None)?;
+    let last: Vec<usize> =
+        (0..CpuSet::MAX_CPU).rev().filter(|processor| allowed.is_set(*processor)).take(wanted).collect();
+    if last.len() < wanted {
+        return Err(format!("{PROCESSORS} is {wanted}, and only {} may be used here", last.len()).into());
+    }
+    let mut own = CpuSet::new();
+    for processor in last {
+        own.set(processor);
+    }
+    Ok(sched_setaffinity(None, &own)?)
+}
+
 /// Says that the role can serve now.
 ///
 /// # Errors
@@ -75,5 +106,23 @@ pub fn end(name: &str, result: Result<(), Box<dyn std::error::Error + Send + Syn
             log(&format!("assay serve {name}: {error}"));
             ExitCode::from(69)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_and_those_that_it_starts_share_the_last_processors() {
+        let confined = std::thread::spawn(|| {
+            confine_to(1).unwrap();
+            std::thread::spawn(|| sched_getaffinity(None).unwrap()).join().unwrap()
+        });
+        let (own, all) = (confined.join().unwrap(), sched_getaffinity(None).unwrap());
+        let last = (0..CpuSet::MAX_CPU).rev().find(|processor| all.is_set(*processor));
+        assert_eq!((own.count(), last.map(|last| own.is_set(last))), (1, Some(true)));
+        let error = std::thread::spawn(|| confine_to(CpuSet::MAX_CPU + 1).unwrap_err().to_string()).join().unwrap();
+        assert!(error.starts_with("ASSAY_PROCESSORS is "), "{error}");
     }
 }

@@ -64,12 +64,30 @@ pub fn rfc3339(moment: Timestamp) -> String {
 
 /// `2026-11-23 01:02:03.456000`, as ClickHouse reads it.
 pub fn clickhouse_micros(moment: Timestamp) -> String {
-    moment.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S.%6f").to_string()
+    let micros = moment.subsec_microsecond().unsigned_abs();
+    match utc(moment) {
+        Some(seconds) => format!("{seconds}.{micros:06}"),
+        None => moment.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S.%6f").to_string(),
+    }
 }
 
 /// `2026-11-23 01:02:03`.
 pub fn clickhouse_seconds(moment: Timestamp) -> String {
-    moment.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    utc(moment).unwrap_or_else(|| moment.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// The same by hand, which every row needs several times; `None` before 1970, where parts of seconds count backwards.
+fn utc(moment: Timestamp) -> Option<String> {
+    let civil = (moment >= Timestamp::UNIX_EPOCH).then(|| TimeZone::UTC.to_datetime(moment))?;
+    Some(format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+        civil.year(),
+        civil.month(),
+        civil.day(),
+        civil.hour(),
+        civil.minute(),
+        civil.second()
+    ))
 }
 
 #[cfg(test)]
@@ -132,5 +150,13 @@ mod tests {
         assert_eq!(clickhouse_micros(moment), "2026-06-01 12:00:00.123456");
         assert_eq!(clickhouse_seconds(moment), "2026-06-01 12:00:00");
         assert_eq!(rfc3339(moment), "2026-06-01T12:00:00.123Z");
+        for text in
+            ["1969-12-31T23:59:59.25Z", "1970-01-01T00:00:00Z", "9999-12-30T01:02:03.000004Z", "0001-02-03T04:05:06Z"]
+        {
+            let moment: Timestamp = text.parse().unwrap();
+            let slowly = moment.to_zoned(TimeZone::UTC);
+            assert_eq!(clickhouse_micros(moment), slowly.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string());
+            assert_eq!(clickhouse_seconds(moment), slowly.strftime("%Y-%m-%d %H:%M:%S").to_string());
+        }
     }
 }

@@ -172,3 +172,32 @@ async fn statuses_are_clickhouses() {
         assert!(headers.contains_key("X-ClickHouse-Exception-Code"), "{url} {body}");
     }
 }
+
+#[tokio::test]
+async fn who_may_only_read_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let reader = [("CLICKHOUSE_READER_USER", "reader"), ("CLICKHOUSE_READER_PASSWORD", "secret")];
+    let role = Role::start(folder.path(), &reader);
+    assert_eq!(post(&role, "", "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a").await.0, StatusCode::OK);
+    assert_eq!(post(&role, "query=INSERT+INTO+t+FORMAT+CSV", "7\n").await.0, StatusCode::OK);
+    let who = "user=reader&password=secret";
+    let (status, _, answer) = post(&role, &format!("{who}&default_format=CSV"), "SELECT a FROM t").await;
+    assert_eq!((status, &answer[..]), (StatusCode::OK, &b"7\n"[..]));
+    for (url, statement, code) in [
+        ("", "CREATE TABLE u (a UInt8) ENGINE = Memory", "164"),
+        ("", "DROP TABLE t", "164"),
+        ("", "ALTER TABLE t DELETE WHERE 1", "164"),
+        ("query=INSERT+INTO+t+FORMAT+CSV", "8\n", "164"),
+        ("", "SELECT 1 SETTINGS max_threads = 1", "164"),
+        ("", "SET readonly = 0", "164"),
+        ("max_threads=1", "SELECT 1", "164"),
+    ] {
+        let (status, headers, text) = post(&role, &format!("{who}&{url}"), statement).await;
+        let found = headers.get("X-ClickHouse-Exception-Code").map(|code| code.to_str().unwrap().to_owned());
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert_eq!(found.as_deref(), Some(code), "{url} {statement}: {status} {text}");
+    }
+    let (_, _, answer) = post(&role, "default_format=CSV", "SELECT count(), sum(a) FROM t").await;
+    assert_eq!(answer, b"1,7\n", "nothing was changed");
+    assert_ne!(post(&role, "user=reader&password=wrong", "SELECT 1").await.0, StatusCode::OK);
+}

@@ -7,7 +7,7 @@ use std::{
 };
 
 use testenv::{
-    containers::{self, container::Limits, docker, images::Images},
+    containers::{self, container::Limits, docker, images::Images, substitute::Substitutes},
     embedded::{
         artefacts::{Artefacts, Places, prepare},
         substrate::{SubstrateOptions, up},
@@ -113,10 +113,15 @@ impl Bench {
             partitions: 2,
             drop_list: Vec::new(),
             dialect: testenv::pipeline::dialect::Dialect::default(),
+            substitutes: Substitutes::default(),
+            overflow: None,
+            plugins: Vec::new(),
+            plugin_time_out: Duration::from_secs(30),
             planted_defects: Vec::new(),
             ingesters: 1,
             linked: Vec::new(),
             limits: Limits::default(),
+            together_on: None,
             folder: self.data(),
             logs: self.logs().join(run),
         }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     disturbance::Disturbed,
-    oracle::row::Difference,
+    oracle::{plugin::NO_PLUGINS, row::Difference},
     reconcile::{
         example::{STREAM, intent, outcome, retry, sent, whole, workload},
         reads::Read,
@@ -94,6 +94,7 @@ static WATERMARK: Watermark = Watermark { loss_after: LOSS_AFTER, disturbed: Dis
 const fn case<'a>(workload: &'a Workload, sent: &'a Sent, reads: &'a Reads, final_reads: &'a [FinalRead]) -> Case<'a> {
     Case {
         dialect: Dialect::V2026,
+        plugins: &NO_PLUGINS,
         workload,
         start: START,
         sent,
@@ -576,4 +577,31 @@ fn a_finding_says_what_is_known_of_its_event() {
         (seen.first_seen, seen.expected.as_deref(), seen.found.as_deref()),
         (Some(2.05), Some("a"), Some("nothing"))
     );
+}
+
+#[test]
+fn what_a_plugin_drops_is_told_apart_from_its_neighbours() {
+    use crate::oracle::plugin::{Action, Condition, Plugin, Plugins};
+    let workload = workload(40);
+    let when = Condition { events: Vec::new(), property: None, of_a_million: 500_000 };
+    let plugin = Plugin { name: "d".into(), teams: Vec::new(), when, action: Action::Drop };
+    let plugins = Plugins { all: vec![plugin], time_out: Duration::ZERO };
+    // All in one request, which was acked, so that nothing else tells them apart.
+    let reply = Answer::Reply { status: 200, excerpt: String::new() };
+    let sent = sent(&workload, [intent(0, 0..40, 0..0), outcome(0, 0, 100, reply)]);
+    let counts = |visible: fn(u64) -> bool| {
+        let summary = Summary { start: Duration::from_mins(1), end: Duration::from_secs(61), ..Summary::default() };
+        let mut last = FinalRead::begin(whole(&workload), summary);
+        for seq in (0..40).filter(|seq| visible(*seq)) {
+            last.put(STREAM, seq, FoundRow::plain(START.unix_micros() + seq as i64 * 1_000_000 + 1_000, 1));
+        }
+        let (reads, final_reads) = (Reads::of(whole(&workload), &[]), [last]);
+        let mut judging = Judging::new(0, 1, false);
+        judging.window(&Case { plugins: &plugins, ..case(&workload, &sent, &reads, &final_reads) });
+        let evidence = judging.finish(Some(&final_reads[0].summary));
+        (evidence.expected_absent, evidence.counts.lost, evidence.found(Class::ShouldBeAbsent))
+    };
+    let (absent, lost, _) = counts(|_| false);
+    assert!((10..=30).contains(&absent) && absent + lost == 40, "{absent} dropped, {lost} lost");
+    assert_eq!(counts(|_| true), (absent, 0, absent));
 }

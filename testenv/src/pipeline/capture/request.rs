@@ -134,10 +134,12 @@ pub fn events(text: &str, received: &Received) -> Result<Vec<CapturedEvent<'stat
     let bad_json = |error: serde_json::Error| Refusal::Body(format!("invalid JSON: {error}"));
     let (raw, shared_token, historical, sent_at) = match text.trim_start().as_bytes().first() {
         Some(b'[') => (serde_json::from_str::<Vec<RawEvent<'_>>>(&text).map_err(bad_json)?, None, false, None),
-        Some(b'{') if has_batch(&text) => {
-            let batch: Batch<'_> = serde_json::from_str(&text).map_err(bad_json)?;
-            (batch.batch, batch.token, batch.historical_migration, batch.sent_at)
-        }
+        // Nearly all that may be a batch is one, and is read once.
+        Some(b'{') if may_be_batch(&text) => match serde_json::from_str::<Batch<'_>>(&text) {
+            Ok(batch) => (batch.batch, batch.token, batch.historical_migration, batch.sent_at),
+            Err(error) if has_batch(&text) => return Err(bad_json(error)),
+            Err(_) => (vec![serde_json::from_str::<RawEvent<'_>>(&text).map_err(bad_json)?], None, false, None),
+        },
         _ => (vec![serde_json::from_str::<RawEvent<'_>>(&text).map_err(bad_json)?], None, false, None),
     };
     if raw.is_empty() {
@@ -158,6 +160,11 @@ pub fn events(text: &str, received: &Received) -> Result<Vec<CapturedEvent<'stat
 fn query_sent_at(ms: Option<i64>) -> Option<Timestamp> {
     const START_OF_2021: i64 = 1_609_459_200_000;
     ms.filter(|ms| *ms >= START_OF_2021).and_then(|ms| Timestamp::from_millisecond(ms).ok())
+}
+
+/// Whether there may be a key `batch`, also one that is written with escapes.
+fn may_be_batch(text: &str) -> bool {
+    text.contains("\"batch\"") || text.contains("\\u00")
 }
 
 fn has_batch(text: &str) -> bool {

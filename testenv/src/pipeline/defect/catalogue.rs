@@ -32,6 +32,8 @@ pub enum DefectName {
     DropLate,
     DropFuture,
     RandomPersonId,
+    PluginThrowDrops,
+    PluginLeaksState,
     FilterInView,
     TruncateMilliseconds,
     ShiftTimezone,
@@ -106,7 +108,8 @@ impl Defect {
             DefectName::CommitBeforeProcess
             | DefectName::SkipPoisonBlock
             | DefectName::DropLate
-            | DefectName::DropFuture => Some("capture topic"),
+            | DefectName::DropFuture
+            | DefectName::PluginThrowDrops => Some("capture topic"),
             DefectName::SilentDeadLetter => Some("dead letters"),
             DefectName::FilterInView | DefectName::LoseBlock | DefectName::DeleteAfterVisible => {
                 Some("ingester output")
@@ -170,7 +173,7 @@ use Stage::{Capture, Ingester, Sink};
 /// rows of equal keys, which merges remove; `lose_key` and `parallel_same_person` change the order of a person's events.
 /// Nor is `drop_future`: no traffic lies ahead of the server's clock yet.
 #[rustfmt::skip]
-pub const CATALOGUE: [Defect; 37] = [
+pub const CATALOGUE: [Defect; 39] = [
     defect(N::AckThenDrop, "ack_then_drop", Capture, "answers 200 and produces nothing", "lost", None, &[]),
     defect(N::DropBatchTail, "drop_batch_tail", Capture, "forgets the last event of a batch", "lost", None, &[]),
     defect(N::DropOversize, "drop_oversize", Capture, "answers 200 to a large event and produces nothing", "lost", None, &[]),
@@ -196,6 +199,8 @@ pub const CATALOGUE: [Defect; 37] = [
     defect(N::DropLate, "drop_late", Ingester, "drops events that happened a while ago", "lost", None, &[]),
     defect(N::DropFuture, "drop_future", Ingester, "drops events that are yet to happen", "lost", None, &[]),
     defect(N::RandomPersonId, "random_person_id", Ingester, "gives events to a person that nobody knows", "wrong_person", Some("person_id"), &[]),
+    defect(N::PluginThrowDrops, "plugin_throw_drops", Ingester, "loses events over which a plugin throws", "lost", None, &[]),
+    defect(N::PluginLeaksState, "plugin_leaks_state", Ingester, "what a plugin sets in one event shows in another", "corrupted", Some("properties."), &[]),
     defect(N::FilterInView, "filter_in_view", Sink, "the materialized view leaves rows out", "lost", None, &[]),
     defect(N::TruncateMilliseconds, "truncate_milliseconds", Sink, "the view keeps whole seconds", "corrupted", Some("timestamp"), &[]),
     defect(N::ShiftTimezone, "shift_timezone", Sink, "the view shifts times by two hours", "corrupted", Some("timestamp"), &[]),

@@ -2,17 +2,19 @@
 //!
 //! Property values keep their source text: nothing passes through a float.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
+use super::warning::Kind;
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
     json_text::replace_nul,
+    plugin,
     timestamp::{self, Said, parse},
 };
 
@@ -22,8 +24,10 @@ const NAME_LIMIT: usize = 200;
 const CAMPAIGN: [&str; 8] =
     ["utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "gclid", "fbclid", "msclkid"];
 
-/// Properties by key, values as source text.
-pub type Properties = BTreeMap<String, Box<RawValue>>;
+/// The property that says that no person is kept.
+const NO_PROFILE: &str = "$process_person_profile";
+
+pub use plugin::Properties;
 
 /// An event, normalised, before its person is known.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub struct Normalised {
     pub properties: Properties,
     /// Whether a person is kept for it.
     pub person_profile: bool,
+    /// Whether it says something odd about that.
+    pub odd_person_profile: bool,
     /// What it does to its person.
     pub person: PersonUpdate,
 }
@@ -69,9 +75,15 @@ pub enum NotStored {
     /// It can never be processed: a dead letter.
     #[error("{0}")]
     Invalid(String),
-    /// It is dropped, as the contract says.
-    #[error("dropped: {0}")]
-    Dropped(&'static str),
+    /// It is dropped, as the contract says, and its team is warned.
+    #[error("dropped: {}", .0.word())]
+    Dropped(Kind),
+    /// It is dropped, and nobody is told: a planted defect.
+    #[error("lost on purpose")]
+    Lost,
+    /// Not yet: its plugins take so long.
+    #[error("its plugins take {0:?}")]
+    Waits(Duration),
 }
 
 #[derive(Deserialize)]
@@ -90,16 +102,30 @@ struct Data<'a> {
     set_once: Option<&'a RawValue>,
 }
 
-/// Normalises a message of the capture topic.
+/// Normalises a message of the capture topic. `plugins` gets uuid, name and properties as they were sent, before anything is
+/// added or cut (runner.ts: plugins come before normalisation).
 ///
 /// # Errors
-/// When it is no captured event, or one that is not stored.
-pub fn normalise(dialect: Dialect, captured: &CapturedEvent<'_>) -> Result<Normalised, NotStored> {
+/// When it is no captured event, or one that is not stored, as `plugins` may say too.
+pub fn normalise(
+    dialect: Dialect,
+    captured: &CapturedEvent<'_>,
+    plugins: impl FnOnce(Uuid, &str, &mut Properties) -> Result<(), NotStored>,
+) -> Result<Normalised, NotStored> {
     let invalid = |what: String| NotStored::Invalid(what);
     let uuid = Uuid::parse_str(&captured.uuid).map_err(|_| invalid(format!("not a valid UUID: {}", captured.uuid)))?;
     let data = replace_nul(&captured.data);
     let data: Data<'_> = serde_json::from_str(&data).map_err(|error| invalid(format!("invalid data: {error}")))?;
     let mut properties = object(data.properties).map_err(|error| invalid(format!("invalid properties: {error}")))?;
+    let name = if captured.event.is_empty() { data.event.as_deref().unwrap_or_default() } else { &captured.event };
+    let name = without_nul(name);
+    let has_profile = |properties: &Properties| properties.get(NO_PROFILE).is_none_or(|value| value.get() != "false");
+    if !has_profile(&properties)
+        && matches!(name.as_ref(), "$identify" | "$create_alias" | "$merge_dangerously" | "$groupidentify")
+    {
+        return Err(NotStored::Dropped(Kind::NoPersonProfile));
+    }
+    plugins(uuid, &name, &mut properties)?;
     // Top-level fields win over those among the properties.
     let update = |key: &str, top: Option<&RawValue>| {
         let mut merged = properties.get(key).and_then(|inner| object(Some(inner)).ok()).unwrap_or_default();
@@ -109,18 +135,16 @@ pub fn normalise(dialect: Dialect, captured: &CapturedEvent<'_>) -> Result<Norma
     let (mut set, mut set_once) = (update("$set", data.set), update("$set_once", data.set_once));
     campaign(&properties, &mut set, &mut set_once);
 
-    let name = if captured.event.is_empty() { data.event.as_deref().unwrap_or_default() } else { &captured.event };
-    let name = cut(&without_nul(name));
-    let person_profile = properties.get("$process_person_profile").is_none_or(|value| value.get() != "false");
+    let name = cut(&name);
+    let person_profile = has_profile(&properties);
+    let odd_person_profile =
+        properties.get(NO_PROFILE).is_some_and(|value| !matches!(value.get(), "true" | "false" | "null"));
     let mut person = PersonUpdate::default();
     if person_profile {
         put(&mut properties, "$set", &set);
         put(&mut properties, "$set_once", &set_once);
         person = person_update(&name, &properties, set, set_once);
     } else {
-        if matches!(name.as_str(), "$identify" | "$create_alias" | "$merge_dangerously" | "$groupidentify") {
-            return Err(NotStored::Dropped("invalid_event_when_process_person_profile_is_false"));
-        }
         properties
             .retain(|key, _| !matches!(key.as_str(), "$set" | "$set_once" | "$unset") && !key.starts_with("$group_"));
     }
@@ -151,6 +175,7 @@ pub fn normalise(dialect: Dialect, captured: &CapturedEvent<'_>) -> Result<Norma
         captured_at: moment(&captured.now)?,
         properties,
         person_profile,
+        odd_person_profile,
         person,
     })
 }
@@ -263,7 +288,7 @@ pub struct EventRow<'a> {
     /// The person.
     pub person_id: Uuid,
     /// The person's properties after this event, a JSON text.
-    pub person_properties: String,
+    pub person_properties: &'a str,
     /// Since when there is this person.
     pub person_created_at: String,
     /// Whether a person is kept.
@@ -273,6 +298,11 @@ pub struct EventRow<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::plugin::{Action, Condition, Plugin, Plugins};
+
+    fn normalise(dialect: Dialect, captured: &CapturedEvent<'_>) -> Result<Normalised, NotStored> {
+        super::normalise(dialect, captured, |_, _, _| Ok(()))
+    }
 
     fn captured(name: &str, data: &str) -> CapturedEvent<'static> {
         CapturedEvent {
@@ -334,6 +364,8 @@ mod tests {
             normalise(Dialect::V2026, &captured("e", &odd)).unwrap().person_profile,
             "what is no boolean counts as true"
         );
+        let is_odd = |data: &str| normalise(Dialect::V2026, &captured("e", data)).unwrap().odd_person_profile;
+        assert!(is_odd(&odd) && !is_odd(off) && !is_odd("{}"));
     }
 
     #[test]
@@ -376,5 +408,26 @@ mod tests {
                 "{dialect}"
             );
         }
+    }
+
+    #[test]
+    fn plugins_see_what_was_sent_and_what_they_leave_is_normalised() {
+        let long = "é".repeat(201);
+        let data = r#"{"properties":{"a":1,"utm_x":"c"},"$set":{"b":2}}"#;
+        let run = |uuid: Uuid, name: &str, properties: &mut Properties| {
+            assert_eq!((uuid.to_string().as_str(), name), ("12345678-9a00-80c0-8000-0f4240a632ad", long.as_str()));
+            assert_eq!(properties.keys().collect::<Vec<_>>(), ["a", "utm_x"], "nothing was added yet");
+            let when = Condition { events: Vec::new(), property: None, of_a_million: 1_000_000 };
+            let action = Action::Rename { key: "utm_x".into(), to: "utm_source".into() };
+            let plugin = Plugin { name: "p".into(), teams: Vec::new(), when, action };
+            Plugins::new(vec![plugin], Duration::ZERO).run(1, uuid, name, properties);
+            Ok(())
+        };
+        let normalised = super::normalise(Dialect::V2026, &captured(&long, data), run).unwrap();
+        assert_eq!(normalised.name, "é".repeat(200));
+        assert_eq!(serde_json::to_string(&normalised.person.set).unwrap(), r#"{"b":2,"utm_source":"c"}"#);
+        let refuse = |_: Uuid, _: &str, _: &mut Properties| Err(NotStored::Waits(Duration::from_secs(1)));
+        let waits = super::normalise(Dialect::V2026, &captured("e", "{}"), refuse);
+        assert_eq!(waits.unwrap_err(), NotStored::Waits(Duration::from_secs(1)));
     }
 }

@@ -3,17 +3,52 @@
 //! A pure state machine over a [`Known`] past: the last processed wins, event timestamps are ignored. What changed is
 //! collected, to be written and told in one go.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Deref,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use super::event::{Normalised, PersonUpdate, Properties};
+use super::{
+    event::{Normalised, PersonUpdate, Properties},
+    warning::Kind,
+};
 use crate::pipeline::dialect::Dialect;
 
 /// Person ids are UUIDv5 of `"{team_id}:{distinct_id}"` in this namespace (person-uuid.ts).
 const NAMESPACE: Uuid = Uuid::from_u128(0x9329_79b4_65c3_4424_8467_0b66_ec27_bc22);
+
+/// A person's properties and their JSON text, which all its events share: most change nothing, and then nothing is copied
+/// or written anew.
+#[derive(Debug, Clone)]
+pub struct SharedProperties(Arc<(Properties, String)>);
+
+impl SharedProperties {
+    /// Their JSON text.
+    pub fn text(&self) -> &str {
+        &self.0.1
+    }
+}
+
+impl From<Properties> for SharedProperties {
+    fn from(properties: Properties) -> Self {
+        // Text keys and values that are JSON already always have a JSON form.
+        let text = serde_json::to_string(&properties).unwrap_or_default();
+        Self(Arc::new((properties, text)))
+    }
+}
+
+impl Deref for SharedProperties {
+    type Target = Properties;
+
+    fn deref(&self) -> &Properties {
+        &self.0.0
+    }
+}
 
 /// A person.
 #[derive(Debug, Clone)]
@@ -21,7 +56,7 @@ pub struct Person {
     /// Since when.
     pub created_at: Timestamp,
     /// Properties.
-    pub properties: Properties,
+    pub properties: SharedProperties,
     /// Whether it was identified.
     pub is_identified: bool,
     /// Whether it was merged away.
@@ -91,9 +126,11 @@ pub struct Belongs {
     /// The person.
     pub person: Uuid,
     /// Its properties after the event.
-    pub properties: Properties,
+    pub properties: SharedProperties,
     /// Since when it is.
     pub created_at: Timestamp,
+    /// Why the event did not merge what it would have.
+    pub refused: Option<Kind>,
 }
 
 /// More clean entries than this are forgotten.
@@ -119,14 +156,19 @@ impl Persons {
             return self.without_profile(known, team, event);
         }
         let update = &event.person;
-        let (person, merged) = match update.merge_with.as_deref() {
-            Some(other) if other != event.distinct_id && !self.refuses(other) && !is_illegal(&event.distinct_id) => {
-                self.merge(known, team, event, other)?
+        let (person, merged, refused) = match update.merge_with.as_deref() {
+            Some(other) if other != event.distinct_id => {
+                if self.refuses(other) || is_illegal(&event.distinct_id) {
+                    (self.find_or_create(known, team, event)?, false, Some(Kind::IllegalDistinctId))
+                } else {
+                    let (person, merged) = self.merge(known, team, event, other)?;
+                    (person, merged, (!merged).then_some(Kind::AlreadyIdentified))
+                }
             }
-            _ => (self.find_or_create(known, team, event)?, false),
+            _ => (self.find_or_create(known, team, event)?, false, None),
         };
         self.apply(team, person, update, merged || update.identifies);
-        Ok(self.belongs(team, person, event.timestamp))
+        Ok(Belongs { refused, ..self.belongs(team, person, event.timestamp) })
     }
 
     /// Whether an id must not be merged away. In 2021 only the event's own id was looked at (ingestion contract 2.3).
@@ -149,7 +191,7 @@ impl Persons {
             self.put_id(team, &event.distinct_id, Id { person: None, version: 0 });
         }
         let person = id.and_then(|id| id.person).unwrap_or_else(|| self.person_id(team, &event.distinct_id));
-        Ok(Belongs { person, properties: Properties::new(), created_at: event.timestamp })
+        Ok(Belongs { person, properties: Properties::new().into(), created_at: event.timestamp, refused: None })
     }
 
     fn find_or_create<K: Known>(&mut self, known: &mut K, team: i64, event: &Normalised) -> Result<Uuid, K::Error> {
@@ -226,8 +268,9 @@ impl Persons {
         (from, goes): (Uuid, Person),
     ) -> Result<(), K::Error> {
         let version = stays.version.max(goes.version) + 1;
-        let mut properties = goes.properties.clone();
-        properties.extend(stays.properties);
+        let mut properties = Properties::clone(&goes.properties);
+        properties.extend(stays.properties.iter().map(|(key, value)| (key.clone(), value.clone())));
+        let properties = properties.into();
         let created_at = stays.created_at.min(goes.created_at);
         self.put_person(team, into, Person { created_at, properties, version, ..stays });
         let mut moved: BTreeSet<String> = known.ids_of(team, from)?.into_iter().collect();
@@ -253,13 +296,17 @@ impl Persons {
         self.put_person(
             team,
             person,
-            Person { created_at: event.timestamp, properties, is_identified, is_deleted, version },
+            Person { created_at: event.timestamp, properties: properties.into(), is_identified, is_deleted, version },
         );
     }
 
     fn apply(&mut self, team: i64, person: Uuid, update: &PersonUpdate, identified: bool) {
         let Some(before) = self.known.get(&(team, person)) else { return };
-        let mut after = before.properties.clone();
+        let is_identified = before.is_identified || identified;
+        if is_identified == before.is_identified && !touches(update, &before.properties) {
+            return;
+        }
+        let mut after = Properties::clone(&before.properties);
         for (key, value) in &update.set_once {
             after.entry(key.clone()).or_insert_with(|| value.clone());
         }
@@ -267,11 +314,8 @@ impl Persons {
         for key in &update.unset {
             after.remove(key);
         }
-        let is_identified = before.is_identified || identified;
-        let texts = |properties: &Properties| -> BTreeMap<String, String> {
-            properties.iter().map(|(key, value)| (key.clone(), value.get().to_owned())).collect()
-        };
-        if is_identified == before.is_identified && texts(&after) == texts(&before.properties) {
+        let after = SharedProperties::from(after);
+        if is_identified == before.is_identified && after.text() == before.properties.text() {
             return;
         }
         // A person that is not written yet gets its first version with everything in it.
@@ -282,8 +326,10 @@ impl Persons {
 
     fn belongs(&self, team: i64, person: Uuid, otherwise: Timestamp) -> Belongs {
         match self.known.get(&(team, person)) {
-            Some(known) => Belongs { person, properties: known.properties.clone(), created_at: known.created_at },
-            None => Belongs { person, properties: Properties::new(), created_at: otherwise },
+            Some(Person { properties, created_at, .. }) => {
+                Belongs { person, properties: properties.clone(), created_at: *created_at, refused: None }
+            }
+            None => Belongs { person, properties: Properties::new().into(), created_at: otherwise, refused: None },
         }
     }
 
@@ -340,6 +386,15 @@ impl Persons {
             self.ids.clear();
         }
     }
+}
+
+/// Whether an update may change `properties`; what it sets and unsets at once may come to nothing all the same.
+fn touches(update: &PersonUpdate, properties: &Properties) -> bool {
+    let PersonUpdate { set, set_once, unset, .. } = update;
+    let has = |key: &String, value: &RawValue| properties.get(key).is_some_and(|known| known.get() == value.get());
+    set.iter().any(|(key, value)| !has(key, value))
+        || set_once.keys().any(|key| !properties.contains_key(key))
+        || unset.iter().any(|key| properties.contains_key(key))
 }
 
 /// Ids that many people would share by mistake are never merged.

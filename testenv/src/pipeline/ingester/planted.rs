@@ -35,6 +35,26 @@ impl Planted {
         }
     }
 
+    /// Whether the event `uuid` is dropped, over which a plugin has `thrown`, if one has.
+    pub(super) fn drops_thrown(&mut self, uuid: &str, thrown: bool) -> bool {
+        self.plants(DefectName::PluginThrowDrops, uuid, || thrown)
+    }
+
+    /// Leaks into the event `uuid` what a plugin has set in others; `leak` says whether there was something.
+    pub(super) fn leak_into(&mut self, uuid: &str, leak: impl FnOnce() -> bool) {
+        self.plants(DefectName::PluginLeaksState, uuid, leak);
+    }
+
+    /// Plants a defect in the event `uuid`, if its turn has come and it can be.
+    fn plants(&mut self, name: DefectName, uuid: &str, can: impl FnOnce() -> bool) -> bool {
+        let Some(chooser) = self.0.iter_mut().find(|chooser| chooser.defect.name == name) else { return false };
+        let planted = chooser.wants(uuid) && can();
+        if planted {
+            chooser.planted(uuid);
+        }
+        planted
+    }
+
     /// What becomes of the event `uuid`, which happened so long before it was captured.
     pub(super) fn fate(&mut self, uuid: &str, age_ms: i64) -> Fate {
         for chooser in &mut self.0 {
@@ -104,5 +124,23 @@ mod tests {
         let mut future = planted(DefectName::DropFuture, 1, 1);
         assert_eq!((future.fate("a", -5_000), future.fate("b", -5_001)), (Fate::Stored, Fate::Dropped));
         assert!(matches!(planted(DefectName::RandomPersonId, 1, 1).fate("a", 0), Fate::WrongPerson(_)));
+    }
+
+    #[test]
+    fn what_plugins_do_wrong_waits_for_an_event_in_which_it_can_be() {
+        let mut throws = planted(DefectName::PluginThrowDrops, 1, 2);
+        let dropped = [("a", true), ("b", false), ("c", true), ("d", true), ("c", true)]
+            .map(|(uuid, thrown)| throws.drops_thrown(uuid, thrown));
+        assert_eq!(dropped, [false, false, true, false, true]);
+        assert_eq!(throws.fate("c", 0), Fate::Stored, "it is no matter of any other stage");
+        let mut leaks = planted(DefectName::PluginLeaksState, 1, 1);
+        let mut leaked = Vec::new();
+        for (uuid, can) in [("a", false), ("b", true), ("c", true)] {
+            leaks.leak_into(uuid, || {
+                leaked.push(uuid);
+                can
+            });
+        }
+        assert_eq!(leaked, ["a", "b"], "it was asked of those, and planted in the second");
     }
 }

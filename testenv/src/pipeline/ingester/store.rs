@@ -11,6 +11,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{
+    aside,
+    event::Properties,
     groups::KnownTypes,
     person::{Changes, Id, Known, Person},
 };
@@ -72,7 +74,12 @@ impl Store {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(aside::SCHEMA)?;
         Ok(Self { connection, data_version: 0 })
+    }
+
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Takes the store for this ingester alone, until [`Store::write`]; whether others have written to it since the last
@@ -107,13 +114,11 @@ impl Store {
             let mut person =
                 self.connection.prepare_cached("INSERT OR REPLACE INTO persons VALUES (?, ?, ?, ?, ?, ?, ?)")?;
             for ((team, id), value) in &changes.persons {
-                let properties =
-                    serde_json::to_string(&value.properties).map_err(|error| StoreError::Damaged(error.to_string()))?;
                 person.execute(params![
                     team,
                     id.as_bytes(),
                     value.created_at.as_millisecond(),
-                    properties,
+                    value.properties.text(),
                     value.is_identified,
                     value.is_deleted,
                     i64::try_from(value.version).unwrap_or(i64::MAX),
@@ -163,7 +168,9 @@ impl Known for Store {
                 Ok(Person {
                     created_at: Timestamp::from_millisecond(created_at_ms)
                         .map_err(|error| damaged(error.to_string()))?,
-                    properties: serde_json::from_str(&properties).map_err(|error| damaged(error.to_string()))?,
+                    properties: serde_json::from_str::<Properties>(&properties)
+                        .map_err(|error| damaged(error.to_string()))?
+                        .into(),
                     is_identified,
                     is_deleted,
                     version: version.unsigned_abs(),
@@ -203,7 +210,6 @@ impl KnownTypes for Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::ingester::event::Properties;
 
     #[test]
     fn what_is_written_comes_back_with_its_offsets() {
@@ -213,7 +219,7 @@ mod tests {
         let properties: Properties = serde_json::from_str(r#"{"n":1.50}"#).unwrap();
         let value = Person {
             created_at: Timestamp::from_millisecond(1_780_000_000_123).unwrap(),
-            properties,
+            properties: properties.into(),
             is_identified: true,
             is_deleted: false,
             version: 3,

@@ -1,0 +1,341 @@
+//! Reading a run's rows from a table that holds other people's as well.
+//!
+//! Only SELECTs without settings, so that a user with `readonly = 1` is enough. The run's rows are known by the first forty
+//! bits of their uuid, which are the run's, so they are found under whatever team they are; rows that came before the run
+//! are left out by the time of their insertion. While the run goes on, rows are looked for in new data parts where
+//! `system.parts` may be read and the table has parts of its own, otherwise among the rows of the last minute. A final read is
+//! whole if as many rows came as were counted before it and after it. On a cluster both see one replica of each shard at a
+//! time, which is weaker than the proof by data parts that a table of the run's own allows.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ::clickhouse::{Client, Row as ClientRow};
+use generators::identity::{EventId, RunId};
+use serde::Deserialize;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::{
+    ObserveError,
+    clickhouse::{ATTEMPTS, IdRow, QUESTION, Store, TIME_OUT, asked},
+    columns::Reading,
+    parts::{Part, ReadBlocks},
+};
+use crate::oracle::row::RowRef;
+
+/// Rows become visible within this time of their insertion, which a window of it therefore sees.
+const WINDOW: Duration = Duration::from_mins(1);
+/// Clocks and queues before ClickHouse are no further behind than this.
+const MARGIN_MICROS: i64 = 600_000_000;
+
+/// Settings with which ClickHouse would end a read before its end, and say nothing.
+const CUTTING: [(&str, &str); 7] = [
+    ("read_overflow_mode", "break"),
+    ("read_overflow_mode_leaf", "break"),
+    ("result_overflow_mode", "break"),
+    ("timeout_overflow_mode", "break"),
+    ("timeout_overflow_mode_leaf", "break"),
+    ("skip_unavailable_shards", "1"),
+    ("max_execution_speed_break", "1"),
+];
+
+/// The run's rows in a table of somebody else's.
+#[derive(Debug, Clone)]
+pub struct Foreign {
+    /// How columns are read.
+    pub reading: Reading,
+    /// The run.
+    pub run: RunId,
+    /// Teams that are the run's alone: every row in them counts.
+    pub alone: Vec<i64>,
+    /// ClickHouse's clock before anything was sent, in microseconds since 1970.
+    pub before_micros: i64,
+    /// The data parts before anything was sent, where new rows can be found by new parts.
+    pub parts: Option<Vec<Part>>,
+}
+
+impl Foreign {
+    /// What the run's UUIDs begin with as text.
+    fn prefix(&self) -> String {
+        let run = self.run.to_string();
+        format!("{}-{}", &run[..8], &run[8..])
+    }
+
+    /// What a final read reads.
+    fn all(&self) -> String {
+        let came = self.reading.came_after(self.before_micros - MARGIN_MICROS);
+        let of_run = self.reading.is_of_run(&self.prefix(), true);
+        if self.alone.is_empty() {
+            return format!("{came} AND {of_run}");
+        }
+        let of_team = self.reading.is_of_team(&self.alone);
+        let since = self.reading.came_after(self.before_micros);
+        format!("{came} AND ({of_run} OR ({of_team} AND {since}))")
+    }
+
+    /// Whether a row that is no planned event's counts as a phantom: one that carries the run's identity, and in a team that is
+    /// the run's alone any, but for what other runs have left there.
+    pub fn counts(&self, row: &RowRef<'_>) -> bool {
+        match EventId::from_uuid(row.uuid) {
+            Ok(id) => id.run == self.run,
+            Err(_) => self.alone.contains(&row.team_id) || row.properties.contains(&self.prefix()),
+        }
+    }
+}
+
+/// What is remembered between looks.
+#[derive(Debug)]
+pub(super) enum Looks {
+    /// The blocks that were read.
+    Blocks(ReadBlocks),
+    /// Nothing: each look sees the last minute.
+    Window,
+}
+
+impl Looks {
+    pub(super) fn begin(foreign: &Foreign) -> Self {
+        let Some(parts) = &foreign.parts else { return Self::Window };
+        let mut blocks = ReadBlocks::default();
+        for part in parts {
+            blocks.note(part);
+        }
+        Self::Blocks(blocks)
+    }
+}
+
+#[derive(ClientRow, Deserialize)]
+struct ForeignRow<'a> {
+    #[serde(with = "::clickhouse::serde::uuid")]
+    uuid: Uuid,
+    event: &'a str,
+    distinct_id: &'a str,
+    team_id: i64,
+    timestamp: i64,
+    #[serde(with = "::clickhouse::serde::uuid")]
+    person_id: Uuid,
+    properties: &'a str,
+    version: u64,
+}
+
+const NAMES: [&str; 8] = ["uuid", "event", "distinct_id", "team_id", "timestamp", "person_id", "properties", "version"];
+
+/// What a server says of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its engine, such as `Distributed`; empty where the user may not know.
+    pub engine: String,
+    /// Its columns and their types; none where there is no such table, or the user may not see it.
+    pub types: BTreeMap<String, String>,
+}
+
+impl Table {
+    /// Whether new rows are in new data parts of its own.
+    pub fn has_parts(&self) -> bool {
+        self.engine.ends_with("MergeTree")
+    }
+}
+
+impl Store {
+    /// What the server says of the table.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn table(&self) -> Result<Table, ObserveError> {
+        let columns = self.client.query("SELECT name, type FROM system.columns WHERE database = ? AND table = ?");
+        let columns = columns.bind(&self.database).bind(&self.table).fetch_all::<(String, String)>();
+        let types = asked("the columns", columns).await?.into_iter().collect();
+        let engine = self.client.query("SELECT engine FROM system.tables WHERE database = ? AND name = ?");
+        let engine = engine.bind(&self.database).bind(&self.table).fetch_optional::<String>();
+        Ok(Table { engine: asked("the table's engine", engine).await?.unwrap_or_default(), types })
+    }
+
+    /// The settings with which reads would end before their end and look whole.
+    ///
+    /// # Errors
+    /// When they cannot be asked for.
+    pub async fn cutting_settings(&self) -> Result<Vec<String>, ObserveError> {
+        let names: Vec<&str> = CUTTING.iter().map(|(name, _)| *name).collect();
+        let query = self.client.query("SELECT name, value FROM system.settings WHERE name IN ?").bind(names);
+        let found = asked("its settings", query.fetch_all::<(String, String)>()).await?;
+        let cuts = |(name, value): &(String, String)| CUTTING.contains(&(name.as_str(), value.as_str()));
+        Ok(found.into_iter().filter(cuts).map(|(name, value)| format!("{name} = {value}")).collect())
+    }
+
+    /// Whether the table holds no row of anybody's.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn is_empty(&self) -> Result<bool, ObserveError> {
+        let query = self.client.query(&format!("SELECT 1 FROM {} LIMIT 1", self.name()));
+        Ok(asked("whether there are rows", query.fetch_optional::<u8>()).await?.is_none())
+    }
+
+    /// ClickHouse's clock, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn clock_micros(&self) -> Result<i64, ObserveError> {
+        asked("its clock", self.client.query("SELECT toUnixTimestamp64Micro(now64(6))").fetch_one::<i64>()).await
+    }
+
+    /// The ids of rows of the run that may be new.
+    pub(super) async fn new_ids(
+        &self,
+        foreign: &Foreign,
+        looks: &mut Looks,
+        by_marker: bool,
+    ) -> Result<Vec<Uuid>, ObserveError> {
+        let of_run = foreign.reading.is_of_run(&foreign.prefix(), by_marker);
+        let since = foreign.reading.came_after(foreign.before_micros - MARGIN_MICROS);
+        let id = foreign.reading.id(by_marker);
+        let Looks::Blocks(blocks) = looks else {
+            let lately = foreign.reading.inserted_within(WINDOW.as_secs()).unwrap_or(since);
+            let query = format!(
+                "SELECT assay_0 AS id FROM (SELECT {id} AS assay_0 FROM {} WHERE {lately} AND {of_run})",
+                self.name()
+            );
+            let rows = asked(IDS, self.client.query(&query).fetch_all::<IdRow>()).await?;
+            return Ok(rows.into_iter().map(|row| row.id).collect());
+        };
+        let query = format!(
+            "SELECT assay_0 AS id FROM (SELECT {id} AS assay_0 FROM {} WHERE _part IN ? AND {since} AND {of_run})",
+            self.name()
+        );
+        let mut listed = self.parts().await?;
+        let mut ids = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let unread = blocks.unread(&listed);
+            if unread.is_empty() {
+                return Ok(ids);
+            }
+            let names: Vec<&str> = unread.iter().map(|part| part.name.as_str()).collect();
+            let rows = asked(IDS, self.client.query(&query).bind(names).fetch_all::<IdRow>()).await?;
+            ids.extend(rows.into_iter().map(|row| row.id));
+            // Parts that are still there were there all the time, so their rows were read.
+            let still = self.parts().await?;
+            let (read, gone): (Vec<&Part>, Vec<&Part>) = unread.into_iter().partition(|part| still.contains(part));
+            for part in read {
+                blocks.note(part);
+            }
+            if gone.is_empty() {
+                return Ok(ids);
+            }
+            listed = still;
+        }
+        Err(ObserveError::Merging { table: self.name(), attempts: ATTEMPTS })
+    }
+
+    async fn count(&self, condition: &str) -> Result<u64, ObserveError> {
+        let query = format!("SELECT count() FROM {} WHERE {condition}", self.name());
+        asked("how many rows there are", self.client.query(&query).fetch_one::<u64>()).await
+    }
+
+    /// Reads every row that may be the run's, and hands each to `take`; see [`Store::read_all`].
+    pub(super) async fn read_foreign<T, E: From<ObserveError>>(
+        &self,
+        foreign: &Foreign,
+        begin: impl Fn() -> Result<T, E>,
+        mut take: impl FnMut(&mut T, RowRef<'_>) -> Result<(), E>,
+    ) -> Result<T, E> {
+        let condition = foreign.all();
+        let columns = foreign.reading.row();
+        let inner: Vec<String> =
+            columns.iter().enumerate().map(|(number, column)| format!("{column} AS assay_{number}")).collect();
+        let outer: Vec<String> =
+            NAMES.iter().enumerate().map(|(number, name)| format!("assay_{number} AS {name}")).collect();
+        let query = format!(
+            "SELECT {} FROM (SELECT {} FROM {} WHERE {condition})",
+            outer.join(", "),
+            inner.join(", "),
+            self.name()
+        );
+        let (mut announced, mut found) = (0, 0);
+        for _ in 0..ATTEMPTS {
+            let mut taken = begin()?;
+            announced = self.count(&condition).await?;
+            found = read_rows(&self.client, &query, |row| take(&mut taken, row)).await?;
+            if found == announced && self.count(&condition).await? == found {
+                return Ok(taken);
+            }
+        }
+        Err(ObserveError::NotWhole { table: self.name(), announced, found, attempts: ATTEMPTS }.into())
+    }
+}
+
+const IDS: &str = "the ids of new events";
+
+async fn read_rows<E: From<ObserveError>>(
+    client: &Client,
+    query: &str,
+    mut take: impl FnMut(RowRef<'_>) -> Result<(), E>,
+) -> Result<u64, E> {
+    let failed = |source| ObserveError::Store { question: QUESTION, source: Box::new(source) };
+    let mut rows = client.query(query).fetch::<ForeignRow<'_>>().map_err(failed)?;
+    let mut count = 0;
+    while let Some(row) =
+        timeout(TIME_OUT, rows.next()).await.map_err(|_| ObserveError::TimedOut(TIME_OUT, QUESTION))?.map_err(failed)?
+    {
+        count += 1;
+        take(RowRef {
+            uuid: row.uuid,
+            event: row.event,
+            distinct_id: row.distinct_id,
+            team_id: row.team_id,
+            timestamp_micros: row.timestamp,
+            person_id: row.person_id,
+            properties: row.properties,
+            version: row.version,
+        })?;
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use generators::identity::StreamId;
+
+    use super::*;
+    use crate::oracle::row::Row;
+
+    fn foreign(alone: Vec<i64>) -> Foreign {
+        let reading = Reading::new(super::super::columns::Columns::default(), &BTreeMap::new());
+        Foreign { reading, run: RunId::new(0x01_2345_6789), alone, before_micros: 0, parts: None }
+    }
+
+    #[test]
+    fn the_runs_uuids_begin_with_what_is_looked_for() {
+        let foreign = foreign(Vec::new());
+        for (stream, seq) in [(0, 0), (16_383, (1 << 44) - 1)] {
+            let id = EventId { run: foreign.run, stream: StreamId(stream), seq };
+            assert!(id.to_uuid().to_string().starts_with(&foreign.prefix()), "{id}");
+        }
+        assert_eq!(foreign.prefix(), "01234567-89");
+    }
+
+    #[test]
+    fn a_strangers_row_counts_only_in_a_team_that_is_the_runs_alone() {
+        let id = |run| EventId { run, stream: StreamId(0), seq: 1 }.to_uuid();
+        let (own, other) = (RunId::new(0x01_2345_6789), RunId::new(7));
+        let row = |uuid, team_id, properties: &str| Row {
+            uuid,
+            event: "e".into(),
+            distinct_id: "d".into(),
+            team_id,
+            timestamp_micros: 0,
+            person_id: Uuid::nil(),
+            properties: properties.into(),
+            version: 0,
+        };
+        let marked = format!("{{\"assay_id\":\"{}\"}}", id(own));
+        for (row, shared, alone) in [
+            (row(id(own), 9, "{}"), true, true),
+            (row(Uuid::nil(), 1, &marked), true, true),
+            (row(Uuid::nil(), 1, "{}"), false, true),
+            (row(Uuid::nil(), 2, "{}"), false, false),
+            (row(id(other), 1, "{}"), false, false),
+        ] {
+            assert_eq!(foreign(Vec::new()).counts(&row.view()), shared, "{row:?}");
+            assert_eq!(foreign(vec![1]).counts(&row.view()), alone, "{row:?}");
+        }
+    }
+}

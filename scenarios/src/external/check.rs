@@ -1,0 +1,91 @@
+//! Whether a scenario can be run against somebody else's pipeline: what of it only the reference pipeline can do.
+
+use super::{External, Projects};
+use crate::{
+    failure::{Failure, Kind},
+    scenario::Scenario,
+};
+
+impl External {
+    /// Makes sure that `scenario` asks for nothing that this pipeline cannot do.
+    ///
+    /// # Errors
+    /// Everything that it cannot do.
+    pub fn check(&self, scenario: &Scenario) -> Result<(), Failure> {
+        let problems = self.problems(scenario);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::told(
+            Kind::Usage,
+            format!("the scenario {} cannot be run against this pipeline:\n{}", scenario.name, problems.join("\n")),
+            "take it out of the scenario, or say it in the external file",
+        ))
+    }
+
+    fn problems(&self, scenario: &Scenario) -> Vec<String> {
+        let mut problems = Vec::new();
+        for fault in &scenario.faults {
+            for target in &fault.targets {
+                let word = fault.action.word();
+                let has = |command: &&super::FaultCommand| command.target == *target && command.action == word;
+                if !self.fault_commands.iter().any(|command| has(&command)) {
+                    problems
+                        .push(format!("fault: {word} {target} has no [[fault_command]] with that target and action"));
+                }
+            }
+        }
+        if !scenario.planted_defects.is_empty() {
+            problems.push("planted_defect: defects are planted in the reference pipeline only".into());
+        }
+        if scenario.capacity.is_some() {
+            problems.push(
+                "capacity: looking for it overloads a pipeline on purpose, which somebody else's is spared".into(),
+            );
+        }
+        if scenario.substitutes.all().next().is_some() {
+            problems.push("component: nothing takes the places of somebody else's components".into());
+        }
+        if !scenario.plugins.is_empty() {
+            problems.push("plugin: what somebody else's teams let run is not for a scenario to say".into());
+        }
+        let settings = &scenario.pipeline;
+        for (key, is_set) in [("processors", settings.processors.is_some()), ("memory", settings.memory.is_some())] {
+            if is_set {
+                problems.push(format!("pipeline.{key}: somebody else's components cannot be limited"));
+            }
+        }
+        let projects = Projects::Named(self.projects.clone());
+        for traffic in &scenario.traffic {
+            if projects.of(scenario, traffic).is_none() {
+                let why = if traffic.absent.is_some() { ", which drops it as it should," } else { "" };
+                problems
+                    .push(format!("traffic.{}: no [[project]]{why} is for it: add one with `traffic`", traffic.name));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::external::file::tests::whole;
+
+    fn problems(more: &str) -> Vec<String> {
+        let source = format!("{}\n{more}", include_str!("../../library/smoke.toml"));
+        whole().problems(&Scenario::read("smoke", &source, &[]).unwrap())
+    }
+
+    #[test]
+    fn what_only_the_reference_pipeline_can_do_is_refused() {
+        assert_eq!(problems(""), [""; 0]);
+        let kill = "[[fault]]\nat = \"1s\"\naction = \"kill\"\n";
+        assert_eq!(problems(&format!("{kill}target = \"ingester\"")), [""; 0], "there is a command for it");
+        let told = problems(&format!("{kill}target = [\"ingester\", \"capture\"]"));
+        assert_eq!(told, ["fault: kill capture has no [[fault_command]] with that target and action"]);
+        assert!(problems("[[planted_defect]]\nname = \"drop_late\"\nevents = 1")[0].starts_with("planted_defect"));
+        let quota = "[[traffic]]\nname = \"quota\"\nevents = 10\narrival = { shape = \"constant\", rate = \"1/s\" }\nover_quota = true";
+        assert!(problems(quota)[0].starts_with("traffic.quota: no [[project]]"), "{:?}", problems(quota));
+    }
+}
