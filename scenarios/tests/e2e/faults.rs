@@ -69,7 +69,7 @@ fn components_die_links_break_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_fault_that_finds_the_matching_defect_fails_the_run_under_its_name() {
+fn a_fault_that_finds_the_matching_defect_is_named_and_never_passes() {
     for (fault, defect) in [
         (fault("2s", "ingester", "kill", ""), "commit_before_process"),
         (fault("2s", "capture-topic", "broken_message", ""), "skip_poison_block"),
@@ -77,8 +77,10 @@ fn a_fault_that_finds_the_matching_defect_fails_the_run_under_its_name() {
     ] {
         let planted = format!("\n[[planted_defect]]\nname = \"{defect}\"\nevents = 60\n");
         let run = Bench::new(&(fault + &planted)).run_shared();
-        assert_eq!(run.code, Some(1), "{defect}: {}", run.told());
-        assert_eq!(run.check("loss"), "fail", "{defect}: {}", run.told());
+        // What is lost together counts as one, and one is too few to prove that a rate is broken; it is never too few to forbid a
+        // pass.
+        assert!(matches!(run.code, Some(1 | 2)), "{defect}: {}", run.told());
+        assert!(["fail", "inconclusive"].contains(&run.check("loss")), "{defect}: {}", run.told());
         let stage = if defect == "drop_batch_tail" { "acked" } else { "capture topic" };
         let lost = run.findings("lost");
         assert!(!lost.is_empty() && lost.iter().all(|finding| finding["stage"] == stage), "{defect}: {}", run.told());

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::harness::{Bench, assay, beside_others, shared_environment, signal, wait_until};
 
 /// Five events are acked and go nowhere.
-const LOSS: &str = "[[planted_defect]]\nname = \"ack_then_drop\"\nevents = 5\n";
+const LOSS: &str = "[[planted_defect]]\nname = \"ack_then_drop\"\nevents = 60\n";
 
 /// A round takes some twenty seconds, more where others run beside it.
 const WITHIN: Duration = Duration::from_mins(2);
@@ -76,13 +76,13 @@ fn get(address: &str, path: &str) -> (u16, String) {
 fn a_watch_counts_what_is_lost_round_after_round() {
     let _room = beside_others();
     let mut watch = Watching::start(Bench::new(LOSS), &["--rounds", "2", "--keep", "1"]);
-    assert!(wait_until(WITHIN, || watch.value("assay_events_overdue") == Some(5.0)), "{}", watch.metrics());
+    assert!(wait_until(WITHIN, || watch.value("assay_events_overdue") == Some(60.0)), "{}", watch.metrics());
     let lost = "assay_defects_total{class=\"lost\"}";
-    assert!(wait_until(WITHIN, || watch.value(lost) == Some(5.0)), "{}", watch.metrics());
+    assert!(wait_until(WITHIN, || watch.value(lost) == Some(60.0)), "{}", watch.metrics());
     for (series, value) in [
         ("assay_events_acked_total", 6_000.0),
-        ("assay_events_visible_total", 5_995.0),
-        ("assay_time_to_visible_seconds_count", 5_995.0),
+        ("assay_events_visible_total", 5_940.0),
+        ("assay_time_to_visible_seconds_count", 5_940.0),
         ("assay_defects_total{class=\"corrupted\"}", 0.0),
         ("assay_rounds_total{verdict=\"fail\"}", 1.0),
     ] {

@@ -1,5 +1,7 @@
 //! Plugins: events are as their own plugins leave them, and nobody else's are touched.
 
+use std::{collections::HashSet, fs};
+
 use crate::harness::Bench;
 
 /// Every plugin that can act, over the traffic of the bench.
@@ -54,11 +56,16 @@ fn events_are_as_their_plugins_leave_them() {
 
 #[test]
 fn what_plugins_must_not_do_is_found() {
-    for (defect, class, count) in [("plugin_throw_drops", "lost", 40), ("plugin_leaks_state", "corrupted", 40)] {
+    for (defect, class) in [("plugin_throw_drops", "lost"), ("plugin_leaks_state", "corrupted")] {
         let planted = format!("{PLUGINS}\n[[planted_defect]]\nname = \"{defect}\"\nevents = 40");
         let run = Bench::new(&planted).run_shared();
         assert_eq!(run.code, Some(1), "{defect}\n{}", run.told());
-        assert_eq!(run.count(class), count, "{defect}\n{}", run.told());
+        let log = fs::read_to_string(run.directory.as_ref().unwrap().join("logs/ingester.log")).unwrap();
+        let beginning = format!("planted {defect} in ");
+        let planted: HashSet<&str> = log.lines().filter_map(|line| line.strip_prefix(beginning.as_str())).collect();
+        // It waits for events in which it can be, of which there are few enough that the last ones may not come.
+        assert!((30..=40).contains(&planted.len()), "{defect}: {}", planted.len());
+        assert_eq!(run.count(class), planted.len() as u64, "{defect}\n{}", run.told());
         let differing = run.verdict["differing_columns"].as_object().unwrap();
         let leaked = differing.keys().all(|column| column == "properties.campaign");
         assert!(leaked && differing.is_empty() == (class == "lost"), "{}", run.told());
