@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_fail_says_why_and_names_examples() {
-        let record = crate::terminal::tests::failed();
+        let record = terminal::tests::failed();
         let text = render(&record);
         for part in
             ["## ❌ smoke: fail", "| loss | ❌ fail |", "### What was wrong", "**lost**", "reports/runbooks/lost.md"]
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn it_stays_a_page_whatever_was_found() {
-        let mut record = crate::terminal::tests::failed();
+        let mut record = terminal::tests::failed();
         record.reasons = vec!["x|".repeat(1 << 20); 1_000];
         let mut finding = record.findings[0].clone();
         (finding.event, finding.expected, finding.found) =

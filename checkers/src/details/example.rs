@@ -192,7 +192,7 @@ mod tests {
     fn a_long_value_is_cut_between_characters() {
         assert_eq!(cut("short"), "short");
         let long = "ü".repeat(1 << 20);
-        let cut = super::cut(&long);
-        assert!(cut.len() < 3_000 && cut.ends_with("… (2097152 bytes in all)"), "{}", cut.len());
+        let short = cut(&long);
+        assert!(short.len() < 3_000 && short.ends_with("… (2097152 bytes in all)"), "{}", short.len());
     }
 }

@@ -138,9 +138,7 @@ fn times(timeline: &TimelineFacts, limit: Option<f64>, x: &Axis, shades: &[Shade
     };
     let known = || timeline.p99.iter().chain(&timeline.p50).flatten().copied();
     let greatest = known().fold(0.0, f64::max);
-    if known().next().is_none() {
-        return None;
-    }
+    known().next()?;
     Some(Chart {
         title: "Time to visible, by the second in which events were due".into(),
         told: format!("the 99th percentile of a second is at most {}", seconds(greatest)),
