@@ -206,6 +206,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
     };
     let last = final_reads.last().map(FinalReadLog::summary);
     let (schedule, obstacles) = (&sent.schedule, Vec::new());
-    let circumstances = Circumstances { obstacles, schedule, last, taps_complete: None, greatest_lag: None, run };
+    let circumstances =
+        Circumstances { obstacles, schedule, last, taps_complete: None, greatest_lag: None, lags: vec![], run };
     judge.finish(&targets, &allowances, circumstances)
 }

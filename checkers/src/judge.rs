@@ -2,19 +2,29 @@
 //!
 //! The same code judges a run that has just ended and one that was stored.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use generators::identity::EventId;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{
     checks::{self, Targets, Times},
+    details::{
+        self, Details,
+        distribution::{Distribution, StageDistribution},
+        example::{Example, STORIES},
+        timeline::LagSeries,
+    },
+    explain::explain,
     observe::lag::PartitionLag,
     reasons::Reason,
     reconcile::{
         classify::{Case, Judging},
-        evidence::{Counts, Evidence, Finding},
+        evidence::{Class, Counts, Evidence, Finding},
         rows::Summary,
         schedule::Schedule,
+        sent::Exchange,
         spans::Split,
     },
     record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
@@ -63,6 +73,12 @@ pub struct Judge {
     windows: usize,
     /// The self-test is made in one of so many windows.
     every: usize,
+    /// The names of the traffics that were seen, by their stream.
+    traffics: BTreeMap<u16, String>,
+    /// The stories of the first few defects.
+    examples: Vec<Example>,
+    /// Of how many findings of each class the story was told, or could not be.
+    told: BTreeMap<Class, usize>,
 }
 
 /// What only the runner knows of a run.
@@ -78,6 +94,8 @@ pub struct Circumstances<'a> {
     pub taps_complete: Option<bool>,
     /// The greatest lag of a partition.
     pub greatest_lag: Option<PartitionLag>,
+    /// How far the consumers of each partition were behind.
+    pub lags: Vec<LagSeries>,
     /// Which run it is.
     pub run: RunFacts,
 }
@@ -87,7 +105,9 @@ impl Judge {
     /// are known.
     pub fn new(windows: usize, reads: usize, final_reads: usize, stages: bool) -> Self {
         let judging = Judging::new(reads, final_reads, stages);
-        Self { judging, self_test: None, windows: 0, every: windows.div_ceil(SELF_TESTS).max(1) }
+        let every = windows.div_ceil(SELF_TESTS).max(1);
+        let (traffics, told) = (BTreeMap::new(), BTreeMap::new());
+        Self { judging, self_test: None, windows: 0, every, traffics, examples: Vec::new(), told }
     }
 
     /// Notes that the store had not all that is usually judged: these columns were not.
@@ -98,6 +118,7 @@ impl Judge {
     /// Judges the events of one window.
     pub fn window(&mut self, case: &Case<'_>) {
         self.judging.window(case);
+        self.tell(case);
         if self.windows.is_multiple_of(self.every) {
             // A crash of the self-test is as bad as a failed one.
             let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self_test(case)));
@@ -109,9 +130,28 @@ impl Judge {
         self.windows += 1;
     }
 
+    /// Tells the stories of the first few defects of each class that the window holds.
+    fn tell(&mut self, case: &Case<'_>) {
+        let stream = case.sent.window().stream;
+        let name = || case.workload.traffic(stream).map(|traffic| traffic.name.clone()).unwrap_or_default();
+        self.traffics.entry(stream.0).or_insert_with(name);
+        for (class, findings) in &self.judging.so_far().examples {
+            let told = self.told.entry(*class).or_default();
+            while let Some(finding) = findings.get(*told).filter(|_| *told < STORIES) {
+                *told += 1;
+                let id = Uuid::parse_str(&finding.event).ok().and_then(|uuid| EventId::from_uuid(uuid).ok());
+                let Some(id) = id else { continue };
+                let Some(story) = explain(case, id, |_| String::new()) else { continue };
+                let keys = case.sent.attempts(id.stream, id.seq).map(Exchange::key);
+                let times = case.stages.map(|stages| stages.times(id.stream, id.seq)).unwrap_or_default();
+                self.examples.push(Example::of(*class, &story, keys, times));
+            }
+        }
+    }
+
     /// The verdict on all windows.
     pub fn finish(self, targets: &Targets, allowances: &Allowances, circumstances: Circumstances<'_>) -> RunRecord {
-        let Circumstances { mut obstacles, schedule, last, taps_complete, greatest_lag, run } = circumstances;
+        let Circumstances { mut obstacles, schedule, last, taps_complete, greatest_lag, lags, run } = circumstances;
         let evidence = self.judging.finish(last);
         let generator = honesty(schedule, &evidence.counts);
         if let Some(result) = self.self_test.as_ref().filter(|result| !result.passed()) {
@@ -119,8 +159,22 @@ impl Judge {
         }
         let times = stage_times(&evidence);
         let stages = taps_complete.map(|complete| StageFacts { complete, times, greatest_lag });
-        let self_test = self.self_test;
-        RunRecord { stages, self_test, ..conclude(evidence, generator, targets, allowances, obstacles, run) }
+        let details = Details {
+            schema: details::SCHEMA,
+            visible_within: targets.p99_time_to_visible.map(|limit| limit.as_secs_f64()),
+            timeline: evidence.gathered.timeline.facts(lags),
+            time_to_visible: Distribution::of(&evidence.spans, Times::together(&evidence, targets), targets.confidence),
+            stages: StageDistribution::all(&evidence.split),
+            defects: evidence
+                .gathered
+                .breakdown
+                .facts(|number| self.traffics.get(&number).cloned().unwrap_or_else(|| format!("traffic {number}"))),
+            examples: self.examples,
+            environment: Vec::new(),
+            reproduce: Vec::new(),
+        };
+        let (self_test, details) = (self.self_test, Some(Box::new(details)));
+        RunRecord { stages, self_test, details, ..conclude(evidence, generator, targets, allowances, obstacles, run) }
     }
 }
 
@@ -176,6 +230,7 @@ pub fn conclude(
         judged_columns: evidence.judged_columns,
         differing_columns: evidence.columns,
         findings,
+        details: None,
     }
 }
 
@@ -329,8 +384,15 @@ mod tests {
             recording: None,
         };
         let (obstacles, last) = (Vec::new(), Some(&summary));
-        let circumstances =
-            Circumstances { obstacles, schedule: &schedule, last, taps_complete, greatest_lag: None, run };
+        let circumstances = Circumstances {
+            obstacles,
+            schedule: &schedule,
+            last,
+            taps_complete,
+            greatest_lag: None,
+            lags: vec![],
+            run,
+        };
         judge.finish(&targets, &Allowances::default(), circumstances)
     }
 

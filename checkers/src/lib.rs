@@ -1,10 +1,11 @@
 //! What is judged: watching the store, what must be in it, comparing the two, and the verdict.
 //!
-//! The thinking ([`oracle`], [`reconcile`], [`checks`], [`statistics`], [`verdict`], [`settle`], [`tamper`], [`files`]) is pure, synchronous and
+//! The thinking ([`oracle`], [`reconcile`], [`checks`], [`statistics`], [`verdict`], [`settle`], [`tamper`], [`details`], [`files`]) is pure, synchronous and
 //! clock-free; only [`observe`] does I/O. The definitions are those of the design of the verdict: outcomes, defect
 //! classes, settling and the watermark, the two statements, and when nothing can be said.
 
 pub mod checks;
+pub mod details;
 pub mod disturbance;
 pub mod explain;
 pub mod files;

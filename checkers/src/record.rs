@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     checks::{CheckResult, Times},
+    details::Details,
     disturbance::FaultFacts,
     observe::lag::PartitionLag,
     reconcile::evidence::{Counts, Finding},
@@ -53,6 +54,9 @@ pub struct RunRecord {
     pub differing_columns: BTreeMap<String, u64>,
     /// The first few defects of each class.
     pub findings: Vec<Finding>,
+    /// What a report draws beside that; a file of its own, and none for files.
+    #[serde(skip)]
+    pub details: Option<Box<Details>>,
 }
 
 /// Which run, of what, in what.

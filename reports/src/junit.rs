@@ -6,7 +6,7 @@ use checkers::{checks::CheckResult, record::RunRecord, verdict::Verdict};
 use jiff::Timestamp;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::faults;
+use crate::{faults, runbook};
 
 /// The report could not be written as XML.
 #[derive(Debug, thiserror::Error)]
@@ -60,10 +60,13 @@ fn case(name: &str, record: &RunRecord, verdict: Verdict, message: &str, descrip
     if verdict != Verdict::Pass {
         status.set_message(message).set_type(verdict.word());
         if verdict != Verdict::NotApplicable {
-            status.set_description(description);
+            status.set_description(format!("{description}\nrunbook: {}", runbook::of_check(name)));
         }
     }
     let mut case = TestCase::new(name, status);
+    if matches!(verdict, Verdict::Fail | Verdict::Inconclusive) {
+        case.add_property(Property::new("runbook", runbook::of_check(name)));
+    }
     case.set_classname(format!("assay.{}", record.run.scenario));
     if verdict == Verdict::Pass {
         case.set_system_out(message);

@@ -134,7 +134,7 @@ fn row(check: &CheckResult, record: &RunRecord) -> [String; 5] {
 }
 
 /// The line that says what the run proves.
-fn proves(record: &RunRecord) -> String {
+pub(crate) fn proves(record: &RunRecord) -> String {
     let bound = |name: &str| {
         record.checks.iter().find(|check| check.name == name && check.n > 0).and_then(|check| check.upper).map(percent)
     };
@@ -178,7 +178,7 @@ fn proves(record: &RunRecord) -> String {
 }
 
 /// What the scenario's clients failed to send, where they were meant to.
-fn on_purpose(record: &RunRecord) -> String {
+pub(crate) fn on_purpose(record: &RunRecord) -> String {
     let Counts { rejected_on_purpose: rejected, indeterminate_on_purpose: indeterminate, .. } = record.counts;
     if rejected + indeterminate == 0 {
         return String::new();
@@ -188,7 +188,7 @@ fn on_purpose(record: &RunRecord) -> String {
 }
 
 /// What was done to the pipeline on purpose, and what failed meanwhile.
-fn disturbed(record: &RunRecord) -> String {
+pub(crate) fn disturbed(record: &RunRecord) -> String {
     if record.run.faults.is_empty() {
         return String::new();
     }
@@ -308,4 +308,4 @@ fn cut(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,6 +3,7 @@
 mod bench;
 mod calibrate;
 mod check;
+mod compare;
 mod env;
 mod explain;
 mod generate;
@@ -10,6 +11,7 @@ mod list;
 mod place;
 mod reconcile;
 mod replay;
+mod report;
 mod run;
 mod runbook;
 mod send;
@@ -62,6 +64,32 @@ enum Command {
         /// Print verdict.json instead of the table
         #[arg(long)]
         json: bool,
+    },
+    /// Draw a run's reports again: report.html, summary.md and junit.xml
+    Report {
+        /// The directory, such as runs/smoke/latest
+        directory: PathBuf,
+    },
+    /// Set two runs side by side: what is worse, better, the same, or cannot be told
+    Compare {
+        /// The directory of the run before
+        before: PathBuf,
+        /// The directory of the run after
+        after: PathBuf,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the last runs of a scenario
+    History {
+        /// The scenario's name
+        scenario: String,
+        /// The folder that runs are kept in
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        out: PathBuf,
+        /// So many of them
+        #[arg(long, short = 'n', value_name = "RUNS", default_value_t = 20)]
+        last: usize,
     },
     /// Plant every known defect in the reference pipeline, one at a time, and show which are found
     Calibrate(calibrate::Arguments),
@@ -140,6 +168,12 @@ struct RunOptions {
     /// Print verdict.json instead of the table
     #[arg(long)]
     json: bool,
+    /// Write what does not pass as annotations for a CI: `github`, which is what a run in GitHub's CI does by itself
+    #[arg(long, value_enum, value_name = "CI")]
+    annotations: Option<Annotations>,
+    /// Compare with the run in this directory, and say what is worse; the exit code stays the verdict's
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
     /// Serve Prometheus metrics while the run goes on, and a page for people: a port of the loopback, or an address
     #[arg(long, value_name = "PORT|ADDR", value_parser = parse_address)]
     metrics: Option<SocketAddr>,
@@ -152,6 +186,15 @@ struct RunOptions {
     /// Start to send so long after all is ready, such as 30s, so that the senders of other shares are ready too
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = notation::duration)]
     starts_in: Duration,
+}
+
+/// Whose annotations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Annotations {
+    /// GitHub's
+    Github,
+    /// Nobody's
+    None,
 }
 
 #[derive(Debug, Subcommand)]
@@ -214,6 +257,9 @@ pub fn main() -> ExitCode {
         Command::List => list::list(),
         Command::Validate { file, external } => validate::validate(&file, external.as_deref()),
         Command::Check { directory, json } => check::check(&directory, json),
+        Command::Compare { before, after, json } => compare::compare(&before, &after, json),
+        Command::History { scenario, out, last } => compare::history(&scenario, &out, last),
+        Command::Report { directory } => report::report(&directory),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
         Command::Runbook { name } => runbook::runbook(name.as_deref()),

@@ -4,6 +4,7 @@
 //! the test environment. Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 what the user wrote is wrong, 69 something could
 //! not be had, 70 internal error.
 
+mod answers;
 mod bench;
 mod calibrate;
 mod capacity;
@@ -21,10 +22,12 @@ mod open_files;
 mod plan;
 mod plugins;
 mod recording;
+mod reporting;
 mod run_directory;
 mod runner;
 mod scenario;
 mod senders;
+mod siblings;
 mod stored;
 mod watch;
 

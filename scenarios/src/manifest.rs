@@ -75,6 +75,9 @@ pub struct Manifest {
     pub recording: Option<Imported>,
     /// The machine.
     pub machine: Machine,
+    /// The command that makes such a run, but for its seed.
+    #[serde(default)]
+    pub command: Option<String>,
 }
 
 impl Manifest {
@@ -83,13 +86,9 @@ impl Manifest {
     /// # Errors
     /// When there is none, or it is of another version.
     pub fn read(directory: &RunDirectory) -> Result<Self, Failure> {
-        let manifest: Self = read_json(&directory.manifest())?.ok_or_else(|| {
-            Failure::told(
-                Kind::Usage,
-                format!("{} is no run's directory: it holds no manifest.json", directory.path().display()),
-                "name a directory such as runs/smoke/latest",
-            )
-        })?;
+        directory.must_be_a_runs()?;
+        let manifest: Self = read_json(&directory.manifest())?
+            .ok_or_else(|| Failure::told(Kind::Usage, format!("{} is gone", directory.manifest().display()), ""))?;
         if manifest.schema != SCHEMA || manifest.plan.workload_version != WORKLOAD_VERSION {
             return Err(Failure::told(
                 Kind::Usage,

@@ -93,6 +93,48 @@ impl RunDirectory {
         self.path.join("junit.xml")
     }
 
+    /// What reports draw beside the verdict.
+    pub fn details(&self) -> PathBuf {
+        self.path.join("details.json")
+    }
+
+    /// The report for people.
+    pub fn report(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
+    /// The verdict on a page, for CI.
+    pub fn summary(&self) -> PathBuf {
+        self.path.join("summary.md")
+    }
+
+    /// How far the consumers were behind while it ran.
+    pub fn lags(&self) -> PathBuf {
+        self.path.join("lags.json")
+    }
+
+    /// Says so if this can be no run's directory.
+    ///
+    /// # Errors
+    /// When it is none, and what it is instead.
+    pub fn must_be_a_runs(&self) -> Result<(), Failure> {
+        let what = match self.path.metadata() {
+            Err(error) => {
+                let what = format!("the run's directory {} cannot be read", self.path.display());
+                return Err(Failure::caused(Kind::Usage, what, HELP, error));
+            }
+            Ok(metadata) if !metadata.is_dir() => "it is a file",
+            Ok(_) if self.manifest().exists() => return Ok(()),
+            // A scenario's folder holds runs; a run that ended early holds logs.
+            Ok(_) if self.path.join("latest").exists() => "it holds several runs; name one of them, or its `latest`",
+            Ok(_) if self.logs().exists() => {
+                "the run ended before anything was sent, and left no manifest.json; its logs may tell why"
+            }
+            Ok(_) => "it holds no manifest.json",
+        };
+        Err(Failure::told(Kind::Usage, format!("{} is no run's directory: {what}", self.path.display()), HELP))
+    }
+
     /// The folder of the components' logs.
     pub fn logs(&self) -> PathBuf {
         self.path.join("logs")
@@ -113,6 +155,9 @@ impl RunDirectory {
     }
 }
 
+/// What to do instead of naming something that is no run's directory.
+const HELP: &str = "name a directory such as runs/smoke/latest";
+
 /// Writes `text` whole or not at all.
 ///
 /// # Errors
@@ -132,6 +177,17 @@ pub fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
 /// When the system refuses, as on a full disk.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| {
+        Failure::caused(Kind::Internal, format!("{} could not be made", path.display()), "please report this", error)
+    })?;
+    write_text(path, &(text + "\n"))
+}
+
+/// Writes `value` as JSON in one line, whole or not at all: for long lists of numbers.
+///
+/// # Errors
+/// When the system refuses, as on a full disk.
+pub fn write_compact_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| {
         Failure::caused(Kind::Internal, format!("{} could not be made", path.display()), "please report this", error)
     })?;
     write_text(path, &(text + "\n"))
@@ -168,4 +224,32 @@ pub fn not_written(path: &Path, error: impl std::error::Error + Send + Sync + 's
          `assay check`",
         error,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said against `path`.
+    fn said(path: &Path) -> String {
+        let said =
+            RunDirectory::open(path).must_be_a_runs().map_or_else(|failure| format!("{failure:?}"), |()| String::new());
+        // It is broken into lines where the folder's name makes it long.
+        said.replace('│', "").split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_is_no_runs_directory_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        assert!(said(&path.join("gone")).contains("cannot be read"));
+        assert!(said(path).contains("it holds no manifest.json"));
+        std::fs::create_dir(path.join("logs")).unwrap();
+        assert!(said(path).contains("ended before anything was sent"), "{}", said(path));
+        std::fs::create_dir(path.join("latest")).unwrap();
+        assert!(said(path).contains("name one of them"));
+        std::fs::write(path.join("manifest.json"), "{}").unwrap();
+        assert_eq!(said(path), "");
+        assert!(said(&path.join("manifest.json")).contains("it is a file"));
+    }
 }

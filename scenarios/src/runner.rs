@@ -71,7 +71,8 @@ use crate::{
     manifest::{Conditions, EnvironmentFacts, Machine, Manifest, SCHEMA},
     open_files, plan, plugins,
     recording::{self, Prepared},
-    run_directory::{RunDirectory, not_written, write_json, write_text},
+    reporting,
+    run_directory::{RunDirectory, not_written, write_compact_json, write_json},
     scenario::Scenario,
     senders::{Division, Senders},
     stored::{damaged, judge_directory},
@@ -103,6 +104,8 @@ pub struct Request {
     pub division: Division,
     /// How long after all is ready sending starts, at least.
     pub starts_in: Duration,
+    /// The command that asks for it, but for its seed.
+    pub command: Option<String>,
     /// Whether somebody has to agree before anything is sent to somebody else's pipeline.
     pub confirmation: Confirmation,
 }
@@ -157,20 +160,9 @@ pub async fn run(
     progress.live().phase = Phase::Judging;
     let record = judge_directory(&directory)?;
     progress.live().judged(&record);
-    report(&record, &directory, request.junit.as_deref())?;
+    reporting::write(&record, &directory, request.junit.as_deref())?;
+    directory.point_latest()?;
     Ok((record, directory))
-}
-
-/// Writes the reports of a judged run.
-fn report(record: &RunRecord, directory: &RunDirectory, junit: Option<&std::path::Path>) -> Result<(), Failure> {
-    write_json(&directory.verdict(), record)?;
-    let xml = reports::junit::render(record)
-        .map_err(|error| Failure::caused(Kind::Internal, "the JUnit report could not be made", "", error))?;
-    write_text(&directory.junit(), &xml)?;
-    if let Some(path) = junit {
-        write_text(path, &xml)?;
-    }
-    directory.point_latest()
 }
 
 /// The failure to have an environment.
@@ -224,7 +216,7 @@ impl Active<'_> {
 
         let before = self.environment.usage();
         let taps = self.taps(access, header)?;
-        let lag = lag_watch(access)?;
+        let lag = lag_watch(access, clock)?;
         let by_marker = workload.plan().traffic.iter().any(|traffic| traffic.disorder.no_uuid > Share::default());
         let watch = Watch::start(store.clone(), WatchedFor { run, by_marker, every: self.looks_every() }, clock, reads);
         let (stop_sending, sending_stopped) = watch::channel(false);
@@ -271,6 +263,9 @@ impl Active<'_> {
         if let Some(taps) = taps {
             let ended = tokio::task::block_in_place(|| taps.end());
             ended.map_err(|error| not_written(&self.directory.stages(), error))?;
+        }
+        if let Some(lag) = &lag {
+            write_compact_json(&self.directory.lags(), &lag.course())?;
         }
         let warnings = self.warnings(&store).await;
         let conditions = Conditions {
@@ -437,6 +432,7 @@ impl Active<'_> {
             settle_limit: scenario.expect.settle_limit,
             recording: self.imported,
             machine: Machine::this(),
+            command: self.request.command.clone(),
         }
     }
 }
@@ -483,10 +479,10 @@ pub fn sender_options(target: Target) -> SenderOptions {
     SenderOptions { target, shard: Shard::WHOLE, connections, time_out: REPLY_TIME_OUT }
 }
 
-fn lag_watch(access: &Access) -> Result<Option<LagWatch>, Failure> {
+fn lag_watch(access: &Access, clock: RunClock) -> Result<Option<LagWatch>, Failure> {
     let Some(kafka) = access.kafka.as_ref().filter(|kafka| !kafka.subscriptions.is_empty()) else { return Ok(None) };
     LagReader::new(&kafka.at, kafka.subscriptions.clone())
-        .and_then(|reader| LagWatch::start(reader, LAG_PAUSE))
+        .and_then(|reader| LagWatch::start(reader, LAG_PAUSE, clock))
         .map(Some)
         .map_err(kafka_unreadable)
 }

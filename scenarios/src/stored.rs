@@ -1,8 +1,12 @@
 //! A run as its directory tells it, and its judgement: the same for a run that has just ended and for an old one.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use checkers::{
+    details::example::cut,
     disturbance::Watermark,
     judge::{Circumstances, Judge},
     reasons::Reason,
@@ -20,6 +24,7 @@ use checkers::{
 use generators::{identity::StreamId, journal::ReadError, ledger::Record, workload::Workload};
 
 use crate::{
+    answers::answers,
     external::ExternalFacts,
     failure::{Failure, Kind},
     faults,
@@ -56,6 +61,7 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
         last,
         taps_complete: run.stages.as_ref().map(|stages| stages.complete),
         greatest_lag: conditions.and_then(|conditions| conditions.greatest_lag.clone()),
+        lags: read_json(&directory.lags())?.unwrap_or_default(),
         run: RunFacts {
             faults: conditions.map(|conditions| conditions.faults.clone()).unwrap_or_default(),
             warnings: conditions.map(|conditions| conditions.warnings.clone()).unwrap_or_default(),
@@ -68,7 +74,20 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
         // What was not sent was not needed any more.
         allowances.unsent = 1.0;
     }
-    Ok(judge.finish(&run.manifest.targets, &allowances, circumstances))
+    let mut record = judge.finish(&run.manifest.targets, &allowances, circumstances);
+    if let Some(details) = &mut record.details {
+        details.environment = environment(&run.manifest);
+        details.reproduce = reproduce(&run.manifest);
+        let attempts = || details.examples.iter().flat_map(|example| &example.attempts);
+        let wanted: HashSet<_> = attempts().filter_map(|attempt| attempt.key).collect();
+        if !wanted.is_empty() {
+            let answers = answers(run.records()?, &wanted)?;
+            for attempt in details.examples.iter_mut().flat_map(|example| &mut example.attempts) {
+                attempt.answer = attempt.key.and_then(|key| answers.get(&key)).map(|answer| cut(answer));
+            }
+        }
+    }
+    Ok(record)
 }
 
 /// A run as its directory holds it.
@@ -227,4 +246,42 @@ fn facts(manifest: &Manifest, duration: Duration) -> RunFacts {
         components: Vec::new(),
         recording: manifest.recording,
     }
+}
+
+/// What the run was made from and ran on, for people.
+fn environment(manifest: &Manifest) -> Vec<(String, String)> {
+    let Manifest { environment, machine, targets, plan, .. } = manifest;
+    let seconds = |duration: Duration| format!("{} s", duration.as_secs_f64());
+    let events: u64 = plan.traffic.iter().map(|traffic| traffic.events).sum();
+    let promises = format!(
+        "at most {:.4} % lost and {:.4} % wrong, at {:.1} % confidence each; a missing event is lost after {}",
+        targets.loss * 100.0,
+        targets.correctness * 100.0,
+        targets.confidence * 100.0,
+        seconds(manifest.loss_after),
+    );
+    let traffics: Vec<&str> = plan.traffic.iter().map(|traffic| traffic.name.as_str()).collect();
+    let mut facts = vec![
+        ("Traffic", format!("{events} events planned ({}), seed {}", traffics.join(", "), plan.seed)),
+        ("Promises", promises),
+        ("Environment", format!("{}, rules of dialect {}", environment.kind, environment.dialect.word())),
+        ("Kafka", format!("{}; {} partitions a topic", environment.kafka, environment.partitions)),
+        ("ClickHouse", format!("{}; flushes after {}", environment.clickhouse, seconds(environment.flush_interval))),
+    ];
+    if environment.ingesters > 0 {
+        facts.push(("Ingesters", environment.ingesters.to_string()));
+    }
+    facts.push(("Machine", format!("{}, {} processors", machine.platform, machine.processors)));
+    facts.push(("Assay", manifest.assay.clone()));
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// How to do it again, for people.
+fn reproduce(manifest: &Manifest) -> Vec<(String, String)> {
+    let again = manifest.command.as_ref().map(|command| {
+        ("The same traffic through a new pipeline:".to_owned(), format!("{command} --seed {}", manifest.plan.seed))
+    });
+    let here = "In this run's directory: judge it again, or see one event's whole story:";
+    let judge = (here.to_owned(), "assay check .\nassay explain EVENT-ID --run .".to_owned());
+    again.into_iter().chain([judge]).collect()
 }

@@ -129,6 +129,7 @@ async fn one_round(
         environment,
         division: Division::WHOLE,
         starts_in: Duration::ZERO,
+        command: None,
         confirmation,
     };
     Box::pin(run(&request, progress, stop)).await

@@ -55,6 +55,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::large_stack_arrays, reason = "the table of a test")]
     fn pending_events_forbid_a_pass_and_do_not_hide_a_fail() {
         for (evidence, expected) in [
             (evidence(0, 60_000, 0), Pass),

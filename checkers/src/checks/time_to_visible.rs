@@ -79,19 +79,24 @@ struct Bounded {
 }
 
 impl Times {
-    /// The distribution of the times in `evidence`, with distribution-free bounds.
-    pub fn of(evidence: &Evidence, targets: &Targets) -> Self {
-        let spans = &evidence.spans;
-        let n = spans.n();
-        let together = match targets.independence {
+    /// How many events are worth one.
+    pub(crate) fn together(evidence: &Evidence, targets: &Targets) -> f64 {
+        match targets.independence {
             Independence::Event => 1.0,
             Independence::Request => {
                 // The population of the loss check is that of the times, but for events without a time of sending.
                 let requests = evidence.loss.by_request.clusters;
-                if requests == 0 { 1.0 } else { (n as f64 / requests as f64).max(1.0) }
+                if requests == 0 { 1.0 } else { (evidence.spans.n() as f64 / requests as f64).max(1.0) }
             }
             Independence::Events(events) => events.max(1.0),
-        };
+        }
+    }
+
+    /// The distribution of the times in `evidence`, with distribution-free bounds.
+    pub fn of(evidence: &Evidence, targets: &Targets) -> Self {
+        let spans = &evidence.spans;
+        let n = spans.n();
+        let together = Self::together(evidence, targets);
         let of = |quantile| bounded(spans, quantile, together, targets.confidence);
         let (p50, p90, p99, p999) = (of(0.5), of(0.9), of(0.99), of(0.999));
         Self {

@@ -81,6 +81,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::large_stack_arrays, reason = "the table of a test")]
     fn each_applies_where_it_can_see_something() {
         let whole = || Evidence { read_whole: true, reads: 1, ..Evidence::default() };
         let mut rejected = whole();

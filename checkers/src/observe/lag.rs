@@ -1,6 +1,7 @@
 //! How far the subject's consumers are behind, asked without joining their groups.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use generators::clock::RunClock;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -16,6 +18,7 @@ use rdkafka::{
 use serde::{Deserialize, Serialize};
 
 use super::{ObserveError, kafka::KafkaAccess};
+use crate::details::timeline::{Buckets, Greatest, LagSeries};
 
 const TIME_OUT: Duration = Duration::from_secs(5);
 
@@ -72,15 +75,16 @@ pub struct LagWatch {
 struct LagSeen {
     latest: Option<u64>,
     greatest: Option<PartitionLag>,
+    course: BTreeMap<(String, i32), Buckets<Greatest>>,
     partitions: Option<Vec<(String, PartitionLag)>>,
 }
 
 impl LagWatch {
-    /// Starts to ask `reader`, with `pause` after each answer.
+    /// Starts to ask `reader`, with `pause` after each answer; `clock` is the run's.
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start(reader: LagReader, pause: Duration) -> Result<Self, ObserveError> {
+    pub fn start(reader: LagReader, pause: Duration, clock: RunClock) -> Result<Self, ObserveError> {
         let watch = Self { seen: Arc::default(), stop: Arc::default() };
         let (seen, stop) = (Arc::clone(&watch.seen), Arc::clone(&watch.stop));
         let work = move || {
@@ -91,6 +95,11 @@ impl LagWatch {
                 seen.latest = Some(lag.as_ref().map_or(u64::MAX, |lag| lag.messages));
                 seen.partitions = None;
                 if let Ok(Lag { greatest, partitions, .. }) = lag {
+                    let moment = clock.elapsed();
+                    for (_, PartitionLag { topic, partition, messages }) in &partitions {
+                        let place = (topic.clone(), *partition);
+                        seen.course.entry(place).or_default().put(moment, *messages);
+                    }
                     seen.partitions = Some(partitions);
                     if let Some(now) = greatest
                         && seen.greatest.as_ref().is_none_or(|before| before.messages < now.messages)
@@ -109,6 +118,18 @@ impl LagWatch {
     /// The latest answer in messages, all partitions together; not nothing before there is one.
     pub fn latest(&self) -> u64 {
         lock(&self.seen).latest.unwrap_or(u64::MAX)
+    }
+
+    /// How far each partition was behind, from the start of sending.
+    pub fn course(&self) -> Vec<LagSeries> {
+        let seen = lock(&self.seen);
+        let series = seen.course.iter().map(|((topic, partition), course)| LagSeries {
+            topic: topic.clone(),
+            partition: *partition,
+            width: course.width(),
+            messages: course.all().iter().map(|greatest| greatest.0).collect(),
+        });
+        series.collect()
     }
 
     /// The greatest lag of any one partition so far.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use generators::{
     clock::RunStart,
-    event::Event,
+    event::{Event, EventSource},
     identity::{EventId, StreamId},
     workload::{ClientFault, Workload},
 };
@@ -21,6 +21,7 @@ use super::{
     totals::{Company, Shares, Told, Totals},
 };
 use crate::{
+    details::{breakdown, timeline::Passing},
     disturbance::Watermark,
     oracle::{
         dialect::Dialect,
@@ -107,6 +108,10 @@ impl Judging {
         let mut looks = Vec::new();
         let window = case.sent.window();
         let mut alike = Alike::new(case);
+        let mut measured = 0;
+        for seq in window.seqs.clone().step_by(window.len().div_ceil(breakdown::MEASURED).max(1)) {
+            evidence.gathered.breakdown.measure(case.bytes(window.stream, seq));
+        }
         for (place, event) in case.sent.events().iter().enumerate() {
             if alike.takes(place, event) {
                 continue;
@@ -116,6 +121,10 @@ impl Judging {
             let (told, rows) = case.tell(window.stream, seq, event, &mut looks);
             for class in told.judged.classes.iter() {
                 case.report(class, window.stream, seq, event, &rows, evidence);
+            }
+            if let Some(class) = told.judged.classes.primary().filter(|_| measured < breakdown::MEASURED) {
+                measured += 1;
+                evidence.gathered.breakdown.measure_defect(case.bytes(window.stream, seq), class);
             }
             alike.begin(place, event, told, rows.is_empty());
         }
@@ -137,6 +146,11 @@ impl Judging {
             evidence.counts.torn_requests += u64::from(part.seen && part.unseen);
         }
         evidence.counts.pending_merge_rows += case.final_reads.last().map_or(0, |read| read.pending_merge_rows);
+    }
+
+    /// The evidence of the windows so far.
+    pub(crate) const fn so_far(&self) -> &Evidence {
+        &self.evidence
     }
 
     /// The evidence of all windows, with what the last final read says as a whole.
@@ -230,9 +244,24 @@ impl<'a> Alike<'a> {
     fn count(&mut self, totals: &mut Totals, evidence: &mut Evidence) {
         let Some((place, event, told)) = self.first.take() else { return };
         totals.count(&told, self.case.visible_within, !self.case.final_reads.is_empty(), evidence);
+        let window = self.case.sent.window();
+        let seq = window.seqs.start + place as u64;
+        let class = told.judged.classes.primary();
+        let seen = self.case.reads.first_seen(window.stream, seq).map(|first| first.seen);
+        let by = told.time.and_then(|time| time.by).and_then(|by| Duration::try_from_secs_f64(by).ok());
+        evidence.gathered.timeline.add(&Passing {
+            intended: event.sent_at,
+            sent: self.case.sent.left_at(&event),
+            acked: event.answered_at,
+            // A final read may be the first to see it.
+            visible: seen.or_else(|| Some(event.sent_at? + by?)),
+            is_timed: told.time.is_some(),
+            class,
+            events: told.events.into(),
+        });
+        let partition = told.company.lane.partition;
+        evidence.gathered.breakdown.add(partition, window.stream.0, class, told.events.into());
         if let Some(time) = told.time {
-            let window = self.case.sent.window();
-            let seq = window.seqs.start + place as u64;
             self.case.split(window.stream, seq, &event, time, u64::from(told.events), &mut evidence.split);
         }
     }
@@ -453,6 +482,14 @@ impl Case<'_> {
             }
         }
         part
+    }
+
+    /// About how many bytes an event's content has; 0 where it cannot be made again.
+    fn bytes(&self, stream: StreamId, seq: u64) -> usize {
+        let Some(event) = self.workload.event(stream, seq) else { return 0 };
+        let properties = serde_json::to_vec(&event.properties).map_or(0, |bytes| bytes.len());
+        let members: usize = event.members.iter().map(|member| member.key.len() + member.value.len()).sum();
+        event.name.len() + event.distinct_id.len() + properties + members
     }
 
     /// The last stage that had an event that is missing.

@@ -11,6 +11,7 @@ use super::{
     sequence::InOrder,
     spans::{Spans, Split},
 };
+use crate::details::Gathered;
 
 /// The classes of defects, in the order in which the first that fits becomes an event's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -212,6 +213,8 @@ pub struct Evidence {
     pub spans: Spans,
     /// The same, split by stage.
     pub split: Split,
+    /// What reports draw, and nothing is judged by.
+    pub gathered: Gathered,
     /// Which columns differed, and in how many events.
     pub columns: BTreeMap<String, u64>,
     /// Which columns were judged.

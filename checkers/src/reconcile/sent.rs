@@ -379,6 +379,12 @@ impl Sent {
         self.window.place(stream, seq).map_or_else(SentEvent::default, |place| self.events[place])
     }
 
+    /// When an event left for the first time.
+    pub(crate) fn left_at(&self, event: &SentEvent) -> Option<Duration> {
+        let first = event.sent_at.and_then(|_| self.exchanges.get(event.first as usize));
+        first.map(|exchange| exchange.sent)
+    }
+
     /// The requests that carried an event, in their order, but for those that never left.
     pub fn attempts(&self, stream: StreamId, seq: u64) -> impl Iterator<Item = &Exchange> {
         let place = self.window.place(stream, seq);

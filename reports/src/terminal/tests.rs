@@ -43,7 +43,7 @@ fn zero(name: &str, verdict: Verdict, reason: &str) -> CheckResult {
     }
 }
 
-fn passed() -> RunRecord {
+pub(crate) fn passed() -> RunRecord {
     let seconds = |seconds| Some(Quantile::Seconds(seconds));
     RunRecord {
         schema: SCHEMA,
@@ -126,10 +126,11 @@ fn passed() -> RunRecord {
         judged_columns: vec![],
         differing_columns: [].into(),
         findings: vec![],
+        details: None,
     }
 }
 
-fn failed() -> RunRecord {
+pub(crate) fn failed() -> RunRecord {
     let lost = |number: u32| Finding {
         class: Class::Lost,
         event: format!("00000000-ff00-8000-8000-00000000000{number}"),

@@ -146,6 +146,7 @@ async fn plant(
         environment,
         division: Division::WHOLE,
         starts_in: Duration::ZERO,
+        command: None,
         confirmation: Confirmation::Ask,
     };
     let (record, directory) = run(&request, &Progress::on_stderr(true), stop).await?;

@@ -1,23 +1,17 @@
 //! `assay explain EVENT-ID --run DIR`: one event's whole story.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::Path,
-    process::ExitCode,
-};
+use std::{collections::HashSet, path::Path, process::ExitCode};
 
 use checkers::{
     explain::explain as story_of,
     reconcile::sent::{Exchange, ExchangeKey},
 };
-use generators::{
-    identity::EventId,
-    ledger::{Answer, Record},
-};
+use generators::identity::EventId;
 use uuid::Uuid;
 
 use super::print;
 use crate::{
+    answers::answers,
     failure::{Failure, Kind},
     run_directory::RunDirectory,
     stored::StoredRun,
@@ -40,17 +34,9 @@ pub(super) fn explain(event: &str, directory: &Path, json: bool) -> Result<ExitC
     let window = planned.ok_or_else(|| wrong(format!("`{event}` was never planned")))?;
     let case = window.case();
     let attempts: HashSet<ExchangeKey> = case.sent.attempts(id.stream, id.seq).map(Exchange::key).collect();
-    let mut answers: HashMap<ExchangeKey, Answer> = HashMap::new();
-    for record in run.records()? {
-        if let Record::Outcome(outcome) = record? {
-            let key = (outcome.stream, outcome.index, outcome.attempt);
-            if attempts.contains(&key) {
-                answers.insert(key, outcome.answer);
-            }
-        }
-    }
+    let answers = answers(run.records()?, &attempts)?;
     let answer =
-        |exchange: &Exchange| answers.get(&exchange.key()).map_or_else(|| "no answer is known".to_owned(), in_words);
+        |exchange: &Exchange| answers.get(&exchange.key()).cloned().unwrap_or_else(|| "no answer is known".to_owned());
     let story = story_of(&case, id, answer).ok_or_else(|| wrong(format!("`{event}` was never planned")))?;
     if json {
         let text = serde_json::to_string_pretty(&story)
@@ -60,18 +46,4 @@ pub(super) fn explain(event: &str, directory: &Path, json: bool) -> Result<ExitC
         print(&reports::explain::render(&story))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn in_words(answer: &Answer) -> String {
-    match answer {
-        Answer::Reply { status, excerpt } if excerpt.is_empty() => status.to_string(),
-        Answer::Reply { status, excerpt } => format!("{status} {excerpt:?}"),
-        Answer::Results { exceptions, complete } => {
-            let told = if *complete { "200 with a result for each event" } else { "200 with results for some events" };
-            format!("{told}, {} of them not stored", exceptions.len())
-        }
-        Answer::TimedOut => "no reply in time".into(),
-        Answer::Broken { error } => format!("the connection broke: {error}"),
-        Answer::NeverLeft { error } => format!("it never left: {error}"),
-    }
 }

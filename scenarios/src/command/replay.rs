@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{RunOptions, run::run_scenario};
+use super::{
+    RunOptions,
+    run::{run_scenario, shell},
+};
 use crate::{failure::Failure, library, scenario::Override};
 
 #[derive(Debug, clap::Args)]
@@ -52,5 +55,11 @@ pub(super) fn replay(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .into_iter()
         .filter_map(|(key, value)| Some(Override { key: format!("traffic.recorded.{key}"), value: value? }));
     let overrides: Vec<Override> = changes.chain(options.overrides.iter().cloned()).collect();
-    run_scenario(library::read("replay", &overrides)?, options)
+    let batch = batch.map(|batch| batch.to_string());
+    let file = file.to_string_lossy().into_owned();
+    let flags =
+        [("--speed", speed), ("--rate", rate), ("--shuffle", shuffle), ("--resend", resend), ("--batch", &batch)];
+    let flags = flags.into_iter().filter_map(|(flag, value)| Some([flag, value.as_deref()?])).flatten();
+    let command = shell(["assay", "replay", &file].into_iter().chain(flags));
+    run_scenario(library::read("replay", &overrides)?, options, command)
 }

@@ -25,6 +25,18 @@ fn a_clean_run_passes_and_can_be_judged_again() {
     for file in ["manifest.json", "ledger", "reads", "final-read-1", "final-read-2", "junit.xml", "logs/capture.log"] {
         assert!(directory.join(file).exists(), "{file}");
     }
+    // Drawn again from what is there, the reports are the same.
+    let drawn =
+        || ["report.html", "summary.md", "junit.xml"].map(|file| fs::read_to_string(directory.join(file)).unwrap());
+    let before = drawn();
+    assert!(before[0].contains("<span>PASS</span> e2e") && before[0].contains("Lag of each partition"));
+    fs::remove_file(directory.join("report.html")).unwrap();
+    let again = assay(["report"]).arg(directory).output().unwrap();
+    assert_eq!(again.status.code(), Some(0));
+    assert_eq!(drawn(), before);
+    fs::remove_file(directory.join("details.json")).unwrap();
+    assert_eq!(assay(["report"]).arg(directory).output().unwrap().status.code(), Some(0));
+    assert_eq!(drawn(), before, "what is drawn is found again by judging");
     let again = assay(["check", "--json"]).arg(directory).output().unwrap();
     assert_eq!(again.status.code(), Some(0));
     let again: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();

@@ -1,0 +1,71 @@
+//! The last runs of a scenario, a line each, with their p99 drawn.
+
+use checkers::{checks::Quantile, record::RunRecord, verdict::Verdict};
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::figures::{count, quantile};
+
+/// The longest bar has so many characters.
+const BAR: f64 = 24.0;
+
+/// The runs, each with its name, the oldest first.
+pub fn render(runs: &[(String, RunRecord)]) -> String {
+    let p99 = |record: &RunRecord| match record.time_to_visible.p99 {
+        Some(Quantile::Seconds(seconds)) => Some(seconds),
+        _ => None,
+    };
+    let greatest = runs.iter().filter_map(|(_, record)| p99(record)).fold(0.0, f64::max);
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["run", "verdict", "events", "lost", "wrong", "p50", "p99", ""]);
+    for (name, record) in runs {
+        let check = |name: &str| {
+            let check = record.checks.iter().find(|check| check.name == name);
+            check.map_or_else(|| "–".to_owned(), |check| count(check.k))
+        };
+        let bar =
+            p99(record).filter(|_| greatest > 0.0).map_or(0, |p99| (p99 / greatest * BAR).round().max(1.0) as usize);
+        table.add_row([
+            name.as_str(),
+            record.verdict.word(),
+            &count(record.generator.sent),
+            &check("loss"),
+            &check("correctness"),
+            &quantile(record.time_to_visible.p50),
+            &quantile(record.time_to_visible.p99),
+            &"█".repeat(bar),
+        ]);
+    }
+    for column in 2..=6 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let of = |verdict| runs.iter().filter(|(_, record)| record.verdict == verdict).count();
+    format!(
+        "{}\n\n{} runs: {} pass, {} fail, {} inconclusive.\n",
+        table.trim_fmt(),
+        runs.len(),
+        of(Verdict::Pass),
+        of(Verdict::Fail),
+        of(Verdict::Inconclusive)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::tests::{failed, passed};
+
+    #[test]
+    fn every_run_is_a_line() {
+        let mut slow = passed();
+        slow.time_to_visible.p99 = Some(Quantile::Seconds(10.0));
+        let runs = [("one".to_owned(), passed()), ("two".to_owned(), failed()), ("three".to_owned(), slow)];
+        let text = render(&runs);
+        assert!(text.contains("3 runs: 2 pass, 1 fail, 0 inconclusive."), "{text}");
+        let line = |name: &str| text.lines().find(|line| line.starts_with(&format!(" {name}"))).unwrap().to_owned();
+        assert!(line("three").contains(&"█".repeat(24)) && line("one").matches('█').count() < 4, "{text}");
+        assert!(render(&[]).contains("0 runs"));
+    }
+}
