@@ -4,13 +4,16 @@ use std::path::Path;
 
 use crate::{
     failure::{Failure, Kind},
-    scenario::{Override, Scenario},
+    scenario::{Override, Scenario, extend::Source},
 };
 
 /// The library's files: name and text.
 pub const LIBRARY: &[(&str, &str)] = &[
     ("smoke", include_str!("../library/smoke.toml")),
     ("canary", include_str!("../library/canary.toml")),
+    ("release-gate", include_str!("../library/release-gate.toml")),
+    ("bursts", include_str!("../library/bursts.toml")),
+    ("big-events", include_str!("../library/big-events.toml")),
     ("content", include_str!("../library/content.toml")),
     ("out-of-order", include_str!("../library/out-of-order.toml")),
     ("plugins", include_str!("../library/plugins.toml")),
@@ -36,21 +39,40 @@ pub const LIBRARY: &[(&str, &str)] = &[
 /// # Errors
 /// When there is no such scenario or file, or it is wrong.
 pub fn read(name_or_file: &str, overrides: &[Override]) -> Result<Scenario, Failure> {
-    let known = LIBRARY.iter().find(|(name, _)| *name == name_or_file);
-    let (file, source) = match known {
-        Some((name, source)) => (format!("{name}.toml"), (*source).to_owned()),
-        None => (name_or_file.to_owned(), read_file(Path::new(name_or_file))?),
+    let source = match of_library(name_or_file) {
+        Some(source) => source,
+        None => Source { file: name_or_file.to_owned(), text: read_file(Path::new(name_or_file))? },
     };
-    Scenario::read(&file, &source, overrides).map_err(|problems| Failure::new(Kind::Usage, problems))
+    Scenario::read_extending(&source, overrides, extended).map_err(|problems| Failure::new(Kind::Usage, problems))
+}
+
+fn of_library(name: &str) -> Option<Source> {
+    let (name, text) = LIBRARY.iter().find(|(known, _)| *known == name)?;
+    Some(Source { file: format!("{name}.toml"), text: (*text).to_owned() })
+}
+
+/// What `file` extends: a name of the library, or a file whose path counts from that of `file`.
+fn extended(wanted: &str, file: &str) -> Result<Source, String> {
+    if let Some(source) = of_library(wanted) {
+        return Ok(source);
+    }
+    let path = Path::new(file).parent().unwrap_or(Path::new("")).join(wanted);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        format!("{} cannot be read ({error}), and the library has no `{wanted}`: {}", path.display(), names())
+    })?;
+    Ok(Source { file: path.display().to_string(), text })
+}
+
+fn names() -> String {
+    LIBRARY.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 fn read_file(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| {
-        let names: Vec<&str> = LIBRARY.iter().map(|(name, _)| *name).collect();
         Failure::caused(
             Kind::Usage,
             format!("the scenario {} cannot be read", path.display()),
-            format!("give a file, or a name of the library: {} (`assay list` tells more)", names.join(", ")),
+            format!("give a file, or a name of the library: {} (`assay list` tells more)", names()),
             error,
         )
     })
@@ -62,8 +84,8 @@ mod tests {
 
     #[test]
     fn every_scenario_of_the_library_is_right_and_named_as_its_file() {
-        for (name, source) in LIBRARY {
-            let scenario = Scenario::read(name, source, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        for (name, _) in LIBRARY {
+            let scenario = read(name, &[]).unwrap_or_else(|problems| panic!("{problems:?}"));
             assert_eq!(scenario.name, *name);
         }
     }

@@ -7,6 +7,7 @@
 mod arrival;
 mod capacity;
 mod client;
+pub mod extend;
 mod fault;
 pub mod notation;
 mod pipeline;
@@ -38,6 +39,7 @@ pub use self::{
     plugin::Plugin,
 };
 use self::{
+    extend::Source,
     notation::{Expectable, defect_rate, parse_share},
     problem::Problems,
     reader::{Section, choice, flag, text, whole},
@@ -175,12 +177,30 @@ pub struct Override {
 }
 
 impl Scenario {
-    /// Reads the scenario in `source`, a file that is called `file` in errors, with `overrides` from the command line.
+    /// Reads the scenario in `source`, which is called `file` in errors and extends none.
     ///
     /// # Errors
     /// Every problem that there is, each with line, key and what to do.
+    #[cfg(test)]
     pub fn read(file: &str, source: &str, overrides: &[Override]) -> Result<Self, Problems> {
-        reader::read(file, source, overrides, scenario)
+        let source = Source { file: file.to_owned(), text: source.to_owned() };
+        Self::read_extending(&source, overrides, |wanted, _| {
+            Err(format!("`{wanted}` cannot be extended here: this text is no file of a folder"))
+        })
+    }
+
+    /// Reads the scenario in `source` with `overrides` from the command line. `find` finds what it extends: it gets what is
+    /// named, and the file that names it.
+    ///
+    /// # Errors
+    /// Every problem that there is, each with line, key and what to do.
+    pub fn read_extending(
+        source: &Source,
+        overrides: &[Override],
+        find: impl Fn(&str, &str) -> Result<Source, String>,
+    ) -> Result<Self, Problems> {
+        let bases = extend::chain(source, find);
+        reader::read_over(&source.file, &source.text, &bases, overrides, scenario)
     }
 
     /// What of it containers can do and child processes cannot, if there is something.

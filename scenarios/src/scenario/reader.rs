@@ -12,6 +12,7 @@ use toml::{
 
 use super::{
     Override,
+    extend::{self, Source},
     problem::{Problem, Problems},
 };
 
@@ -39,11 +40,35 @@ pub fn read<T>(
     overrides: &[Override],
     read: impl FnOnce(Section<'_>) -> T,
 ) -> Result<T, Problems> {
+    read_over(file, source, &Ok(Vec::new()), overrides, read)
+}
+
+/// As [`read`], over the `bases` that the file extends, or what is wrong with its naming them.
+///
+/// # Errors
+/// Every problem there is.
+pub fn read_over<T>(
+    file: &str,
+    source: &str,
+    bases: &Result<Vec<Source>, String>,
+    overrides: &[Override],
+    read: impl FnOnce(Section<'_>) -> T,
+) -> Result<T, Problems> {
     let problems: Sink = Rc::default();
     let (mut root, errors) = DeTable::parse_recoverable(source);
     for error in errors {
         let (key, what) = (String::new(), error.message().to_owned());
         problems.borrow_mut().push(Problem { key, span: error.span().or(Some(0..0)), what });
+    }
+    let place = root.get_ref().get(extend::KEY).map(Spanned::span);
+    let merged = match (root.get_ref().get(extend::KEY).map(|value| text(value.get_ref())), bases) {
+        (None, _) => Ok(()),
+        (Some(Ok(_)), Ok(bases)) => extend::merge(root.get_mut(), bases),
+        (Some(Ok(_)), Err(what)) => Err(what.clone()),
+        (Some(Err(what)), _) => Err(what),
+    };
+    if let Err(what) = merged {
+        problems.borrow_mut().push(Problem { key: extend::KEY.into(), span: place, what });
     }
     if problems.borrow().is_empty() {
         for change in overrides {
