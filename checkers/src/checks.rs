@@ -86,6 +86,9 @@ pub struct CheckResult {
     pub target: Option<f64>,
     /// How many defects were counted.
     pub k: u64,
+    /// How many of them are defects whatever is in doubt, where that is fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certain: Option<u64>,
     /// Among how many.
     pub n: u64,
     /// How many independent events those are worth.
@@ -124,7 +127,7 @@ fn guarded(name: &str, check: impl FnOnce() -> Vec<CheckResult>) -> Vec<CheckRes
 
 impl CheckResult {
     /// A check of this name that does not apply, and has no numbers.
-    fn without_rate(name: &str) -> Self {
+    pub(crate) fn without_rate(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             verdict: Verdict::NotApplicable,
@@ -134,6 +137,7 @@ impl CheckResult {
             upper_by_request: None,
             target: None,
             k: 0,
+            certain: None,
             n: 0,
             n_effective: None,
             deff: None,

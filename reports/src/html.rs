@@ -56,6 +56,12 @@ pub fn render(record: &RunRecord) -> String {
     )
 }
 
+/// The record as a page that a browser loads again every `seconds`: of what goes on.
+pub fn refreshing(record: &RunRecord, seconds: u64) -> String {
+    let again = format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n<title>");
+    render(record).replacen("<title>", &again, 1)
+}
+
 /// The template with its `{{places}}` filled; what is filled in is not looked at again.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut page = String::with_capacity(template.len() + values.iter().map(|(_, value)| value.len()).sum::<usize>());

@@ -174,6 +174,9 @@ struct RunOptions {
     /// Compare with the run in this directory, and say what is worse; the exit code stays the verdict's
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
+    /// Go on with the soak in this directory, such as runs/soak/latest, after it was stopped or killed
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
     /// Serve Prometheus metrics while the run goes on, and a page for people: a port of the loopback, or an address
     #[arg(long, value_name = "PORT|ADDR", value_parser = parse_address)]
     metrics: Option<SocketAddr>,

@@ -50,6 +50,11 @@ impl Failure {
         self.kind == Kind::Stopped
     }
 
+    /// What has failed, and why, in a line.
+    pub fn line(&self) -> String {
+        self.report.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
     /// Writes it to stderr; returns the exit code: 64, 69, 70, or 2 for a run that was stopped before it could be judged.
     pub fn report(&self) -> ExitCode {
         use std::io::Write;

@@ -12,6 +12,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("smoke", include_str!("../library/smoke.toml")),
     ("canary", include_str!("../library/canary.toml")),
     ("release-gate", include_str!("../library/release-gate.toml")),
+    ("soak", include_str!("../library/soak.toml")),
     ("bursts", include_str!("../library/bursts.toml")),
     ("big-events", include_str!("../library/big-events.toml")),
     ("content", include_str!("../library/content.toml")),

@@ -23,11 +23,13 @@ mod plan;
 mod plugins;
 mod recording;
 mod reporting;
+mod rounds;
 mod run_directory;
 mod runner;
 mod scenario;
 mod senders;
 mod siblings;
+mod soak;
 mod stored;
 mod watch;
 

@@ -29,6 +29,17 @@ pub fn write(record: &RunRecord, directory: &RunDirectory, junit: Option<&Path>)
     draw(record, directory, junit)
 }
 
+/// Writes a page that a browser loads again by itself, of what is not over yet.
+///
+/// # Errors
+/// When the system refuses, as on a full disk.
+pub fn write_refreshing(record: &RunRecord, directory: &RunDirectory) -> Result<(), Failure> {
+    write_text(&directory.report(), &reports::html::refreshing(record, REFRESH))
+}
+
+/// So often does it, in seconds.
+const REFRESH: u64 = 60;
+
 /// Writes what is drawn of a record.
 fn draw(record: &RunRecord, directory: &RunDirectory, junit: Option<&Path>) -> Result<(), Failure> {
     let xml = reports::junit::render(record)

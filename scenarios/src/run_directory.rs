@@ -125,6 +125,9 @@ impl RunDirectory {
             }
             Ok(metadata) if !metadata.is_dir() => "it is a file",
             Ok(_) if self.manifest().exists() => return Ok(()),
+            Ok(_) if self.path.join("soak.json").exists() => {
+                "it is a soak's; name one of the windows in it, or its `latest`"
+            }
             // A scenario's folder holds runs; a run that ended early holds logs.
             Ok(_) if self.path.join("latest").exists() => "it holds several runs; name one of them, or its `latest`",
             Ok(_) if self.logs().exists() => {
@@ -246,6 +249,9 @@ mod tests {
         assert!(said(path).contains("it holds no manifest.json"));
         std::fs::create_dir(path.join("logs")).unwrap();
         assert!(said(path).contains("ended before anything was sent"), "{}", said(path));
+        std::fs::write(path.join("soak.json"), "{}").unwrap();
+        assert!(said(path).contains("it is a soak's"));
+        std::fs::remove_file(path.join("soak.json")).unwrap();
         std::fs::create_dir(path.join("latest")).unwrap();
         assert!(said(path).contains("name one of them"));
         std::fs::write(path.join("manifest.json"), "{}").unwrap();

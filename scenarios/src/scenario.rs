@@ -14,6 +14,7 @@ mod pipeline;
 pub mod plugin;
 pub mod problem;
 pub mod reader;
+mod soak;
 mod substitute;
 mod traffic;
 
@@ -37,6 +38,7 @@ pub use self::{
     fault::Fault,
     pipeline::PipelineSettings,
     plugin::Plugin,
+    soak::Soak,
 };
 use self::{
     extend::Source,
@@ -72,6 +74,8 @@ pub struct Scenario {
     pub expect: Expect,
     /// The capacity that is looked for, if it is one run after the other that the scenario wants.
     pub capacity: Option<Capacity>,
+    /// How long it goes on, window after window, if it is a soak.
+    pub soak: Option<Soak>,
 }
 
 /// One kind of traffic.
@@ -281,6 +285,10 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     if capacity.is_some() && !(planted_defects.is_empty() && faults.is_empty()) {
         root.problem("capacity", "is that of a sound pipeline: leave out [[planted_defect]] and [[fault]]");
     }
+    let soak = soak::soak(&mut root, &traffic);
+    if soak.is_some() && capacity.is_some() {
+        root.problem("soak", "goes on at one rate, and [capacity] looks for one: leave one of them out");
+    }
     root.end();
     Scenario {
         name: name.unwrap_or_default(),
@@ -295,6 +303,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         faults,
         expect,
         capacity,
+        soak,
     }
 }
 

@@ -3,8 +3,6 @@
 //! So it uses as much memory and disk after a year as after an hour, a restart of Assay loses one round at most, and what
 //! is down is tried again until it is there. Between two rounds only counters go on.
 
-mod rotation;
-
 use std::{
     path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -16,14 +14,14 @@ use reports::{
     live::{Phase, RoundEnd},
     progress::Progress,
 };
-use testenv::{containers::container::Limits, environment::substrate::Substrate};
 use tokio::sync::watch::Receiver;
 
 use crate::{
     external::Confirmation,
     failure::Failure,
-    run_directory::{RunDirectory, not_written, write_json},
-    runner::{Request, Shared, SubstrateSettings, Wanted, run},
+    rounds::{Place, rotation},
+    run_directory::{RunDirectory, write_json},
+    runner::{Request, Wanted, run},
     scenario::Scenario,
     senders::Division,
     stored::judge_directory,
@@ -57,12 +55,13 @@ pub struct Options {
 /// When there is nowhere to write.
 pub async fn watch(options: &Options, progress: &Progress, mut stop: Receiver<bool>) -> Result<Verdict, Failure> {
     judge_leftovers(options, progress);
-    let mut place = Place { wanted: &options.environment, substrate: None };
+    let logs = options.out.join(&options.scenario.name).join("substrate-logs");
+    let mut place = Place::new(&options.environment, "watch", &logs);
     let (mut worst, mut pause, mut rounds, mut agreed) = (None, FIRST_PAUSE, 0, false);
     while !*stop.borrow() && options.rounds.is_none_or(|wanted| rounds < wanted) {
         progress.live().phase = Phase::Starting;
         let round = tokio::select! {
-            environment = place.ready(options, progress) => environment.map(Some),
+            environment = place.ready(progress) => environment.map(Some),
             _ = stop.wait_for(|stop| *stop) => Ok(None),
         };
         let result = match round {
@@ -169,49 +168,5 @@ fn judge_leftovers(options: &Options, progress: &Progress) {
             Err(_) => "nothing in it can be judged".to_owned(),
         };
         progress.step(&format!("left behind: {} · {told}", path.display()));
-    }
-}
-
-/// Where rounds run: a substrate that is kept up between them, or one that is up already.
-struct Place<'a> {
-    wanted: &'a Wanted,
-    substrate: Option<Substrate>,
-}
-
-impl Place<'_> {
-    /// What a round runs on; a substrate that has ended is started again.
-    async fn ready(&mut self, options: &Options, progress: &Progress) -> Result<Wanted, Failure> {
-        let Wanted::Own(own) = self.wanted else { return Ok(self.wanted.clone()) };
-        if let Some(substrate) = &self.substrate {
-            let ended = tokio::select! {
-                biased;
-                ended = substrate.failed() => ended,
-                () = std::future::ready(()) => return Ok(Wanted::Shared(Shared::of(substrate, own))),
-            };
-            progress.step(&format!("{ended}: it is started anew"));
-            self.leave().await;
-        }
-        let logs = options.out.join(&options.scenario.name).join("substrate-logs");
-        let logs = std::path::absolute(&logs).unwrap_or(logs);
-        std::fs::create_dir_all(&logs).map_err(|error| not_written(&logs, error))?;
-        let settings = SubstrateSettings {
-            name: format!("watch{}", std::process::id()),
-            folder: &std::env::temp_dir().join(format!("assay-watch-{}", std::process::id())),
-            logs: &logs,
-            linked: Vec::new(),
-            disks: Vec::new(),
-            limits: Limits::default(),
-        };
-        let substrate = own.start(settings, progress).await?;
-        let shared = Shared::of(&substrate, own);
-        self.substrate = Some(substrate);
-        Ok(Wanted::Shared(shared))
-    }
-
-    /// Takes the substrate down, if it is the watch's own.
-    async fn leave(&mut self) {
-        if let Some(substrate) = self.substrate.take() {
-            substrate.down().await;
-        }
     }
 }

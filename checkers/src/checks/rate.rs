@@ -147,6 +147,7 @@ pub(super) fn judge(
         upper_by_request: Some(upper_by_request),
         target: Some(target),
         k: worst.k,
+        certain: (best.k < worst.k).then_some(best.k),
         n: worst.n,
         n_effective: Some(n_effective),
         deff: Some(deff),

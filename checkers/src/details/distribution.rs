@@ -40,7 +40,7 @@ pub struct StageDistribution {
 
 /// The quantiles that are worth drawing of `n` events: even steps up to the median, and then ever finer ones, as many for
 /// each nine, up to the slowest event.
-fn quantiles(n: u64) -> impl Iterator<Item = f64> {
+pub(crate) fn quantiles(n: u64) -> impl Iterator<Item = f64> {
     let nines = (n as f64).log10();
     let tail = (3..).map(|step| f64::from(step) / 10.0).take_while(move |step| *step < nines);
     let body = (0..10).map(|step| f64::from(step) / 20.0);

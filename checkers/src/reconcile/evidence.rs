@@ -2,7 +2,7 @@
 //!
 //! Memory never grows with the defects: every finding is counted, the first few of a class are kept.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::AddAssign};
 
 use serde::{Deserialize, Serialize};
 
@@ -169,6 +169,74 @@ pub struct Counts {
     /// Of those unsent, events that could not be sent while a planned fault went on.
     #[serde(default)]
     pub unsent_in_faults: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        // Every field by name, so that a new one cannot be forgotten.
+        let Self {
+            planned,
+            acked,
+            rejected,
+            indeterminate,
+            unsent,
+            expected,
+            visible,
+            raw_rows,
+            lost,
+            vanished,
+            misrouted,
+            duplicated,
+            corrupted,
+            wrong_person,
+            wrong_group,
+            flicker,
+            rejected_but_visible,
+            should_be_absent,
+            phantom,
+            recovered,
+            pending,
+            late,
+            either,
+            pending_merge_rows,
+            torn_requests,
+            rejected_on_purpose,
+            indeterminate_on_purpose,
+            rejected_in_faults,
+            indeterminate_in_faults,
+            unsent_in_faults,
+        } = more;
+        self.planned += planned;
+        self.acked += acked;
+        self.rejected += rejected;
+        self.indeterminate += indeterminate;
+        self.unsent += unsent;
+        self.expected += expected;
+        self.visible += visible;
+        self.raw_rows += raw_rows;
+        self.lost += lost;
+        self.vanished += vanished;
+        self.misrouted += misrouted;
+        self.duplicated += duplicated;
+        self.corrupted += corrupted;
+        self.wrong_person += wrong_person;
+        self.wrong_group += wrong_group;
+        self.flicker += flicker;
+        self.rejected_but_visible += rejected_but_visible;
+        self.should_be_absent += should_be_absent;
+        self.phantom += phantom;
+        self.recovered += recovered;
+        self.pending += pending;
+        self.late += late;
+        self.either += either;
+        self.pending_merge_rows += pending_merge_rows;
+        self.torn_requests += torn_requests;
+        self.rejected_on_purpose += rejected_on_purpose;
+        self.indeterminate_on_purpose += indeterminate_on_purpose;
+        self.rejected_in_faults += rejected_in_faults;
+        self.indeterminate_in_faults += indeterminate_in_faults;
+        self.unsent_in_faults += unsent_in_faults;
+    }
 }
 
 impl Counts {

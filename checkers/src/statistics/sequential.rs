@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Which of two rates a sequence of events has.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Test {
     /// What a clean event adds to the log-likelihood ratio of the bad rate to the good one; negative.
     clean: f64,
@@ -57,14 +57,28 @@ impl Test {
         for (units, step) in [(clean, self.clean), (f64::from(u8::from(defect)), self.defect)] {
             if self.ended.is_none() {
                 self.ratio = units.mul_add(step, self.ratio);
-                self.ended = if self.ratio <= self.accept {
-                    Some(Crossed::Pass)
-                } else if self.ratio >= self.reject {
-                    Some(Crossed::Inconclusive)
-                } else {
-                    None
-                };
+                self.ended = self.line();
             }
+        }
+    }
+
+    /// Takes in `clean` units and `defects` whose order is not known, and looks only behind them. A likelihood ratio may be
+    /// looked at as seldom as one likes: both errors stay what they are (Ville's inequality).
+    pub fn add_together(&mut self, clean: f64, defects: f64) {
+        if self.ended.is_none() {
+            self.ratio += clean * self.clean + defects * self.defect;
+            self.ended = self.line();
+        }
+    }
+
+    /// The line that the ratio lies behind now.
+    fn line(&self) -> Option<Crossed> {
+        if self.ratio <= self.accept {
+            Some(Crossed::Pass)
+        } else if self.ratio >= self.reject {
+            Some(Crossed::Inconclusive)
+        } else {
+            None
         }
     }
 
@@ -97,6 +111,18 @@ mod tests {
         let mut one = Test::for_target(1e-4, 0.95);
         one.add(0.0, true);
         assert_eq!(one.still_needed(), Some(58_885 + 13_862));
+    }
+
+    #[test]
+    fn what_comes_together_is_looked_at_behind_it() {
+        let mut together = Test::for_target(1e-4, 0.95);
+        // Five defects alone would end it.
+        together.add_together(100_000.0, 5.0);
+        assert_eq!(together.crossed(), None);
+        together.add_together(58_885.0, 0.0);
+        assert_eq!(together.crossed(), Some(Crossed::Pass));
+        together.add_together(0.0, 100.0);
+        assert_eq!(together.crossed(), Some(Crossed::Pass), "no way back");
     }
 
     #[test]

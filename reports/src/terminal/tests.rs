@@ -22,6 +22,7 @@ fn check(name: &str, verdict: Verdict, k: u64, upper: f64, lower: f64, reason: &
         upper_by_request: Some(0.0025),
         target: Some(if name == "time_to_visible" { 0.01 } else { 1e-4 }),
         k,
+        certain: None,
         n: 60_000,
         n_effective: Some(60_000.0),
         deff: Some(1.0),

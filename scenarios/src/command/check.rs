@@ -1,6 +1,6 @@
 //! `assay check DIR`: judge a run's directory again.
 //!
-//! What is in the directory stays as it is: an old verdict is not overwritten by a new one.
+//! Of a soak it tells what its windows have come to so far. What is in the directory stays as it is: an old verdict is not overwritten by a new one.
 
 use std::{io::IsTerminal, path::Path, process::ExitCode};
 
@@ -10,11 +10,16 @@ use super::print;
 use crate::{
     failure::{Failure, Kind},
     run_directory::RunDirectory,
+    soak,
     stored::judge_directory,
 };
 
 pub(super) fn check(directory: &Path, json: bool) -> Result<ExitCode, Failure> {
-    let record = judge_directory(&RunDirectory::open(directory))?;
+    let directory = RunDirectory::open(directory);
+    let record = match soak::stored(&directory)? {
+        Some(record) => record,
+        None => judge_directory(&directory)?,
+    };
     show(&record, json)
 }
 

@@ -3,11 +3,13 @@
 use std::{path::Path, process::ExitCode};
 
 use super::print;
-use crate::{failure::Failure, reporting, run_directory::RunDirectory};
+use crate::{failure::Failure, reporting, run_directory::RunDirectory, soak};
 
 pub(super) fn report(directory: &Path) -> Result<ExitCode, Failure> {
     let directory = RunDirectory::open(directory);
-    reporting::draw_again(&directory)?;
+    if soak::drawn_again(&directory)?.is_none() {
+        reporting::draw_again(&directory)?;
+    }
     print(&format!("{}\n", directory.report().display()))?;
     Ok(ExitCode::SUCCESS)
 }

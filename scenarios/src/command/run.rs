@@ -24,6 +24,7 @@ use crate::{
     runner::{Request, run as run_request},
     scenario::{Capacity, Override, Scenario},
     senders::Division,
+    soak::soak,
 };
 
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
@@ -64,6 +65,7 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions, command
             "leave them out: every trial's directory has its own junit.xml, and scaling.json tells of all",
         ));
     }
+    refuse_for_a_soak(&scenario, options)?;
     let mut progress = Progress::on_stderr(options.json);
     if options.metrics.is_some() {
         progress = progress.followed();
@@ -91,7 +93,13 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions, command
     if let Some(capacity) = &request.scenario.capacity {
         return look_for(capacity, &request, &runtime, &progress, options);
     }
-    let result = runtime.block_on(async { run_request(&request, &progress, interrupt::listen()?).await });
+    let result = runtime.block_on(async {
+        let stop = interrupt::listen()?;
+        match request.scenario.soak {
+            Some(wanted) => soak(&request, wanted, options.resume.as_deref(), &progress, stop).await,
+            None => run_request(&request, &progress, stop).await,
+        }
+    });
     progress.clear();
     let (record, directory) = result?;
     annotate(&record, options)?;
@@ -103,6 +111,25 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions, command
     progress.step(&format!("\nreport: {}", directory.report().display()));
     progress.step(&format!("run directory: {}", directory.path().display()));
     shown
+}
+
+/// What does not go with a soak, and what goes with nothing else.
+fn refuse_for_a_soak(scenario: &Scenario, options: &RunOptions) -> Result<(), Failure> {
+    if scenario.soak.is_none() && options.resume.is_some() {
+        return Err(Failure::told(
+            Kind::Usage,
+            format!("the scenario {} is no soak, so there is nothing to go on with", scenario.name),
+            "leave out --resume, or name a scenario with a [soak] section",
+        ));
+    }
+    if scenario.soak.is_some() && (options.against.is_some() || !options.shard.is_whole()) {
+        return Err(Failure::told(
+            Kind::Usage,
+            "a soak is many runs, and --against and --shard are for one",
+            "leave them out: `assay compare` sets two windows' directories side by side",
+        ));
+    }
+    Ok(())
 }
 
 /// `command` with the values that were changed for this run.

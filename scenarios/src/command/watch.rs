@@ -61,6 +61,13 @@ pub(super) fn watch(arguments: &Arguments) -> Result<ExitCode, Failure> {
             "take a scenario without [capacity], or use `assay run`",
         ));
     }
+    if scenario.soak.is_some() {
+        return Err(Failure::told(
+            Kind::Usage,
+            format!("the scenario {} is a soak, which has an end of its own", scenario.name),
+            "leave out [soak] for a watch, or use `assay run`",
+        ));
+    }
     let progress = Progress::on_stderr(false).followed();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -11,14 +11,14 @@ use serde_json::Value;
 use crate::run_directory::RunDirectory;
 
 /// The rounds in `folder` that nobody has judged, the oldest first.
-pub(super) fn unjudged(folder: &Path) -> Vec<PathBuf> {
+pub fn unjudged(folder: &Path) -> Vec<PathBuf> {
     let mut rounds = rounds(folder);
     rounds.retain(|path| !RunDirectory::open(path).verdict().exists());
     rounds
 }
 
 /// Deletes the rounds in `folder` that are neither among the newest `keep` nor among the newest `keep` that did not pass.
-pub(super) fn rotate(folder: &Path, keep: usize) {
+pub fn rotate(folder: &Path, keep: usize) {
     let (mut newest, mut not_passed) = (0, 0);
     for path in rounds(folder).into_iter().rev() {
         let is_new = newest < keep;
@@ -42,7 +42,7 @@ fn passed(path: &Path) -> bool {
 }
 
 /// The rounds' directories, the oldest first: their names begin with the time.
-fn rounds(folder: &Path) -> Vec<PathBuf> {
+pub fn rounds(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_round = |name: &str| {
         name.split_once("Z-").is_some_and(|(time, run)| {
