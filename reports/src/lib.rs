@@ -21,3 +21,4 @@ pub mod runbooks;
 pub mod sending;
 pub mod summary;
 pub mod terminal;
+pub mod view;

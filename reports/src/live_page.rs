@@ -57,7 +57,7 @@ pub fn render(live: &Live, now: Timestamp) -> String {
 }
 
 /// The bucket that holds the 99th percentile: what a histogram knows, and no more.
-fn time_to_visible(histogram: &Histogram) -> String {
+pub(crate) fn time_to_visible(histogram: &Histogram) -> String {
     let within = |share: f64| {
         let wanted = (histogram.count() as f64 * share).ceil() as u64;
         histogram.cumulative().find(|(_, events)| *events >= wanted).map(|(bound, _)| bound)
@@ -77,7 +77,8 @@ fn lag(live: &Live) -> String {
     }
 }
 
-fn late(counted: &Counters) -> String {
+/// How many requests left late.
+pub(crate) fn late(counted: &Counters) -> String {
     let share = counted.late_requests as f64 / counted.requests.max(1) as f64;
     format!("{} of {} ({})", count(counted.late_requests), count(counted.requests), percent(share))
 }

@@ -1,10 +1,10 @@
-//! Live progress: one line on a terminal, nothing when piped.
+//! Live progress on a terminal: one line, or a view of some lines; nothing when piped.
 
 use std::{
     fmt::Write,
     io::IsTerminal,
     sync::{Arc, MutexGuard},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::{
     figures::{count, seconds},
     live::{Board, Live},
+    view::View,
 };
 
 /// What the runner knows at a moment; all counts are events.
@@ -60,7 +61,11 @@ pub struct Progress {
     quiet: bool,
     board: Arc<Board>,
     is_followed: bool,
+    has_view: bool,
 }
+
+/// The view is drawn so often.
+const DRAWN_EVERY: Duration = Duration::from_millis(250);
 
 impl Progress {
     /// Progress on stderr. When that is no terminal only steps are written; when `quiet`, nothing is.
@@ -74,7 +79,7 @@ impl Progress {
         if shown {
             line.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { line, quiet, board: Arc::default(), is_followed: false }
+        Self { line, quiet, board: Arc::default(), is_followed: false, has_view: false }
     }
 
     /// The same, with somebody who follows the board: then the runner fills in what costs something to know.
@@ -82,6 +87,32 @@ impl Progress {
     pub fn followed(mut self) -> Self {
         self.is_followed = true;
         self
+    }
+
+    /// The same, with the live view instead of the line, where there is a terminal.
+    #[must_use]
+    pub fn with_view(self) -> Self {
+        if self.line.is_hidden() {
+            return self;
+        }
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            self.line.set_style(style);
+        }
+        let (board, line) = (Arc::downgrade(&self.board), self.line.clone());
+        let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let began = Instant::now();
+        std::thread::spawn(move || {
+            let mut view = View::default();
+            // It ends with the progress, or when the line was taken away.
+            while let Some(board) = board.upgrade().filter(|_| !line.is_finished()) {
+                let snapshot = board.live().clone();
+                drop(board);
+                view.look(&snapshot, began.elapsed().as_secs_f64());
+                line.set_message(view.render(&snapshot, color));
+                std::thread::sleep(DRAWN_EVERY);
+            }
+        });
+        Self { has_view: true, ..self }.followed()
     }
 
     /// Whether somebody follows the board.
@@ -114,6 +145,9 @@ impl Progress {
 
     /// What goes on right now: replaces the line before.
     pub fn now(&self, what: String) {
+        if self.has_view {
+            return;
+        }
         self.line.set_message(what);
     }
 

@@ -224,7 +224,8 @@ fn stages(record: &RunRecord) -> String {
     );
     let whole =
         if stages.complete { "" } else { " The taps did not reach the end of the topics: stages may be missing." };
-    format!("Stage by stage: {}. Greatest lag of a partition: {lag}.{whole}\n", times.join(" · "))
+    let by_stage = if times.is_empty() { String::new() } else { format!("Stage by stage: {}. ", times.join(" · ")) };
+    format!("{by_stage}Greatest lag of a partition: {lag}.{whole}\n")
 }
 
 /// What the pipeline has cost.

@@ -177,6 +177,9 @@ struct RunOptions {
     /// Go on with the soak in this directory, such as runs/soak/latest, after it was stopped or killed
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
+    /// Show rates, lag, times and defects while it runs, if stderr is a terminal
+    #[arg(long, conflicts_with = "json")]
+    tui: bool,
     /// Serve Prometheus metrics while the run goes on, and a page for people: a port of the loopback, or an address
     #[arg(long, value_name = "PORT|ADDR", value_parser = parse_address)]
     metrics: Option<SocketAddr>,

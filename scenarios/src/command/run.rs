@@ -70,6 +70,9 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions, command
     if options.metrics.is_some() {
         progress = progress.followed();
     }
+    if options.tui {
+        progress = progress.with_view();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
