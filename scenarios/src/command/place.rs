@@ -103,7 +103,7 @@ impl PlaceOptions {
             None => Err(Failure::told(
                 Kind::Usage,
                 "`--env external` needs to know where the pipeline is",
-                "name the file that says it: --external FILE; README.md, \"Against a pipeline that already runs\", shows one",
+                "name the file that says it: --external FILE; docs/your-own-pipeline.md shows one",
             )),
         }
     }

@@ -99,7 +99,7 @@ fn external(endpoints: &Endpoints, password: &Path) -> String {
     let clickhouse = &endpoints.clickhouse;
     let password = password.file_name().unwrap_or_default().to_string_lossy();
     let mut text = format!(
-        "# The pipeline that `assay env up --pipeline` keeps up. README.md, \"Against a pipeline that already runs\", explains\n\
+        "# The pipeline that `assay env up --pipeline` keeps up. docs/your-own-pipeline.md explains\n\
          # every key.\n\n\
          [capture]\nurl = {}\n\n\
          [[project]]\ntoken = {}\nteam = {TEAM}\n\n\

@@ -36,7 +36,7 @@ impl External {
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let source = std::fs::read_to_string(path).map_err(|error| {
             let what = format!("the external file {} cannot be read", path.display());
-            let help = "it says where the pipeline is; README.md, \"Against a pipeline that already runs\", shows one";
+            let help = "it says where the pipeline is; docs/your-own-pipeline.md shows one";
             Failure::caused(Kind::Usage, what, help, error)
         })?;
         let (mut external, tokens) = Self::parse(&path.display().to_string(), &source, path.parent())
@@ -52,7 +52,9 @@ impl External {
     /// The file's text, with where each project's token is if it is not in it; relative paths count from `folder`.
     fn parse(file: &str, source: &str, folder: Option<&Path>) -> Result<(Self, Vec<Secret>), Problems> {
         let folder = folder.unwrap_or(Path::new(""));
-        reader::read(file, source, &[], |root| external(root, folder))
+        reader::read(file, source, &[], |root| external(root, folder)).map_err(|problems| {
+            problems.with_help("`assay env status --external FILE` checks it; docs/your-own-pipeline.md has every key")
+        })
     }
 }
 

@@ -21,7 +21,12 @@ pub struct Problems {
     file: String,
     source: Arc<NamedSource<String>>,
     all: Vec<Problem>,
+    help: &'static str,
 }
+
+/// What helps with a scenario.
+const OF_A_SCENARIO: &str =
+    "`assay validate FILE` checks a scenario without running it; docs/scenario-reference.md has every key";
 
 impl Problems {
     /// The problems in `source`, a file called `file`, in the order of their places.
@@ -31,7 +36,14 @@ impl Problems {
             file: file.to_owned(),
             source: Arc::new(NamedSource::new(file, source.to_owned()).with_language("toml")),
             all,
+            help: OF_A_SCENARIO,
         }
+    }
+
+    /// The same, of a file that something else helps with.
+    #[must_use]
+    pub fn with_help(self, help: &'static str) -> Self {
+        Self { help, ..self }
     }
 
     /// Each problem in a line: `FILE:LINE: KEY: WHAT`.
@@ -65,7 +77,7 @@ impl std::error::Error for Problems {}
 
 impl Diagnostic for Problems {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new("`assay validate FILE` checks a scenario without running it; README.md shows how one is written"))
+        Some(Box::new(self.help))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

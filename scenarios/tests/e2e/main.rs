@@ -18,5 +18,6 @@ mod overflow;
 mod plugins;
 mod runs;
 mod shares;
+mod soaks;
 mod substitutes;
 mod traffic;
