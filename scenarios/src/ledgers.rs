@@ -2,7 +2,10 @@
 //!
 //! A run that one sender sends keeps its ledger in `ledger`; sender 2 of 3 keeps its own in `ledger-2-of-3`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use checkers::{reasons::Reason, verdict::Obstacle};
 use generators::{
@@ -90,6 +93,43 @@ impl Ledgers {
         })
     }
 
+    /// How long each of them is, in bytes, by its name.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn lengths(&self) -> Result<BTreeMap<String, u64>, Failure> {
+        let length = |(shard, path): &(Shard, PathBuf)| {
+            let metadata = path.metadata().map_err(|error| {
+                Failure::caused(Kind::Unavailable, format!("{} cannot be read", path.display()), "", error)
+            })?;
+            Ok((file_name(*shard), metadata.len()))
+        };
+        self.files.iter().map(length).collect()
+    }
+
+    /// Makes sure that nothing of a run that has ended was lost since, when its ledgers had these `lengths`: what is not in
+    /// them would look like events that nobody has sent.
+    ///
+    /// # Errors
+    /// Which ledger is gone, or shorter.
+    pub fn must_be_whole(&self, lengths: &BTreeMap<String, u64>) -> Result<(), Failure> {
+        let found = self.lengths()?;
+        let wrong = lengths.iter().find_map(|(name, length)| match found.get(name) {
+            None => Some(format!("{name} is gone, so nobody knows what was sent")),
+            Some(found) if found < length => {
+                Some(format!("{name} has {found} bytes, and had {length} when the run ended: its end is missing"))
+            }
+            Some(_) => None,
+        });
+        wrong.map_or(Ok(()), |what| {
+            Err(Failure::told(
+                Kind::Usage,
+                what,
+                "judge the run's own directory, or copy it again with all of its files",
+            ))
+        })
+    }
+
     /// Opens them all; each must be of the run that `header` tells of.
     ///
     /// # Errors
@@ -151,6 +191,24 @@ mod tests {
         std::fs::write(folder.path().join(file_name(Shard::WHOLE)), "").unwrap();
         let error = format!("{:?}", Ledgers::find(folder.path()).unwrap_err());
         assert!(error.contains("not of one run"), "{error}");
+    }
+
+    #[test]
+    fn a_ledger_that_was_lost_or_cut_off_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        std::fs::write(&path, [0; 100]).unwrap();
+        let lengths = Ledgers::find(folder.path()).unwrap().lengths().unwrap();
+        assert_eq!(lengths, BTreeMap::from([("ledger".to_owned(), 100)]));
+        let said = || format!("{:?}", Ledgers::find(folder.path()).unwrap().must_be_whole(&lengths));
+        assert_eq!(said(), "Ok(())");
+        // A share that came later from another machine.
+        std::fs::write(folder.path().join("ledger"), [0; 101]).unwrap();
+        assert_eq!(said(), "Ok(())");
+        std::fs::write(&path, [0; 99]).unwrap();
+        assert!(said().contains("99 bytes") && said().contains("100 when"), "{}", said());
+        std::fs::remove_file(&path).unwrap();
+        assert!(said().contains("ledger is gone"), "{}", said());
     }
 
     #[test]

@@ -186,4 +186,7 @@ pub struct Conditions {
     /// The greatest lag of any one partition while it ran.
     #[serde(default)]
     pub greatest_lag: Option<PartitionLag>,
+    /// How long each ledger was, in bytes, so that one that was lost or cut off since is no proof of anything.
+    #[serde(default)]
+    pub ledgers: BTreeMap<String, u64>,
 }

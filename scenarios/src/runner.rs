@@ -278,6 +278,7 @@ impl Active<'_> {
             faults,
             components: self.environment.used_since(&before),
             greatest_lag: lag.and_then(|lag| lag.greatest()),
+            ledgers: Ledgers::find(self.directory.path())?.lengths()?,
         };
         write_json(&self.directory.conditions(), &conditions)
     }

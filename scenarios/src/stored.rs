@@ -126,7 +126,12 @@ impl StoredRun {
         let workload = manifest.workload(directory)?;
         let (windows, folder) = (Windows::of(&workload), directory.path());
         let (dialect, tolerance) = (manifest.environment.dialect, manifest.allowances.tolerance);
-        let records = Ledgers::find(folder)?.records(manifest.header())?;
+        let conditions: Option<Conditions> = read_json(&directory.conditions())?;
+        let ledgers = Ledgers::find(folder)?;
+        if let Some(conditions) = &conditions {
+            ledgers.must_be_whole(&conditions.ledgers)?;
+        }
+        let records = ledgers.records(manifest.header())?;
         let sent = SentLog::sort(dialect, &workload, &windows, tolerance, folder, records).map_err(damaged)?;
         let reads = if directory.reads().exists() {
             ReadsLog::sort(&directory.reads(), &windows, folder).map_err(damaged)?
@@ -144,7 +149,6 @@ impl StoredRun {
         }
         let path = directory.stages();
         let stages = path.exists().then(|| StagesLog::sort(&path, &windows, folder)).transpose().map_err(damaged)?;
-        let conditions: Option<Conditions> = read_json(&directory.conditions())?;
         let disturbed = match &conditions {
             Some(conditions) => faults::disturbed(&conditions.faults),
             None => faults::planned(&manifest.faults),
