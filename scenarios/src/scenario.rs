@@ -13,6 +13,7 @@ mod pipeline;
 pub mod plugin;
 pub mod problem;
 pub mod reader;
+pub mod reference;
 mod substitute;
 mod traffic;
 
