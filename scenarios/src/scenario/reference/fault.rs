@@ -78,29 +78,35 @@ const FAULT: [Key; 11] = [
     ),
     key("every", Kind::In(&DURATION), RequiredIf("with `times`"), "20s", "From the begin of one to that of the next."),
     key("times", Kind::Whole { from: 1, to: Some(10_000) }, RequiredIf("with `every`"), "3", "How often it is done."),
-    key("delay", Kind::In(&DURATION), RequiredIf("with `delay`"), "200ms", "How much longer bytes take."),
+    key("delay", Kind::In(&DURATION), RequiredIf("with the action `delay`"), "200ms", "How much longer bytes take."),
     key(
         "jitter",
         Kind::In(&DURATION),
         Default("0s"),
         "50ms",
-        "Give or take so much; not more than `delay`. With `delay`.",
+        "Give or take so much; not more than `delay`. With the action `delay`.",
     ),
     key(
         "bandwidth",
         Kind::In(&BANDWIDTH),
-        RequiredIf("with `narrow`"),
+        RequiredIf("with the action `narrow`"),
         "500kB/s",
         "How much gets through, both ways together.",
     ),
     key(
         "processors",
         Kind::Number { from: LEAST_PROCESSORS, to: MOST_PROCESSORS },
-        RequiredIf("with `throttle`"),
+        RequiredIf("with the action `throttle`"),
         "0.05",
         "How much processor time is left to it.",
     ),
-    key("memory", Kind::In(&MEMORY), RequiredIf("with `squeeze`"), "64MiB", "How much memory is left to it."),
+    key(
+        "memory",
+        Kind::In(&MEMORY),
+        RequiredIf("with the action `squeeze`"),
+        "64MiB",
+        "How much memory is left to it.",
+    ),
 ];
 
 /// The greatest number that a defect can be told.
