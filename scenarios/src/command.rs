@@ -14,6 +14,7 @@ mod replay;
 mod report;
 mod run;
 mod runbook;
+mod schema;
 mod send;
 mod standing;
 mod target;
@@ -49,6 +50,12 @@ enum Command {
     Run(RunArguments),
     /// List the scenario library
     List,
+    /// Print what a scenario file may say: a JSON Schema for editors
+    Schema {
+        /// Print a page that tells every key to people instead (docs/scenario-reference.md)
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Check a scenario file without running it
     Validate {
         /// The file
@@ -261,6 +268,7 @@ pub fn main() -> ExitCode {
         Command::Serve { role, arguments } => return testenv::role::serve(&role, &arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::List => list::list(),
+        Command::Schema { markdown } => schema::schema(markdown),
         Command::Validate { file, external } => validate::validate(&file, external.as_deref()),
         Command::Check { directory, json } => check::check(&directory, json),
         Command::Compare { before, after, json } => compare::compare(&before, &after, json),

@@ -1,7 +1,7 @@
 //! The scenario file: what is run, in people's notation.
 //!
-//! Every key is listed here, once; [`reader`] refuses all others and collects every problem with its line and key, and
-//! [`notation`] reads rates, durations, shares and distributions. A scenario says what is sent, in what pipeline, and what
+//! Every key is read here, once; [`reader`] refuses all others and collects every problem with its line and key, and
+//! [`notation`] reads rates, durations, shares and distributions. [`reference`] tells people and editors what there is. A scenario says what is sent, in what pipeline, and what
 //! is expected; it becomes a [plan](crate::plan) when a run starts.
 
 mod arrival;
@@ -14,6 +14,7 @@ mod pipeline;
 pub mod plugin;
 pub mod problem;
 pub mod reader;
+pub mod reference;
 mod soak;
 mod substitute;
 mod traffic;

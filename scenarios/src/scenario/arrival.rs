@@ -14,8 +14,9 @@ const MOST_PER_SECOND: f64 = 1e7;
 /// Longer than any soak.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
+/// How a rate goes on.
 #[derive(Debug, Clone, Copy)]
-enum Shape {
+pub(super) enum Shape {
     Constant,
     Poisson,
     Ramp,
@@ -24,7 +25,8 @@ enum Shape {
     Diurnal,
 }
 
-const SHAPES: [(&str, Shape); 6] = [
+/// The words for shapes.
+pub(super) const SHAPES: [(&str, Shape); 6] = [
     ("constant", Shape::Constant),
     ("poisson", Shape::Poisson),
     ("ramp", Shape::Ramp),

@@ -44,6 +44,11 @@ const FINEST: f64 = 0.01;
 /// A step is a doubling at most.
 const COARSEST: f64 = 1.0;
 
+/// The least size of a step.
+pub(super) const LEAST_SIZE: f64 = 0.01;
+/// The greatest.
+pub(super) const GREATEST_SIZE: f64 = 1e6;
+
 /// Reads `[capacity]` and `[[step]]`, if the scenario has them.
 pub(super) fn capacity(
     root: &mut Section<'_>,
@@ -155,6 +160,6 @@ fn resolution(value: &DeValue<'_>) -> Result<f64, String> {
 
 fn size(value: &DeValue<'_>) -> Result<f64, String> {
     number(value)
-        .filter(|number| (0.01..=1e6).contains(number))
-        .ok_or_else(|| "must be a number from 0.01 to 1000000".into())
+        .filter(|number| (LEAST_SIZE..=GREATEST_SIZE).contains(number))
+        .ok_or_else(|| format!("must be a number from {LEAST_SIZE} to {GREATEST_SIZE}"))
 }

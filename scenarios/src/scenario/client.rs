@@ -18,8 +18,7 @@ const LONGEST: Duration = Duration::from_hours(24 * 365);
 /// Reads what the section of a traffic says of its clients.
 pub(super) fn client(section: &mut Section<'_>) -> Client {
     let usual = Client::default();
-    let names = Profile::ALL.map(|profile| (profile.facts().name, profile));
-    let profile = section.optional("client", choice(&names)).unwrap_or_default();
+    let profile = section.optional("client", choice(&profiles())).unwrap_or_default();
     let retry_for = section.optional("retry_for", |value| {
         let time = Duration::parse(value)?;
         if time <= LONGEST { Ok(time) } else { Err("must be a year at most".into()) }
@@ -36,6 +35,11 @@ pub(super) fn client(section: &mut Section<'_>) -> Client {
         );
     }
     Client { profile, retry_for: retry_for.unwrap_or(usual.retry_for), faults }
+}
+
+/// The words for clients.
+pub(super) fn profiles() -> [(&'static str, Profile); Profile::ALL.len()] {
+    Profile::ALL.map(|profile| (profile.facts().name, profile))
 }
 
 fn faults(mut section: Section<'_>) -> ClientFaults {

@@ -33,7 +33,7 @@ const AT_ONCE: Distribution = Distribution::Constant { value: Duration::ZERO };
 
 /// What is written, before it has its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
+pub(super) enum Word {
     Plain(Action),
     Restart,
     Delay,
@@ -42,7 +42,8 @@ enum Word {
     Squeeze,
 }
 
-const WORDS: [(&str, Word); 13] = [
+/// The words for what is done.
+pub(super) const WORDS: [(&str, Word); 13] = [
     ("kill", Word::Plain(Action::Kill)),
     ("stop", Word::Plain(Action::Stop)),
     ("restart", Word::Restart),

@@ -46,7 +46,9 @@ pub struct Budget {
     pub memory: Option<u64>,
 }
 
-const DIALECTS: [(&str, Dialect); 3] = [("2021", Dialect::V2021), ("2024", Dialect::V2024), ("2026", Dialect::V2026)];
+/// The words for dialects.
+pub(super) const DIALECTS: [(&str, Dialect); 3] =
+    [("2021", Dialect::V2021), ("2024", Dialect::V2024), ("2026", Dialect::V2026)];
 
 /// Reads `[pipeline]`.
 pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
@@ -103,10 +105,14 @@ pub(super) fn images(mut section: Section<'_>) -> Images {
     images
 }
 
+/// From this many processors on; Docker counts in hundredths of one.
+pub(super) const LEAST_PROCESSORS: f64 = 0.01;
+/// To this many.
+pub(super) const MOST_PROCESSORS: f64 = 1_024.0;
+
 /// Reads `0.5` or `2` processors.
 pub(super) fn processors(value: &DeValue<'_>) -> Result<f64, String> {
-    // Docker counts in hundredths of a processor.
     number(value)
-        .filter(|number| (0.01..=1024.0).contains(number))
-        .ok_or_else(|| "must be a number from 0.01 to 1024".into())
+        .filter(|number| (LEAST_PROCESSORS..=MOST_PROCESSORS).contains(number))
+        .ok_or_else(|| format!("must be a number from {LEAST_PROCESSORS} to {MOST_PROCESSORS}"))
 }

@@ -45,8 +45,9 @@ pub enum Action {
     Slow(Duration),
 }
 
+/// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
+pub(super) enum Word {
     Drop,
     Set,
     Rename,
@@ -54,7 +55,8 @@ enum Word {
     Slow,
 }
 
-const WORDS: [(&str, Word); 5] =
+/// The words for what a plugin does.
+pub(super) const WORDS: [(&str, Word); 5] =
     [("drop", Word::Drop), ("set", Word::Set), ("rename", Word::Rename), ("throw", Word::Throw), ("slow", Word::Slow)];
 
 /// Properties by which the pipeline knows whose an event is and when it happened, or Assay which one it is: with another

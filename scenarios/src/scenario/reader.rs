@@ -3,6 +3,9 @@
 //! A [`Section`] is a table of the file. Whoever reads it asks for each key by name and ends it with [`Section::end`],
 //! which refuses what nobody asked for.
 
+#[cfg(test)]
+pub(super) mod asked;
+
 use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, ops::RangeInclusive, rc::Rc};
 
 use toml::{
@@ -170,7 +173,7 @@ impl<'a> Section<'a> {
         key: &'static str,
         parse: impl FnOnce(&DeValue<'a>) -> Result<T, String>,
     ) -> Option<T> {
-        self.asked.insert(key);
+        self.ask(key);
         let value = self.table?.get(key)?;
         match parse(value.get_ref()) {
             Ok(parsed) => Some(parsed),
@@ -195,7 +198,7 @@ impl<'a> Section<'a> {
 
     /// The table under `key`; an empty one if there is none.
     pub fn section(&mut self, key: &'static str) -> Section<'a> {
-        self.asked.insert(key);
+        self.ask(key);
         let value = self.table.and_then(|table| table.get(key));
         let table = value.and_then(|value| match value.get_ref() {
             DeValue::Table(table) => Some(table),
@@ -217,7 +220,7 @@ impl<'a> Section<'a> {
 
     /// The tables of the list under `key`, each called by its name where it has one.
     pub fn sections(&mut self, key: &'static str) -> Vec<Section<'a>> {
-        self.asked.insert(key);
+        self.ask(key);
         let Some(value) = self.table.and_then(|table| table.get(key)) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
             self.note(key, value.span(), format!("is a list: write [[{key}]]"));
@@ -235,6 +238,12 @@ impl<'a> Section<'a> {
             }
         }
         sections
+    }
+
+    fn ask(&mut self, key: &'static str) {
+        #[cfg(test)]
+        asked::note(&self.path, key);
+        self.asked.insert(key);
     }
 
     fn inner(&self, key: String, table: Option<&'a DeTable<'a>>, span: Option<std::ops::Range<usize>>) -> Section<'a> {
@@ -330,9 +339,15 @@ pub fn words<T: Copy>(choices: &[(&'static str, T)]) -> impl FnOnce(&DeValue<'_>
     }
 }
 
-fn told<T>(choices: &[(&'static str, T)]) -> String {
+/// What some words are, for people.
+pub(super) fn told<T>(choices: &[(&'static str, T)]) -> String {
     let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
     words.join(" or ")
+}
+
+/// The words alone.
+pub fn words_of<T>(choices: &[(&'static str, T)]) -> Vec<&'static str> {
+    choices.iter().map(|(word, _)| *word).collect()
 }
 
 /// One of some words.

@@ -18,14 +18,17 @@ use super::{
     reader::{Section, choice, flag, text, whole, words},
 };
 
-const COMPRESSIONS: [(&str, Compression); 5] = [
+/// The words for compressions.
+pub(super) const COMPRESSIONS: [(&str, Compression); 5] = [
     ("none", Compression::None),
     ("gzip", Compression::Gzip),
     ("gzip-js", Compression::GzipJs),
     ("base64", Compression::Base64),
     ("lz64", Compression::Lz64),
 ];
-const FORMS: [(&str, Form); 3] = [("plain", Form::Plain), ("form", Form::Urlencoded), ("query", Form::Query)];
+/// The words for where a request's data stands.
+pub(super) const FORMS: [(&str, Form); 3] =
+    [("plain", Form::Plain), ("form", Form::Urlencoded), ("query", Form::Query)];
 /// From this many bytes on, Kafka takes no event (ingestion contract 1.4).
 const OVERSIZE: u64 = 1_000_000;
 /// No endpoint takes so much.
@@ -61,12 +64,8 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         }
     };
 
-    let endpoints = Endpoint::ALL.map(|endpoint| match endpoint {
-        Endpoint::V1 => ("v1", endpoint),
-        _ => (endpoint.path().trim_matches('/'), endpoint),
-    });
     let client = client::client(&mut section);
-    let endpoint = section.optional("endpoint", choice(&endpoints)).unwrap_or(client::usual_endpoint(client.profile));
+    let endpoint = section.optional("endpoint", choice(&endpoints())).unwrap_or(client::usual_endpoint(client.profile));
     client::check_endpoint(&mut section, client.profile, endpoint);
     let compression = section.optional("compression", choice(&COMPRESSIONS)).unwrap_or_default();
     let form = section.optional("form", choice(&FORMS)).unwrap_or_default();
@@ -122,6 +121,14 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     check(&mut section, &traffic);
     section.end();
     traffic
+}
+
+/// The words for endpoints.
+pub(super) fn endpoints() -> [(&'static str, Endpoint); Endpoint::ALL.len()] {
+    Endpoint::ALL.map(|endpoint| match endpoint {
+        Endpoint::V1 => ("v1", endpoint),
+        _ => (endpoint.path().trim_matches('/'), endpoint),
+    })
 }
 
 /// What does not go together.

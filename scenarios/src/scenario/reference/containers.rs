@@ -1,0 +1,128 @@
+//! `[images]`, `[pipeline.capture]`, `[pipeline.ingester]` and `[[component]]`: which images are run in containers.
+
+use super::{
+    Key, Occurs,
+    Presence::{Otherwise, Required},
+    Section, key,
+    kind::{IMAGE, Kind},
+};
+
+pub(super) const SECTIONS: [Section; 4] = [
+    Section {
+        path: "images",
+        occurs: Occurs::Once,
+        presence: Otherwise("the public ones, or those that `--image` and `ASSAY_IMAGE_…` name"),
+        doc: "The images of what every run has, for `--env containers`.",
+        example: "[images]\nkafka      = \"apache/kafka:4.1.0\"\nclickhouse = \"clickhouse/clickhouse-server:25.8\"\n",
+        keys: &[
+            key(
+                "kafka",
+                Kind::In(&IMAGE),
+                Otherwise("the public one"),
+                "apache/kafka:4.0.0",
+                "Kafka, with the contract of `apache/kafka`.",
+            ),
+            key(
+                "clickhouse",
+                Kind::In(&IMAGE),
+                Otherwise("the public one"),
+                "clickhouse/clickhouse-server:25.3",
+                "ClickHouse, with the contract of `clickhouse/clickhouse-server`.",
+            ),
+            key(
+                "pipeline",
+                Kind::In(&IMAGE),
+                Otherwise("the public one"),
+                "debian:bookworm-slim",
+                "What the reference pipeline runs in: any Linux with glibc.",
+            ),
+        ],
+        more: None,
+    },
+    Section {
+        path: "pipeline.capture",
+        occurs: Occurs::Once,
+        presence: Otherwise("the reference capture"),
+        doc: "Another image in the capture's place (containers). It is told what the reference capture is told, in PostHog's \
+              variables.",
+        example: "[pipeline.capture]\nimage = \"ghcr.io/posthog/posthog/capture:master\"\nport  = 3000\n",
+        keys: &CAPTURE,
+        more: None,
+    },
+    Section {
+        path: "pipeline.ingester",
+        occurs: Occurs::Once,
+        presence: Otherwise("the reference ingester"),
+        doc: "Another image in the ingester's place (containers).",
+        example: "[pipeline.ingester]\nimage   = \"posthog/posthog-node:latest\"\ncommand = [\"node\", \"dist/index.js\"]\nready   = \
+                  \"started\"\n",
+        keys: &INGESTER,
+        more: None,
+    },
+    Section {
+        path: "component",
+        occurs: Occurs::Often,
+        presence: Otherwise("nothing beside it"),
+        doc: "What runs beside the pipeline because an image in it needs it, such as a database (containers). Started in the order of the \
+              file, each when the one before serves.",
+        example: "[[component]]\nname  = \"redis\"\nimage = \"redis:7\"\nready = \"Ready to accept connections\"\n",
+        keys: &COMPONENT,
+        more: None,
+    },
+];
+
+const IMAGE_KEY: Key = key("image", Kind::In(&IMAGE), Required, "redis:7", "The image.");
+const ENTRY_POINT: Key =
+    key("entry_point", Kind::Text, Otherwise("what the image says"), "/bin/sh", "What is started in it.");
+const COMMAND: Key =
+    key("command", Kind::Texts, Otherwise("what the image says"), "[\"node\", \"dist/index.js\"]", "Its arguments.");
+const ENVIRONMENT: Key = key(
+    "environment",
+    Kind::Variables,
+    Otherwise("no further ones"),
+    "{ TOPIC = \"{KAFKA_TOPIC}\" }",
+    "Its variables. A word in braces stands for where a `[[component]]` is, or for a variable of the role.",
+);
+const ENVIRONMENT_BESIDE: Key = Key {
+    example: "{ POSTGRES_USER = \"posthog\" }",
+    doc: "Its variables. A word in braces stands for where a component before it is.",
+    ..ENVIRONMENT
+};
+const READY: Key = key(
+    "ready",
+    Kind::Text,
+    Otherwise("it serves as soon as it runs; a capture when `/_readiness` answers"),
+    "Ready to accept connections",
+    "What a line of its output holds as soon as it serves.",
+);
+
+const CAPTURE: [Key; 6] = [
+    IMAGE_KEY,
+    ENTRY_POINT,
+    COMMAND,
+    ENVIRONMENT,
+    key(
+        "port",
+        Kind::Whole { from: 1, to: Some(65_535) },
+        Otherwise("where `ADDRESS` says"),
+        "3000",
+        "The port that it listens on.",
+    ),
+    READY,
+];
+// `port` is known to the reader so that it can say that it has no meaning here.
+const INGESTER: [Key; 5] = [IMAGE_KEY, ENTRY_POINT, COMMAND, ENVIRONMENT, READY];
+const COMPONENT: [Key; 6] = [
+    key(
+        "name",
+        Kind::Text,
+        Required,
+        "redis",
+        "Its host name, by which variables say where it is: small letters, digits and `-`.",
+    ),
+    IMAGE_KEY,
+    ENTRY_POINT,
+    COMMAND,
+    ENVIRONMENT_BESIDE,
+    READY,
+];

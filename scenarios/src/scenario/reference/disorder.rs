@@ -1,0 +1,125 @@
+//! What of `[[traffic]]` is out of the ordinary: order and clocks, content that hurts, clients that fail.
+
+use generators::workload::Hostile;
+
+use super::{
+    Key, Occurs,
+    Presence::{Default, Otherwise, RequiredIf},
+    Section, key,
+    kind::{DISTRIBUTION, DURATION, Kind, SHARE},
+};
+use crate::scenario::reader::words_of;
+
+pub(super) const SECTIONS: [Section; 3] = [
+    Section {
+        path: "traffic.disorder",
+        occurs: Occurs::Once,
+        presence: Otherwise("events come in order, once, by clocks that are right"),
+        doc: "How order and clocks are disturbed, and what clients leave out. Whatever comes of it, Assay knows what must be stored in the end.",
+        example: "[traffic.disorder]\nbackdated    = \"5%\"\nbackdated_by = \"exponential(30s)\"\nshuffle      = \"2s\"\nresend       = \
+                  \"0.5%\"\nclock_skew   = \"normal(0s, 2s)\"\n",
+        keys: &DISORDER,
+        more: None,
+    },
+    Section {
+        path: "traffic.content",
+        occurs: Occurs::Once,
+        presence: Otherwise("ordinary content"),
+        doc: "What events hold beside the ordinary: content that has broken pipelines before, and much of it.",
+        example: "[traffic.content]\nhostile = \"30%\"\nkinds   = [\"nul\", \"emoji\", \"deep\"]\nlarge   = \"0.2%\"\npadding = \
+                  \"2000..700000\"\n",
+        keys: &CONTENT,
+        more: None,
+    },
+    Section {
+        path: "traffic.client_faults",
+        occurs: Occurs::Once,
+        presence: Otherwise("clients do not fail"),
+        doc: "Shares of requests that fail on their first attempt; a request fails in one way, so together they are 100% at most. \
+              Events lost this way do not count against `expect.rejected` and `expect.indeterminate`. For plain bodies (no `form`).",
+        example: "[traffic.client_faults]\ndisconnect   = \"1%\"\nslow_body    = \"2%\"\nslow_over    = \"5s\"\ngarbage_body = \"0.5%\"\n",
+        keys: &CLIENT_FAULTS,
+        more: None,
+    },
+];
+
+const fn share(name: &'static str, example: &'static str, doc: &'static str) -> Key {
+    key(name, Kind::In(&SHARE), Default("0%"), example, doc)
+}
+
+const DISORDER: [Key; 17] = [
+    share("backdated", "5%", "Which share of events happened earlier than it is sent."),
+    key("backdated_by", Kind::In(&DISTRIBUTION), RequiredIf("with `backdated`"), "exponential(30s)", "By how much."),
+    share("ahead", "2%", "Which share of events is said to happen later than it is sent."),
+    key(
+        "ahead_by",
+        Kind::In(&DISTRIBUTION),
+        RequiredIf("with `ahead`"),
+        "uniform(1m, 1h)",
+        "By how much; beyond 23 hours the pipeline takes the server's clock.",
+    ),
+    key("shuffle", Kind::In(&DURATION), Default("0s"), "2s", "Within which window the order of sending is random."),
+    share("resend", "0.5%", "Which share of events is sent a second time, in a later request of the same client."),
+    share("altered", "20%", "Which share of those holds something else then. With `resend`."),
+    key(
+        "clock_skew",
+        Kind::In(&DISTRIBUTION),
+        Default("0s"),
+        "normal(0s, 2s)",
+        "How far clients' clocks are off, each by its own time.",
+    ),
+    key(
+        "clock_drift",
+        Kind::In(&DISTRIBUTION),
+        Default("0s"),
+        "normal(0s, 2m)",
+        "How much further off they are after each hour.",
+    ),
+    share("wrong_year", "10%", "Which share of clients has a clock that is off by years."),
+    share(
+        "midnight",
+        "3%",
+        "Which share of events happened within 2 s of the last midnight (UTC), where a second sending may leave a second row.",
+    ),
+    share("offset", "5%", "Which share of events says how long ago it happened, and not when."),
+    share("offset_and_timestamp", "2%", "Which share says both, and a minute apart."),
+    share("no_timestamp", "2%", "Which share says neither."),
+    share("ignore_sent_at", "2%", "Which share asks for its time to be taken as it is (`$ignore_sent_at`)."),
+    share("no_sent_at", "5%", "Which share of requests does not say when it is sent."),
+    share("no_uuid", "1%", "Which share of events is sent without a uuid."),
+];
+
+const CONTENT: [Key; 4] = [
+    share("hostile", "30%", "Which share of events holds content that hurts."),
+    key(
+        "kinds",
+        Kind::Choices(|| words_of(&Hostile::ALL)),
+        Otherwise("all of them"),
+        "[\"nul\", \"emoji\"]",
+        "Of which kinds: `nul` (NUL characters), `lone_surrogate` (halves of emoji), `emoji`, `right_to_left`, `long_name`, \
+         `long_distinct_id` (more than 200 characters), `big_numbers` (beyond 64 bits), `odd_numbers` (−0, 1e308, many digits), `deep` \
+         (a hundred levels), `wide` (two thousand members), `odd_keys` (dots, quotes, blanks, none), `empty` (objects, lists and \
+         strings), `nulls`, `illegal_distinct_id` (one that no person may have), `odd_distinct_id` (a number, a list, an object), \
+         `wrong_types` (of the library's own properties).",
+    ),
+    share("large", "0.2%", "Which share of events is large."),
+    key(
+        "padding",
+        Kind::Size,
+        RequiredIf("with `large`"),
+        "2000..700000",
+        "By how many bytes; every order of magnitude is as likely. From 1 000 000 on the event spoils its request, so that it needs \
+         traffic without `batch`; at most 15 000 000.",
+    ),
+];
+
+const CLIENT_FAULTS: [Key; 8] = [
+    share("disconnect", "1%", "The connection breaks in the middle of the body."),
+    share("slow_body", "2%", "The body comes in pieces."),
+    key("slow_over", Kind::In(&DURATION), Default("2s"), "5s", "How long a slow body takes. With `slow_body`."),
+    share("duplicate_headers", "1%", "Headers stand there twice."),
+    share("wrong_content_type", "1%", "The content type is not that of the body."),
+    share("truncated_gzip", "1%", "Compressed, and cut off."),
+    share("empty_body", "1%", "There is no body."),
+    share("garbage_body", "1%", "The body is nothing that can be read."),
+];

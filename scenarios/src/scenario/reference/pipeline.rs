@@ -1,0 +1,116 @@
+//! `[pipeline]`: what it is sent through.
+
+use testenv::environment::pipeline::MOST_INGESTERS;
+
+use super::{
+    Key, Occurs,
+    Presence::{Default, Otherwise, Required},
+    Section, key,
+    kind::{DURATION, Kind, MEMORY},
+};
+use crate::scenario::{
+    pipeline::{DIALECTS, LEAST_PROCESSORS, MOST_PROCESSORS},
+    reader::words_of,
+};
+
+pub(super) const SECTIONS: [Section; 3] = [
+    Section {
+        path: "pipeline",
+        occurs: Occurs::Once,
+        presence: Otherwise("its defaults"),
+        doc: "The pipeline that events are sent through.",
+        example: "[pipeline]\nflush_interval = \"500ms\"\npartitions     = 8\ningesters      = 2\n",
+        keys: &PIPELINE,
+        more: None,
+    },
+    Section {
+        path: "pipeline.overflow",
+        occurs: Occurs::Once,
+        presence: Otherwise("capture does not count"),
+        doc: "Capture counts what comes of each distinct id. What is more than this goes onto a topic of its own (dialect 2024: onto \
+              the main one) without a key, and loses its order. Not in dialect 2021.",
+        example: "[pipeline]\noverflow = { per_second = 100, burst = 1000 }\n",
+        keys: &[
+            key(
+                "per_second",
+                Kind::Whole { from: 1, to: Some(1_000_000) },
+                Required,
+                "100",
+                "How many events of a distinct id may come in a second, in the long run.",
+            ),
+            key("burst", Kind::Whole { from: 1, to: Some(1_000_000) }, Required, "1000", "How many may come at once."),
+        ],
+        more: None,
+    },
+    Section {
+        path: "pipeline.budget",
+        occurs: Occurs::Once,
+        presence: Otherwise("no budget"),
+        doc: "What capture and ingesters may use together; Kafka and ClickHouse are beside it.",
+        example: "[pipeline]\nbudget = { processors = 1, memory = \"1GiB\" }\n",
+        keys: &[
+            key(
+                "processors",
+                Kind::Whole { from: 1, to: Some(1_024) },
+                Otherwise("all that there are"),
+                "1",
+                "How many whole processors: they run on these and no others. Not beside other people's images.",
+            ),
+            key(
+                "memory",
+                Kind::In(&MEMORY),
+                Otherwise("not judged"),
+                "1GiB",
+                "How much memory: the sum of their peaks is judged, and nothing enforces it.",
+            ),
+        ],
+        more: None,
+    },
+];
+
+const PIPELINE: [Key; 7] = [
+    key(
+        "flush_interval",
+        Kind::In(&DURATION),
+        Default("500ms"),
+        "1s",
+        "After how long ClickHouse's Kafka engine writes what it has read. ClickHouse's own default, 7.5 s, makes p99 within 5 s \
+         impossible.",
+    ),
+    key("partitions", Kind::Whole { from: 1, to: Some(256) }, Default("4"), "8", "How many partitions each topic has."),
+    key(
+        "ingesters",
+        Kind::Whole { from: 1, to: Some(MOST_INGESTERS as u64) },
+        Default("1"),
+        "2",
+        "How many ingesters share them.",
+    ),
+    key(
+        "dialect",
+        Kind::Choice(|| words_of(&DIALECTS)),
+        Default("2026"),
+        "2024",
+        "Whose rules it follows: those of PostHog's pipeline of `2021` (Django, Node), `2024` (the Rust capture, TypeScript) or `2026`.",
+    ),
+    key(
+        "plugin_time_out",
+        Kind::In(&DURATION),
+        Default("30s"),
+        "1s",
+        "How long a plugin may take for an event; beyond it the event goes on as if the plugin had thrown.",
+    ),
+    key(
+        "processors",
+        Kind::Number { from: LEAST_PROCESSORS, to: MOST_PROCESSORS },
+        Otherwise("no limit"),
+        "0.5",
+        "How many processors each component may use (containers).",
+    ),
+    key(
+        "memory",
+        Kind::In(&MEMORY),
+        Otherwise("no limit"),
+        "512MiB",
+        "How much memory each component may use (containers).",
+    ),
+];
