@@ -81,7 +81,7 @@ fn row(check: &CheckResult, record: &RunRecord) -> String {
 fn reason(check: &CheckResult) -> String {
     let mut told = Vec::new();
     if check.verdict != Verdict::Pass {
-        told.push(short(&check.reason, 500));
+        told.push(format!("{}.", short(&check.reason, 500)));
     }
     if let Some(test) = &check.sequential {
         let word = match test.crossed {
@@ -91,7 +91,7 @@ fn reason(check: &CheckResult) -> String {
         };
         told.push(format!("The sequential test {word}."));
     }
-    if let Some(deff) = check.deff.filter(|deff| *deff > 1.005) {
+    if let Some(deff) = check.deff.filter(|deff| *deff >= 1.05) {
         told.push(format!("Defects came together: design effect {deff:.1}."));
     }
     if told.is_empty() {
