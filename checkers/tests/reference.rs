@@ -222,6 +222,7 @@ fn fast(history: &History) -> Judged {
         targets: Targets {
             loss: 1e-4,
             correctness: 1e-4,
+            exported: 1e-4,
             confidence: 0.95,
             independence: Independence::Event,
             p99_time_to_visible: Some(Duration::from_secs(5)),
