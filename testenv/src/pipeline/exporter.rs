@@ -185,6 +185,9 @@ impl Exporter {
     }
 
     fn deliver(&mut self, mut taken: Taken) {
+        if self.planted.leave_out(&mut taken.batch) {
+            return self.queue.close(&taken);
+        }
         let answer = self.post(&taken.plugin, &taken.batch);
         let failed = matches!(answer, Answer::Failed(_));
         let events = taken.batch.events.len();

@@ -625,11 +625,14 @@ fn exported(
     let reply = Answer::Reply { status: 200, excerpt: String::new() };
     let sent = sent(&workload, [intent(0, 0..40, 0..0), outcome(0, 0, 100, reply)]);
     let summary = Summary { start: Duration::from_mins(1), end: Duration::from_secs(61), ..Summary::default() };
+    let reads = Reads::of(whole(&workload), &[]);
+    let empty = [FinalRead::begin(whole(&workload), summary.clone())];
     let mut last = FinalRead::begin(whole(&workload), summary);
     for seq in (0..40).filter(|seq| visible(*seq)) {
-        last.put(STREAM, seq, FoundRow::plain(START.unix_micros() + seq as i64 * 1_000_000 + 1_000, 1));
+        let timestamps = case(&workload, &sent, &reads, &empty).timestamps(STREAM, seq);
+        last.put(STREAM, seq, FoundRow::plain(timestamps[0].0, 1));
     }
-    let (reads, final_reads) = (Reads::of(whole(&workload), &[]), [last]);
+    let final_reads = [last];
     let mut exports = Exports::new(whole(&workload), 1, caught_up);
     let before = Case { plugins: &plugins, ..case(&workload, &sent, &reads, &final_reads) };
     for seq in 0..40 {

@@ -56,6 +56,14 @@ impl Planted {
         batch.events.is_empty()
     }
 
+    /// Takes out of a batch what was given up before, when it came another time; true if none are left.
+    pub(super) fn leave_out(&mut self, batch: &mut Batch) -> bool {
+        if let Some(chooser) = self.chooser(DefectName::DropFailedExport) {
+            batch.events.retain(|event| !chooser.was_planted(&event.uuid));
+        }
+        batch.events.is_empty()
+    }
+
     /// Plants a defect in the event `uuid`, if its turn has come and it can be.
     fn plants(&mut self, name: DefectName, uuid: &str, can: impl FnOnce() -> bool) -> bool {
         let Some(chooser) = self.chooser(name) else { return false };
@@ -95,6 +103,8 @@ mod tests {
         let mut failed = batch(9..12);
         assert!(!planted.give_up(&mut failed, true));
         assert_eq!(left(&failed), ["11"]);
+        let mut again = batch(8..12);
+        assert!(!planted.leave_out(&mut again) && left(&again) == ["8", "11"], "they were sent twice");
         let mut none = self::planted(DefectName::CommitBeforeExport, 2, 1);
         assert!(!none.give_up(&mut failed, true));
     }
