@@ -98,6 +98,7 @@ fn judged(ids: u64) -> FileVerdict {
         targets: Targets {
             loss: 1e-4,
             correctness: 1e-4,
+            exported: 1e-4,
             confidence: 0.95,
             independence: Independence::Request,
             p99_time_to_visible: None,

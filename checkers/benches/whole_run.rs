@@ -176,6 +176,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
             reads: &reads.window(window.clone(), number).unwrap(),
             final_reads: &found,
             stages: None,
+            exports: None,
             watermark: &Watermark { loss_after: Duration::from_secs(10), ..Watermark::default() },
             visible_within: Some(Duration::from_secs(5)),
             clock_tolerance_micros: 0,
@@ -199,6 +200,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
     let targets = Targets {
         loss: 1e-4,
         correctness: 1e-4,
+        exported: 1e-4,
         confidence: 0.95,
         independence: Independence::Event,
         p99_time_to_visible: Some(Duration::from_secs(5)),

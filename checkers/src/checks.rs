@@ -3,6 +3,7 @@
 //! Adding a check is one file here and one line in [`all`]. Each answers by itself; none knows of the others.
 
 mod correctness;
+mod exports;
 mod loss;
 mod rate;
 mod sequential;
@@ -26,6 +27,9 @@ pub struct Targets {
     pub loss: f64,
     /// The greatest share of visible events that may be wrong.
     pub correctness: f64,
+    /// The greatest share of events to be exported that may not be, or not as they are.
+    #[serde(default = "exported")]
+    pub exported: f64,
     /// The confidence of every bound, between 0.5 and 1.
     pub confidence: f64,
     /// What counts as one independent observation.
@@ -36,6 +40,10 @@ pub struct Targets {
     /// Whether the run may stop as soon as it has its answer: then rates pass by a sequential test, and by nothing else.
     #[serde(default)]
     pub may_stop_early: bool,
+}
+
+const fn exported() -> f64 {
+    1e-4
 }
 
 /// What counts as one independent observation: how many defects are likely to come together.
@@ -108,11 +116,12 @@ pub struct CheckResult {
 /// Runs every check. One that crashes is inconclusive, and hides nothing that another finds.
 pub fn all(evidence: &Evidence, targets: &Targets) -> Vec<CheckResult> {
     type Check = fn(&Evidence, &Targets) -> Vec<CheckResult>;
-    let checks: [(&str, Check); 4] = [
+    let checks: [(&str, Check); 5] = [
         ("loss", |evidence, targets| vec![loss::check(evidence, targets)]),
         ("correctness", |evidence, targets| vec![correctness::check(evidence, targets)]),
         ("zero_tolerance", |evidence, _| zero_tolerance::checks(evidence)),
         ("time_to_visible", |evidence, targets| vec![time_to_visible::check(evidence, targets)]),
+        ("exports", |evidence, targets| vec![exports::check(evidence, targets)]),
     ];
     checks.into_iter().flat_map(|(name, check)| guarded(name, || check(evidence, targets))).collect()
 }
@@ -156,6 +165,7 @@ mod tests {
     pub(super) const TARGETS: Targets = Targets {
         loss: 1e-4,
         correctness: 1e-4,
+        exported: 1e-4,
         confidence: 0.95,
         independence: Independence::Event,
         p99_time_to_visible: None,

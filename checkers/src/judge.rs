@@ -22,6 +22,7 @@ use crate::{
     reconcile::{
         classify::{Case, Judging},
         evidence::{Class, Counts, Evidence, Finding},
+        exports,
         rows::Summary,
         schedule::Schedule,
         sent::Exchange,
@@ -113,6 +114,11 @@ impl Judge {
     /// Notes that the store had not all that is usually judged: these columns were not.
     pub fn leave_out(&mut self, columns: &[String]) {
         self.judging.leave_out(columns);
+    }
+
+    /// Notes that plugins export, and what the webhook sink says as a whole.
+    pub fn exports(&mut self, summary: &exports::Summary) {
+        self.judging.exports(summary);
     }
 
     /// Judges the events of one window.
@@ -223,6 +229,7 @@ pub fn conclude(
         run,
         generator,
         counts: evidence.counts,
+        exports: evidence.exports,
         checks,
         stages: None,
         self_test: None,
@@ -353,6 +360,7 @@ mod tests {
             reads: &Reads::of(whole(&workload), &[read]),
             final_reads: &[last],
             stages: None,
+            exports: None,
             watermark: &Watermark { loss_after: at(10), ..Watermark::default() },
             visible_within: None,
             clock_tolerance_micros: 0,
@@ -361,6 +369,7 @@ mod tests {
         let targets = Targets {
             loss: 0.01,
             correctness: 0.01,
+            exported: 0.01,
             confidence: 0.95,
             independence: Independence::Event,
             p99_time_to_visible: None,

@@ -12,7 +12,7 @@ use crate::{
     details::Details,
     disturbance::FaultFacts,
     observe::lag::PartitionLag,
-    reconcile::evidence::{Counts, Finding},
+    reconcile::evidence::{Counts, ExportFacts, Finding},
     tamper::SelfTest,
     verdict::Verdict,
 };
@@ -44,6 +44,9 @@ pub struct RunRecord {
     /// What became of the defects that were planted in a copy of the evidence; none where no event was clean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_test: Option<SelfTest>,
+    /// What plugins exported; none where no plugin exports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exports: Option<ExportFacts>,
     /// The checks' answers.
     pub checks: Vec<CheckResult>,
     /// When events became visible.

@@ -23,7 +23,7 @@ use crate::{
     details::{self, Details, breakdown::Breakdowns, example::Example},
     observe::lag::PartitionLag,
     reasons::Reason,
-    reconcile::evidence::{Counts, Finding},
+    reconcile::evidence::{Counts, ExportFacts, Finding},
     record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts},
     tamper::SelfTest,
     verdict::{Obstacle, Verdict, merge},
@@ -100,6 +100,7 @@ pub struct Soak {
     judged_columns: Vec<String>,
     differing_columns: BTreeMap<String, u64>,
     stages: Option<StageFacts>,
+    exports: Option<ExportFacts>,
     visible_within: Option<f64>,
     environment: Vec<(String, String)>,
 }
@@ -127,6 +128,7 @@ impl Soak {
             judged_columns: Vec::new(),
             differing_columns: BTreeMap::new(),
             stages: None,
+            exports: None,
             visible_within: None,
             environment: Vec::new(),
         }
@@ -251,6 +253,9 @@ impl Soak {
                 known.greatest_lag.clone_from(&stages.greatest_lag);
             }
         }
+        if let Some(exports) = window.exports {
+            *self.exports.get_or_insert(ExportFacts { caught_up: true, ..ExportFacts::default() }) += exports;
+        }
         self.course.add(window);
         if let Some(details) = &window.details {
             self.durations.add(&details.time_to_visible);
@@ -324,6 +329,7 @@ impl Soak {
             generator: self.generator.clone().unwrap_or(NOTHING_SENT),
             counts: self.counts,
             stages: self.stages.clone(),
+            exports: self.exports,
             self_test: self.self_test.clone(),
             checks,
             time_to_visible: self.times(),

@@ -5,6 +5,8 @@
 //! planted defect that is not found under its own name, or anything found in a control, means that the judge is blind or
 //! sees ghosts, and the run proves nothing.
 
+mod exports;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use generators::{event::EventSource, identity::StreamId};
@@ -107,6 +109,14 @@ impl SelfTest {
 
 /// Tampers with copies of the case's clean events and judges them; `None` if it has none to spare for every class.
 pub fn self_test(case: &Case<'_>) -> Option<SelfTest> {
+    let tested = self_test_of_rows(case);
+    match (tested, exports::self_test(case)) {
+        (Some(rows), Some(exports)) => Some(rows.and(&exports)),
+        (rows, exports) => rows.or(exports),
+    }
+}
+
+fn self_test_of_rows(case: &Case<'_>) -> Option<SelfTest> {
     let last = case.final_reads.last()?;
     let clean = clean_events(case, last, PLANTED.len() * VICTIMS + CONTROLS);
     let each = (clean.len() / 2 / PLANTED.len()).min(VICTIMS);
@@ -199,7 +209,8 @@ impl Copy {
             }
         }
         let reads = Reads::of(window, &self.seen);
-        let copy = Case { reads: &reads, final_reads: &final_reads, ..*case };
+        // Deliveries are tampered with by themselves.
+        let copy = Case { reads: &reads, final_reads: &final_reads, exports: None, ..*case };
         classify_one(&copy, stream, seq, &self.sent)
     }
 }
@@ -252,7 +263,11 @@ fn tampered(case: &Case<'_>, last: &FinalRead, place: Place, class: Class, varia
                 copy.rows = [1, 2, 3].map(|_| vec![judge_row(&row, &expectation, team)]);
             }
         }
-        Class::ShouldBeAbsent | Class::WrongGroup => return None,
+        Class::ShouldBeAbsent
+        | Class::WrongGroup
+        | Class::NotExported
+        | Class::WronglyExported
+        | Class::StrayExport => return None,
     }
     Some(copy.judge(case, place))
 }

@@ -222,6 +222,7 @@ fn fast(history: &History) -> Judged {
         targets: Targets {
             loss: 1e-4,
             correctness: 1e-4,
+            exported: 1e-4,
             confidence: 0.95,
             independence: Independence::Event,
             p99_time_to_visible: Some(Duration::from_secs(5)),
@@ -234,7 +235,7 @@ fn fast(history: &History) -> Judged {
     let record = &verdict.record;
     let check = |name: &str| record.checks.iter().find(|check| check.name == name).unwrap();
     // Every class is a key, and its ids are as many as its count.
-    assert_eq!(verdict.ids.len(), 11);
+    assert_eq!(verdict.ids.len(), 14);
     for (class, ids) in &verdict.ids {
         assert_eq!(*record.counts.clone().of(*class), ids.len() as u64, "{}", class.name());
     }

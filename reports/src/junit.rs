@@ -89,6 +89,7 @@ fn evidence(check: &CheckResult, record: &RunRecord) -> String {
     let classes: &[&str] = match check.name.as_str() {
         "loss" => &["lost", "vanished"],
         "correctness" => &["misrouted", "duplicated", "corrupted", "wrong_person", "wrong_group"],
+        "exports" => &["not_exported", "wrongly_exported", "stray_export"],
         name => &[name],
     };
     for finding in record.findings.iter().filter(|finding| classes.contains(&finding.class.name())) {

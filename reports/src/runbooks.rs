@@ -25,8 +25,8 @@ macro_rules! pages {
 
 pages! {
     "phantom" "rejected_but_visible" "should_be_absent" "misrouted" "vanished" "lost" "duplicated" "corrupted"
-    "wrong_person" "wrong_group" "flicker"
-    "loss" "correctness" "time_to_visible"
+    "wrong_person" "wrong_group" "flicker" "not_exported" "wrongly_exported" "stray_export"
+    "loss" "correctness" "time_to_visible" "exports"
     "nothing_sent" "nothing_acked" "no_read" "missed_schedule" "too_many_indeterminate" "too_many_rejected"
     "too_many_unsent" "too_many_either" "self_test_failed" "environment_failed" "stopped" "killed"
     "fault_not_carried_out" "not_quiet" "store_unreadable" "missing_share" "pending" "too_few_events"

@@ -32,6 +32,7 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = write!(text, "{}", on_purpose(record));
     let _ = write!(text, "{}", disturbed(record));
     let _ = write!(text, "{}", warned(record));
+    let _ = write!(text, "{}", exported(record));
     let _ = write!(text, "{}", stages(record));
     let _ = write!(text, "{}", used(record));
     if let Some(test) = &record.self_test {
@@ -58,6 +59,21 @@ fn warned(record: &RunRecord) -> String {
     let warnings: Vec<String> =
         record.run.warnings.iter().map(|(kind, times)| format!("{kind} {}", count(*times))).collect();
     if warnings.is_empty() { String::new() } else { format!("Ingestion warnings: {}.\n", warnings.join(" · ")) }
+}
+
+/// What plugins exported.
+fn exported(record: &RunRecord) -> String {
+    let Some(exports) = &record.exports else { return String::new() };
+    let refused = match exports.refused {
+        0 => String::new(),
+        refused => format!(", {} of which the webhook refused as the scenario wants", count(refused)),
+    };
+    format!(
+        "Exports: {} deliveries in {} requests{refused}; {} deliveries came again.\n",
+        count(exports.deliveries),
+        count(exports.requests),
+        count(exports.again),
+    )
 }
 
 fn headline(record: &RunRecord, color: bool) -> String {

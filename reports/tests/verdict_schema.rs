@@ -33,6 +33,7 @@ fn verdict(sent: &str, rows: &str, reads: &str) -> Value {
         targets: Targets {
             loss: 1e-4,
             correctness: 1e-4,
+            exported: 1e-4,
             confidence: 0.95,
             independence: Independence::Request,
             p99_time_to_visible: Some(Duration::from_secs(5)),

@@ -9,9 +9,9 @@ use checkers::{
     verdict::Verdict,
 };
 use reports::calibration::{Outcome, Row};
-use testenv::pipeline::defect::{Defect, DefectName};
+use testenv::pipeline::defect::{Defect, DefectName, Stage};
 
-use crate::scenario::{PlantedDefect, Scenario};
+use crate::scenario::{PlantedDefect, Scenario, plugin::Action};
 
 /// So many events carry a defect that is planted event by event: about 0.02 % of them.
 const EVENTS: u64 = 4;
@@ -27,13 +27,22 @@ pub fn scenario(clean: &Scenario, defect: Option<&Defect>) -> Scenario {
         events: match defect.name {
             DefectName::PartialReject | DefectName::StallPartition | DefectName::SlowDrift => 1,
             DefectName::WithholdBlock => LATE,
-            DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock | DefectName::LoseBlock => BLOCK,
+            DefectName::CommitBeforeProcess
+            | DefectName::SkipPoisonBlock
+            | DefectName::CommitBeforeExport
+            | DefectName::LoseBlock => BLOCK,
             _ => EVENTS,
         },
         property: (defect.name == DefectName::DropProperty).then(|| "price".to_owned()),
         amount: None,
     });
-    Scenario { planted_defects: planted.into_iter().collect(), ..clean.clone() }
+    let mut scenario = Scenario { planted_defects: planted.into_iter().collect(), ..clean.clone() };
+    if defect.is_some_and(|defect| defect.stage != Stage::Exporter) {
+        // What is lost or changed before it is exported is not exported as it is: one defect would be found twice.
+        scenario.plugins.retain(|plugin| plugin.action != Action::Export);
+        scenario.exports = None;
+    }
+    scenario
 }
 
 /// What `record` says of a run with `defect` planted in it; `planted` is how often the pipeline says that it was.
@@ -137,6 +146,7 @@ mod tests {
         let targets = Targets {
             loss: 0.9,
             correctness: 0.9,
+            exported: 0.9,
             confidence: 0.95,
             independence: Independence::Event,
             p99_time_to_visible: None,

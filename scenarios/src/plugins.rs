@@ -7,7 +7,7 @@ use crate::{
     plan,
     scenario::{
         Plugin, Scenario,
-        plugin::Action::{Drop, Rename, Set, Slow, Throw},
+        plugin::Action::{Drop, Export, Rename, Set, Slow, Throw},
     },
 };
 
@@ -27,6 +27,7 @@ pub fn judged(scenario: &Scenario) -> judged::Plugins {
             Rename(key, to) => judged::Action::Rename { key, to },
             Throw(set) => judged::Action::Throw { having_set: set.map(|(key, value)| (key, value.to_string())) },
             Slow(delay) => judged::Action::Slow { delay },
+            Export => judged::Action::Export,
         },
     };
     judged::Plugins { all: scenario.plugins.iter().map(plugin).collect(), time_out: scenario.pipeline.plugin_time_out }
@@ -48,6 +49,7 @@ pub fn subject(scenario: &Scenario) -> Vec<subject::Plugin> {
             Rename(key, to) => subject::Action::Rename { key, to },
             Throw(set) => subject::Action::Throw { having_set: set.map(|(key, value)| (key, value.to_string())) },
             Slow(delay) => subject::Action::Slow { delay_ms: delay.as_millis() as u64 },
+            Export => subject::Action::Export,
         },
     };
     scenario.plugins.iter().map(plugin).collect()

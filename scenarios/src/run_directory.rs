@@ -63,6 +63,11 @@ impl RunDirectory {
         self.path.join(format!("final-read-{number}"))
     }
 
+    /// What plugins exported.
+    pub fn exports(&self) -> PathBuf {
+        self.path.join("exports")
+    }
+
     /// What passed through Kafka's topics.
     pub fn stages(&self) -> PathBuf {
         self.path.join("stages")

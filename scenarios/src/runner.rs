@@ -6,6 +6,7 @@
 mod access;
 mod early_stop;
 mod environment;
+mod exports;
 mod faults;
 mod feed;
 mod idle;
@@ -31,7 +32,7 @@ use checkers::{
         watch::{INTERVAL, Watch, WatchedFor},
     },
     reasons::Reason,
-    reconcile::{reads::ReadsWriter, stages::StagesWriter},
+    reconcile::{exports::ExportsWriter, reads::ReadsWriter, stages::StagesWriter},
     record::RunRecord,
     verdict::Obstacle,
 };
@@ -56,7 +57,7 @@ use reports::{
 use testenv::{environment::EnvironmentError, fault::PlannedFault};
 use tokio::sync::watch;
 
-use self::{access::Access, early_stop::EarlyStop, faults::Faults, feed::Feed};
+use self::{access::Access, early_stop::EarlyStop, exports::Recorder, faults::Faults, feed::Feed};
 pub use self::{
     environment::Environment,
     idle::idle,
@@ -219,6 +220,7 @@ impl Active<'_> {
         let lag = lag_watch(access, clock)?;
         let by_marker = workload.plan().traffic.iter().any(|traffic| traffic.disorder.no_uuid > Share::default());
         let watch = Watch::start(store.clone(), WatchedFor { run, by_marker, every: self.looks_every() }, clock, reads);
+        let recorder = self.record_exports(access, &workload, header)?;
         let (stop_sending, sending_stopped) = watch::channel(false);
         let sent = Arc::new(SenderProgress::default());
         let options = sender_options(access.capture.clone());
@@ -251,14 +253,20 @@ impl Active<'_> {
             shares::wait_for_others(self, header, scenario.expect.settle_limit, stop).await?;
         }
         self.progress.live().phase = Phase::Settling;
-        let mut final_reads = 0;
+        let (mut final_reads, mut has_settled) = (0, false);
         if !obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Invalid(_))) {
             let settled =
                 settle::settle(self, &workload, &store, &watch, (clock, header), lag.as_ref(), &faults).await?;
             final_reads = settled.final_reads;
+            has_settled = settled.obstacle.is_none();
             obstacles.extend(settled.obstacle);
         }
         feed.end().await;
+        if let Some(recorder) = recorder {
+            // Settling has waited until the exporter was behind in nothing.
+            let ended = recorder.end(has_settled && lag.is_some()).await;
+            ended.map_err(|error| not_written(&self.directory.exports(), error))?;
+        }
         watch.end().await.map_err(|error| not_written(&self.directory.reads(), error))?;
         if let Some(taps) = taps {
             let ended = tokio::task::block_in_place(|| taps.end());
@@ -326,6 +334,21 @@ impl Active<'_> {
         let ledgers = Ledgers::find(self.directory.path())?.open(header)?;
         let plugins = plugins::judged(&self.request.scenario);
         Ok(Some(EarlyStop::follow(ledgers, &expect.targets, watermark, (pipeline.dialect, plugins))))
+    }
+
+    /// Notes what plugins export, where they do.
+    fn record_exports(
+        &self,
+        access: &Access,
+        workload: &Arc<Workload>,
+        header: Header,
+    ) -> Result<Option<Recorder>, Failure> {
+        let Some(webhook) = access.webhook else { return Ok(None) };
+        let path = self.directory.exports();
+        let journal = ExportsWriter::create(&path, header).map_err(|error| not_written(&path, error))?;
+        let scenario = &self.request.scenario;
+        let rules = (scenario.pipeline.dialect, plugins::judged(scenario));
+        Ok(Some(Recorder::start(webhook, Arc::clone(workload), rules, journal)))
     }
 
     /// Taps the topics, where Kafka can be read.

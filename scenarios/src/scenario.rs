@@ -7,6 +7,7 @@
 mod arrival;
 mod capacity;
 mod client;
+mod exports;
 pub mod extend;
 mod fault;
 pub mod notation;
@@ -31,11 +32,13 @@ use generators::{
 };
 use testenv::{
     containers::{images::Images, substitute::Substitutes},
+    fault::Target,
     pipeline::defect::{CATALOGUE, DefectName, Stage},
 };
 
 pub use self::{
     capacity::{Capacity, Step},
+    exports::ExportSettings,
     fault::Fault,
     pipeline::PipelineSettings,
     plugin::Plugin,
@@ -67,6 +70,8 @@ pub struct Scenario {
     pub substitutes: Substitutes,
     /// What teams let run over their events, in its order.
     pub plugins: Vec<Plugin>,
+    /// How events are exported, where some of them export.
+    pub exports: Option<ExportSettings>,
     /// What is broken in it on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// What is done to it on purpose.
@@ -253,6 +258,8 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let substitutes = substitute::substitutes(&mut section, root.sections("component"));
     let settings = pipeline::settings(section);
     let plugins = plugin::plugins(root.sections("plugin"), &traffic, settings.dialect);
+    let has_exports = root.mentions("exports");
+    let exports = exports::exports(root.section("exports"), has_exports, &plugins);
     let planned: u64 = traffic.iter().map(|traffic| traffic.events).sum();
     let planted_defects: Vec<PlantedDefect> =
         root.sections("planted_defect").into_iter().map(|section| planted_defect(section, planned)).collect();
@@ -266,6 +273,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         let (wanted, what): (fn(&plugin::Action) -> bool, _) = match defect.name {
             DefectName::PluginThrowDrops => (|action| matches!(action, plugin::Action::Throw(_)), "throw"),
             DefectName::PluginLeaksState => (|action| matches!(action, plugin::Action::Set(..)), "set"),
+            name if name.defect().stage == Stage::Exporter => (|action| *action == plugin::Action::Export, "export"),
             _ => continue,
         };
         if !plugins.iter().any(|plugin| wanted(&plugin.action)) {
@@ -273,8 +281,18 @@ fn scenario(mut root: Section<'_>) -> Scenario {
             root.problem("planted_defect", &format!("`{word}` needs a [[plugin]] whose action is \"{what}\""));
         }
     }
+    let refused = exports.is_none_or(|exports| exports.fail.get() == 0.0);
+    if refused && planted_defects.iter().any(|defect| defect.name == DefectName::DropFailedExport) {
+        root.problem(
+            "planted_defect",
+            "`drop_failed_export` needs a webhook that fails: say `fail = \"5%\"` in [exports]",
+        );
+    }
     let faults: Vec<Fault> = root.sections("fault").into_iter().map(fault::fault).collect();
-    let expect = expect(root.section("expect"), settings.flush_interval);
+    if exports.is_none() && faults.iter().any(|fault| fault.targets.contains(&Target::Exporter)) {
+        root.problem("fault", "there is no exporter unless a [[plugin]] has `action = \"export\"`");
+    }
+    let expect = expect(root.section("expect"), settings.flush_interval, exports.is_some());
     if substitutes.all().next().is_some() && settings.budget.is_some_and(|budget| budget.processors.is_some()) {
         root.problem(
             "pipeline",
@@ -300,6 +318,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         pipeline: settings,
         substitutes,
         plugins,
+        exports,
         planted_defects,
         faults,
         expect,
@@ -327,13 +346,14 @@ fn planted_defect(mut section: Section<'_>, planned: u64) -> PlantedDefect {
     PlantedDefect { name, events, property, amount }
 }
 
-fn expect(mut section: Section<'_>, flush_interval: Duration) -> Expect {
+fn expect(mut section: Section<'_>, flush_interval: Duration, exports: bool) -> Expect {
     // People say what must hold; inside, rates are those of defects.
     let promise = |value: &toml::de::DeValue<'_>| parse_share(value).map(defect_rate);
     let allowed = Allowances::default();
     let targets = Targets {
         loss: section.optional("complete", promise).unwrap_or(1e-4),
         correctness: section.optional("correct", promise).unwrap_or(1e-4),
+        exported: section.optional("exported", promise).unwrap_or(1e-4),
         confidence: section.optional("confidence", parse_share).unwrap_or(0.95),
         independence: section.optional("independence", Independence::parse).unwrap_or_default(),
         p99_time_to_visible: {
@@ -346,6 +366,15 @@ fn expect(mut section: Section<'_>, flush_interval: Duration) -> Expect {
     };
     if !(0.5..1.0).contains(&targets.confidence) {
         section.problem("confidence", "must lie from 50% to below 100%");
+    }
+    if section.mentions("exported") && !exports {
+        section.problem("exported", "needs a [[plugin]] with `action = \"export\"`: nothing is exported");
+    }
+    if targets.may_stop_early && exports {
+        section.problem(
+            "may_stop_early",
+            "stops by what the store shows, and what was exported is known at the end only: leave it out where plugins export",
+        );
     }
     let allowances = Allowances {
         tolerance: section.optional("late_after", Duration::parse).unwrap_or(allowed.tolerance),

@@ -12,6 +12,7 @@ use checkers::{
     reasons::Reason,
     reconcile::{
         classify::Case,
+        exports::{Exports, ExportsLog, Summary as ExportsSummary},
         reads::{Reads, ReadsLog},
         rows::{FinalRead, FinalReadLog},
         sent::{Sent, SentLog},
@@ -43,6 +44,9 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let mut judge = Judge::new(run.windows.len(), run.reads.len(), run.final_reads.len(), run.stages.is_some());
     if let Some(external) = &run.manifest.environment.external {
         judge.leave_out(&external.not_judged);
+    }
+    if let Some(summary) = run.exports() {
+        judge.exports(&summary);
     }
     for (number, window) in run.windows.iter() {
         judge.window(&run.window(window, number)?.case());
@@ -102,6 +106,7 @@ pub struct StoredRun {
     reads: ReadsLog,
     final_reads: Vec<FinalReadLog>,
     stages: Option<StagesLog>,
+    exports: Option<ExportsLog>,
     conditions: Option<Conditions>,
     watermark: Watermark,
 }
@@ -114,6 +119,7 @@ pub struct StoredWindow<'a> {
     reads: Reads,
     final_reads: Vec<FinalRead>,
     stages: Option<Stages>,
+    exports: Option<Exports>,
 }
 
 impl StoredRun {
@@ -149,13 +155,34 @@ impl StoredRun {
         }
         let path = directory.stages();
         let stages = path.exists().then(|| StagesLog::sort(&path, &windows, folder)).transpose().map_err(damaged)?;
+        let (path, exporting) = (directory.exports(), manifest.plugins.exporting().count());
+        let exports =
+            path.exists().then(|| ExportsLog::sort(&path, &windows, folder, exporting)).transpose().map_err(damaged)?;
         let disturbed = match &conditions {
             Some(conditions) => faults::disturbed(&conditions.faults),
             None => faults::planned(&manifest.faults),
         };
         let watermark = Watermark { loss_after: manifest.loss_after, disturbed };
         let directory = directory.clone();
-        Ok(Self { manifest, directory, workload, windows, sent, reads, final_reads, stages, conditions, watermark })
+        Ok(Self {
+            manifest,
+            directory,
+            workload,
+            windows,
+            sent,
+            reads,
+            final_reads,
+            stages,
+            exports,
+            conditions,
+            watermark,
+        })
+    }
+
+    /// What is said of all exports together, where plugins export; nothing was if their journal is not there.
+    fn exports(&self) -> Option<ExportsSummary> {
+        self.manifest.plugins.exporting().next()?;
+        Some(self.exports.as_ref().map(|exports| exports.summary().clone()).unwrap_or_default())
     }
 
     /// What is known of the window that holds an event; `None` if the event was never planned.
@@ -171,8 +198,15 @@ impl StoredRun {
     fn window(&self, window: Window, number: usize) -> Result<StoredWindow<'_>, Failure> {
         let final_reads = self.final_reads.iter().map(|read| read.window(window.clone(), number));
         let stages = self.stages.as_ref().map(|stages| stages.window(window.clone(), number));
+        let exporting = self.manifest.plugins.exporting().count();
+        let exports = match &self.exports {
+            Some(exports) => Some(exports.window(window.clone(), number).map_err(damaged)?),
+            None if exporting > 0 => Some(Exports::new(window.clone(), exporting, false)),
+            None => None,
+        };
         Ok(StoredWindow {
             run: self,
+            exports,
             reads: self.reads.window(window.clone(), number).map_err(damaged)?,
             final_reads: final_reads.collect::<Result<_, _>>().map_err(damaged)?,
             stages: stages.transpose().map_err(damaged)?,
@@ -204,6 +238,7 @@ impl StoredWindow<'_> {
             reads: &self.reads,
             final_reads: &self.final_reads,
             stages: self.stages.as_ref(),
+            exports: self.exports.as_ref(),
             watermark: &self.run.watermark,
             visible_within: manifest.targets.p99_time_to_visible,
             clock_tolerance_micros: clock_tolerance_micros(drift)

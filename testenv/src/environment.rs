@@ -2,6 +2,7 @@
 
 mod answers;
 pub mod component;
+pub mod exporting;
 pub mod launcher;
 pub(crate) mod life;
 pub mod parts;
@@ -26,6 +27,8 @@ pub struct Endpoints {
     pub clickhouse: ClickhouseEndpoint,
     /// Where Kafka is, if it can be read.
     pub kafka: Option<KafkaEndpoint>,
+    /// Where the webhook sink tells what was delivered to it, if there is one.
+    pub webhook: Option<std::net::SocketAddr>,
 }
 
 /// A ClickHouse and the run's table in it.

@@ -15,6 +15,8 @@ pub enum Target {
     Capture,
     /// The ingester.
     Ingester,
+    /// The exporter, where plugins export.
+    Exporter,
     /// Kafka.
     Kafka,
     /// ClickHouse.
@@ -48,9 +50,10 @@ pub enum Kind {
 
 impl Target {
     /// All of them, each with its name in scenarios and output.
-    pub const ALL: [(&'static str, Self); 11] = [
+    pub const ALL: [(&'static str, Self); 12] = [
         ("capture", Self::Capture),
         ("ingester", Self::Ingester),
+        ("exporter", Self::Exporter),
         ("kafka", Self::Kafka),
         ("clickhouse", Self::Clickhouse),
         ("client-capture", Self::ClientCapture),
@@ -70,7 +73,7 @@ impl Target {
     /// What kind of part it is.
     pub const fn kind(self) -> Kind {
         match self {
-            Self::Capture | Self::Ingester | Self::Kafka | Self::Clickhouse => Kind::Component,
+            Self::Capture | Self::Ingester | Self::Exporter | Self::Kafka | Self::Clickhouse => Kind::Component,
             Self::ClientCapture
             | Self::CaptureKafka
             | Self::IngesterKafka

@@ -18,3 +18,4 @@ pub mod network;
 pub mod null_sink;
 pub mod pipeline;
 pub mod role;
+pub mod webhook;

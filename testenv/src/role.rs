@@ -5,10 +5,11 @@
 
 use std::process::ExitCode;
 
-use crate::{clickhouse, containers, embedded, injector, null_sink, pipeline};
+use crate::{clickhouse, containers, embedded, injector, null_sink, pipeline, webhook};
 
 /// The names that `assay serve` accepts.
-pub const ROLES: [&str; 8] = ["guard", "launch", "sweep", "clickhouse", "capture", "ingester", "injector", "sink"];
+pub const ROLES: [&str; 10] =
+    ["guard", "launch", "sweep", "clickhouse", "capture", "ingester", "exporter", "webhook", "injector", "sink"];
 
 /// Plays `role` until it is told to end; `arguments` are what followed the role on the command line.
 ///
@@ -22,6 +23,8 @@ pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
         "injector" => injector::serve(),
         "capture" => pipeline::capture::serve(),
         "ingester" => pipeline::ingester::serve(),
+        "exporter" => pipeline::exporter::serve(),
+        "webhook" => webhook::serve(),
         "sink" => null_sink::serve(),
         _ => {
             use std::io::Write;

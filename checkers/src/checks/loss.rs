@@ -15,7 +15,7 @@ pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
     let pending = evidence.counts.pending;
     if pending > 0 {
         // A fail must stand if all of them became visible.
-        let stands = judged(&with_visible(evidence.loss, pending)).verdict == Verdict::Fail;
+        let stands = judged(&evidence.loss.with_clean(pending)).verdict == Verdict::Fail;
         if !stands {
             result.verdict = Verdict::Inconclusive;
             result.reason = format!("{pending} {}: missing, but too young to be called lost", Reason::Pending.words());
@@ -29,15 +29,6 @@ pub(super) fn check(evidence: &Evidence, targets: &Targets) -> CheckResult {
         result.reason.push_str("; the final read was empty: does it look at the right table?");
     }
     result
-}
-
-/// The population with `more` events that became visible, each in a request of its own.
-fn with_visible(mut population: Population, more: u64) -> Population {
-    population.n += more;
-    for clusters in [Some(&mut population.by_request), population.by_lane.as_mut()].into_iter().flatten() {
-        clusters.add_singles(more);
-    }
-    population
 }
 
 #[cfg(test)]

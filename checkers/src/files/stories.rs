@@ -18,7 +18,7 @@ use crate::{
         evidence::{Class, EXAMPLES, Evidence, Finding},
         population::Lane,
         spans::TimeToVisible,
-        story::{Judged, Look, Micros, Presence, RowFacts, Sight, Story},
+        story::{Exported, Judged, Look, Micros, Presence, RowFacts, Sight, Story},
         totals::{Company, Told as Judgement, Totals},
     },
 };
@@ -174,6 +174,7 @@ impl Files<'_> {
                 corrupted: !differences.is_empty(),
                 ..RowFacts::default()
             },
+            exported: Exported::default(),
         };
         let judged = story.judge();
         self.count(event, &story, judged, looks, telling);

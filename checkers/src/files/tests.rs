@@ -10,6 +10,7 @@ fn options() -> Options {
         targets: Targets {
             loss: 1e-4,
             correctness: 1e-4,
+            exported: 1e-4,
             confidence: 0.95,
             independence: Independence::Event,
             p99_time_to_visible: None,

@@ -5,6 +5,8 @@
 //! is and is named in it. Where it cannot be known whether a plugin acts, because the capture mints the uuid that decides,
 //! nothing is judged that hangs on it. What plugins set must be in no event that they do not act on.
 
+mod export;
+
 use std::time::Duration;
 
 use generators::event::Event;
@@ -73,6 +75,8 @@ pub enum Action {
         /// How long.
         delay: Duration,
     },
+    /// Delivers the event, as it was stored, to a webhook.
+    Export,
 }
 
 /// The plugins of a run, in the order in which they run.
@@ -152,7 +156,7 @@ impl Plugins {
 
     fn run<'e>(&'e self, columns: Vec<ColumnExpectation>, event: &'e Event, team: i64) -> Course<'e> {
         let mut course = Course { event, columns, fate: Fate::Present, ran: Vec::new() };
-        for plugin in self.all.iter().filter(|plugin| plugin.is_of(team)) {
+        for plugin in self.all.iter().filter(|plugin| plugin.is_of(team) && plugin.action != Action::Export) {
             let acts = plugin.when.holds(&plugin.name, &course);
             match &plugin.action {
                 Action::Drop => match acts {
@@ -164,7 +168,7 @@ impl Plugins {
                     course.set(key, value, acts);
                 }
                 Action::Rename { key, to } => course.rename(key, to, acts),
-                Action::Throw { having_set: None } | Action::Slow { .. } => (),
+                Action::Throw { having_set: None } | Action::Slow { .. } | Action::Export => (),
             }
             let fails = match &plugin.action {
                 Action::Throw { .. } => true,

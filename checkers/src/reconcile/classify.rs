@@ -10,14 +10,15 @@ use generators::{
 };
 
 use super::{
-    evidence::{Class, Evidence, Finding},
+    evidence::{Class, Evidence, ExportFacts, Finding},
+    exports::{self, Exports},
     population::Lane,
     reads::Reads,
     rows::{FinalRead, FoundRow, Summary},
     sent::{EventOutcome, Exchange, ExchangeKey, Moments, Sent, SentEvent},
     spans::{Split, TimeToVisible},
     stages::Stages,
-    story::{Look, Micros, Presence, RowFacts, Sight, Story},
+    story::{Exported, Look, Micros, Presence, RowFacts, Sight, Story},
     totals::{Company, Shares, Told, Totals},
 };
 use crate::{
@@ -50,6 +51,8 @@ pub struct Case<'a> {
     pub final_reads: &'a [FinalRead],
     /// What passed through Kafka's topics, where they could be read.
     pub stages: Option<&'a Stages>,
+    /// What was delivered to the webhook sink, where plugins export.
+    pub exports: Option<&'a Exports>,
     /// What tells events that are lost from those that are pending.
     pub watermark: &'a Watermark,
     /// The limit for time-to-visible, if there is one.
@@ -100,6 +103,23 @@ impl Judging {
         });
     }
 
+    /// Notes that plugins export, and what the webhook sink says as a whole.
+    pub fn exports(&mut self, summary: &exports::Summary) {
+        let exports::Summary { deliveries, unknown_deliveries, .. } = *summary;
+        let (requests, refused, caught_up) =
+            summary.end.map_or_else(Default::default, |end| (end.requests, end.refused, end.caught_up));
+        let facts = ExportFacts { deliveries, requests, refused, caught_up, ..ExportFacts::default() };
+        self.evidence.exports = Some(facts);
+        self.evidence.counts.stray_export += unknown_deliveries;
+        for what in &summary.unknown {
+            self.evidence.find(|| Finding::bare(Class::StrayExport, what.clone()), Class::StrayExport);
+        }
+        if unknown_deliveries > 0 {
+            // Only the first of them were kept.
+            self.evidence.findings.insert(Class::StrayExport, unknown_deliveries);
+        }
+    }
+
     /// Judges the events of one window.
     pub fn window(&mut self, case: &Case<'_>) {
         let Self { totals, evidence, open } = self;
@@ -144,6 +164,9 @@ impl Judging {
             }
             totals.close(part.shares, exchange.intended.as_secs() as i64, evidence);
             evidence.counts.torn_requests += u64::from(part.seen && part.unseen);
+        }
+        if let (Some(facts), Some(exports)) = (&mut evidence.exports, case.exports) {
+            facts.again += exports.again();
         }
         evidence.counts.pending_merge_rows += case.final_reads.last().map_or(0, |read| read.pending_merge_rows);
     }
@@ -198,7 +221,7 @@ struct Alike<'a> {
 impl<'a> Alike<'a> {
     fn new(case: &'a Case<'a>) -> Self {
         let traffic = case.workload.traffic(case.sent.window().stream);
-        let differ = traffic.is_some_and(|traffic| case.plugins.may_drop(traffic.team));
+        let differ = case.exports.is_some() || traffic.is_some_and(|traffic| case.plugins.may_drop(traffic.team));
         Self { case, first: None, moments: None, differ }
     }
 
@@ -289,6 +312,7 @@ impl Case<'_> {
             sight,
             old_enough: self.is_old_enough(event),
             rows: row_facts(&rows),
+            exported: self.exported(stream, seq),
         };
         let on_purpose =
             story.presence == Presence::Absent || story.presence == Presence::Either || self.on_purpose(event);
@@ -393,6 +417,33 @@ impl Case<'_> {
     pub(crate) fn expect(&self, event: &Event, team: i64, attempts: &[AttemptTimes]) -> Expectation {
         let expectation = row::expect(self.dialect, event, team, attempts, self.clock_tolerance_micros);
         self.plugins.expect(self.dialect, expectation, event, team)
+    }
+
+    /// What was delivered of the event, against what its team's plugins must export.
+    fn exported(&self, stream: StreamId, seq: u64) -> Exported {
+        let Some(exports) = self.exports else { return Exported::default() };
+        let wrong = exports.wrong(stream, seq).next().is_some();
+        let mut exported = Exported { wrong, caught_up: exports.caught_up, ..Exported::default() };
+        for (number, rule) in self.export_rules(stream, seq).into_iter().enumerate() {
+            let delivered = exports.times(number, stream, seq) > 0;
+            exported.delivered |= delivered;
+            exported.wanted |= rule == Some(true);
+            exported.missing |= rule == Some(true) && !delivered;
+            exported.unmatched |= rule == Some(false) && delivered;
+        }
+        exported
+    }
+
+    /// Of the plugins that export, in their order, whether each must deliver the event; `None` where nobody can know.
+    pub(crate) fn export_rules(&self, stream: StreamId, seq: u64) -> Vec<Option<bool>> {
+        let Some(traffic) = self.workload.traffic(stream) else { return Vec::new() };
+        // An event that cannot be made again must be no one's.
+        let none = || self.plugins.exporting().map(|_| Some(false)).collect();
+        if !self.plugins.export(traffic.team) {
+            return none();
+        }
+        let Some(event) = self.workload.event(stream, seq) else { return none() };
+        self.plugins.exports(row::expect(self.dialect, &event, traffic.team, &[], 0), &event, traffic.team)
     }
 
     /// Whether the event must be there, and in how many of its `rows`.
@@ -535,10 +586,17 @@ impl Case<'_> {
                 };
                 return evidence.find(found, class);
             }
+            Class::NotExported | Class::StrayExport => {
+                return evidence.find(|| self.export_finding(class, stream, seq, common()), class);
+            }
+            Class::WronglyExported => {
+                self.exports.map(|exports| exports.wrong(stream, seq).collect()).unwrap_or_default()
+            }
             _ => return evidence.find(common, class),
         };
         let mut named = std::collections::BTreeSet::new();
-        for difference in &columns {
+        // What is told of columns is told of rows.
+        for difference in columns.iter().filter(|_| class != Class::WronglyExported) {
             if named.insert(&difference.column) {
                 *evidence.columns.entry(difference.column.clone()).or_default() += 1;
             }
@@ -553,6 +611,25 @@ impl Case<'_> {
             },
             class,
         );
+    }
+
+    /// A finding about deliveries, with whose they are.
+    fn export_finding(&self, class: Class, stream: StreamId, seq: u64, finding: Finding) -> Finding {
+        let Some(exports) = self.exports else { return finding };
+        let rules = self.export_rules(stream, seq);
+        let named = |wanted: &dyn Fn(usize, Option<bool>) -> bool| {
+            let plugins = self.plugins.exporting().zip(&rules).enumerate();
+            let named = plugins.filter(|(number, (_, rule))| wanted(*number, **rule));
+            named.map(|(_, (plugin, _))| format!("`{}`", plugin.name)).collect::<Vec<_>>().join(", ")
+        };
+        let delivered = |number| exports.times(number, stream, seq) > 0;
+        let (expected, found) = if class == Class::NotExported {
+            let missing = named(&|number, rule| rule == Some(true) && !delivered(number));
+            (format!("a delivery by {missing}"), "none".to_owned())
+        } else {
+            ("no delivery".to_owned(), format!("one by {}", named(&|number, _| delivered(number))))
+        };
+        Finding { expected: Some(expected), found: Some(found), ..finding }
     }
 }
 

@@ -39,11 +39,17 @@ pub enum Class {
     WrongGroup,
     /// Seen, missing from a later read, and seen again.
     Flicker,
+    /// A plugin of its team must have exported it, and has not.
+    NotExported,
+    /// It was exported, and not as it is.
+    WronglyExported,
+    /// Exported, though no plugin of its team should have, or though nobody has sent it.
+    StrayExport,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Phantom,
         Self::RejectedButVisible,
         Self::ShouldBeAbsent,
@@ -55,6 +61,9 @@ impl Class {
         Self::WrongPerson,
         Self::WrongGroup,
         Self::Flicker,
+        Self::NotExported,
+        Self::WronglyExported,
+        Self::StrayExport,
     ];
 
     /// Its name in files and output.
@@ -71,6 +80,9 @@ impl Class {
             Self::WrongPerson => "wrong_person",
             Self::WrongGroup => "wrong_group",
             Self::Flicker => "flicker",
+            Self::NotExported => "not_exported",
+            Self::WronglyExported => "wrongly_exported",
+            Self::StrayExport => "stray_export",
         }
     }
 }
@@ -169,6 +181,12 @@ pub struct Counts {
     /// Of those unsent, events that could not be sent while a planned fault went on.
     #[serde(default)]
     pub unsent_in_faults: u64,
+    #[serde(default)]
+    pub not_exported: u64,
+    #[serde(default)]
+    pub wrongly_exported: u64,
+    #[serde(default)]
+    pub stray_export: u64,
 }
 
 impl AddAssign for Counts {
@@ -205,6 +223,9 @@ impl AddAssign for Counts {
             rejected_in_faults,
             indeterminate_in_faults,
             unsent_in_faults,
+            not_exported,
+            wrongly_exported,
+            stray_export,
         } = more;
         self.planned += planned;
         self.acked += acked;
@@ -236,6 +257,9 @@ impl AddAssign for Counts {
         self.rejected_in_faults += rejected_in_faults;
         self.indeterminate_in_faults += indeterminate_in_faults;
         self.unsent_in_faults += unsent_in_faults;
+        self.not_exported += not_exported;
+        self.wrongly_exported += wrongly_exported;
+        self.stray_export += stray_export;
     }
 }
 
@@ -254,6 +278,9 @@ impl Counts {
             Class::WrongPerson => &mut self.wrong_person,
             Class::WrongGroup => &mut self.wrong_group,
             Class::Flicker => &mut self.flicker,
+            Class::NotExported => &mut self.not_exported,
+            Class::WronglyExported => &mut self.wrongly_exported,
+            Class::StrayExport => &mut self.stray_export,
         }
     }
 }
@@ -275,6 +302,10 @@ pub struct Evidence {
     pub loss_in_order: InOrder,
     /// The events of `correctness` in the order of their sending.
     pub correctness_in_order: InOrder,
+    /// Events that plugins must have exported; those that were not, or not as they are, are the defects.
+    pub exported: Population,
+    /// What the webhook sink says as a whole; none where no plugin exports.
+    pub exports: Option<ExportFacts>,
     /// Events with a time-to-visible; those later than the limit are the defects.
     pub late: Late,
     /// The times to visible.
@@ -299,6 +330,35 @@ pub struct Evidence {
     pub tenants: bool,
     /// The final read was whole and empty although events were acked.
     pub read_nothing: bool,
+}
+
+/// What was exported, as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ExportFacts {
+    /// How many events were delivered, each as often as it was.
+    pub deliveries: u64,
+    /// How many of these were so again: at least once is what is promised.
+    pub again: u64,
+    /// How many requests the webhook sink was sent.
+    pub requests: u64,
+    /// How many of these it refused, because the scenario wants that.
+    pub refused: u64,
+    /// How many events are not exported, and too young, or the exporter too far behind, to say that they never will be.
+    pub pending: u64,
+    /// Whether the exporter had done all that there was to do when the run ended.
+    pub caught_up: bool,
+}
+
+impl AddAssign for ExportFacts {
+    fn add_assign(&mut self, more: Self) {
+        let Self { deliveries, again, requests, refused, pending, caught_up } = more;
+        self.deliveries += deliveries;
+        self.again += again;
+        self.requests += requests;
+        self.refused += refused;
+        self.pending += pending;
+        self.caught_up &= caught_up;
+    }
 }
 
 /// Events later than the limit. Where a time is only known to lie in a span, the two ends count differently.

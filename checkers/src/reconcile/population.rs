@@ -27,6 +27,18 @@ pub struct Population {
     pub by_lane: Option<Clusters>,
 }
 
+impl Population {
+    /// The same with `more` events that are none of the defects, each in a request of its own.
+    #[must_use]
+    pub fn with_clean(mut self, more: u64) -> Self {
+        self.n += more;
+        for clusters in [Some(&mut self.by_request), self.by_lane.as_mut()].into_iter().flatten() {
+            clusters.add_singles(more);
+        }
+        self
+    }
+}
+
 /// Defects and events of one request, or of a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Share {

@@ -88,6 +88,24 @@ pub struct RowFacts {
     pub wrong_group: bool,
 }
 
+/// What the webhook sink says of the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of which a rule asks for by its name")]
+pub struct Exported {
+    /// Some plugin of its team exports such events.
+    pub wanted: bool,
+    /// One of those has not delivered it.
+    pub missing: bool,
+    /// One has.
+    pub delivered: bool,
+    /// A delivery does not hold what the event is.
+    pub wrong: bool,
+    /// One that does not export such events has delivered it.
+    pub unmatched: bool,
+    /// The exporter had nothing left to do.
+    pub caught_up: bool,
+}
+
 /// Everything about one event that its classes follow from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Story {
@@ -101,10 +119,13 @@ pub struct Story {
     pub old_enough: bool,
     /// What the rows say.
     pub rows: RowFacts,
+    /// What the webhook sink says.
+    pub exported: Exported,
 }
 
 /// What a story comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of which a rule asks for by its name")]
 pub struct Judged {
     /// All classes that fit.
     pub classes: Classes,
@@ -115,6 +136,10 @@ pub struct Judged {
     /// Belongs to those that `correctness` is counted among, where the final read holds rows: it is visible there and
     /// may be.
     pub may_be_judged: bool,
+    /// Must have been exported: acked or visible, expected present, and a plugin of its team exports it.
+    pub to_be_exported: bool,
+    /// That, and it is not yet, which may still come.
+    pub export_pending: bool,
 }
 
 impl Judged {
@@ -137,18 +162,32 @@ impl Judged {
                 || self.classes.has(Class::WrongPerson)
                 || self.classes.has(Class::WrongGroup))
     }
+
+    /// Belongs to those that `exports` is counted among.
+    pub const fn must_be_exported(&self) -> bool {
+        self.to_be_exported && !self.export_pending
+    }
+
+    /// Counts as a defect of `exports`.
+    pub const fn misexported(&self) -> bool {
+        self.must_be_exported() && (self.classes.has(Class::NotExported) || self.classes.has(Class::WronglyExported))
+    }
 }
 
 impl Story {
     /// What it comes to.
     pub fn judge(&self) -> Judged {
-        let Self { outcome, presence, sight, rows, .. } = self;
+        let Self { outcome, presence, sight, rows, exported, .. } = self;
         let expected = *outcome == EventOutcome::Acked && matches!(presence, Presence::Present { .. });
         let pending = expected && !sight.ever && !(self.old_enough && sight.covered);
         let too_many = match presence {
             Presence::Present { most_rows } => rows.left > (*most_rows).max(1),
             Presence::Absent | Presence::Either => rows.left > 1,
         };
+        let may_be_visible = *outcome == EventOutcome::Indeterminate && matches!(presence, Presence::Present { .. });
+        let to_be_exported = exported.wanted && (expected || may_be_visible && sight.at_last);
+        let export_pending = to_be_exported && exported.missing && !(self.old_enough && exported.caught_up);
+        let must_not_be_there = *presence == Presence::Absent || *outcome <= EventOutcome::Rejected;
         let mut classes = Classes::default();
         for (class, fits) in [
             (Class::RejectedButVisible, *outcome <= EventOutcome::Rejected && sight.ever),
@@ -161,13 +200,16 @@ impl Story {
             (Class::WrongPerson, rows.wrong_person),
             (Class::WrongGroup, rows.wrong_group),
             (Class::Flicker, sight.flickered),
+            (Class::NotExported, to_be_exported && exported.missing && !export_pending),
+            (Class::WronglyExported, exported.wrong),
+            (Class::StrayExport, exported.unmatched || exported.delivered && must_not_be_there),
         ] {
             if fits {
                 classes.add(class);
             }
         }
         let may_be_judged = *outcome >= EventOutcome::Indeterminate && *presence != Presence::Absent && sight.at_last;
-        Judged { classes, expected, pending, may_be_judged }
+        Judged { classes, expected, pending, may_be_judged, to_be_exported, export_pending }
     }
 }
 
@@ -260,7 +302,7 @@ mod tests {
         let uncovered = Sight::default();
         let of = |outcome, presence, sight, old_enough| {
             let rows = RowFacts { left: usize::from(seen == sight), ..RowFacts::default() };
-            let judged = Story { outcome, presence, sight, old_enough, rows }.judge();
+            let judged = Story { outcome, presence, sight, old_enough, rows, exported: Exported::default() }.judge();
             (judged.classes.primary(), judged.must_be_visible(), judged.pending, judged.may_be_judged)
         };
         for (outcome, presence, sight, old_enough, expected) in [
@@ -289,7 +331,14 @@ mod tests {
         let duplicated = |presence, left| {
             let sight = Sight { ever: true, at_last: true, covered: true, ..Sight::default() };
             let rows = RowFacts { left, ..RowFacts::default() };
-            let story = Story { outcome: EventOutcome::Acked, presence, sight, old_enough: true, rows };
+            let story = Story {
+                outcome: EventOutcome::Acked,
+                presence,
+                sight,
+                old_enough: true,
+                rows,
+                exported: Exported::default(),
+            };
             story.judge().classes.has(Class::Duplicated)
         };
         assert!(

@@ -19,11 +19,12 @@ pub(crate) struct Totals {
     correctness: Count,
     late_worst: Count,
     late_best: Count,
+    exported: Count,
 }
 
 /// The events of one request in each population.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(crate) struct Shares([Share; 4]);
+pub(crate) struct Shares([Share; 5]);
 
 impl Shares {
     /// Adds those of another window.
@@ -66,11 +67,12 @@ impl Totals {
     /// Nothing counted yet; `lanes` tells whether partitions are known.
     pub fn new(lanes: bool) -> Self {
         let count = || Count::new(lanes);
-        Self { loss: count(), correctness: count(), late_worst: count(), late_best: count() }
+        Self { loss: count(), correctness: count(), late_worst: count(), late_best: count(), exported: count() }
     }
 
-    const fn all(&mut self) -> [&mut Count; 4] {
-        [&mut self.loss, &mut self.correctness, &mut self.late_worst, &mut self.late_best]
+    const fn all(&mut self) -> [&mut Count; 5] {
+        let Self { loss, correctness, late_worst, late_best, exported } = self;
+        [loss, correctness, late_worst, late_best, exported]
     }
 
     /// Begins a window with events of so many requests.
@@ -80,7 +82,8 @@ impl Totals {
 
     /// The events of the window that are of one request.
     pub fn shares(&self, request: usize) -> Shares {
-        Shares([&self.loss, &self.correctness, &self.late_worst, &self.late_best].map(|count| count.share(request)))
+        let Self { loss, correctness, late_worst, late_best, exported } = self;
+        Shares([loss, correctness, late_worst, late_best, exported].map(|count| count.share(request)))
     }
 
     /// Closes a request of which nothing more will come, and which was to be sent in that `second`.
@@ -133,6 +136,12 @@ impl Totals {
             self.correctness.add(judged.incorrect(), request, lane, events);
             evidence.correctness_in_order.events.add(lane.second, judged.incorrect(), u64::from(events));
         }
+        if judged.must_be_exported() {
+            self.exported.add(judged.misexported(), request, lane, events);
+        }
+        if let Some(exports) = &mut evidence.exports {
+            exports.pending += all_if(judged.export_pending);
+        }
         let Some(time) = time else { return };
         if let Some(limit) = limit.map(|limit| limit.as_secs_f64()) {
             self.late_worst.add(time.by.is_none_or(|by| by > limit), request, lane, events);
@@ -145,6 +154,7 @@ impl Totals {
     pub fn finish(&self, evidence: &mut Evidence) {
         evidence.loss = self.loss.finish();
         evidence.correctness = self.correctness.finish();
+        evidence.exported = self.exported.finish();
         evidence.late = Late { worst: self.late_worst.finish(), best: self.late_best.finish() };
     }
 }
@@ -154,7 +164,7 @@ mod tests {
     use super::*;
     use crate::reconcile::{
         sequence::Units,
-        story::{RowFacts, Sight},
+        story::{Exported, RowFacts, Sight},
     };
 
     const LANE: Lane = Lane { partition: -1, second: 5 };
@@ -163,7 +173,7 @@ mod tests {
     fn told(outcome: EventOutcome, presence: Presence, seen: bool, time: Option<TimeToVisible>) -> Told {
         let sight = Sight { ever: seen, at_last: seen, covered: true, ..Sight::default() };
         let rows = RowFacts { left: usize::from(seen), ..RowFacts::default() };
-        let story = Story { outcome, presence, sight, old_enough: true, rows };
+        let story = Story { outcome, presence, sight, old_enough: true, rows, exported: Exported::default() };
         let company = Company { request: Some(0), lane: LANE };
         Told {
             judged: story.judge(),

@@ -74,7 +74,9 @@ impl PooledRate {
         self.defects += defects;
         // Bonferroni: all windows together call a good one bad as seldom as one run would.
         let each = 1.0 - (1.0 - rules.confidence) / rules.windows.max(1) as f64;
-        if binomial::lower(certain as f64 / deff, check.n as f64 / deff, each) > self.target {
+        // Some checks fail for a single thing that must not happen, whatever the rate.
+        let outright = check.verdict == Verdict::Fail && check.lower.is_some_and(|lower| lower <= self.target);
+        if outright || binomial::lower(certain as f64 / deff, check.n as f64 / deff, each) > self.target {
             self.broken.push((number, check.k, check.n));
             self.broken.truncate(TOLD);
         }

@@ -6,8 +6,12 @@ use generators::{
 use super::*;
 use crate::{
     disturbance::Watermark,
-    oracle::{dialect::Dialect, plugin::NO_PLUGINS},
+    oracle::{
+        dialect::Dialect,
+        plugin::{Action, Condition, NO_PLUGINS, Plugin, Plugins},
+    },
     reconcile::example::{STREAM, intent, outcome, retry, sent, whole, workload},
+    reconcile::exports::{Delivery, Exports},
 };
 
 const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
@@ -29,6 +33,18 @@ fn result_of(
     found: Duration,
     spoiled: impl Fn(u64) -> bool,
 ) -> Option<SelfTest> {
+    result_with(&NO_PLUGINS, events, start, records, found, spoiled)
+}
+
+/// The same of a run with `plugins`, those among them that export having delivered what they must.
+fn result_with(
+    plugins: &Plugins,
+    events: u64,
+    start: RunStart,
+    records: impl IntoIterator<Item = Record>,
+    found: Duration,
+    spoiled: impl Fn(u64) -> bool,
+) -> Option<SelfTest> {
     let workload = workload(events);
     let sent = sent(&workload, records);
     let at = Duration::from_secs(20);
@@ -42,20 +58,33 @@ fn result_of(
         let row = FoundRow::plain(start.unix_micros() + late, 1);
         last.put(STREAM, seq, FoundRow { misrouted: spoiled(seq), ..row });
     }
-    self_test(&Case {
+    let (final_reads, exporting) = ([last], plugins.exporting().count());
+    let case = Case {
         dialect: Dialect::V2026,
-        plugins: &NO_PLUGINS,
+        plugins,
         workload: &workload,
         start,
         sent: &sent,
         reads: &reads,
-        final_reads: &[last],
+        final_reads: &final_reads,
         stages: None,
+        exports: None,
         // More than the age of any event, so that a planted loss must not be taken for a pending event.
         watermark: &Watermark { loss_after: Duration::from_mins(1), ..Watermark::default() },
         visible_within: None,
         clock_tolerance_micros: 0,
-    })
+    };
+    if exporting == 0 {
+        return self_test(&case);
+    }
+    let mut exports = Exports::new(whole(&workload), exporting, true);
+    for seq in 0..events {
+        let rules = case.export_rules(STREAM, seq).into_iter().enumerate();
+        for (plugin, _) in rules.filter(|(_, rule)| *rule == Some(true)) {
+            exports.add(Delivery { plugin: plugin as u8, stream: STREAM, seq, differences: Vec::new() });
+        }
+    }
+    self_test(&Case { exports: Some(&exports), ..case })
 }
 
 /// A first attempt without an answer may have been stored at any time until now, and on another day than its retry.
@@ -79,6 +108,26 @@ fn all_that_is_planted_is_found_and_nothing_else() {
     let result = result(400, |_| false).unwrap();
     assert_eq!(result, SelfTest { planted: 54, found: 54, false_alarms: 0, missed: BTreeMap::new() });
     assert!(result.passed());
+}
+
+#[test]
+fn deliveries_are_tampered_with_where_plugins_export() {
+    let records = (0..200).flat_map(|index| {
+        let answer = Answer::Reply { status: 200, excerpt: String::new() };
+        [intent(index, index * 2..index * 2 + 2, 0..0), outcome(index, index * 10, index * 10 + 5, answer)]
+    });
+    let exporting = |of_a_million| {
+        let when = Condition { events: Vec::new(), property: None, of_a_million };
+        let plugin = Plugin { name: "crm".into(), teams: Vec::new(), when, action: Action::Export };
+        let plugins = Plugins { all: vec![plugin], time_out: Duration::ZERO };
+        let found = Duration::from_mins(2);
+        result_with(&plugins, 400, START, records.clone(), found, |_| false).unwrap()
+    };
+    // Not exported, wrongly exported and, where some events are not to be, exported by mistake: six of each beside the others.
+    for (of_a_million, planted) in [(500_000, 54 + 18), (1_000_000, 54 + 12)] {
+        let expected = SelfTest { planted, found: planted, false_alarms: 0, missed: BTreeMap::new() };
+        assert_eq!(exporting(of_a_million), expected, "{of_a_million}");
+    }
 }
 
 #[test]

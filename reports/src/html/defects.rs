@@ -83,6 +83,9 @@ const fn class_in_words(class: Class) -> &'static str {
         Class::WrongPerson => "given to a person that it cannot belong to",
         Class::WrongGroup => "given to a group that it does not belong to",
         Class::Flicker => "seen, then missing, then seen again",
+        Class::NotExported => "a plugin had to deliver it to its webhook, and has not",
+        Class::WronglyExported => "delivered to a webhook, and not as it is",
+        Class::StrayExport => "delivered to a webhook that was to have no such event",
     }
 }
 

@@ -4,7 +4,7 @@ use checkers::{
     checks::{Quantile, SequentialTest, Times},
     disturbance::FaultFacts,
     observe::lag::PartitionLag,
-    reconcile::evidence::{Class, Counts, Finding},
+    reconcile::evidence::{Class, Counts, ExportFacts, Finding},
     record::{ComponentFacts, GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
     tamper::SelfTest,
 };
@@ -78,6 +78,7 @@ pub(crate) fn passed() -> RunRecord {
                 lateness_max: 0.011,
             }),
         },
+        exports: None,
         counts: Counts { planned: 60_000, acked: 60_000, visible: 60_000, ..Counts::default() },
         stages: Some(StageFacts {
             complete: true,
@@ -169,6 +170,20 @@ fn what_the_pipeline_warns_of_is_told() {
         [("message_size_too_large".into(), 1), ("event_dropped_by_transformation".into(), 1_204)].into();
     let line = "Ingestion warnings: event_dropped_by_transformation 1 204 · message_size_too_large 1.\n";
     assert!(render(&record, false).contains(line));
+}
+
+#[test]
+fn what_was_exported_is_told() {
+    assert!(!render(&passed(), false).contains("Exports"));
+    let exports =
+        ExportFacts { deliveries: 5_012, again: 12, requests: 210, caught_up: true, ..ExportFacts::default() };
+    let told = |exports| render(&RunRecord { exports: Some(exports), ..passed() }, false);
+    assert!(told(exports).contains("Exports: 5 012 deliveries in 210 requests; 12 deliveries came again.\n"));
+    let refused = told(ExportFacts { refused: 11, ..exports });
+    assert!(
+        refused.contains("in 210 requests, 11 of which the webhook refused as the scenario wants; 12"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -107,6 +107,7 @@ mod tests {
         let targets = Targets {
             loss: 0.01,
             correctness: 0.01,
+            exported: 0.01,
             confidence: 0.95,
             independence: Independence::Event,
             p99_time_to_visible: None,

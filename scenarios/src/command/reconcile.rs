@@ -105,6 +105,7 @@ pub(super) fn reconcile(arguments: &Arguments) -> Result<ExitCode, Failure> {
             // People say what must hold; inside, rates are those of defects.
             loss: defect_rate(arguments.target),
             correctness: defect_rate(arguments.target),
+            exported: defect_rate(arguments.target),
             confidence: arguments.confidence,
             independence: arguments.independence,
             p99_time_to_visible: arguments.p99,

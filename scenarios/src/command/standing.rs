@@ -59,6 +59,7 @@ impl Standing {
             plugins: Vec::new(),
             plugin_time_out: Duration::from_secs(30),
             substitutes: Substitutes::default(),
+            exports: None,
             planted_defects: Vec::new(),
             linked: Vec::new(),
             limits: Limits::default(),

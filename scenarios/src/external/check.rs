@@ -49,6 +49,11 @@ impl External {
         if !scenario.plugins.is_empty() {
             problems.push("plugin: what somebody else's teams let run is not for a scenario to say".into());
         }
+        if scenario.exports.is_some() {
+            problems.push(
+                "plugin: what is exported goes to a webhook of Assay's own, which somebody else's pipeline does not know".into(),
+            );
+        }
         let settings = &scenario.pipeline;
         for (key, is_set) in [("processors", settings.processors.is_some()), ("memory", settings.memory.is_some())] {
             if is_set {
@@ -85,6 +90,8 @@ mod tests {
         let told = problems(&format!("{kill}target = [\"ingester\", \"capture\"]"));
         assert_eq!(told, ["fault: kill capture has no [[fault_command]] with that target and action"]);
         assert!(problems("[[planted_defect]]\nname = \"drop_late\"\nevents = 1")[0].starts_with("planted_defect"));
+        let export = problems("[[plugin]]\nname = \"crm\"\naction = \"export\"");
+        assert!(export.len() == 2 && export[1].contains("webhook of Assay's own"), "{export:?}");
         let quota = "[[traffic]]\nname = \"quota\"\nevents = 10\narrival = { shape = \"constant\", rate = \"1/s\" }\nover_quota = true";
         assert!(problems(quota)[0].starts_with("traffic.quota: no [[project]]"), "{:?}", problems(quota));
     }

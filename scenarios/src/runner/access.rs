@@ -1,5 +1,7 @@
 //! Where a run sends to and reads from, whoever has started it.
 
+use std::net::SocketAddr;
+
 use checkers::observe::{
     clickhouse::{Store, StoreAddress},
     kafka::KafkaAccess,
@@ -20,6 +22,8 @@ pub(super) struct Access {
     pub store: Store,
     /// Where Kafka is, if it can be read.
     pub kafka: Option<Kafka>,
+    /// Where the webhook sink is asked what was delivered to it, if there is one.
+    pub webhook: Option<SocketAddr>,
 }
 
 /// Kafka, as far as it is read.
@@ -57,7 +61,7 @@ impl Access {
                 events: kafka.events_topic.clone(),
             }),
         });
-        Self { capture: Target::http(endpoints.capture), store, kafka }
+        Self { capture: Target::http(endpoints.capture), store, kafka, webhook: endpoints.webhook }
     }
 
     /// To somebody else's pipeline, which was reached.
@@ -67,6 +71,6 @@ impl Access {
             subscriptions: kafka.groups.clone(),
             topics: kafka.topics.clone(),
         });
-        Self { capture: reached.capture.clone(), store: reached.store.clone(), kafka }
+        Self { capture: reached.capture.clone(), store: reached.store.clone(), kafka, webhook: None }
     }
 }

@@ -10,6 +10,7 @@ use testenv::{
     embedded::children::Guard,
     environment::{
         ComponentEnded, EnvironmentError,
+        exporting::ExportOptions,
         launcher::Launcher,
         parts::Parts,
         pipeline::{Pipeline, PipelineOptions},
@@ -235,6 +236,11 @@ impl Own {
             planted_defects: plan::planted_defects(&request.scenario, run),
             overflow: settings.overflow.map(|(per_second, burst)| OverflowLimits { per_second, burst }),
             plugins: plugins::subject(&request.scenario),
+            exports: request.scenario.exports.map(|exports| ExportOptions {
+                seed: request.scenario.seed.unwrap_or_default(),
+                fails_of_a_million: (exports.fail.get() * 1e6).round() as u32,
+                back_off: exports.back_off,
+            }),
             plugin_time_out: settings.plugin_time_out,
             linked: linked(false),
             limits,

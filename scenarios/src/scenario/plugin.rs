@@ -43,6 +43,8 @@ pub enum Action {
     Throw(Option<(String, Value)>),
     /// Takes its time.
     Slow(Duration),
+    /// Delivers the event to a webhook, once it is stored.
+    Export,
 }
 
 /// What is written.
@@ -53,11 +55,21 @@ pub(super) enum Word {
     Rename,
     Throw,
     Slow,
+    Export,
 }
 
 /// The words for what a plugin does.
-pub(super) const WORDS: [(&str, Word); 5] =
-    [("drop", Word::Drop), ("set", Word::Set), ("rename", Word::Rename), ("throw", Word::Throw), ("slow", Word::Slow)];
+pub(super) const WORDS: [(&str, Word); 6] = [
+    ("drop", Word::Drop),
+    ("set", Word::Set),
+    ("rename", Word::Rename),
+    ("throw", Word::Throw),
+    ("slow", Word::Slow),
+    ("export", Word::Export),
+];
+
+/// A delivery says in a byte which plugin made it.
+const MOST_EXPORTING: usize = 200;
 
 /// Properties by which the pipeline knows whose an event is and when it happened, or Assay which one it is: with another
 /// value it would be another event.
@@ -122,7 +134,13 @@ fn plugin(mut section: Section<'_>, traffic: &[Traffic], dialect: Dialect, befor
             Action::Throw(set.zip(value))
         }
         Word::Slow => Action::Slow(section.required("delay", Duration::parse).unwrap_or(Duration::from_secs(1))),
+        Word::Export => Action::Export,
     };
+    if action == Action::Export
+        && before.iter().filter(|other| other.action == Action::Export).count() >= MOST_EXPORTING
+    {
+        section.problem("action", &format!("only {MOST_EXPORTING} plugins can export"));
+    }
     if matches!(action, Action::Slow(delay) if delay.as_millis() == 0) {
         section.problem("delay", "must be at least a millisecond");
     }

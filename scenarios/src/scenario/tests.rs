@@ -463,3 +463,58 @@ fn a_search_says_its_rates_and_its_steps() {
         assert!(told.iter().any(|line| line.contains(problem)), "{problem}\n{told:#?}");
     }
 }
+
+#[test]
+fn exports_are_read_and_refused_where_nothing_exports() {
+    let with = |more: &str| format!("{GOOD}\n{more}");
+    let plugin = "[[plugin]]\nname = \"crm\"\naction = \"export\"\n";
+    let read = |more: &str| Scenario::read("x.toml", &with(more), &[]).unwrap();
+    assert_eq!(read("").exports, None);
+    let plain = read(plugin).exports.unwrap();
+    assert_eq!((plain.fail.get(), plain.back_off), (0.0, Duration::from_secs(3)));
+    let set = read(&format!("{plugin}[exports]\nfail = \"5%\"\nback_off = \"200ms\"\n")).exports.unwrap();
+    assert_eq!((set.fail.get(), set.back_off), (0.05, Duration::from_millis(200)));
+    let defect = |name: &str| format!("[[planted_defect]]\nname = \"{name}\"\nevents = 1\n");
+    let kill = "[[fault]]\nat = \"1s\"\ntarget = \"exporter\"\naction = \"kill\"\n";
+    read(&format!("{plugin}{kill}"));
+    let promise = |more: &str| GOOD.replace("[expect]", &format!("[expect]\n{more}"));
+    assert!(
+        (Scenario::read("x.toml", &format!("{}\n{plugin}", promise("exported = \"99%\"")), &[])
+            .unwrap()
+            .expect
+            .targets
+            .exported
+            - 0.01)
+            .abs()
+            < 1e-12
+    );
+    for (source, expected) in [
+        (with("[exports]\nfail = \"5%\""), "exports.fail: is about plugins that export, and there is none"),
+        (with(&format!("{plugin}[exports]\nfail = \"50%\"")), "exports.fail: must be at most 40%"),
+        (with(&format!("{plugin}[exports]\nback_off = \"0s\"")), "exports.back_off: must be at least a millisecond"),
+        (
+            with(&format!("{plugin}[exports]\nlose = \"5%\"")),
+            "exports.lose: there is no such key; known here: back_off, fail",
+        ),
+        (with(kill), "fault: there is no exporter unless a [[plugin]]"),
+        (
+            with(&defect("export_unmatched")),
+            "planted_defect: `export_unmatched` needs a [[plugin]] whose action is \"export\"",
+        ),
+        (
+            with(&format!("{plugin}{}", defect("drop_failed_export"))),
+            "planted_defect: `drop_failed_export` needs a webhook that fails",
+        ),
+        (promise("exported = \"99%\""), "expect.exported: needs a [[plugin]]"),
+        (
+            format!("{}\n{plugin}", promise("may_stop_early = true")),
+            "expect.may_stop_early: stops by what the store shows",
+        ),
+        (with(&plugin.replace("export", "exports")), "plugin.crm.action: must be \"drop\" or \"set\" or"),
+    ] {
+        let problems = problems(&source);
+        let found =
+            problems.iter().any(|line| line.split_once(": ").is_some_and(|(_, what)| what.starts_with(expected)));
+        assert!(found, "{expected}\n{problems:#?}");
+    }
+}

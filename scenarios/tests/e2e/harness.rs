@@ -110,6 +110,13 @@ impl Bench {
         Self { folder }
     }
 
+    /// Adds a line to what its scenario expects.
+    pub fn promise(&self, line: &str) {
+        let path = self.folder.path().join("e2e.toml");
+        let scenario = fs::read_to_string(&path).expect("a scenario");
+        fs::write(path, scenario.replace("[expect]\n", &format!("[expect]\n{line}\n"))).expect("a scenario");
+    }
+
     /// `assay run` of the scenario, with data in the bench's own temporary folder.
     pub fn run_command(&self) -> Command {
         let mut command = assay(["run"]);

@@ -1,8 +1,8 @@
-//! Plugins: events are as their own plugins leave them, and nobody else's are touched.
+//! Plugins: events are as their own plugins leave them, nobody else's are touched, and webhooks get what they must.
 
 use std::{collections::HashSet, fs};
 
-use crate::harness::Bench;
+use crate::harness::{Bench, assay};
 
 /// Every plugin that can act, over the traffic of the bench.
 const PLUGINS: &str = r#"
@@ -70,5 +70,83 @@ fn what_plugins_must_not_do_is_found() {
         let differing = run.verdict["differing_columns"].as_object().unwrap();
         let leaked = differing.keys().all(|column| column == "properties.campaign");
         assert!(leaked && differing.is_empty() == (class == "lost"), "{}", run.told());
+    }
+}
+
+/// Two that export: half of what one has changed, and all of one name.
+const EXPORTS: &str = r#"
+[[plugin]]
+name   = "sets"
+share  = "50%"
+action = "set"
+key    = "campaign"
+value  = "spring"
+
+[[plugin]]
+name   = "crm"
+where  = { property = "campaign", equals = "spring" }
+action = "export"
+
+[[plugin]]
+name   = "mail"
+events = "$pageview"
+action = "export"
+
+[exports]
+fail     = "10%"
+back_off = "200ms"
+"#;
+
+/// Its exports must be so good that 6 000 events can tell.
+fn exporting(more: &str) -> Bench {
+    let bench = Bench::new(&format!("{EXPORTS}\n{more}"));
+    bench.promise("exported = \"99.5%\"");
+    bench
+}
+
+#[test]
+fn what_plugins_export_arrives_although_the_webhook_fails_at_times() {
+    let kill = "[[fault]]\nat = \"3s\"\ntarget = \"exporter\"\naction = \"kill\"\nfor = \"500ms\"";
+    let bench = exporting(kill);
+    let run = bench.run_shared();
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert_eq!(run.check("exports"), "pass", "{}", run.told());
+    let exports = |name: &str| run.verdict["exports"][name].as_u64().unwrap_or_else(|| panic!("{}", run.told()));
+    assert!(exports("deliveries") > 3_000 && exports("refused") > 0, "{}", run.told());
+    assert_eq!(run.verdict["exports"]["caught_up"], true, "{}", run.told());
+    assert!(run.verdict["self_test"]["planted"].as_u64() > Some(54), "deliveries are tampered with\n{}", run.told());
+    assert!(run.stdout.contains("which the webhook refused as the scenario wants"), "{}", run.told());
+    // It can be judged again from its directory.
+    let directory = run.directory.as_ref().unwrap();
+    let again = assay(["check", "--json"]).arg(directory).output().unwrap();
+    let again: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!((&again["exports"], &again["checks"]), (&run.verdict["exports"], &run.verdict["checks"]));
+}
+
+#[test]
+fn what_exporting_must_not_do_is_found() {
+    // What is committed before it is delivered is lost in one block, which says little of the rate.
+    for (defect, class, events, verdict) in [
+        ("drop_failed_export", "not_exported", 600, "fail"),
+        ("commit_before_export", "not_exported", 60, "inconclusive"),
+        ("export_drops_property", "wrongly_exported", 90, "fail"),
+        ("export_unmatched", "stray_export", 4, "fail"),
+    ] {
+        let bench = exporting(&format!("[[planted_defect]]\nname = \"{defect}\"\nevents = {events}"));
+        let run = bench.run_shared();
+        let found = run.check("exports");
+        assert!(found == verdict || found == "fail", "{defect}\n{}", run.told());
+        assert!(matches!(run.code, Some(1 | 2)), "{defect}\n{}", run.told());
+        assert_eq!((run.check("loss"), run.check("correctness")), ("pass", "pass"), "{defect}\n{}", run.told());
+        let log = fs::read_to_string(run.directory.as_ref().unwrap().join("logs/exporter.log")).unwrap();
+        let beginning = format!("planted {defect} in ");
+        let planted: HashSet<&str> = log.lines().filter_map(|line| line.strip_prefix(beginning.as_str())).collect();
+        assert!(!planted.is_empty(), "{defect}\n{}", run.told());
+        assert_eq!(run.count(class), planted.len() as u64, "{defect}\n{}", run.told());
+        let named = run
+            .findings(class)
+            .iter()
+            .all(|finding| finding["column"].as_str().is_some_and(|column| column.starts_with("properties.")));
+        assert_eq!(named, class == "wrongly_exported", "{defect}\n{}", run.told());
     }
 }

@@ -1,4 +1,5 @@
-//! A run's own pipeline on a substrate: topics, tables, capture, ingester.
+//! A run's own pipeline on a substrate: topics, tables, capture, ingester, and where plugins export the exporter and the webhook
+//! sink behind it.
 //!
 //! Everything carries the run's name, so that several pipelines on one substrate do not meet.
 
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use super::{
     ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint,
     component::{Component, first_failure},
+    exporting::ExportOptions,
     launcher::{Data, Launcher, Role, Stranger},
     port::ReservedPort,
     sink,
@@ -35,7 +37,7 @@ use crate::{
     },
 };
 
-const READY_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_millis(1500);
 const EVENTS_TABLE: &str = "events";
 const WARNINGS_TABLE: &str = "ingestion_warnings";
@@ -72,6 +74,8 @@ pub struct PipelineOptions {
     pub plugins: Vec<Plugin>,
     /// How long a plugin may take for an event.
     pub plugin_time_out: Duration,
+    /// How events are exported, where plugins export.
+    pub exports: Option<ExportOptions>,
     /// What is broken on purpose.
     pub planted_defects: Vec<PlantedDefect>,
     /// The links to the pipeline's own ends that faults will act on: clients to capture, checker to ClickHouse.
@@ -100,9 +104,9 @@ pub struct Pipeline {
     components: Vec<Component>,
     links: BTreeMap<Target, AnyLink>,
     endpoints: Endpoints,
-    substrate: Addresses,
-    topics: Topics,
-    groups: Groups,
+    pub(super) substrate: Addresses,
+    pub(super) topics: Topics,
+    pub(super) groups: Groups,
     /// The run's own files.
     folder: PathBuf,
     client: clickhouse::Client,
@@ -123,13 +127,16 @@ impl Pipeline {
         options.check()?;
         let run = &options.run;
         let (topics, groups) = (Topics::of(run), Groups::of(run));
-        let subscriptions = vec![
+        let mut subscriptions = vec![
             (groups.ingester.clone(), topics.capture.clone()),
             (groups.ingester.clone(), topics.historical.clone()),
             (groups.ingester.clone(), topics.overflow.clone()),
             (groups.events.clone(), topics.events.clone()),
             (groups.warnings.clone(), topics.warnings.clone()),
         ];
+        if options.exports.is_some() {
+            subscriptions.push((groups.exporter.clone(), topics.events.clone()));
+        }
         let mut pipeline = Self {
             components: Vec::new(),
             links: BTreeMap::new(),
@@ -150,6 +157,7 @@ impl Pipeline {
                     dead_letter_topic: topics.dead_letters.clone(),
                     events_topic: topics.events.clone(),
                 }),
+                webhook: None,
             },
             substrate: substrate.clone(),
             topics,
@@ -229,8 +237,12 @@ impl Pipeline {
                 None => launcher.start(role(name, "ingester", environment, None)).right_future(),
             }
         });
-        let starting = futures_util::future::join(capture, futures_util::future::join_all(ingesters));
-        let (capture, ingesters) = starting.await;
+        let exporting = self.exporting(launcher, &data, options);
+        let starting = futures_util::future::join3(capture, futures_util::future::join_all(ingesters), exporting);
+        let (capture, ingesters, exporting) = starting.await;
+        let (webhook, exporting) = exporting?;
+        self.endpoints.webhook = webhook;
+        self.components.extend(exporting);
         for started in std::iter::once(capture).chain(ingesters) {
             self.components.push(started?);
         }
@@ -366,7 +378,7 @@ fn address(url: &str) -> Result<SocketAddr, EnvironmentError> {
     })
 }
 
-fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
+pub(super) fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -375,7 +387,7 @@ fn confined(options: &PipelineOptions) -> Option<(String, String)> {
     options.together_on.map(|processors| (PROCESSORS.to_owned(), processors.to_string()))
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &impl serde::Serialize) -> String {
     // Text keys and plain values always have a JSON form.
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -77,6 +77,8 @@ pub struct Groups {
     pub overrides: String,
     /// What feeds the table of warnings.
     pub warnings: String,
+    /// The exporter.
+    pub exporter: String,
 }
 
 impl Groups {
@@ -90,6 +92,7 @@ impl Groups {
             distinct_ids: name("clickhouse_person_distinct_id"),
             overrides: name("clickhouse-person-distinct-id-overrides"),
             warnings: name("clickhouse_ingestion_warnings"),
+            exporter: name("clickhouse-plugin-server-async"),
         }
     }
 }

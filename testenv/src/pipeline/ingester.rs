@@ -29,7 +29,7 @@ use std::{
 use jiff::Timestamp;
 use rdkafka::{
     ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
+    consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, DeliveryResult, Header, Headers, OwnedHeaders},
     producer::{BaseRecord, ProducerContext, ThreadedProducer},
@@ -49,8 +49,9 @@ use self::{
 use super::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
     dialect::Dialect,
+    membership::Membership,
     plugin::Plugins,
-    settings::{confine, end, json, log, or, required, say_ready},
+    settings::{confine, end, json, log, or, required},
     timestamp::{clickhouse_micros, clickhouse_seconds},
 };
 
@@ -346,31 +347,6 @@ fn join(topics: &[String]) -> Result<BaseConsumer<Membership>, Error> {
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     consumer.subscribe(&topics)?;
     Ok(consumer)
-}
-
-/// Whether the group has given this consumer its share.
-#[derive(Debug, Default)]
-struct Membership {
-    has_joined: AtomicBool,
-}
-
-impl ClientContext for Membership {}
-
-impl ConsumerContext for Membership {
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(partitions) => {
-                log(&format!("{} partitions are this ingester's", partitions.count()));
-                if !self.has_joined.swap(true, Ordering::Relaxed)
-                    && let Err(error) = say_ready(0)
-                {
-                    log(&format!("nobody hears that this ingester is ready: {error}"));
-                }
-            }
-            Rebalance::Revoke(_) => log("the partitions are shared out anew"),
-            Rebalance::Error(error) => log(&format!("the partitions could not be shared out: {error}")),
-        }
-    }
 }
 
 /// What processing a message may change.

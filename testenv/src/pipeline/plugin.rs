@@ -67,6 +67,8 @@ pub enum Action {
         /// How much, in milliseconds.
         delay_ms: u64,
     },
+    /// Delivers the event to a webhook, once it is stored (`composeWebhook`, `exportEvents`).
+    Export,
 }
 
 /// The properties that plugins read and change.
@@ -106,7 +108,7 @@ impl Plugins {
     pub fn run(&self, team: i64, uuid: Uuid, name: &str, properties: &mut Properties) -> Ran {
         let mut ran = Ran::default();
         let (mut succeeded, mut failed) = (Vec::new(), Vec::new());
-        for plugin in self.all.iter().filter(|plugin| plugin.is_of(team)) {
+        for plugin in self.all.iter().filter(|plugin| plugin.is_of(team) && plugin.action != Action::Export) {
             let acts = plugin.acts_on(uuid, name, properties);
             let mut works = true;
             match &plugin.action {
@@ -142,6 +144,19 @@ impl Plugins {
             }
         }
         ran
+    }
+
+    /// The names of those that export a stored event.
+    pub fn exporting(&self, team: i64, uuid: Uuid, name: &str, properties: &Properties) -> impl Iterator<Item = &str> {
+        let exports = move |plugin: &&Plugin| {
+            plugin.action == Action::Export && plugin.is_of(team) && plugin.acts_on(uuid, name, properties)
+        };
+        self.all.iter().filter(exports).map(|plugin| plugin.name.as_str())
+    }
+
+    /// One that exports, whatever it exports: what a planted defect delivers for.
+    pub fn any_that_exports(&self) -> Option<&str> {
+        self.all.iter().find(|plugin| plugin.action == Action::Export).map(|plugin| plugin.name.as_str())
     }
 
     /// Sets what some plugin sets and this event has not: what a planted defect does.
@@ -306,6 +321,26 @@ mod tests {
         assert!((140..=260).contains(&both), "{both}");
         // Pinned: the judge has a reading of its own.
         assert_eq!(place("a", UUID), 868_028);
+    }
+
+    #[test]
+    fn what_exports_sees_what_is_stored_and_is_named_nowhere() {
+        let wanting = |value: &str| Condition { property: Some(("k".into(), value.into())), ..always() };
+        let plugins = Plugins::new(
+            vec![
+                plugin("first", wanting("1"), Action::Export),
+                plugin("sets", always(), set("k", "1")),
+                plugin("other", wanting("2"), Action::Export),
+                Plugin { teams: vec![2], ..plugin("foreign", always(), Action::Export) },
+            ],
+            Duration::ZERO,
+        );
+        let mut properties = Properties::new();
+        plugins.run(1, UUID, "e", &mut properties);
+        assert_eq!(properties["$plugins_succeeded"].get(), r#"["sets"]"#);
+        assert_eq!(plugins.exporting(1, UUID, "e", &properties).collect::<Vec<_>>(), ["first"]);
+        assert_eq!(plugins.exporting(2, UUID, "e", &properties).collect::<Vec<_>>(), ["foreign"]);
+        assert_eq!(plugins.any_that_exports(), Some("first"));
     }
 
     #[test]

@@ -117,6 +117,7 @@ impl Bench {
             overflow: None,
             plugins: Vec::new(),
             plugin_time_out: Duration::from_secs(30),
+            exports: None,
             planted_defects: Vec::new(),
             ingesters: 1,
             linked: Vec::new(),

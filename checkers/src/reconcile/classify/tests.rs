@@ -12,6 +12,7 @@ use crate::{
     oracle::{plugin::NO_PLUGINS, row::Difference},
     reconcile::{
         example::{STREAM, intent, outcome, retry, sent, whole, workload},
+        exports::Delivery,
         reads::Read,
         stages::{Passage, Topic},
     },
@@ -101,6 +102,7 @@ const fn case<'a>(workload: &'a Workload, sent: &'a Sent, reads: &'a Reads, fina
         reads,
         final_reads,
         stages: None,
+        exports: None,
         watermark: &WATERMARK,
         visible_within: Some(Duration::from_secs(5)),
         clock_tolerance_micros: 0,
@@ -604,4 +606,84 @@ fn what_a_plugin_drops_is_told_apart_from_its_neighbours() {
     let (absent, lost, _) = counts(|_| false);
     assert!((10..=30).contains(&absent) && absent + lost == 40, "{absent} dropped, {lost} lost");
     assert_eq!(counts(|_| true), (absent, 0, absent));
+}
+
+/// What is judged of 40 acked events of one request, of which a plugin exports half, with these deliveries.
+fn exported(
+    visible: impl Fn(u64) -> bool,
+    caught_up: bool,
+    deliveries: impl Fn(u64, bool) -> Vec<Delivery>,
+) -> Evidence {
+    use crate::{
+        oracle::plugin::{Action, Condition, Plugin, Plugins},
+        reconcile::exports::{End, Summary as Exported},
+    };
+    let workload = workload(40);
+    let when = Condition { events: Vec::new(), property: None, of_a_million: 500_000 };
+    let plugin = Plugin { name: "crm".into(), teams: Vec::new(), when, action: Action::Export };
+    let plugins = Plugins { all: vec![plugin], time_out: Duration::ZERO };
+    let reply = Answer::Reply { status: 200, excerpt: String::new() };
+    let sent = sent(&workload, [intent(0, 0..40, 0..0), outcome(0, 0, 100, reply)]);
+    let summary = Summary { start: Duration::from_mins(1), end: Duration::from_secs(61), ..Summary::default() };
+    let reads = Reads::of(whole(&workload), &[]);
+    let empty = [FinalRead::begin(whole(&workload), summary.clone())];
+    let mut last = FinalRead::begin(whole(&workload), summary);
+    for seq in (0..40).filter(|seq| visible(*seq)) {
+        let timestamps = case(&workload, &sent, &reads, &empty).timestamps(STREAM, seq);
+        last.put(STREAM, seq, FoundRow::plain(timestamps[0].0, 1));
+    }
+    let final_reads = [last];
+    let mut exports = Exports::new(whole(&workload), 1, caught_up);
+    let before = Case { plugins: &plugins, ..case(&workload, &sent, &reads, &final_reads) };
+    for seq in 0..40 {
+        let matches = before.export_rules(STREAM, seq) == [Some(true)];
+        for delivery in deliveries(seq, matches) {
+            exports.add(delivery);
+        }
+    }
+    let mut judging = Judging::new(0, 1, false);
+    judging.exports(&Exported { end: Some(End { caught_up, requests: 3, refused: 1 }), ..Exported::default() });
+    judging.window(&Case { exports: Some(&exports), ..before });
+    judging.finish(Some(&final_reads[0].summary))
+}
+
+#[test]
+fn each_event_that_a_plugin_exports_must_be_delivered_as_it_is() {
+    let delivery = |seq| Delivery { plugin: 0, stream: STREAM, seq, differences: Vec::new() };
+    let wrong = |seq| Delivery { differences: differing("event").differences, ..delivery(seq) };
+    let right = |seq, matches| if matches { vec![delivery(seq), delivery(seq)] } else { Vec::new() };
+    let found = |evidence: &Evidence| {
+        [Class::NotExported, Class::WronglyExported, Class::StrayExport].map(|class| evidence.found(class))
+    };
+    let clean = exported(|_| true, true, right);
+    let all = clean.exported.n;
+    assert!((10..=30).contains(&all), "half of 40: {all}");
+    assert_eq!((found(&clean), clean.exported.k, clean.counts.lost), ([0; 3], 0, 0));
+    assert_eq!(clean.exports.map(|facts| (facts.again, facts.requests, facts.refused)), Some((all, 3, 1)));
+
+    let none = exported(|_| true, true, |_, _| Vec::new());
+    assert_eq!(
+        (found(&none), none.exported.k, none.exported.n, none.counts.not_exported),
+        ([all, 0, 0], all, all, all)
+    );
+    let example = &none.examples[&Class::NotExported][0];
+    assert_eq!(example.expected.as_deref(), Some("a delivery by `crm`"));
+    let behind = exported(|_| true, false, |_, _| Vec::new());
+    assert_eq!((found(&behind), behind.exported.n), ([0; 3], 0), "it may still come");
+    assert_eq!(behind.exports.map(|facts| facts.pending), Some(all));
+
+    let spoiled =
+        exported(|_| true, true, |seq, matches| if matches { vec![wrong(seq), delivery(seq)] } else { vec![] });
+    assert_eq!((found(&spoiled), spoiled.exported.k), ([0, all, 0], all), "a right delivery does not make it good");
+    assert_eq!(spoiled.examples[&Class::WronglyExported][0].column.as_deref(), Some("event"));
+    assert!(spoiled.columns.is_empty(), "the row is right");
+
+    let strays = exported(|_| true, true, |seq, _| vec![delivery(seq)]);
+    assert_eq!((found(&strays), strays.exported.k), ([0, 0, 40 - all], 0));
+    assert_eq!(strays.examples[&Class::StrayExport][0].found.as_deref(), Some("one by `crm`"));
+
+    let lost = exported(|seq| seq >= 20, true, |seq, matches| if seq >= 20 { right(seq, matches) } else { Vec::new() });
+    assert_eq!((lost.counts.lost, lost.counts.not_exported), (20, 0), "lost comes first");
+    assert_eq!(lost.found(Class::NotExported), lost.exported.k);
+    assert!(lost.exported.k > 0 && lost.exported.n == all);
 }

@@ -35,7 +35,7 @@ pub(super) const SECTIONS: [Section; 2] = [
     },
 ];
 
-const EXPECT: [Key; 14] = [
+const EXPECT: [Key; 15] = [
     key(
         "complete",
         Kind::In(&SHARE),
@@ -49,6 +49,13 @@ const EXPECT: [Key; 14] = [
         Default("99.99%"),
         "99.9%",
         "Which share of the visible events must be right, at least.",
+    ),
+    key(
+        "exported",
+        Kind::In(&SHARE),
+        Default("99.99%"),
+        "99.9%",
+        "Which share of the events that plugins must export must be delivered, as they are stored, at least.",
     ),
     key(
         "confidence",

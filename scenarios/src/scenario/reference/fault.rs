@@ -54,7 +54,7 @@ const FAULT: [Key; 11] = [
         Kind::ChoiceOrChoices(|| words_of(&Target::ALL)),
         Required,
         "\"ingester\"",
-        "What it is done to; of a list one is drawn each time. A component: `capture`, `ingester`, `kafka`, `clickhouse`. The network \
+        "What it is done to; of a list one is drawn each time. A component: `capture`, `ingester`, `kafka`, `clickhouse`, and `exporter` where plugins export. The network \
          between two: `client-capture`, `capture-kafka`, `ingester-kafka`, `clickhouse-kafka`, `checker-clickhouse`. A topic: \
          `capture-topic`, `events-topic`.",
     ),
@@ -154,6 +154,7 @@ fn catalogue() -> String {
         let stage = match defect.stage {
             Stage::Capture => "capture",
             Stage::Ingester => "ingester",
+            Stage::Exporter => "exporter",
             Stage::Sink => "sink",
         };
         // Writing into a String does not fail.

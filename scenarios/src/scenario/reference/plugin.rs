@@ -8,7 +8,7 @@ use super::{
 };
 use crate::scenario::{plugin, reader::words_of};
 
-pub(super) const SECTIONS: [Section; 2] = [
+pub(super) const SECTIONS: [Section; 3] = [
     Section {
         path: "plugin",
         occurs: Occurs::Often,
@@ -31,6 +31,31 @@ pub(super) const SECTIONS: [Section; 2] = [
         ],
         more: None,
     },
+    Section {
+        path: "exports",
+        occurs: Occurs::Once,
+        presence: Otherwise("its defaults"),
+        doc: "How the webhook behind plugins that export behaves, and how patient the exporter is with it ([plugins.md](plugins.md)).",
+        example: "[[plugin]]\nname   = \"to-crm\"\nevents = \"purchase\"\naction = \"export\"\n\n[exports]\nfail     = \
+                  \"5%\"\nback_off = \"100ms\"\n",
+        keys: &[
+            key(
+                "fail",
+                Kind::In(&SHARE),
+                Default("0%"),
+                "5%",
+                "Which share of the exporter's requests the webhook answers with 503, at most 40%.",
+            ),
+            key(
+                "back_off",
+                Kind::In(&DURATION),
+                Default("3s"),
+                "100ms",
+                "Before retry n, counted from 0, the exporter waits this times 2ⁿ⁺¹; after fifteen retries it gives up.",
+            ),
+        ],
+        more: None,
+    },
 ];
 
 const PLUGIN: [Key; 9] = [
@@ -47,7 +72,7 @@ const PLUGIN: [Key; 9] = [
         Required,
         "drop",
         "What it does: `drop` the event, `set` a `key` to a `value`, `rename` a `key` `to` another, `throw` (perhaps having set a `key` \
-         to a `value`), or be `slow` by a `delay`.",
+         to a `value`), be `slow` by a `delay`, or `export` the event to a webhook of the test, once it is stored.",
     ),
     key(
         "teams",

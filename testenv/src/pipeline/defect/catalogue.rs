@@ -34,6 +34,10 @@ pub enum DefectName {
     RandomPersonId,
     PluginThrowDrops,
     PluginLeaksState,
+    DropFailedExport,
+    CommitBeforeExport,
+    ExportUnmatched,
+    ExportDropsProperty,
     FilterInView,
     TruncateMilliseconds,
     ShiftTimezone,
@@ -56,6 +60,8 @@ pub enum Stage {
     Capture,
     /// The ingester.
     Ingester,
+    /// The exporter.
+    Exporter,
     /// ClickHouse, and the way into it.
     Sink,
 }
@@ -66,6 +72,7 @@ impl Stage {
         match self {
             Self::Capture => "capture",
             Self::Ingester => "ingester",
+            Self::Exporter => "exporter",
             Self::Sink => "sink",
         }
     }
@@ -165,14 +172,14 @@ const fn defect(
 }
 
 use DefectName as N;
-use Stage::{Capture, Ingester, Sink};
+use Stage::{Capture, Exporter, Ingester, Sink};
 
 /// Every defect, in the order of the pipeline.
 ///
 /// Not among them are defects that leave no trace where there is no person model to judge by: `reprocess_on_restart` makes
 /// rows of equal keys, which merges remove; `lose_key` and `parallel_same_person` change the order of a person's events.
 #[rustfmt::skip]
-pub const CATALOGUE: [Defect; 39] = [
+pub const CATALOGUE: [Defect; 43] = [
     defect(N::AckThenDrop, "ack_then_drop", Capture, "answers 200 and produces nothing", "lost", None, &[]),
     defect(N::DropBatchTail, "drop_batch_tail", Capture, "forgets the last event of a batch", "lost", None, &[]),
     defect(N::DropOversize, "drop_oversize", Capture, "answers 200 to a large event and produces nothing", "lost", None, &[]),
@@ -200,6 +207,10 @@ pub const CATALOGUE: [Defect; 39] = [
     defect(N::RandomPersonId, "random_person_id", Ingester, "gives events to a person that nobody knows", "wrong_person", Some("person_id"), &[]),
     defect(N::PluginThrowDrops, "plugin_throw_drops", Ingester, "loses events over which a plugin throws", "lost", None, &[]),
     defect(N::PluginLeaksState, "plugin_leaks_state", Ingester, "what a plugin sets in one event shows in another", "corrupted", Some("properties."), &[]),
+    defect(N::DropFailedExport, "drop_failed_export", Exporter, "gives up what a webhook answers 503 to", "not_exported", None, &[]),
+    defect(N::CommitBeforeExport, "commit_before_export", Exporter, "dies between committing a block and delivering it", "not_exported", None, &[]),
+    defect(N::ExportUnmatched, "export_unmatched", Exporter, "delivers what no plugin exports", "stray_export", None, &[]),
+    defect(N::ExportDropsProperty, "export_drops_property", Exporter, "loses a property on the way to the webhook", "wrongly_exported", Some("properties."), &[]),
     defect(N::FilterInView, "filter_in_view", Sink, "the materialized view leaves rows out", "lost", None, &[]),
     defect(N::TruncateMilliseconds, "truncate_milliseconds", Sink, "the view keeps whole seconds", "corrupted", Some("timestamp"), &[]),
     defect(N::ShiftTimezone, "shift_timezone", Sink, "the view shifts times by two hours", "corrupted", Some("timestamp"), &[]),
