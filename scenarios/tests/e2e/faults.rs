@@ -64,7 +64,7 @@ fn components_die_links_break_and_nothing_is_lost() {
     assert!(run.stderr.contains("healed at "), "{}", run.told());
     // That each was real shows in what its victims say.
     assert_eq!(log(&run, "ingester.log").matches("dead letter (").count(), 1, "{}", log(&run, "ingester.log"));
-    assert!(log(&run, "second-ingester.log").contains("partitions are this ingester's"));
+    assert!(log(&run, "second-ingester.log").contains("partitions are this consumer's"));
     assert!(run.verdict["generator"]["retries"].as_u64().is_some_and(|retries| retries > 0), "{}", run.told());
 }
 

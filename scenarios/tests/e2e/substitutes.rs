@@ -56,7 +56,7 @@ fn other_images_take_the_pipelines_places_in_order_and_are_judged_like_it() {
     let log = |name: &str| fs::read_to_string(run.directory.as_ref().unwrap().join("logs").join(name)).unwrap();
     assert!(log("second.log").contains("-first"), "it found the first one: {}", log("second.log"));
     assert!(log("capture.log").contains("-second"), "{}", log("capture.log"));
-    assert!(log("ingester.log").contains("partitions are this ingester's"), "{}", log("ingester.log"));
+    assert!(log("ingester.log").contains("partitions are this consumer's"), "{}", log("ingester.log"));
 }
 
 #[test]
