@@ -53,6 +53,8 @@ pub(crate) struct ContainerSpec {
     pub name: &'static str,
     /// Whether others on the network reach it, by its [`Docker::host`] name, which only one can have.
     pub is_reached: bool,
+    /// What it is called on the network, where others were told a name of its own.
+    pub called: Option<String>,
     /// Its image.
     pub image: Image,
     /// Its entry point, if not the image's own.
@@ -91,6 +93,7 @@ impl ContainerSpec {
             docker: docker.clone(),
             name,
             is_reached: false,
+            called: None,
             image: docker.image(Part::Pipeline),
             entry_point: Some(EXECUTABLE.to_owned()),
             arguments: vec!["serve".into(), role.into()],
@@ -174,7 +177,8 @@ impl Container {
             image = image.with_entrypoint(entry_point);
         }
         let configured = Arc::clone(&spec);
-        let name = if spec.is_reached { docker.host(spec.name) } else { docker.another(spec.name) };
+        let usual = || if spec.is_reached { docker.host(spec.name) } else { docker.another(spec.name) };
+        let name = spec.called.clone().unwrap_or_else(usual);
         let mut request = image
             .with_container_name(name)
             .with_network(docker.network())

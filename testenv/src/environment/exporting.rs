@@ -41,8 +41,9 @@ impl Pipeline {
         };
         let port = ReservedPort::new(None).map_err(no_port)?;
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port.get()));
-        let role = |name, environment, port| Role {
+        let role = |name, called, environment, port| Role {
             name,
+            called,
             plays: name,
             environment,
             port,
@@ -52,9 +53,11 @@ impl Pipeline {
             within: READY_WITHIN,
         };
         let webhook = webhook(launcher.listens_at(at.port()), exports);
-        let exporter = self.exporter(&format!("http://{}:{}/", launcher.host("webhook"), at.port()), exports, options);
-        let webhook = launcher.start(role("webhook", webhook, Some(port))).await?;
-        let exporter = launcher.start(role("exporter", exporter, None)).await?;
+        // Several runs may have one on one network; the port is this one's alone.
+        let host = launcher.host(&format!("webhook-{}", at.port()));
+        let exporter = self.exporter(&format!("http://{host}:{}/", at.port()), exports, options);
+        let webhook = launcher.start(role("webhook", Some(host), webhook, Some(port))).await?;
+        let exporter = launcher.start(role("exporter", None, exporter, None)).await?;
         Ok((Some(at), vec![webhook, exporter]))
     }
 

@@ -39,6 +39,8 @@ pub enum Launcher {
 pub(crate) struct Role<'a> {
     /// The component's name.
     pub name: &'static str,
+    /// Where others find it ([`Launcher::host`]), if they do by a name.
+    pub called: Option<String>,
     /// The role that it plays.
     pub plays: &'static str,
     /// Its configuration.
@@ -182,7 +184,7 @@ impl Launcher {
 
     /// Starts `role`.
     pub(crate) async fn start(&self, role: Role<'_>) -> Result<Component, EnvironmentError> {
-        let Role { name, plays, environment, port, limits, data, logs, within } = role;
+        let Role { name, called, plays, environment, port, limits, data, logs, within } = role;
         let log = logs.join(format!("{name}.log"));
         let recipe = match self {
             Self::Processes(guard) => {
@@ -193,7 +195,7 @@ impl Launcher {
                 let ports = port.iter().map(|port| (port.get(), port.get())).collect();
                 let volumes = data.volume.iter().map(|volume| (volume.clone(), DATA.to_owned())).collect();
                 let spec = ContainerSpec::role(docker, name, plays, log);
-                Recipe::Container(ContainerSpec { environment, ports, volumes, limits, ..spec })
+                Recipe::Container(ContainerSpec { called, environment, ports, volumes, limits, ..spec })
             }
         };
         Component::start(recipe, Readiness::SaysSo, within, port.into_iter().collect()).await

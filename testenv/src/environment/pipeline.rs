@@ -192,6 +192,7 @@ impl Pipeline {
         let data = launcher.data(&self.folder).await?;
         let role = |name, plays, environment, port| Role {
             name,
+            called: None,
             plays,
             environment,
             port,
