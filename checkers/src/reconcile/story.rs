@@ -186,7 +186,9 @@ impl Story {
         };
         let may_be_visible = *outcome == EventOutcome::Indeterminate && matches!(presence, Presence::Present { .. });
         let to_be_exported = exported.wanted && (expected || may_be_visible && sight.at_last);
-        let export_pending = to_be_exported && exported.missing && !(self.old_enough && exported.caught_up);
+        // An exporter that has nothing left to do was told of everything that the store has seen.
+        let final_of = sight.ever || self.old_enough;
+        let export_pending = to_be_exported && exported.missing && !(final_of && exported.caught_up);
         let must_not_be_there = *presence == Presence::Absent || *outcome <= EventOutcome::Rejected;
         let mut classes = Classes::default();
         for (class, fits) in [
