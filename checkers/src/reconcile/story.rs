@@ -329,6 +329,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_exported_is_missing_when_nothing_more_can_come() {
+        let pending = |is_seen, old_enough, caught_up| {
+            let story = Story {
+                outcome: EventOutcome::Acked,
+                presence: Presence::Present { most_rows: 1 },
+                sight: Sight { ever: is_seen, at_last: is_seen, covered: true, ..Sight::default() },
+                old_enough,
+                rows: RowFacts { left: usize::from(is_seen), ..RowFacts::default() },
+                exported: Exported { wanted: true, missing: true, caught_up, ..Exported::default() },
+            };
+            let judged = story.judge();
+            assert_eq!(judged.classes.has(Class::NotExported), !judged.export_pending);
+            judged.export_pending
+        };
+        assert!(!pending(true, false, true), "it is stored, so an exporter that is at the end had it");
+        assert!(!pending(true, true, true) && !pending(false, true, true));
+        assert!(pending(false, false, true), "it may still be on its way");
+        assert!(pending(true, true, false), "the exporter is still at work");
+    }
+
+    #[test]
     fn rows_are_counted_against_what_may_stay() {
         let duplicated = |presence, left| {
             let sight = Sight { ever: true, at_last: true, covered: true, ..Sight::default() };
