@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    checks::{self, Targets, Times},
+    checks::{self, CheckResult, Targets, Times},
     details::{
         self, Details,
         distribution::{Distribution, StageDistribution},
@@ -196,6 +196,18 @@ fn stage_times(evidence: &Evidence) -> Vec<StageTime> {
         .collect()
 }
 
+/// What is told of a verdict: the obstacles, and behind them what each check says that does not pass.
+pub(crate) fn reasons(obstacles: &[Obstacle], checks: &[CheckResult]) -> Vec<String> {
+    let obstacles = obstacles.iter().map(|obstacle| match obstacle {
+        Obstacle::Invalid(what) | Obstacle::Insufficient(what) => what.clone(),
+    });
+    let checks = checks
+        .iter()
+        .filter(|check| matches!(check.verdict, Verdict::Fail | Verdict::Inconclusive))
+        .map(|check| format!("{}: {}", check.name, check.reason));
+    obstacles.chain(checks).collect()
+}
+
 /// What `evidence` comes to, wherever it is from.
 pub fn conclude(
     evidence: Evidence,
@@ -208,18 +220,7 @@ pub fn conclude(
     obstacles.extend(shortfalls(&evidence.counts, &generator, allowances, evidence.reads));
     let checks = checks::all(&evidence, targets);
     let verdict = merge(checks.iter().map(|check| check.verdict), &obstacles);
-    let mut reasons: Vec<String> = obstacles
-        .iter()
-        .map(|obstacle| match obstacle {
-            Obstacle::Invalid(what) | Obstacle::Insufficient(what) => what.clone(),
-        })
-        .collect();
-    reasons.extend(
-        checks
-            .iter()
-            .filter(|check| matches!(check.verdict, Verdict::Fail | Verdict::Inconclusive))
-            .map(|check| format!("{}: {}", check.name, check.reason)),
-    );
+    let reasons = reasons(&obstacles, &checks);
     let findings: Vec<Finding> = evidence.examples.values().flatten().cloned().collect();
     RunRecord {
         schema: SCHEMA,

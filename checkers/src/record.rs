@@ -62,6 +62,18 @@ pub struct RunRecord {
     pub details: Option<Box<Details>>,
 }
 
+impl RunRecord {
+    /// The reasons that are no check's: what stood in the way of the whole run.
+    pub fn beside_checks(&self) -> impl Iterator<Item = &String> {
+        let of_a_check = |reason: &str| {
+            self.checks
+                .iter()
+                .any(|check| reason.strip_prefix(&check.name).is_some_and(|reason| reason.starts_with(": ")))
+        };
+        self.reasons.iter().filter(move |reason| !of_a_check(reason))
+    }
+}
+
 /// Which run, of what, in what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunFacts {

@@ -21,6 +21,7 @@ use self::{course::Course, durations::Durations, rate::PooledRate};
 use crate::{
     checks::{CheckResult, Times},
     details::{self, Details, breakdown::Breakdowns, example::Example},
+    judge::reasons,
     observe::lag::PartitionLag,
     reasons::Reason,
     reconcile::evidence::{Counts, ExportFacts, Finding},
@@ -141,7 +142,7 @@ impl Soak {
 
     /// Takes in a window, which was kept in `directory`.
     pub fn add(&mut self, window: &RunRecord, directory: &str) -> Standing {
-        let obstacles = obstacles(window);
+        let obstacles: Vec<&String> = window.beside_checks().collect();
         let is_broken_off = |text: &&String| matches!(Reason::of(text), Some(Reason::Stopped | Reason::Killed));
         if window.verdict != Verdict::Fail && obstacles.iter().any(is_broken_off) {
             self.broken_off += 1;
@@ -301,18 +302,7 @@ impl Soak {
         let rates = self.rates.iter().map(|rate| rate.judge(&self.rules));
         let checks: Vec<CheckResult> = rates.chain(self.others.iter().cloned()).collect();
         let verdict = merge(checks.iter().map(|check| check.verdict), &obstacles);
-        let mut reasons: Vec<String> = obstacles
-            .into_iter()
-            .map(|obstacle| match obstacle {
-                Obstacle::Invalid(what) | Obstacle::Insufficient(what) => what,
-            })
-            .collect();
-        reasons.extend(
-            checks
-                .iter()
-                .filter(|check| matches!(check.verdict, Verdict::Fail | Verdict::Inconclusive))
-                .map(|check| format!("{}: {}", check.name, check.reason)),
-        );
+        let mut reasons = reasons(&obstacles, &checks);
         let failed: Vec<&NotPassed> = self.not_passed.iter().filter(|window| window.verdict == Verdict::Fail).collect();
         if !failed.is_empty() {
             let named: Vec<String> =
@@ -371,13 +361,6 @@ impl Soak {
             max: at(1.0),
         }
     }
-}
-
-/// What stands in a window's way besides what its checks say.
-fn obstacles(window: &RunRecord) -> Vec<&String> {
-    let of_a_check =
-        |reason: &String| window.checks.iter().any(|check| reason.starts_with(&format!("{}: ", check.name)));
-    window.reasons.iter().filter(|reason| !of_a_check(reason)).collect()
 }
 
 const NOTHING_SENT: GeneratorFacts = GeneratorFacts { planned: 0, sent: 0, requests: 0, retries: 0, schedule: None };

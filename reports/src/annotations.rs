@@ -26,8 +26,7 @@ pub fn github(record: &RunRecord) -> String {
             let title = format!("Assay: {scenario}: {} {}", check.name.replace('_', " "), check.verdict.word());
             line(kind(check.verdict), &title, &format!("{}\nRunbook: {}", check.reason, runbook::of_check(&check.name)))
         });
-    let named = |reason: &&String| !record.checks.iter().any(|check| reason.starts_with(&format!("{}: ", check.name)));
-    let others = record.reasons.iter().filter(named).take(MOST);
+    let others = record.beside_checks().take(MOST);
     let others = others.map(|reason| line("warning", &format!("Assay: {scenario}"), reason));
     std::iter::once(first).chain(checks).chain(others).collect()
 }
