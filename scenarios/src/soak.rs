@@ -101,7 +101,7 @@ pub fn drawn_again(directory: &RunDirectory) -> Result<Option<RunRecord>, Failur
 /// # Errors
 /// When it is of another version.
 pub fn stored(directory: &RunDirectory) -> Result<Option<RunRecord>, Failure> {
-    Ok(State::stored(directory)?.map(|state| state.record(directory, true)))
+    Ok(State::stored(directory)?.map(|state| state.record(directory, false)))
 }
 
 struct Soaking<'a> {

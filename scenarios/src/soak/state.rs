@@ -112,7 +112,7 @@ impl State {
         (self.seed + soak.judged + soak.void + soak.broken_off) & (u64::MAX >> 1)
     }
 
-    /// The soak's verdict so far; `has_ended` says that no further window follows.
+    /// The soak's verdict so far; `has_ended` says that no further window follows. Who only looks does not know.
     pub(super) fn record(&self, directory: &RunDirectory, has_ended: bool) -> RunRecord {
         let soak = &self.soak;
         let (made, rules) = (soak.judged + soak.void, soak.rules());
@@ -122,7 +122,7 @@ impl State {
         } else if has_ended {
             Some(format!("{} all windows were sent: {windows} are judged", Reason::Stopped.words()))
         } else {
-            Some(format!("the soak goes on: {windows} are judged"))
+            Some(format!("{windows} are judged so far"))
         };
         let mut record = soak.record(&self.scenario, in_the_way);
         record.run.id = Some(self.id.clone());
@@ -203,7 +203,7 @@ mod tests {
         let state = State::new(&scenario(&[]), RunId::new(7), rules());
         let directory = RunDirectory::open(std::path::Path::new("runs/night/x"));
         let (on, stopped) = (state.record(&directory, false), state.record(&directory, true));
-        assert_eq!(on.reasons, ["the soak goes on: 0 of 5 windows are judged"]);
+        assert_eq!(on.reasons, ["0 of 5 windows are judged so far"]);
         assert_eq!(Reason::of(&stopped.reasons[0]), Some(Reason::Stopped));
         assert_eq!(stopped.exit_code, 2);
         assert!(stopped.details.unwrap().reproduce[0].1.contains("--resume runs/night/x"));
