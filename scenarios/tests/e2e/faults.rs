@@ -84,6 +84,9 @@ fn a_fault_that_finds_the_matching_defect_is_named_and_never_passes() {
         let stage = if defect == "drop_batch_tail" { "acked" } else { "capture topic" };
         let lost = run.findings("lost");
         assert!(!lost.is_empty() && lost.iter().all(|finding| finding["stage"] == stage), "{defect}: {}", run.told());
+        if stage == "capture topic" {
+            assert_eq!(run.count("lost"), 60, "{defect}: {}", run.told());
+        }
         assert!(run.verdict["run"]["faults"][0]["healed"].is_number(), "{defect}: {}", run.told());
     }
 }

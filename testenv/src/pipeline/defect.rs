@@ -71,6 +71,10 @@ pub struct Chooser {
     pub defect: PlantedDefect,
     passed: u64,
     chosen: HashSet<String>,
+    /// How many were chosen when the last batch ended.
+    chosen_before: usize,
+    /// Whether it leaves the batch that is being read alone.
+    rests: bool,
     /// Uuids that were passed over, so that a second sending of one is not taken for a new event.
     spared: HashSet<String>,
 }
@@ -78,7 +82,7 @@ pub struct Chooser {
 impl Chooser {
     /// A chooser that has seen nothing yet.
     pub fn new(defect: PlantedDefect) -> Self {
-        Self { defect, passed: 0, chosen: HashSet::new(), spared: HashSet::new() }
+        Self { defect, passed: 0, chosen: HashSet::new(), chosen_before: 0, rests: false, spared: HashSet::new() }
     }
 
     /// Whether the defect is to be planted in this event, if it can be: the event's turn has come, or it was planted in it
@@ -90,7 +94,9 @@ impl Chooser {
     /// Whether this event is in the block: as many new events as are to be chosen, one after the other, from the middle of
     /// those among which they would otherwise be spread.
     pub fn wants_in_a_row(&mut self, uuid: &str) -> bool {
-        self.wants_when(uuid, |chooser| chooser.passed > chooser.defect.every.saturating_mul(chooser.defect.count) / 2)
+        self.wants_when(uuid, |chooser| {
+            !chooser.rests && chooser.passed > chooser.defect.every.saturating_mul(chooser.defect.count) / 2
+        })
     }
 
     fn wants_when(&mut self, uuid: &str, due: impl Fn(&Self) -> bool) -> bool {
@@ -119,12 +125,11 @@ impl Chooser {
         self.chosen.contains(uuid)
     }
 
-    /// Chooses no further event, once it has chosen any.
-    pub fn close(&mut self) {
-        if !self.chosen.is_empty() {
-            self.defect.count = self.chosen.len() as u64;
-            self.spared = HashSet::new();
-        }
+    /// Notes that a batch has ended. A block ends with it: the next batch is left alone, and the one after it has the rest of
+    /// the block, if any is wanted still. However small the batches are, so many events are chosen in the end.
+    pub fn end_batch(&mut self) {
+        self.rests = self.chosen.len() > self.chosen_before;
+        self.chosen_before = self.chosen.len();
     }
 }
 
@@ -196,11 +201,16 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_was_closed_takes_no_more() {
+    fn a_block_ends_with_its_batch_and_goes_on_in_the_next_but_one() {
         let mut chooser = chooser(3, 2);
-        chooser.close();
+        chooser.end_batch();
         assert_eq!(chosen_in_a_row(&mut chooser, 0..4), [3]);
-        chooser.close();
-        assert_eq!(chosen_in_a_row(&mut chooser, 3..9), [3]);
+        chooser.end_batch();
+        assert_eq!(chosen_in_a_row(&mut chooser, 3..9), [3], "a second attempt meets the same");
+        chooser.end_batch();
+        assert_eq!(chosen_in_a_row(&mut chooser, 7..12), [9, 10]);
+        chooser.end_batch();
+        chooser.end_batch();
+        assert_eq!(chosen_in_a_row(&mut chooser, 12..20), Vec::<u32>::new(), "there are enough");
     }
 }

@@ -31,10 +31,11 @@ impl Planted {
         forgets
     }
 
-    /// Notes that what was read together has ended, and that a death would have cost no more.
+    /// Notes that what was read together has ended, and that a death would have cost no more; the next comes a round later, if
+    /// it has not cost as many events as were asked for.
     pub(super) fn end_round(&mut self) {
         if let Some(chooser) = self.chooser(DefectName::CommitBeforeExport) {
-            chooser.close();
+            chooser.end_batch();
         }
     }
 
@@ -117,7 +118,9 @@ mod tests {
         };
         assert_eq!(forgotten(&mut dying, 0..4), [2, 3]);
         dying.end_round();
-        assert_eq!(forgotten(&mut dying, 0..9), [2, 3], "it dies once");
+        assert_eq!(forgotten(&mut dying, 0..9), [2, 3], "what it finds when it is back is delivered");
+        dying.end_round();
+        assert_eq!(forgotten(&mut dying, 9..12), [9, 10], "it dies again, until it has cost four");
     }
 
     #[test]

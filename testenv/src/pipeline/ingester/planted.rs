@@ -28,10 +28,11 @@ impl Planted {
     }
 
     /// Notes that a polled batch has ended. Nothing restarts an ingester here, so `commit_before_process` does what its
-    /// death would: the rest of one batch, whose offsets are committed, is never processed.
+    /// death would: the rest of a batch, whose offsets are committed, is never processed; and it dies again until that has
+    /// cost as many events as were asked for.
     pub(super) fn end_batch(&mut self) {
         for chooser in self.0.iter_mut().filter(|chooser| chooser.defect.name == DefectName::CommitBeforeProcess) {
-            chooser.close();
+            chooser.end_batch();
         }
     }
 
@@ -109,7 +110,9 @@ mod tests {
         dying.end_batch();
         assert_eq!(dropped(&mut dying, 40..53), [50, 51, 52]);
         dying.end_batch();
-        assert_eq!(dropped(&mut dying, 53..100), Vec::<u32>::new(), "it dies once");
+        assert_eq!(dropped(&mut dying, 53..60), Vec::<u32>::new(), "what it finds when it is back is processed");
+        dying.end_batch();
+        assert_eq!(dropped(&mut dying, 60..300), (60..157).collect::<Vec<_>>(), "it dies until it has cost a hundred");
     }
 
     #[test]
