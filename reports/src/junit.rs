@@ -1,4 +1,7 @@
 //! junit.xml: one case for each check, also when it passes, so that a CI sees what was judged.
+//!
+//! It keeps to the schema of Jenkins' xUnit plugin (junit-10.xsd), the strictest of those that read it: a case has no properties
+//! there, so the runbook is told in the failure's text.
 
 use std::time::Duration;
 
@@ -42,8 +45,14 @@ pub fn render(record: &RunRecord) -> Result<String, JunitError> {
         suite.add_test_case(case(&check.name, record, check.verdict, &check.reason, &evidence(check, record)));
     }
     let mut report = Report::new("assay");
+    let skipped = suite.skipped;
     report.add_test_suite(suite);
-    Ok(report.to_string()?)
+    Ok(without_total_of_skipped(&report.to_string()?, skipped))
+}
+
+/// The report without what Jenkins' schema does not have: `skipped` is said of a suite, and not of all together.
+fn without_total_of_skipped(xml: &str, skipped: usize) -> String {
+    xml.replacen(&format!(r#" skipped="{skipped}""#), "", 1)
 }
 
 fn started_at(text: &str) -> String {
@@ -64,9 +73,6 @@ fn case(name: &str, record: &RunRecord, verdict: Verdict, message: &str, descrip
         }
     }
     let mut case = TestCase::new(name, status);
-    if matches!(verdict, Verdict::Fail | Verdict::Inconclusive) {
-        case.add_property(Property::new("runbook", runbook::of_check(name)));
-    }
     case.set_classname(format!("assay.{}", record.run.scenario));
     if verdict == Verdict::Pass {
         case.set_system_out(message);
@@ -99,4 +105,80 @@ fn evidence(check: &CheckResult, record: &RunRecord) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use quick_xml::{Reader, events::Event};
+
+    use super::*;
+    use crate::terminal::tests::{failed, passed};
+
+    /// What Jenkins' junit-10.xsd says of the elements that are used: what may hold it, which attributes it must have, and which
+    /// it may have beside them.
+    const SCHEMA: [(&str, &[&str], &[&str], &[&str]); 9] = [
+        ("testsuites", &[""], &[], &["name", "time", "tests", "failures", "errors"]),
+        ("testsuite", &["testsuites"], &["name", "tests", "failures", "errors"], &["time", "skipped", "timestamp"]),
+        ("properties", &["testsuite"], &[], &[]),
+        ("property", &["properties"], &["name", "value"], &[]),
+        ("testcase", &["testsuite"], &["name"], &["time", "classname"]),
+        ("skipped", &["testcase"], &[], &["type", "message"]),
+        ("error", &["testcase"], &[], &["type", "message"]),
+        ("failure", &["testcase"], &[], &["type", "message"]),
+        ("system-out", &["testcase", "testsuite"], &[], &[]),
+    ];
+
+    /// What the schema does not allow in `xml`.
+    fn refused(xml: &str) -> Vec<String> {
+        let (mut open, mut refused) = (vec![String::new()], Vec::new());
+        let mut reader = Reader::from_str(xml);
+        loop {
+            let event = reader.read_event().unwrap();
+            let (Event::Start(tag) | Event::Empty(tag)) = &event else {
+                match event {
+                    Event::End(_) => drop(open.pop()),
+                    Event::Eof => break,
+                    _ => (),
+                }
+                continue;
+            };
+            let name = String::from_utf8(tag.name().as_ref().to_vec()).unwrap();
+            let has: BTreeSet<String> = tag
+                .attributes()
+                .map(|attribute| String::from_utf8(attribute.unwrap().key.as_ref().to_vec()).unwrap())
+                .collect();
+            let within = open.last().unwrap().clone();
+            match SCHEMA.iter().find(|(element, ..)| *element == name) {
+                Some((_, parents, needed, allowed)) => {
+                    let knows = |attribute: &&String| {
+                        needed.contains(&attribute.as_str()) || allowed.contains(&attribute.as_str())
+                    };
+                    let unknown = has.iter().filter(|attribute| !knows(attribute));
+                    refused.extend(unknown.map(|attribute| format!("{name}@{attribute}")));
+                    let missing = needed.iter().filter(|needed| !has.contains(**needed));
+                    refused.extend(missing.map(|needed| format!("{name} without {needed}")));
+                    if !parents.contains(&within.as_str()) {
+                        refused.push(format!("{name} in {within}"));
+                    }
+                }
+                None => refused.push(name.clone()),
+            }
+            if matches!(event, Event::Start(_)) {
+                open.push(name);
+            }
+        }
+        refused
+    }
+
+    #[test]
+    fn it_keeps_to_the_schema_of_a_common_reader() {
+        for record in [passed(), failed()] {
+            let xml = render(&record).unwrap();
+            assert_eq!(refused(&xml), Vec::<String>::new(), "{xml}");
+        }
+        let odd = r#"<testsuites skipped="1"><testsuite name="a" tests="1" errors="0"><testcase name="a"><properties/></testcase></testsuite></testsuites>"#;
+        assert_eq!(refused(odd), ["testsuites@skipped", "testsuite without failures", "properties in testcase"]);
+    }
 }

@@ -1,10 +1,12 @@
-//! A whole run judged from its journals: how long it takes, and that memory grows neither with the events nor with the defects.
+//! A whole run judged from its journals, and its reports drawn: how long each takes, and that memory grows neither with the
+//! events nor with the defects.
 //!
-//! `cargo bench -p checkers --bench whole_run -- 100000000` judges so many events (a million and ten million without it); they
+//! `cargo bench -p reports --bench whole_run -- 100000000` judges so many events (a million and ten million without it); they
 //! need some 30 bytes each on the disk.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
+#[path = "../../checkers/benches/memory/mod.rs"]
 mod memory;
 
 use std::{
@@ -14,6 +16,10 @@ use std::{
 
 use checkers::{
     checks::{Independence, Targets},
+    details::{
+        Details,
+        timeline::{Buckets, Greatest, LagSeries},
+    },
     disturbance::Watermark,
     judge::{Allowances, Circumstances, Judge},
     oracle::{dialect::Dialect, plugin::NO_PLUGINS, row::Difference},
@@ -52,7 +58,10 @@ fn main() {
     if let (Some(events), Ok(defect_every)) = (asked.first(), std::env::var(DEFECT_EVERY)) {
         return one(*events, defect_every.parse().unwrap());
     }
-    println!("{:>12} {:>10} {:>9} {:>12} {:>9} {:>12}", "events", "defects", "seconds", "events/s", "peak", "an event");
+    println!(
+        "{:>12} {:>10} {:>9} {:>12} {:>9} {:>12} {:>9} {:>9}",
+        "events", "defects", "judging", "events/s", "peak", "an event", "drawing", "report"
+    );
     for events in if asked.is_empty() { vec![1_000_000, 10_000_000] } else { asked } {
         for defect_every in ["0", "10"] {
             // In a process of its own, so that the peak is its own.
@@ -81,12 +90,44 @@ fn one(events: u64, defect_every: u64) {
     let defects = if defect_every == 0 { 0 } else { events.div_ceil(defect_every) };
     assert_eq!((record.counts.visible, record.counts.corrupted), (events, defects));
     assert_eq!(record.verdict, if defects == 0 { Verdict::Pass } else { Verdict::Fail }, "{:?}", record.reasons);
+    let (drawing, size) = draw(&record, folder.path());
     println!(
-        "{events:>12} {defects:>10} {seconds:>9.1} {:>10.1} M {:>6} MB {:>10.2} B",
+        "{events:>12} {defects:>10} {seconds:>7.1} s {:>10.1} M {:>6} MB {:>10.2} B {:>7.0} ms {:>6} kB",
         events as f64 / seconds / 1e6,
         peak / 1_000,
-        (peak * 1_000) as f64 / events as f64
+        (peak * 1_000) as f64 / events as f64,
+        drawing.as_secs_f64() * 1e3,
+        size / 1_000
     );
+}
+
+/// How long `assay report` takes for a record that is on the disk, reading and writing included, and how large the page is.
+fn draw(record: &RunRecord, folder: &Path) -> (Duration, u64) {
+    let path = |name| folder.join(name);
+    std::fs::write(path("verdict.json"), serde_json::to_vec(record).unwrap()).unwrap();
+    std::fs::write(path("details.json"), serde_json::to_vec(record.details.as_ref().unwrap()).unwrap()).unwrap();
+    let began = Instant::now();
+    let mut record: RunRecord = serde_json::from_slice(&std::fs::read(path("verdict.json")).unwrap()).unwrap();
+    let details: Details = serde_json::from_slice(&std::fs::read(path("details.json")).unwrap()).unwrap();
+    record.details = Some(Box::new(details));
+    std::fs::write(path("junit.xml"), reports::junit::render(&record).unwrap()).unwrap();
+    std::fs::write(path("summary.md"), reports::summary::render(&record)).unwrap();
+    let page = reports::html::render(&record);
+    std::fs::write(path("report.html"), &page).unwrap();
+    (began.elapsed(), page.len() as u64)
+}
+
+/// The lag of eight partitions, asked every second.
+fn lags(events: u64) -> Vec<LagSeries> {
+    let of = |partition: i32| {
+        let mut lag: Buckets<Greatest> = Buckets::default();
+        for second in 0..events / RATE {
+            lag.put(Duration::from_secs(second), second * 7 % 1_000 + partition as u64);
+        }
+        let messages = lag.all().iter().map(|greatest| greatest.0).collect();
+        LagSeries { topic: "captured".into(), partition, width: lag.width(), messages }
+    };
+    (0..8).map(of).collect()
 }
 
 fn workload(events: u64) -> Workload {
@@ -208,7 +249,14 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
     };
     let last = final_reads.last().map(FinalReadLog::summary);
     let (schedule, obstacles) = (&sent.schedule, Vec::new());
-    let circumstances =
-        Circumstances { obstacles, schedule, last, taps_complete: None, greatest_lag: None, lags: vec![], run };
+    let circumstances = Circumstances {
+        obstacles,
+        schedule,
+        last,
+        taps_complete: None,
+        greatest_lag: None,
+        lags: lags(workload.traffic(STREAM).unwrap().events),
+        run,
+    };
     judge.finish(&targets, &allowances, circumstances)
 }
