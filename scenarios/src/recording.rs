@@ -14,7 +14,7 @@ use crate::{
     scenario::{Replay, Scenario},
 };
 
-/// So many lines that were not understood are shown at once; all are in a file.
+/// So many lines that were not understood are shown where all are in a file.
 const SHOWN: usize = 5;
 
 /// A scenario with its recording.
@@ -28,44 +28,46 @@ pub struct Prepared {
     pub imported: Option<Imported>,
 }
 
-/// Reads the recording that `scenario` names, if it names one, into `to`; lines that cannot be understood go into `left_out`,
-/// and are told by `say`.
+/// Reads the recording that `scenario` names, if it names one, into `to`. Lines that cannot be understood go into `left_out`, and
+/// the first of them are told by `say`; all are where there is no such file.
 ///
 /// # Errors
 /// When it cannot be read or written, or holds nothing that can be sent.
-pub fn prepare(scenario: &Scenario, to: &Path, left_out: &Path, say: impl Fn(&str)) -> Result<Prepared, Failure> {
+pub fn prepare(
+    scenario: &Scenario,
+    to: &Path,
+    left_out: Option<&Path>,
+    say: impl Fn(&str),
+) -> Result<Prepared, Failure> {
     let mut scenario = scenario.clone();
     let replaying =
         scenario.traffic.iter_mut().find_map(|traffic| Some((&mut traffic.events, traffic.replay.clone()?)));
     let Some((events, Replay { file, batch, .. })) = replaying else {
         return Ok(Prepared { scenario, recording: None, imported: None });
     };
-    let unwritten =
-        |error| Failure::caused(Kind::Unavailable, format!("{} cannot be written", left_out.display()), "", error);
-    let (mut first, mut others, mut failed) = (Vec::new(), None::<BufWriter<File>>, None);
+    let mut others = LeftOut { path: left_out, file: None, failed: None };
+    let mut first = Vec::new();
     let result = import(&file, to, batch, |line| {
         let told = format!("line {}: {}", line.line, line.what);
-        let written = match &mut others {
-            Some(others) => writeln!(others, "{told}"),
-            None => File::create(left_out).and_then(|file| writeln!(others.insert(BufWriter::new(file)), "{told}")),
-        };
-        failed = failed.take().or(written.err());
-        if first.len() < SHOWN {
-            first.push(told);
+        match left_out {
+            None => say(&format!("recording, {told}")),
+            Some(_) => {
+                others.write(&told);
+                if first.len() < SHOWN {
+                    first.push(told);
+                }
+            }
         }
     });
     let imported = result.map_err(|error| {
         Failure::caused(Kind::Usage, format!("the recording {} cannot be used", file.display()), HELP, error)
     })?;
-    failed = failed.or_else(|| others.and_then(|mut others| others.flush().err()));
-    failed.map_or(Ok(()), Err).map_err(unwritten)?;
+    others.end()?;
     let Imported { requests, events: found, not_understood } = imported;
     say(&format!("recording: {found} events in {requests} requests of {}", file.display()));
     if not_understood > 0 {
-        say(&format!(
-            "{not_understood} lines of it were not understood and are left out; all are in {}",
-            left_out.display()
-        ));
+        let place = left_out.map(|path| format!("; all are in {}", path.display())).unwrap_or_default();
+        say(&format!("{not_understood} lines of it were not understood and are left out{place}"));
         for line in &first {
             say(&format!("  {line}"));
         }
@@ -77,6 +79,36 @@ pub fn prepare(scenario: &Scenario, to: &Path, left_out: &Path, say: impl Fn(&st
     *events = found;
     let recording = open(to)?;
     Ok(Prepared { scenario, recording: Some(Arc::new(recording)), imported: Some(imported) })
+}
+
+/// The file of the lines that were not understood; there is none before there is such a line.
+struct LeftOut<'a> {
+    path: Option<&'a Path>,
+    file: Option<BufWriter<File>>,
+    /// Why it could not be written, at first.
+    failed: Option<std::io::Error>,
+}
+
+impl LeftOut<'_> {
+    fn write(&mut self, line: &str) {
+        let written = match (&mut self.file, self.path) {
+            (Some(file), _) => writeln!(file, "{line}"),
+            (None, Some(path)) => {
+                File::create(path).and_then(|file| writeln!(self.file.insert(BufWriter::new(file)), "{line}"))
+            }
+            (None, None) => Ok(()),
+        };
+        if let Err(error) = written {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        let flushed = self.file.map_or(Ok(()), |mut file| file.flush());
+        let Some(error) = self.failed.or(flushed.err()) else { return Ok(()) };
+        let path = self.path.unwrap_or_else(|| Path::new(""));
+        Err(Failure::caused(Kind::Unavailable, format!("{} cannot be written", path.display()), "", error))
+    }
 }
 
 const HELP: &str = "it must be JSON lines, a request or an event each: `assay replay --help` shows both";

@@ -133,7 +133,7 @@ pub async fn run(
     let run = RunId::new(random_bits());
     let directory = RunDirectory::create(&request.out, &request.scenario.name, run, Timestamp::now())?;
     let Prepared { scenario, recording, imported } =
-        recording::prepare(&request.scenario, &directory.recording(), &directory.not_understood(), |line| {
+        recording::prepare(&request.scenario, &directory.recording(), Some(&directory.not_understood()), |line| {
             progress.step(line);
         })?;
     let seed = scenario.seed.unwrap_or_else(|| random_bits() >> 1);

@@ -5,9 +5,9 @@
 //! {"event":"$pageview","distinct_id":"d","timestamp":"2026-01-01T00:00:00.000Z","properties":{…}}
 //! ```
 //!
-//! Both may stand in one file. Times are seconds, or RFC 3339. A request is what a proxy or `assay generate --requests` writes; an
-//! event what an export holds, its properties an object or a string with one. What cannot be understood is told with its line,
-//! and the rest goes on.
+//! Both may stand in one file, if their times are by one clock: seconds from any beginning, or moments (RFC 3339, seconds
+//! since 1970, or a text with milliseconds since then). A request is what a proxy or `assay generate --requests` writes; an event what an export
+//! holds, its properties an object or a string with one. What cannot be understood is told with its line, and the rest goes on.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Line, LineEvent, Style, body};
+use super::{Line, LineEvent, Style, body, event::Recorded};
 use crate::{
     identity::MARKER_PROPERTY,
     workload::{Compression, Endpoint, Form, TimeForm},
@@ -84,7 +84,7 @@ pub fn import(
         waiting: Vec::new(),
         batch: batch.max(1),
     };
-    let mut not_understood = 0;
+    let (mut not_understood, mut clock) = (0, None);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -94,7 +94,7 @@ pub fn import(
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match understand(&line) {
+        match understand(&line).and_then(|understood| understood.by(&mut clock)) {
             Ok(request) => writer.take(request).map_err(cannot(&unsorted, "written"))?,
             Err(what) => {
                 not_understood += 1;
@@ -116,6 +116,45 @@ enum Understood {
     /// An event without a request, and when it happened.
     Event(i64, Event),
 }
+
+/// What times are counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    /// A beginning of the recording's own.
+    Relative,
+    /// 1970.
+    Absolute,
+}
+
+impl Clock {
+    /// What is said of it.
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Relative => "in seconds from a beginning of their own",
+            Self::Absolute => "moments",
+        }
+    }
+}
+
+impl Understood {
+    /// Holds it to the clock of the lines before it: `clock` is that of the first one.
+    fn by(self, clock: &mut Option<Clock>) -> Result<Self, String> {
+        let (Self::Request(Request { at_ms, .. }) | Self::Event(at_ms, _)) = &self;
+        let own = if *at_ms < SINCE_1970_MS { Clock::Relative } else { Clock::Absolute };
+        match *clock.get_or_insert(own) {
+            first if first == own => Ok(self),
+            first => Err(format!(
+                "its time and those of the lines before it are by different clocks: they are {}",
+                first.told()
+            )),
+        }
+    }
+}
+
+/// What is longer ago than this (1973) was counted from elsewhere.
+const SINCE_1970_MS: i64 = 100_000_000_000;
+/// An event may have happened so long before it was sent, or after: some three hundred years. Beyond that no calendar helps.
+const FARTHEST_MS: u64 = 10_000_000_000_000;
 
 struct Request {
     at_ms: i64,
@@ -150,7 +189,9 @@ fn understand(line: &[u8]) -> Result<Understood, String> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let read: RecordedLine<'_> =
         serde_json::from_str(line).map_err(|error| format!("it is no JSON object of ours: {error}"))?;
-    let Some(path) = &read.path else {
+    // An export may have a column of that name.
+    let path = read.path.as_ref().filter(|_| read.event.is_none() || read.method.is_some() || read.body.is_some());
+    let Some(path) = path else {
         if read.event.is_none() {
             return Err("it has neither a `path`, as a request has, nor an `event`".into());
         }
@@ -253,13 +294,16 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
         None | Some("null") => None,
         Some(text) => Some(moment(text).ok_or_else(|| format!("its timestamp {text} is no time"))?),
     };
-    let offset = fields.get("offset").and_then(|text| text.get().parse::<i64>().ok());
     let ignores = match context.endpoint {
         Endpoint::V1 => {
             check_v1(id, timestamp)?;
             fields.get("options").is_some_and(|options| is_set(options, "disable_skew_correction"))
         }
         _ => properties.get("$ignore_sent_at").is_some_and(|value| value.get() == "true"),
+    };
+    let offset = match fields.get("offset").map(|text| text.get()) {
+        None | Some("null") => None,
+        Some(text) => Some(text.parse::<i64>().map_err(|_| format!("its offset {text} is no number of milliseconds"))?),
     };
     let (time, before_ms) = match (timestamp, offset) {
         (Some(at), Some(_)) => (TimeForm::Both, context.reference_ms - at),
@@ -268,15 +312,21 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
         (None, Some(offset)) => (TimeForm::Offset, offset),
         (None, None) => (TimeForm::Neither, 0),
     };
+    if before_ms.unsigned_abs() > FARTHEST_MS {
+        return Err(format!("it happened {before_ms} ms before it was sent, which is no time that can be replayed"));
+    }
     let mut kept: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
     kept.insert("event".into(), raw(&name)?);
     kept.insert("distinct_id".into(), id.to_owned());
     kept.insert("properties".into(), raw(&properties)?);
-    if !context.exported {
-        let others = fields.iter().filter(|(key, _)| !OURS.contains(&key.as_str()));
-        kept.extend(others.map(|(key, value)| (key.clone(), (*value).to_owned())));
-    }
-    Ok(Event { before_ms, time, text: raw(&kept)? })
+    // Of an export only these are the client's.
+    let is_clients = |key: &str| !context.exported || matches!(key, "$set" | "$set_once");
+    let others = fields.iter().filter(|(key, _)| !OURS.contains(&key.as_str()) && is_clients(key));
+    kept.extend(others.map(|(key, value)| (key.clone(), (*value).to_owned())));
+    let text = raw(&kept)?;
+    // What cannot be read when it is to be sent is not kept, such as half a surrogate pair in an id.
+    Recorded::read(text.get()).map_err(|error| format!("it cannot be sent again: {error}"))?;
+    Ok(Event { before_ms, time, text })
 }
 
 /// v1 takes no body with an event that has not these (rust/capture/src/v1/analytics/types.rs).
@@ -301,13 +351,17 @@ fn raw(value: &impl Serialize) -> Result<Box<RawValue>, String> {
     to_raw_value(value).map_err(|error| error.to_string())
 }
 
-/// A time in milliseconds since 1970, or from any other beginning: seconds, or a text that says when.
+/// A time in milliseconds since 1970, or from any other beginning: seconds, or a text that says when, in digits milliseconds.
 fn moment(json: &str) -> Option<i64> {
     if let Ok(seconds) = json.parse::<f64>() {
         return (seconds.abs() < 1e12).then(|| (seconds * 1e3).round() as i64);
     }
     let text: String = serde_json::from_str(json).ok()?;
     let text = text.trim();
+    if let Ok(ms) = text.parse::<i64>() {
+        // As capture takes it (rust/common/types/src/timestamp.rs).
+        return (ms.unsigned_abs() < 1_000_000_000_000_000).then_some(ms);
+    }
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Some(moment.as_millisecond());
     }

@@ -221,17 +221,20 @@ fn exported_events_are_understood_whatever_their_forms() {
         r#"{"uuid":"x","event":"a","distinct_id":"d1","timestamp":"2026-01-01T00:00:00.500Z","properties":{"k":9007199254740993},"team_id":7}"#,
         r#"{"event":"b","distinct_id":"d2","timestamp":"2026-01-01 00:00:02.000000","properties":"{\"k\":[1,\"x\"],\"token\":\"phc\"}"}"#,
         r#"{"event":"c","distinct_id":17,"timestamp":1767225603,"properties":null}"#,
+        r#"{"event":"d","distinct_id":"d3","timestamp":"1767225603500","path":"/page","$set":{"a":1},"team_id":7}"#,
     ]
     .join("\n");
     let (recording, counts, left_out) = imported(&text, 2);
-    assert_eq!((counts, left_out), (Imported { requests: 2, events: 3, not_understood: 0 }, vec![]));
+    assert_eq!((counts, left_out), (Imported { requests: 2, events: 4, not_understood: 0 }, vec![]));
     let event = |seq| recording.event(seq).unwrap();
     assert_eq!(event(0).property("k"), Some("9007199254740993"));
     assert!(event(0).others.is_empty(), "{:?}", event(0).others);
     assert_eq!((event(1).property("k"), event(1).property("token")), (Some(r#"[1,"x"]"#), None));
     assert_eq!((event(2).distinct_id.as_str(), event(2).distinct_id_json.as_deref()), ("17", Some("17")));
-    assert_eq!([0, 1, 2].map(|seq| recording.time(seq).unwrap().1), [1_500, 0, 0], "before their requests");
-    assert_eq!(recording.lasts(), Duration::from_secs(1));
+    let others: Vec<_> = event(3).others.into_iter().map(|member| (member.key, member.value)).collect();
+    assert_eq!(others, [("$set".into(), r#"{"a":1}"#.into())], "of the store's columns nothing is sent");
+    assert_eq!([0, 1, 2, 3].map(|seq| recording.time(seq).unwrap().1), [1_500, 0, 500, 0], "before their requests");
+    assert_eq!(recording.lasts(), Duration::from_millis(1_500));
 }
 
 #[test]
@@ -261,6 +264,13 @@ fn what_cannot_be_understood_is_told_by_its_line() {
         (String::new(), None),
         (request(V1, r#"{"batch":[{"event":"a","distinct_id":"d"}]}"#), Some("no timestamp, which v1 demands")),
         (request(V1, r#"{"batch":[{"event":"a","distinct_id":7,"timestamp":1}]}"#), Some("7 is no string, which v1")),
+        (request("/e/", r#"{"event":"a","distinct_id":"half \ud83d"}"#), Some("cannot be sent again")),
+        (request("/e/", r#"{"event":"a","distinct_id":"d","offset":9223372036854775807}"#), Some("before it was sent")),
+        (request("/e/", r#"{"event":"a","distinct_id":"d","offset":"1"}"#), Some("no number of milliseconds")),
+        (
+            r#"{"event":"a","distinct_id":"d","timestamp":"2026-01-01T00:00:00Z"}"#.into(),
+            Some("by different clocks: they are in seconds"),
+        ),
     ];
     let text: Vec<_> = cases.iter().map(|(line, _)| line.as_str()).collect();
     let (recording, counts, left_out) = imported(&text.join("\n"), 1);
@@ -272,7 +282,7 @@ fn what_cannot_be_understood_is_told_by_its_line() {
             (what, reason) => panic!("{line}: {what:?}, not {reason:?}"),
         }
     }
-    assert_eq!((counts.events, counts.not_understood), (2, 17));
+    assert_eq!((counts.events, counts.not_understood), (2, 21));
     let engaged = recording.event(1).unwrap();
     assert_eq!((engaged.name.as_str(), engaged.others[0].key.as_str()), ("$identify", "$set"));
 }

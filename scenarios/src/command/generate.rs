@@ -153,10 +153,10 @@ pub(super) fn generate(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let folder = tempfile::tempdir().map_err(|error| {
         Failure::caused(Kind::Unavailable, "no temporary folder could be made", "name another one with TMPDIR", error)
     })?;
-    let (recording, left_out) = (folder.path().join("recording.jsonl"), folder.path().join("not-understood.txt"));
+    let recording = folder.path().join("recording.jsonl");
     // What is left out is told in full, since nothing of the folder stays.
     let Prepared { scenario, recording, .. } =
-        recording::prepare(&scenario, &recording, &left_out, |line| Progress::on_stderr(false).step(line))?;
+        recording::prepare(&scenario, &recording, None, |line| Progress::on_stderr(false).step(line))?;
     let seed = arguments.seed.or(scenario.seed).unwrap_or(1);
     let start = RunStart::from_unix_micros(arguments.start.as_microsecond());
     let plan = plan::workload(&scenario, &Projects::Own(RunId::new(mix(seed))), RunId::new(mix(seed)), seed, start);
