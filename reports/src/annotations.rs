@@ -24,10 +24,12 @@ pub fn github(record: &RunRecord) -> String {
         .take(MOST - 1)
         .map(|check| {
             let title = format!("Assay: {scenario}: {} {}", check.name.replace('_', " "), check.verdict.word());
-            line(kind(check.verdict), &title, &format!("{}\nRunbook: {}", check.reason, runbook::of_check(&check.name)))
+            line(kind(check.verdict), &title, &format!("{}\nRunbook: {}", check.reason, runbook::of_check(check)))
         });
     let others = record.beside_checks().take(MOST);
-    let others = others.map(|reason| line("warning", &format!("Assay: {scenario}"), reason));
+    let others = others.map(|reason| {
+        line("warning", &format!("Assay: {scenario}"), &format!("{reason}\nRunbook: {}", runbook::of_reason(reason)))
+    });
     std::iter::once(first).chain(checks).chain(others).collect()
 }
 
@@ -70,6 +72,6 @@ mod tests {
         record.reasons = vec!["a\n::error::b\r%0A".into()];
         record.run.scenario = "x,y::z".into();
         let lines = github(&record);
-        assert!(lines.contains("::warning title=Assay%3A x%2Cy%3A%3Az::a%0A::error::b%0D%250A\n"), "{lines}");
+        assert!(lines.contains("::warning title=Assay%3A x%2Cy%3A%3Az::a%0A::error::b%0D%250A%0ARunbook: "), "{lines}");
     }
 }

@@ -1,7 +1,7 @@
 //! report.html: one file that needs no network and no script, for a glance and for an hour of digging.
 //!
 //! A page of sections, each a file here: the verdict and what it proves, the checks against their targets, what happened
-//! when, how long it took, what was wrong and with which events, how honestly it was sent, and on what. Charts are SVG
+//! when, how long it took, what was wrong and with which events, how honestly it was sent, on what, and what to do. Charts are SVG
 //! without text, stretched to the page's width, with their words in HTML, so that they are read at any width and on paper.
 //! The script in templates/ only adds comfort.
 
@@ -10,6 +10,7 @@ mod checks;
 mod defects;
 mod facts;
 mod headline;
+mod help;
 mod story;
 mod text;
 mod timeline;
@@ -32,10 +33,12 @@ pub fn render(record: &RunRecord) -> String {
         ("defects", "Defects", defects::section(record)),
         ("generator", "Can this verdict be believed?", facts::honesty(record)),
         ("environment", "Environment, and how to do it again", facts::environment(record)),
+        ("help", "What to do", help::section(record)),
     ];
-    let links: String = sections.iter().map(|(id, title, _)| format!("<a href=\"#{id}\">{title}</a>")).joined();
-    let body: String = sections
-        .iter()
+    // Nobody needs help with what is as it must be.
+    let sections = || sections.iter().filter(|(_, _, body)| !body.is_empty());
+    let links: String = sections().map(|(id, title, _)| format!("<a href=\"#{id}\">{title}</a>")).joined();
+    let body: String = sections()
         .map(|(id, title, body)| {
             format!("<section id=\"{id}\" aria-labelledby=\"{id}-title\"><h2 id=\"{id}-title\">{title}</h2>{body}</section>\n")
         })

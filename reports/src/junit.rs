@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use checkers::{checks::CheckResult, record::RunRecord, verdict::Verdict};
+use checkers::{checks::CheckResult, details::example::cut, record::RunRecord, verdict::Verdict};
 use jiff::Timestamp;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
@@ -40,14 +40,23 @@ pub fn render(record: &RunRecord) -> Result<String, JunitError> {
     for fault in &record.run.faults {
         suite.add_property(Property::new("fault", faults::told(fault)));
     }
-    suite.add_test_case(case("verdict", record, record.verdict, "the run as a whole", &record.reasons.join("\n")));
+    let told: Vec<String> =
+        record.reasons.iter().map(|reason| format!("{reason}\n  runbook: {}", runbook::of_reason(reason))).collect();
+    let first = record.reasons.first().map_or("the run as a whole", String::as_str);
+    suite.add_test_case(case("verdict", record, record.verdict, first, &told.join("\n")));
     for check in &record.checks {
-        suite.add_test_case(case(&check.name, record, check.verdict, &check.reason, &evidence(check, record)));
+        let evidence = format!("{}\nrunbook: {}", evidence(check, record), runbook::of_check(check));
+        suite.add_test_case(case(&check.name, record, check.verdict, &check.reason, &evidence));
     }
     let mut report = Report::new("assay");
     let skipped = suite.skipped;
     report.add_test_suite(suite);
     Ok(without_total_of_skipped(&report.to_string()?, skipped))
+}
+
+/// A text without what XML cannot hold and its writer leaves in (XML 1.0, 2.2).
+fn sayable(text: &str) -> String {
+    text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
 
 /// The report without what Jenkins' schema does not have: `skipped` is said of a suite, and not of all together.
@@ -67,15 +76,15 @@ fn case(name: &str, record: &RunRecord, verdict: Verdict, message: &str, descrip
         Verdict::Inconclusive => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
     if verdict != Verdict::Pass {
-        status.set_message(message).set_type(verdict.word());
+        status.set_message(sayable(message)).set_type(verdict.word());
         if verdict != Verdict::NotApplicable {
-            status.set_description(format!("{description}\nrunbook: {}", runbook::of_check(name)));
+            status.set_description(sayable(description));
         }
     }
     let mut case = TestCase::new(name, status);
     case.set_classname(format!("assay.{}", record.run.scenario));
     if verdict == Verdict::Pass {
-        case.set_system_out(message);
+        case.set_system_out(sayable(message));
     }
     case
 }
@@ -99,7 +108,12 @@ fn evidence(check: &CheckResult, record: &RunRecord) -> String {
         name => &[name],
     };
     for finding in record.findings.iter().filter(|finding| classes.contains(&finding.class.name())) {
-        if let Ok(line) = serde_json::to_string(finding) {
+        // A value may be a megabyte, and there are many.
+        let mut short = finding.clone();
+        for value in [&mut short.expected, &mut short.found, &mut short.column].into_iter().flatten() {
+            *value = cut(value);
+        }
+        if let Ok(line) = serde_json::to_string(&short) {
             text.push('\n');
             text.push_str(&line);
         }
@@ -178,6 +192,12 @@ mod tests {
             let xml = render(&record).unwrap();
             assert_eq!(refused(&xml), Vec::<String>::new(), "{xml}");
         }
+        let mut record = failed();
+        record.findings[0].found = Some("\u{fffe}".repeat(1 << 20));
+        record.reasons = vec!["something \u{ffff} that nobody has told before".into()];
+        let xml = render(&record).unwrap();
+        assert_eq!(refused(&xml), Vec::<String>::new());
+        assert!(xml.len() < 100_000 && !xml.contains(['\u{fffe}', '\u{ffff}']), "{}", xml.len());
         let odd = r#"<testsuites skipped="1"><testsuite name="a" tests="1" errors="0"><testcase name="a"><properties/></testcase></testsuite></testsuites>"#;
         assert_eq!(refused(odd), ["testsuites@skipped", "testsuite without failures", "properties in testcase"]);
     }

@@ -1,8 +1,8 @@
 //! Where it is written what a finding means and what to do, as a path in the repository.
 
-use checkers::reconcile::evidence::Class;
+use checkers::{checks::CheckResult, reconcile::evidence::Class};
 
-use crate::runbooks::{Page, page_for, page_for_class};
+use crate::runbooks::{Page, page_for_check, page_for_class, page_for_told};
 
 /// The list of all pages.
 const INDEX: &str = "reports/runbooks/README.md";
@@ -12,7 +12,12 @@ pub fn of_class(class: Class) -> String {
     page_for_class(class).map_or_else(|| INDEX.to_owned(), Page::path)
 }
 
-/// The page of a check, by its name.
-pub fn of_check(check: &str) -> String {
-    page_for(check).map_or_else(|| INDEX.to_owned(), Page::path)
+/// The page of a check that did not pass.
+pub fn of_check(check: &CheckResult) -> String {
+    page_for_check(check).map_or_else(|| INDEX.to_owned(), Page::path)
+}
+
+/// The page of one of a verdict's reasons.
+pub fn of_reason(reason: &str) -> String {
+    page_for_told(reason).map_or_else(|| INDEX.to_owned(), Page::path)
 }

@@ -4,7 +4,7 @@
 //! The pages are Markdown in reports/runbooks/, built into the binary, so that `assay runbook NAME` shows them wherever
 //! Assay runs, and the metrics' server can be linked to.
 
-use checkers::{checks::CheckResult, reasons::Reason, reconcile::evidence::Class, verdict::Verdict};
+use checkers::{checks::CheckResult, reasons::Reason, reconcile::evidence::Class, record::RunRecord, verdict::Verdict};
 
 /// A runbook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +75,20 @@ pub fn page_for_check(check: &CheckResult) -> Option<&'static Page> {
 pub fn page_for_told(reason: &str) -> Option<&'static Page> {
     let check = || reason.split_once(": ").and_then(|(check, _)| page_for(check));
     Reason::of(reason).and_then(|reason| page_for(reason.name())).or_else(check)
+}
+
+/// The pages that somebody needs who has this record before him: of what was found, of what did not pass, and of the reasons.
+pub fn concerning(record: &RunRecord) -> Vec<&'static Page> {
+    let mut counts = record.counts;
+    let classes = Class::ALL.into_iter().filter(|class| *counts.of(*class) > 0).filter_map(page_for_class);
+    let mut pages: Vec<_> = classes.collect();
+    let reasons = record.reasons.iter().filter_map(|reason| page_for_told(reason));
+    for page in record.checks.iter().filter_map(page_for_check).chain(reasons) {
+        if !pages.contains(&page) {
+            pages.push(page);
+        }
+    }
+    pages
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn write_summary(text: &mut String, record: &RunRecord) -> std::fmt::Result {
     writeln!(text, "{}\n", escape(terminal::proves(record).trim_end()))?;
     if !record.reasons.is_empty() {
         for reason in record.reasons.iter().take(REASONS) {
-            writeln!(text, "* {}", short(reason, 400))?;
+            writeln!(text, "* {} ({})", short(reason, 400), runbook::of_reason(reason))?;
         }
         if let Some(more) = record.reasons.len().checked_sub(REASONS).filter(|more| *more > 0) {
             writeln!(text, "* … and {more} more")?;

@@ -127,17 +127,29 @@ pub struct Chart {
     pub limit: Option<(f64, String)>,
 }
 
+/// Ticks that are so near each other, in percent of the axis, overlap on a narrow screen.
+const NEAR: f64 = 24.0;
+
 impl Chart {
     /// The chart as HTML.
     pub fn render(&self) -> String {
         let Self { title, told, x, y, shades, .. } = self;
         let ticks = |axis: &Axis, side: &str| -> String {
-            let tick = |(at, word): &(f64, String)| {
-                let place = axis.place(*at) * 100.0;
-                let edge = if place > 97.0 { " end" } else { "" };
-                format!("<span class=\"{side}{edge}\" style=\"--at:{place:.2}%\">{}</span>", escape(word))
+            let shown: Vec<_> = axis.ticks.iter().filter(|(at, _)| *at <= axis.end * 1.000_1).collect();
+            let place = |at: f64| axis.place(at) * 100.0;
+            let tick = |(number, (at, word)): (usize, &&(f64, String))| {
+                let place_of = place(*at);
+                // Where there is little room, the first and the last one are read, and not what stands too near to them.
+                let is_near = |other: Option<&&(f64, String)>| {
+                    number > 0
+                        && number + 1 < shown.len()
+                        && other.is_some_and(|(at, _)| (place(*at) - place_of).abs() < NEAR)
+                };
+                let near = if is_near(shown.first()) || is_near(shown.last()) { " near" } else { "" };
+                let edge = if place_of > 97.0 { " end" } else { "" };
+                format!("<span class=\"{side}{edge}{near}\" style=\"--at:{place_of:.2}%\">{}</span>", escape(word))
             };
-            axis.ticks.iter().filter(|(at, _)| *at <= axis.end * 1.000_1).map(tick).collect()
+            shown.iter().enumerate().map(tick).collect()
         };
         let marks: String = shades
             .iter()

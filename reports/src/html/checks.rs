@@ -6,9 +6,10 @@ use checkers::{checks::CheckResult, record::RunRecord, statistics::sequential::C
 
 use super::{
     headline::chip,
+    help,
     text::{Pieces, count, escape, percent, short},
 };
-use crate::figures::quantile;
+use crate::{figures::quantile, runbooks::page_for_check};
 
 /// So many powers of ten lie on either side of the target.
 const DECADES: f64 = 2.0;
@@ -53,7 +54,7 @@ fn row(check: &CheckResult, record: &RunRecord) -> String {
             let measured = format!("{} of {}", count(check.k), count(check.n));
             let measured = if check.name == "time_to_visible" {
                 format!(
-                    "p99 {}<br><small>{measured} too late</small>",
+                    "p99 {} <br><small>{measured} too late</small>",
                     quantile(record.time_to_visible.p99).replace(' ', "\u{202f}")
                 )
             } else {
@@ -81,7 +82,8 @@ fn row(check: &CheckResult, record: &RunRecord) -> String {
 fn reason(check: &CheckResult) -> String {
     let mut told = Vec::new();
     if check.verdict != Verdict::Pass {
-        told.push(format!("{}.", short(&check.reason, 500)));
+        let help = page_for_check(check).map(|page| format!(" ({})", help::link(page))).unwrap_or_default();
+        told.push(format!("{}{help}.", short(&check.reason, 500)));
     }
     if let Some(test) = &check.sequential {
         let word = match test.crossed {

@@ -7,10 +7,10 @@ use checkers::{
 };
 
 use super::{
-    story,
+    help, story,
     text::{Pieces, count, escape, percent, short},
 };
-use crate::runbook;
+use crate::runbooks::page_for_class;
 
 /// So many rows of a breakdown are drawn.
 const ROWS: usize = 24;
@@ -25,6 +25,13 @@ pub(super) fn section(record: &RunRecord) -> String {
         Class::ALL.into_iter().map(|class| (class, *counts.of(class))).filter(|(_, count)| *count > 0).collect();
     if found.is_empty() {
         let judged = record.judged_columns.len();
+        if counts.pending > 0 || record.counts.visible == 0 {
+            return format!(
+                "<p class=\"lead\">None was found among the {} events that were seen; {} are pending, so this says little.</p>",
+                count(counts.visible),
+                count(counts.pending)
+            );
+        }
         let columns = if judged > 0 { format!(", in {judged} columns and every sent property") } else { String::new() };
         return format!(
             "<p class=\"lead good\">None was found: every event was looked up by its identity{columns}.</p>"
@@ -198,11 +205,11 @@ fn examples(class: Class, record: &RunRecord, room: &mut usize) -> String {
         format!("<details class=\"quiet\"><summary>{title}</summary><ul class=\"findings\">{others}</ul></details>")
     };
     format!(
-        "<h4 id=\"class-{}\">{} <small>{} · runbook: <code>{}</code></small></h4>{stories}{others}",
+        "<h4 id=\"class-{}\">{} <small>{} · {}</small></h4>{stories}{others}",
         class.name(),
         word(class),
         class_in_words(class),
-        runbook::of_class(class),
+        page_for_class(class).map(help::link).unwrap_or_default(),
     )
 }
 

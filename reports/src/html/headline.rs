@@ -6,8 +6,11 @@ use checkers::{
     verdict::Verdict,
 };
 
-use super::text::{Pieces, count, escape, percent, seconds, short};
-use crate::{figures::quantile, terminal};
+use super::{
+    help,
+    text::{Pieces, count, escape, percent, seconds, short},
+};
+use crate::{figures::quantile, runbooks::page_for_told, terminal};
 
 /// The sign of a verdict, so that its colour is not needed.
 pub const fn icon(verdict: Verdict) -> &'static str {
@@ -77,7 +80,11 @@ fn to_the_second(at: &str) -> String {
 
 /// Why it is no pass, and what was broken on purpose.
 fn why(record: &RunRecord) -> String {
-    let reasons: String = record.reasons.iter().map(|reason| format!("<li>{}</li>", short(reason, 600))).joined();
+    let told = |reason: &String| {
+        let help = page_for_told(reason).map(|page| format!(" · {}", help::link(page))).unwrap_or_default();
+        format!("<li>{}{help}</li>", short(reason, 600))
+    };
+    let reasons: String = record.reasons.iter().map(told).joined();
     let why = if record.reasons.is_empty() {
         String::new()
     } else {

@@ -185,7 +185,9 @@ fn a_pass_says_so_first_and_finds_no_defect() {
 fn a_fail_says_why_and_tells_every_finding() {
     let record = failed();
     let page = render(&record);
-    assert!(page.contains("Why fail") && page.contains("reports/runbooks/lost.md"));
+    assert!(
+        page.contains("Why fail") && page.contains("href=\"#runbook-lost\"") && page.contains("id=\"runbook-lost\"")
+    );
     for finding in &record.findings {
         assert!(page.contains(&finding.event), "{}", finding.event);
     }
