@@ -3,6 +3,7 @@
 //! This is our own reading of the ingestion contract. It shares no code with the reference pipeline: a wrong rule would
 //! agree with itself.
 
+pub mod age;
 pub mod dialect;
 pub mod json;
 pub mod plain;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{dialect::Dialect, json, v1};
 
 /// Servers keep milliseconds, cut or rounded, of clocks that are read in microseconds.
-const ROUNDING_MICROS: i64 = 1_000;
+pub(super) const ROUNDING_MICROS: i64 = 1_000;
 
 /// A row of the events table, as far as it is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -40,6 +40,7 @@ pub(crate) fn small() -> Workload {
             extras: Extras::default(),
             clients: 4,
             absent: None,
+            drop_events_older_than: None,
             replay: None,
             client: Client::default(),
         }],

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
@@ -102,15 +102,16 @@ struct Data<'a> {
     set_once: Option<&'a RawValue>,
 }
 
-/// Normalises a message of the capture topic. `plugins` gets uuid, name and properties as they were sent, before anything is
-/// added or cut (runner.ts: plugins come before normalisation).
+/// Normalises a message of the capture topic. `before` gets name and properties as they were sent, before anything is added
+/// or cut, and how long before capture received it the event happened, where capture says so (since 2026). What a team drops
+/// for its age comes in there, and then its plugins (drop-old-events-step.ts, runner.ts).
 ///
 /// # Errors
-/// When it is no captured event, or one that is not stored, as `plugins` may say too.
+/// When it is no captured event, or one that is not stored, as `before` may say too.
 pub fn normalise(
     dialect: Dialect,
     captured: &CapturedEvent<'_>,
-    plugins: impl FnOnce(Uuid, &str, &mut Properties) -> Result<(), NotStored>,
+    before: impl FnOnce(Uuid, &str, Option<SignedDuration>, &mut Properties) -> Result<(), NotStored>,
 ) -> Result<Normalised, NotStored> {
     let invalid = |what: String| NotStored::Invalid(what);
     let uuid = Uuid::parse_str(&captured.uuid).map_err(|_| invalid(format!("not a valid UUID: {}", captured.uuid)))?;
@@ -125,7 +126,10 @@ pub fn normalise(
     {
         return Err(NotStored::Dropped(Kind::NoPersonProfile));
     }
-    plugins(uuid, &name, &mut properties)?;
+    let moment = |text: &str| parse(text).ok_or_else(|| invalid(format!("`{text}` is no moment")));
+    let captured_at = moment(&captured.now)?;
+    let said = if captured.timestamp.is_empty() { None } else { Some(moment(&captured.timestamp)?) };
+    before(uuid, &name, said.map(|said| captured_at.duration_since(said)), &mut properties)?;
     // Top-level fields win over those among the properties.
     let update = |key: &str, top: Option<&RawValue>| {
         let mut merged = properties.get(key).and_then(|inner| object(Some(inner)).ok()).unwrap_or_default();
@@ -154,8 +158,7 @@ pub fn normalise(
     if let Some(sent_at) = &captured.sent_at {
         insert_text(&mut properties, "$sent_at", sent_at);
     }
-    let moment = |text: &str| parse(text).ok_or_else(|| invalid(format!("`{text}` is no moment")));
-    let timestamp = if captured.timestamp.is_empty() {
+    let timestamp = said.unwrap_or_else(|| {
         // Before 2026 capture left it to the plugin server.
         let said = Said {
             timestamp: data.timestamp.as_deref(),
@@ -163,16 +166,14 @@ pub fn normalise(
             sent_at: captured.sent_at.as_deref().and_then(parse),
             ignore_sent_at: properties.get("$ignore_sent_at").is_some_and(|value| value.get() == "true"),
         };
-        timestamp::normalise(dialect, said, moment(&captured.now)?)
-    } else {
-        moment(&captured.timestamp)?
-    };
+        timestamp::normalise(dialect, said, captured_at)
+    });
     Ok(Normalised {
         uuid,
         name,
         distinct_id: without_nul(&captured.distinct_id).into_owned(),
         timestamp,
-        captured_at: moment(&captured.now)?,
+        captured_at,
         properties,
         person_profile,
         odd_person_profile,
@@ -301,7 +302,7 @@ mod tests {
     use crate::pipeline::plugin::{Action, Condition, Plugin, Plugins};
 
     fn normalise(dialect: Dialect, captured: &CapturedEvent<'_>) -> Result<Normalised, NotStored> {
-        super::normalise(dialect, captured, |_, _, _| Ok(()))
+        super::normalise(dialect, captured, |_, _, _, _| Ok(()))
     }
 
     fn captured(name: &str, data: &str) -> CapturedEvent<'static> {
@@ -411,10 +412,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_dropped_before_plugins_is_not_stored() {
+        let drop = |_: Uuid, _: &str, age: Option<SignedDuration>, _: &mut Properties| match age {
+            Some(age) if age > SignedDuration::from_mins(59) => Err(NotStored::Dropped(Kind::TooOld)),
+            _ => Ok(()),
+        };
+        let dropped = super::normalise(Dialect::V2026, &captured("e", "{}"), drop);
+        assert_eq!(dropped.unwrap_err(), NotStored::Dropped(Kind::TooOld));
+        let unsaid = CapturedEvent { timestamp: "".into(), ..captured("e", r#"{"timestamp":"2020-01-01T00:00:00Z"}"#) };
+        assert!(super::normalise(Dialect::V2024, &unsaid, drop).is_ok(), "capture says no time before 2026");
+    }
+
+    #[test]
     fn plugins_see_what_was_sent_and_what_they_leave_is_normalised() {
         let long = "é".repeat(201);
         let data = r#"{"properties":{"a":1,"utm_x":"c"},"$set":{"b":2}}"#;
-        let run = |uuid: Uuid, name: &str, properties: &mut Properties| {
+        let run = |uuid: Uuid, name: &str, age: Option<SignedDuration>, properties: &mut Properties| {
+            assert_eq!(age, Some(SignedDuration::from_hours(1)), "capture has said when");
             assert_eq!((uuid.to_string().as_str(), name), ("12345678-9a00-80c0-8000-0f4240a632ad", long.as_str()));
             assert_eq!(properties.keys().collect::<Vec<_>>(), ["a", "utm_x"], "nothing was added yet");
             let when = Condition { events: Vec::new(), property: None, of_a_million: 1_000_000 };
@@ -426,7 +440,9 @@ mod tests {
         let normalised = super::normalise(Dialect::V2026, &captured(&long, data), run).unwrap();
         assert_eq!(normalised.name, "é".repeat(200));
         assert_eq!(serde_json::to_string(&normalised.person.set).unwrap(), r#"{"b":2,"utm_source":"c"}"#);
-        let refuse = |_: Uuid, _: &str, _: &mut Properties| Err(NotStored::Waits(Duration::from_secs(1)));
+        let refuse = |_: Uuid, _: &str, _: Option<SignedDuration>, _: &mut Properties| {
+            Err(NotStored::Waits(Duration::from_secs(1)))
+        };
         let waits = super::normalise(Dialect::V2026, &captured("e", "{}"), refuse);
         assert_eq!(waits.unwrap_err(), NotStored::Waits(Duration::from_secs(1)));
     }
