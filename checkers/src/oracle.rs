@@ -5,6 +5,7 @@
 
 pub mod age;
 pub mod dialect;
+pub mod elements;
 pub mod json;
 pub mod plain;
 pub mod plugin;

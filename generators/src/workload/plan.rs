@@ -297,4 +297,7 @@ pub struct Extras {
     pub group_types: u64,
     /// How many groups there are of each type.
     pub groups: u64,
+    /// Which share of events holds the elements that were clicked.
+    #[serde(default)]
+    pub elements: Share,
 }

@@ -76,6 +76,7 @@ pub(crate) fn odd() -> Workload {
         grouped: share(0.3),
         group_types: 7,
         groups: 20,
+        elements: Share::default(),
     };
     Workload::new(plan, PersonaTable::make(42, 16))
 }

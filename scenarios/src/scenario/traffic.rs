@@ -176,7 +176,9 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
              `offset_and_timestamp`, `no_timestamp` and `no_sent_at`",
         );
     }
-    if *form == Form::Query && (size.1 > QUERY_EVENTS || is_any(&[extras.hostile, extras.large, extras.grouped])) {
+    if *form == Form::Query
+        && (size.1 > QUERY_EVENTS || is_any(&[extras.hostile, extras.large, extras.grouped, extras.elements]))
+    {
         section.problem(
             "form",
             "a URL has room for few events: at most `batch = { size = \"1..5\" }`, no `content` and no `groups`",
@@ -359,6 +361,7 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
     if padding.1 > LARGEST {
         content.problem("padding", "must be at most 15000000 bytes: no endpoint takes more than 20 MiB");
     }
+    let elements = content.optional("elements", Share::parse).unwrap_or_default();
     content.end();
     let grouped = groups.optional("share", Share::parse).unwrap_or_default();
     let group_types = groups.optional("types", whole(1..=GROUP_TYPES.len() as u64));
@@ -372,5 +375,6 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         grouped,
         group_types: group_types.unwrap_or(if grouped > Share::default() { 2 } else { 0 }),
         groups: of_type,
+        elements,
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod age;
 pub mod aside;
+pub mod elements;
 pub mod event;
 pub mod groups;
 pub mod person;
@@ -474,7 +475,7 @@ fn process<'o>(
         team_id: team,
         project_id: team,
         distinct_id: &event.distinct_id,
-        elements_chain: "",
+        elements_chain: &event.elements_chain,
         created_at: clickhouse_micros(Timestamp::now()),
         captured_at: clickhouse_micros(event.captured_at),
         person_id: belongs.person,

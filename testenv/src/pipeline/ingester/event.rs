@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use super::warning::Kind;
+use super::{elements::take_chain, warning::Kind};
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
@@ -44,6 +44,8 @@ pub struct Normalised {
     pub captured_at: Timestamp,
     /// What is stored as properties.
     pub properties: Properties,
+    /// What was clicked, as one text.
+    pub elements_chain: String,
     /// Whether a person is kept for it.
     pub person_profile: bool,
     /// Whether it says something odd about that.
@@ -152,6 +154,7 @@ pub fn normalise(
         properties
             .retain(|key, _| !matches!(key.as_str(), "$set" | "$set_once" | "$unset") && !key.starts_with("$group_"));
     }
+    let elements_chain = take_chain(dialect, &mut properties).map_err(invalid)?;
     if !properties.contains_key("$ip") {
         insert_text(&mut properties, "$ip", &captured.ip);
     }
@@ -175,6 +178,7 @@ pub fn normalise(
         timestamp,
         captured_at,
         properties,
+        elements_chain,
         person_profile,
         odd_person_profile,
         person,
@@ -341,6 +345,16 @@ mod tests {
         let normalised = normalise(Dialect::V2026, &captured("e", data)).unwrap();
         assert_eq!(serde_json::to_string(&normalised.person.set).unwrap(), r#"{"a":1,"b":3,"utm_source":"x"}"#);
         assert_eq!(serde_json::to_string(&normalised.person.set_once).unwrap(), r#"{"$initial_utm_source":"x"}"#);
+    }
+
+    #[test]
+    fn clicked_elements_are_no_property_any_more() {
+        let data = r#"{"properties":{"$elements":[{"tag_name":"a\u0000"}],"k":1}}"#;
+        let normalised = normalise(Dialect::V2026, &captured("$autocapture", data)).unwrap();
+        assert_eq!(normalised.elements_chain, "a\u{fffd}:nth-child=\"0\"nth-of-type=\"0\"");
+        assert_eq!(normalised.properties.into_keys().collect::<Vec<_>>(), ["$ip", "$sent_at", "k"]);
+        let broken = captured("$autocapture", r#"{"properties":{"$elements":[1]}}"#);
+        assert!(matches!(normalise(Dialect::V2026, &broken), Err(NotStored::Invalid(_))));
     }
 
     #[test]
