@@ -212,11 +212,16 @@ mod tests {
 
     #[test]
     fn what_a_table_lacks_is_named_and_what_is_mapped_to_nothing_is_not_judged() {
-        let columns =
-            Columns { uuid: "id".into(), person_id: String::new(), version: String::new(), ..Columns::default() };
+        let columns = Columns {
+            uuid: "id".into(),
+            person_id: String::new(),
+            elements_chain: String::new(),
+            version: String::new(),
+            ..Columns::default()
+        };
         let has = types(&[("id", "UUID"), ("event", "String"), ("team_id", "Int64"), ("timestamp", "DateTime")]);
-        assert_eq!(columns.missing(&has), ["distinct_id", "properties", "elements_chain", "inserted_at"]);
-        assert_eq!(columns.not_judged(), ["person_id"]);
+        assert_eq!(columns.missing(&has), ["distinct_id", "properties", "inserted_at"]);
+        assert_eq!(columns.not_judged(), ["person_id", "elements_chain"]);
         assert_eq!(Columns::default().not_judged(), [""; 0]);
     }
 
