@@ -122,9 +122,7 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
     let event = case.workload.event(stream, seq)?;
     let traffic = case.workload.traffic(stream)?;
     let sent = case.sent.event(stream, seq);
-    let latest = case.final_reads.last().map(|read| read.span().1).unwrap_or_default();
-    let times = case.sent.attempt_times(case.workload, case.start, stream, seq, event.occurred_micros, latest);
-    let expectation = case.expect(&event, traffic.team, &times);
+    let expectation = case.expect(&event, traffic.team, &case.attempt_times(stream, seq));
     let first = case.reads.first_seen(stream, seq);
     Some(Explanation {
         event: id.to_string(),

@@ -3,7 +3,9 @@
 //! This is our own reading of the ingestion contract. It shares no code with the reference pipeline: a wrong rule would
 //! agree with itself.
 
+pub mod age;
 pub mod dialect;
+pub mod elements;
 pub mod json;
 pub mod plain;
 pub mod plugin;

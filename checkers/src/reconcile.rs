@@ -7,6 +7,7 @@
 //! and [`spans`] that rates and quantiles are judged from. [`seen`] and [`awaited`] say what is still missing while a run
 //! goes on.
 
+mod age;
 pub mod awaited;
 pub mod classify;
 pub mod evidence;

@@ -75,6 +75,8 @@ pub enum Purpose {
     Device = 24,
     /// The name of an event where names are mixed on purpose.
     Mix = 25,
+    /// Whether an event holds what was clicked, and what that was.
+    Elements = 26,
     /// How a client's request fails.
     ClientFault = 30,
     /// By how much a client's back-off is moved.

@@ -5,6 +5,7 @@
 
 mod client;
 mod content;
+mod elements;
 mod hostile;
 mod oddity;
 mod person;

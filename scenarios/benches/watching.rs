@@ -176,7 +176,7 @@ impl Role {
 
     async fn create_table(&self) {
         let table = "CREATE TABLE events (uuid UUID, event String, distinct_id String, team_id Int64, timestamp DateTime64(6, 'UTC'), \
-                     properties String CODEC(ZSTD(3)), _timestamp UInt32) ENGINE = ReplacingMergeTree(_timestamp) \
+                     properties String CODEC(ZSTD(3)), elements_chain String, _timestamp UInt32) ENGINE = ReplacingMergeTree(_timestamp) \
                      PARTITION BY toYYYYMM(timestamp) \
                      ORDER BY (team_id, toDate(timestamp), event, cityHash64(distinct_id), cityHash64(uuid))";
         self.client().query(table).execute().await.unwrap();

@@ -87,6 +87,16 @@ pub fn teams(scenario: &Scenario, run: RunId) -> BTreeMap<String, i64> {
     usual.into_iter().chain(named).collect()
 }
 
+/// How old an event may be when capture receives it, in seconds, for the teams that drop older ones.
+pub fn age_limits(scenario: &Scenario) -> BTreeMap<i64, u32> {
+    let limits = scenario.traffic.iter().filter_map(|traffic| {
+        // The scenario holds it to whole seconds, of which there are not so many.
+        let limit = traffic.drop_events_older_than?;
+        Some((team(scenario, traffic.team()), u32::try_from(limit.as_secs()).unwrap_or(u32::MAX)))
+    });
+    limits.collect()
+}
+
 /// The token and team of the run's own that traffic of a scenario goes to.
 pub fn own_project(scenario: &Scenario, traffic: &scenario::Traffic, run: RunId) -> (String, i64) {
     match traffic.absent {
@@ -120,6 +130,7 @@ pub fn workload(scenario: &Scenario, projects: &Projects, run: RunId, seed: u64,
         disorder: traffic.disorder,
         clients: traffic.clients,
         absent: traffic.absent,
+        drop_events_older_than: traffic.drop_events_older_than,
         replay: traffic.replay.as_ref().map(|replay| replay.pace),
         client: traffic.client,
     });
@@ -144,6 +155,10 @@ fn held(scenario: &Scenario, name: DefectName) -> Duration {
 pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
     let is_over_quota = |traffic: &&scenario::Traffic| traffic.absent == Some(Absence::OverQuota);
     let over_quota: u64 = scenario.traffic.iter().filter(is_over_quota).map(|traffic| traffic.events).sum();
+    let is_limited = |traffic: &&scenario::Traffic| traffic.drop_events_older_than.is_some();
+    // Of which those are counted that are too old.
+    let backdated = |traffic: &scenario::Traffic| traffic.events as f64 * traffic.disorder.backdated.get();
+    let too_old: f64 = scenario.traffic.iter().filter(is_limited).map(backdated).sum();
     let good = scenario.traffic.iter().position(|traffic| traffic.absent.is_none()).unwrap_or_default();
     let planned = scenario.traffic.get(good).map_or(0, |traffic| traffic.events);
     let spread = |events: u64| (planned * 9 / 10 / events.max(1)).max(1);
@@ -156,6 +171,8 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
             count: defect.events,
             every: match defect.name {
                 DefectName::QuotaIgnored => (over_quota * 9 / 10 / defect.events.max(1)).max(1),
+                // How many of the backdated ones are old enough is not known here: it is spread over a tenth of them.
+                DefectName::KeepTooOld => ((too_old / 10.0) as u64 / defect.events.max(1)).max(1),
                 _ => spread(defect.events),
             },
             property: defect.property.clone(),

@@ -333,7 +333,7 @@ impl Active<'_> {
         }
         let ledgers = Ledgers::find(self.directory.path())?.open(header)?;
         let plugins = plugins::judged(&self.request.scenario);
-        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, watermark, (pipeline.dialect, plugins))))
+        Ok(Some(EarlyStop::follow(ledgers, &expect.targets, watermark, (pipeline.dialect, plugins, header.start))))
     }
 
     /// Notes what plugins export, where they do.

@@ -117,6 +117,8 @@ pub struct Traffic {
     pub team: Option<String>,
     /// Why every event is acked and none may appear, where that is so.
     pub absent: Option<Absence>,
+    /// Its team drops events that happened longer than this before capture received them, in whole seconds.
+    pub drop_events_older_than: Option<Duration>,
     /// The recording that it replays, if it does.
     pub replay: Option<Replay>,
     /// How its clients deliver.
@@ -257,6 +259,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let mut section = root.section("pipeline");
     let substitutes = substitute::substitutes(&mut section, root.sections("component"));
     let settings = pipeline::settings(section);
+    let is_limited = traffic::check_age_limits(&mut root, &traffic, settings.dialect);
     let plugins = plugin::plugins(root.sections("plugin"), &traffic, settings.dialect);
     let has_exports = root.mentions("exports");
     let exports = exports::exports(root.section("exports"), has_exports, &plugins);
@@ -268,6 +271,9 @@ fn scenario(mut root: Section<'_>) -> Scenario {
             "planted_defect",
             "only one defect of the sink can be planted at a time: there is one view to change",
         );
+    }
+    if !is_limited && planted_defects.iter().any(|defect| defect.name == DefectName::KeepTooOld) {
+        root.problem("planted_defect", "`keep_too_old` needs traffic whose team has a `drop_events_older_than`");
     }
     for defect in &planted_defects {
         let (wanted, what): (fn(&plugin::Action) -> bool, _) = match defect.name {

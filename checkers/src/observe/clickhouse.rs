@@ -67,6 +67,7 @@ struct EventRow<'a> {
     #[serde(with = "::clickhouse::serde::uuid")]
     person_id: Uuid,
     properties: &'a str,
+    elements_chain: &'a str,
     #[serde(rename = "_timestamp")]
     version: u32,
 }
@@ -189,8 +190,8 @@ impl Store {
         }
         let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
         let query = format!(
-            "SELECT uuid, event, distinct_id, team_id, timestamp, person_id, properties, _timestamp FROM {} \
-             WHERE _part IN ?",
+            "SELECT uuid, event, distinct_id, team_id, timestamp, person_id, properties, elements_chain, \
+             _timestamp FROM {} WHERE _part IN ?",
             self.name()
         );
         let failed = |source| ObserveError::Store { question: QUESTION, source: Box::new(source) };
@@ -210,6 +211,7 @@ impl Store {
                 timestamp_micros: row.timestamp,
                 person_id: row.person_id,
                 properties: row.properties,
+                elements_chain: row.elements_chain,
                 version: u64::from(row.version),
             })?;
         }

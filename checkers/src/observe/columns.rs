@@ -23,6 +23,9 @@ pub struct Columns {
     pub person_id: String,
     /// Its properties as JSON.
     pub properties: String,
+    /// What was clicked, as one text.
+    #[serde(default)]
+    pub elements_chain: String,
     /// Which of several rows with one key stays: the greatest.
     pub version: String,
     /// When ClickHouse inserted the row, by its own clock.
@@ -40,6 +43,7 @@ impl Default for Columns {
             timestamp: "timestamp".into(),
             person_id: "person_id".into(),
             properties: "properties".into(),
+            elements_chain: "elements_chain".into(),
             version: "_timestamp".into(),
             inserted_at: "inserted_at".into(),
         }
@@ -48,7 +52,7 @@ impl Default for Columns {
 
 impl Columns {
     /// Every name beside what it is a name for.
-    pub fn all(&self) -> [(&'static str, &str); 9] {
+    pub fn all(&self) -> [(&'static str, &str); 10] {
         [
             ("uuid", &self.uuid),
             ("event", &self.event),
@@ -57,6 +61,7 @@ impl Columns {
             ("timestamp", &self.timestamp),
             ("person_id", &self.person_id),
             ("properties", &self.properties),
+            ("elements_chain", &self.elements_chain),
             ("version", &self.version),
             ("inserted_at", &self.inserted_at),
         ]
@@ -64,7 +69,7 @@ impl Columns {
 
     /// What the oracle would judge and the table does not have.
     pub fn not_judged(&self) -> Vec<&'static str> {
-        let judged = ["event", "distinct_id", "person_id", "properties"];
+        let judged = ["event", "distinct_id", "person_id", "properties", "elements_chain"];
         self.all()
             .into_iter()
             .filter(|(what, name)| name.is_empty() && judged.contains(what))
@@ -159,8 +164,9 @@ impl Reading {
     }
 
     /// Every column of a row, in the order and with the types of [`super::foreign`]'s rows.
-    pub(super) fn row(&self) -> [String; 8] {
-        let Columns { event, distinct_id, team_id, timestamp, person_id, properties, version, .. } = &self.columns;
+    pub(super) fn row(&self) -> [String; 9] {
+        let Columns { event, distinct_id, team_id, timestamp, person_id, properties, elements_chain, version, .. } =
+            &self.columns;
         let text = |name: &str, without: &str| match name {
             "" => format!("'{without}'"),
             name => format!("CAST(ifNull(toString({}), ''), 'String')", quoted(name)),
@@ -185,6 +191,7 @@ impl Reading {
             format!("CAST({}, 'Int64')", time(timestamp, 6, "Micro")),
             person,
             text(properties, "{}"),
+            text(elements_chain, ""),
             version,
         ]
     }
@@ -205,11 +212,16 @@ mod tests {
 
     #[test]
     fn what_a_table_lacks_is_named_and_what_is_mapped_to_nothing_is_not_judged() {
-        let columns =
-            Columns { uuid: "id".into(), person_id: String::new(), version: String::new(), ..Columns::default() };
+        let columns = Columns {
+            uuid: "id".into(),
+            person_id: String::new(),
+            elements_chain: String::new(),
+            version: String::new(),
+            ..Columns::default()
+        };
         let has = types(&[("id", "UUID"), ("event", "String"), ("team_id", "Int64"), ("timestamp", "DateTime")]);
         assert_eq!(columns.missing(&has), ["distinct_id", "properties", "inserted_at"]);
-        assert_eq!(columns.not_judged(), ["person_id"]);
+        assert_eq!(columns.not_judged(), ["person_id", "elements_chain"]);
         assert_eq!(Columns::default().not_judged(), [""; 0]);
     }
 

@@ -114,10 +114,12 @@ struct ForeignRow<'a> {
     #[serde(with = "::clickhouse::serde::uuid")]
     person_id: Uuid,
     properties: &'a str,
+    elements_chain: &'a str,
     version: u64,
 }
 
-const NAMES: [&str; 8] = ["uuid", "event", "distinct_id", "team_id", "timestamp", "person_id", "properties", "version"];
+const NAMES: [&str; 9] =
+    ["uuid", "event", "distinct_id", "team_id", "timestamp", "person_id", "properties", "elements_chain", "version"];
 
 /// What a server says of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -284,6 +286,7 @@ async fn read_rows<E: From<ObserveError>>(
             timestamp_micros: row.timestamp,
             person_id: row.person_id,
             properties: row.properties,
+            elements_chain: row.elements_chain,
             version: row.version,
         })?;
     }
@@ -324,6 +327,7 @@ mod tests {
             timestamp_micros: 0,
             person_id: Uuid::nil(),
             properties: properties.into(),
+            elements_chain: String::new(),
             version: 0,
         };
         let marked = format!("{{\"assay_id\":\"{}\"}}", id(own));

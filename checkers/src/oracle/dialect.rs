@@ -135,13 +135,23 @@ impl Dialect {
         changed
     }
 
+    /// Whether the property `key` with this JSON `value` is taken away, because it goes into the chain of elements. In 2021 only
+    /// a list with something in it was.
+    pub fn takes_elements(self, key: &str, value: &str) -> bool {
+        match self {
+            Self::V2021 => key == "$elements" && value.starts_with('[') && value != "[]",
+            Self::V2024 | Self::V2026 => super::elements::takes(key),
+        }
+    }
+
     /// Whether the pipeline itself writes this property, so that what was sent need not be what is stored
     /// (ingestion contract 2.2).
     pub fn rewrites_property(self, key: &str) -> bool {
         match self {
             Self::V2021 | Self::V2024 | Self::V2026 => {
                 matches!(key, "$ip" | "$sent_at" | "$set" | "$set_once" | "$unset" | "token")
-                    || ["$geoip_", "$elements", "$group_", "$plugins_"].iter().any(|prefix| key.starts_with(prefix))
+                    || super::elements::takes(key)
+                    || ["$geoip_", "$group_", "$plugins_"].iter().any(|prefix| key.starts_with(prefix))
             }
         }
     }
@@ -234,10 +244,10 @@ mod tests {
 
     #[test]
     fn what_the_pipeline_writes_itself_is_known() {
-        for key in ["$set", "$geoip_city_name", "$group_0", "$elements_chain", "$plugins_failed"] {
+        for key in ["$set", "$geoip_city_name", "$group_0", "$elements", "$elements_chain", "$plugins_failed"] {
             assert!(Dialect::V2026.rewrites_property(key), "{key}");
         }
-        for key in ["$browser", "price", "$groups", "$session_id", "$setting"] {
+        for key in ["$browser", "price", "$groups", "$session_id", "$setting", "$elements_seen"] {
             assert!(!Dialect::V2026.rewrites_property(key), "{key}");
         }
     }

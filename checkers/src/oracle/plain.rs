@@ -51,7 +51,8 @@ impl PlainRows {
     /// that [`Expectation::differences`](super::row::Expectation::differences) finds none; false says nothing.
     pub fn is_right(&mut self, workload: &Workload, stream: StreamId, seq: u64, team: i64, row: &RowRef<'_>) -> bool {
         let id = EventId { run: workload.plan().run, stream, seq };
-        if row.uuid != id.to_uuid() || row.team_id != team {
+        // Nothing was clicked in what a template makes.
+        if row.uuid != id.to_uuid() || row.team_id != team || !row.elements_chain.is_empty() {
             return false;
         }
         let Some(content) = workload.content(stream, seq).filter(|content| content.name() == row.event) else {
@@ -341,7 +342,8 @@ mod tests {
     #[test]
     fn wrong_rows_never_are() {
         let workload = disorderly(40);
-        let changes: [fn(&mut Row); 19] = [
+        let changes: [fn(&mut Row); 20] = [
+            |row| row.elements_chain = "a:".into(),
             |row| row.uuid = Uuid::nil(),
             |row| row.team_id = 2,
             |row| row.event.push('x'),

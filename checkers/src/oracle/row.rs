@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{dialect::Dialect, json, v1};
+use super::{dialect::Dialect, elements, json, v1};
 
 /// Servers keep milliseconds, cut or rounded, of clocks that are read in microseconds.
-const ROUNDING_MICROS: i64 = 1_000;
+pub(super) const ROUNDING_MICROS: i64 = 1_000;
 
 /// A row of the events table, as far as it is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Row {
     pub person_id: Uuid,
     /// A JSON object.
     pub properties: String,
+    /// What was clicked, as one text.
+    pub elements_chain: String,
     /// Of rows with one sorting key the engine keeps the one with the greatest version.
     pub version: u64,
 }
@@ -48,13 +50,24 @@ pub struct RowRef<'a> {
     pub timestamp_micros: i64,
     pub person_id: Uuid,
     pub properties: &'a str,
+    pub elements_chain: &'a str,
     pub version: u64,
 }
 
 impl RowRef<'_> {
     /// A row with texts of its own.
     pub fn to_row(self) -> Row {
-        let Self { uuid, event, distinct_id, team_id, timestamp_micros, person_id, properties, version } = self;
+        let Self {
+            uuid,
+            event,
+            distinct_id,
+            team_id,
+            timestamp_micros,
+            person_id,
+            properties,
+            elements_chain,
+            version,
+        } = self;
         Row {
             uuid,
             event: event.to_owned(),
@@ -63,6 +76,7 @@ impl RowRef<'_> {
             timestamp_micros,
             person_id,
             properties: properties.to_owned(),
+            elements_chain: elements_chain.to_owned(),
             version,
         }
     }
@@ -171,6 +185,7 @@ pub fn expect(
         ),
         column("team_id", Expected::Number(team), "the team that the token belongs to"),
         person(dialect, event, team),
+        chain(dialect, event),
     ];
     let most_rows = if minted_uuid { attempts.len().max(1) } else { most_rows(&spans) };
     columns.push(if spans.is_empty() {
@@ -229,6 +244,13 @@ fn person(dialect: Dialect, event: &Event, team: i64) -> ColumnExpectation {
     ColumnExpectation { column: "person_id".to_owned(), expected, reason }
 }
 
+fn chain(dialect: Dialect, event: &Event) -> ColumnExpectation {
+    let values: Vec<_> = event.members.iter().filter(|member| elements::takes(&member.key)).collect();
+    let values: Vec<_> = values.iter().map(|member| (&*member.key, stored(dialect, &member.value).0)).collect();
+    let (expected, reason) = elements::expected(dialect, values.iter().map(|(key, value)| (*key, &**value)));
+    ColumnExpectation { column: elements::COLUMN.to_owned(), expected, reason }
+}
+
 /// What is stored of a JSON text, and why.
 fn stored(dialect: Dialect, text: &str) -> (String, &'static str) {
     let mut text = text.as_bytes().to_vec();
@@ -241,7 +263,9 @@ fn of_member(dialect: Dialect, Member { key, value }: &Member) -> ColumnExpectat
     let (key, _) = stored(dialect, &format!("\"{key}\""));
     let key = serde_json::from_str::<String>(&key).unwrap_or(key);
     let (value, reason) = stored(dialect, value);
-    let (expected, reason) = if dialect.rewrites_property(&key) {
+    let (expected, reason) = if dialect.takes_elements(&key, &value) {
+        (Expected::Absent, "it is taken away, and goes into the column `elements_chain`")
+    } else if dialect.rewrites_property(&key) {
         (Expected::NotJudged, REWRITTEN)
     } else {
         (Expected::JsNumbers(value), reason)
@@ -286,8 +310,8 @@ fn within(spans: &[(i64, i64)], micros: i64) -> bool {
 }
 
 /// The columns that are judged in a live run: all that an [`Expectation`] names, every sent property among them.
-pub const JUDGED_COLUMNS: [&str; 7] =
-    ["uuid", "event", "distinct_id", "team_id", "person_id", "timestamp", "properties.*"];
+pub const JUDGED_COLUMNS: [&str; 8] =
+    ["uuid", "event", "distinct_id", "team_id", "person_id", "timestamp", "properties.*", elements::COLUMN];
 
 const SENT_KEPT: &str = "sent properties are kept as JSON values";
 /// What the names of properties begin with as columns.
@@ -357,6 +381,7 @@ impl Expectation {
                 Expected::OneOf(all) | Expected::JsonOneOf(all) => all.first()?.clone(),
                 Expected::NotJudged if wanted == "uuid" => Uuid::nil().to_string(),
                 Expected::NotJudged if wanted == TIMESTAMP => "0".to_owned(),
+                Expected::NotJudged if wanted == elements::COLUMN => String::new(),
                 Expected::Absent => return None,
                 Expected::Groups { .. } | Expected::NotJudged => "null".to_owned(),
             })
@@ -386,6 +411,7 @@ impl Expectation {
             timestamp_micros: value(TIMESTAMP)?.parse().ok()?,
             person_id: value("person_id")?.parse().ok()?,
             properties: format!("{{{}}}", properties.join(",")),
+            elements_chain: value(elements::COLUMN)?,
             version: 1,
         })
     }
@@ -394,7 +420,17 @@ impl Expectation {
 impl Row {
     /// The row without texts of its own.
     pub fn view(&self) -> RowRef<'_> {
-        let Self { uuid, event, distinct_id, team_id, timestamp_micros, person_id, properties, version } = self;
+        let Self {
+            uuid,
+            event,
+            distinct_id,
+            team_id,
+            timestamp_micros,
+            person_id,
+            properties,
+            elements_chain,
+            version,
+        } = self;
         RowRef {
             uuid: *uuid,
             event,
@@ -403,6 +439,7 @@ impl Row {
             timestamp_micros: *timestamp_micros,
             person_id: *person_id,
             properties,
+            elements_chain,
             version: *version,
         }
     }
@@ -415,6 +452,7 @@ impl Row {
             "team_id" => Some(self.team_id.to_string()),
             "person_id" => Some(self.person_id.to_string()),
             "timestamp" => Some(self.timestamp_micros.to_string()),
+            elements::COLUMN => Some(self.elements_chain.clone()),
             _ => None,
         }
     }

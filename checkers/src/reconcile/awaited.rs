@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use generators::{journal::ReadError, ledger::Record, workload::Workload};
+use generators::{clock::RunStart, journal::ReadError, ledger::Record, workload::Workload};
 
 use super::{
     seen::Seen,
@@ -10,18 +10,13 @@ use super::{
 };
 use crate::{
     disturbance::Watermark,
-    oracle::{
-        dialect::Dialect,
-        plugin::Plugins,
-        presence::{Fate, fate},
-    },
+    oracle::{dialect::Dialect, plugin::Plugins},
 };
 
 /// The acked requests whose events may still be awaited. There are no more of them than are answered within `loss_after`.
 #[derive(Debug)]
 pub struct Awaited<'a> {
-    dialect: Dialect,
-    plugins: &'a Plugins,
+    rules: (Dialect, &'a Plugins, RunStart),
     /// Until when the acked events of a request are pending, and the exchange.
     requests: Vec<(Duration, Exchange)>,
 }
@@ -35,32 +30,28 @@ impl<'a> Awaited<'a> {
     pub fn at(
         now: Duration,
         watermark: &Watermark,
-        (dialect, plugins): (Dialect, &'a Plugins),
+        rules: (Dialect, &'a Plugins, RunStart),
         workload: &Workload,
         records: impl IntoIterator<Item = Result<Record, ReadError>>,
     ) -> Result<Self, ReadError> {
         let (mut exchanges, mut requests) = (Exchanges::default(), Vec::new());
         for record in records {
-            let Some(exchange) = exchanges.take(dialect, workload, record?) else { continue };
+            let Some(exchange) = exchanges.take(rules.0, workload, record?) else { continue };
             let until = watermark.missed_from(exchange.answered.unwrap_or(exchange.intended));
             if exchange.outcome == EventOutcome::Acked && until > now {
                 requests.push((until, exchange));
             }
         }
-        Ok(Self { dialect, plugins, requests })
+        Ok(Self { rules, requests })
     }
 
     /// Until when some event is pending; `None` if none is at `now`. Requests of which nothing is awaited any more are
     /// forgotten.
     pub fn pending_until(&mut self, now: Duration, workload: &Workload, seen: &Seen) -> Option<Duration> {
-        let (dialect, plugins) = (self.dialect, self.plugins);
+        let rules = self.rules;
         self.requests.retain(|(until, exchange)| {
             let (request, stream) = (&exchange.request, exchange.request.stream);
-            let is_awaited = |seq| {
-                !seen.has(stream, seq)
-                    && exchange.outcome_of(seq) == EventOutcome::Acked
-                    && fate(dialect, plugins, workload, stream, seq) == Fate::Present
-            };
+            let is_awaited = |seq| !seen.has(stream, seq) && exchange.must_show(rules, workload, seq);
             *until > now && request.seqs(workload).any(|(seq, _)| is_awaited(seq))
         });
         self.requests.iter().map(|(until, _)| *until).max()
@@ -80,6 +71,8 @@ mod tests {
         },
     };
 
+    const START: RunStart = RunStart::from_unix_micros(0);
+
     #[test]
     fn acked_events_are_awaited_until_they_are_seen_or_lost() {
         let workload = workload(8);
@@ -97,7 +90,7 @@ mod tests {
         let watermark = Watermark { loss_after: seconds(10), ..Watermark::default() };
         let of = |workload: &Workload| {
             let records = records.iter().cloned().map(Ok);
-            Awaited::at(seconds(4), &watermark, (Dialect::V2026, &NO_PLUGINS), workload, records).unwrap()
+            Awaited::at(seconds(4), &watermark, (Dialect::V2026, &NO_PLUGINS, START), workload, records).unwrap()
         };
         let mut awaited = of(&workload);
         let mut seen = Seen::default();
@@ -110,7 +103,16 @@ mod tests {
 
         let mut plan = workload.plan().clone();
         plan.traffic[0].absent = Some(generators::workload::Absence::DropListed);
-        let workload = Workload::new(plan, generators::persona::PersonaTable::make(1, 2));
-        assert_eq!(of(&workload).pending_until(seconds(4), &workload, &Seen::default()), None);
+        let listed = Workload::new(plan, generators::persona::PersonaTable::make(1, 2));
+        assert_eq!(of(&listed).pending_until(seconds(4), &listed, &Seen::default()), None);
+
+        let mut plan = workload.plan().clone();
+        // Requests of two, which leave when the second is due: one of each has happened a second before.
+        plan.traffic[0].drop_events_older_than = Some(Duration::from_millis(500));
+        let limited = Workload::new(plan, generators::persona::PersonaTable::make(1, 2));
+        let mut seen = Seen::default();
+        seen.add(&Read { new: vec![(STREAM, vec![1, 3])], ..Read::default() });
+        assert_eq!(of(&limited).pending_until(seconds(4), &limited, &seen), None, "those that are left are too old");
+        assert_eq!(of(&workload).pending_until(seconds(4), &workload, &seen), Some(seconds(13)));
     }
 }

@@ -214,14 +214,16 @@ struct Alike<'a> {
     first: Option<(usize, SentEvent, Told)>,
     /// When the capture may have stored them, if it may have.
     moments: Option<Moments>,
-    /// What must become of one may not be what must become of the next: plugins choose among them.
+    /// What must become of one may not be what must become of the next: plugins choose among them, or their age decides.
     differ: bool,
 }
 
 impl<'a> Alike<'a> {
     fn new(case: &'a Case<'a>) -> Self {
         let traffic = case.workload.traffic(case.sent.window().stream);
-        let differ = case.exports.is_some() || traffic.is_some_and(|traffic| case.plugins.may_drop(traffic.team));
+        let differ = case.exports.is_some()
+            || traffic
+                .is_some_and(|traffic| traffic.drop_events_older_than.is_some() || case.plugins.may_drop(traffic.team));
         Self { case, first: None, moments: None, differ }
     }
 
@@ -350,10 +352,16 @@ impl Case<'_> {
 
     /// The spans in which the event's stored timestamp must lie, one for each attempt that may have stored it.
     pub(crate) fn timestamps(&self, stream: StreamId, seq: u64) -> Vec<(i64, i64)> {
+        row::timestamps(self.dialect, &self.attempt_times(stream, seq), self.clock_tolerance_micros)
+    }
+
+    /// What the attempts that may have stored an event say about its time.
+    pub(crate) fn attempt_times(&self, stream: StreamId, seq: u64) -> Vec<AttemptTimes> {
         let Some(occurred) = self.workload.occurred_micros(stream, seq) else { return Vec::new() };
         let latest = self.judged_at().unwrap_or_default();
-        let times = self.sent.attempt_times(self.workload, self.start, stream, seq, occurred, latest);
-        row::timestamps(self.dialect, &times, self.clock_tolerance_micros)
+        let mut times = self.sent.attempt_times(self.workload, self.start, stream, seq, occurred, latest);
+        times.retain(|attempt| self.is_young_enough(stream, attempt));
+        times
     }
 
     /// Splits the time-to-visible of `events` events that are alike by stage, as far as the taps know them.
@@ -410,7 +418,11 @@ impl Case<'_> {
 
     /// What must become of the event.
     pub(crate) fn fate(&self, stream: StreamId, seq: u64) -> Fate {
-        fate(self.dialect, self.plugins, self.workload, stream, seq)
+        let known = fate(self.dialect, self.plugins, self.workload, stream, seq);
+        match (known, self.fate_by_age(stream, seq)) {
+            (Fate::Absent(_), _) | (_, Fate::Present) => known,
+            (_, by_age) => by_age,
+        }
     }
 
     /// What must be there of an event that was sent to `team` in these attempts.
@@ -457,7 +469,7 @@ impl Case<'_> {
     }
 
     /// When the read began that says what is missing.
-    fn judged_at(&self) -> Option<Duration> {
+    pub(super) fn judged_at(&self) -> Option<Duration> {
         self.final_reads.last().map(|read| read.summary.start).or_else(|| self.reads.last().map(|(start, _)| start))
     }
 
@@ -505,8 +517,7 @@ impl Case<'_> {
     pub(crate) fn most_rows(&self, stream: StreamId, seq: u64) -> usize {
         if self.workload.oddities(stream, seq).no_uuid {
             // Each attempt that may have been stored has a uuid of its own.
-            let stored = |exchange: &&Exchange| exchange.outcome >= EventOutcome::Indeterminate;
-            return self.sent.attempts(stream, seq).filter(stored).count().max(1);
+            return self.attempt_times(stream, seq).len().max(1);
         }
         row::most_rows(&self.timestamps(stream, seq))
     }

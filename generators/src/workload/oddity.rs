@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    elements,
     hostile::Hostile,
     plan::{Disorder, Endpoint, Extras, Plan, Traffic},
 };
@@ -45,6 +46,8 @@ pub struct Oddities {
     pub grouped: bool,
     /// If it does: how many more types its team has than are kept.
     pub group_types_over: u64,
+    /// It holds the elements that were clicked.
+    pub elements: bool,
     /// How it says when it happened.
     pub time: TimeForm,
     /// It is sent without a uuid.
@@ -94,6 +97,7 @@ pub(super) struct OddSources {
     hostile: Source,
     size: Source,
     groups: Source,
+    elements: Source,
     time: Source,
     uuidless: Source,
     altered: Source,
@@ -117,6 +121,7 @@ impl OddSources {
             extras.hostile,
             extras.large,
             extras.grouped,
+            extras.elements,
         ];
         Self {
             run: plan.run,
@@ -129,6 +134,7 @@ impl OddSources {
             hostile: source(Purpose::Hostile),
             size: source(Purpose::Size),
             groups: source(Purpose::Groups),
+            elements: source(Purpose::Elements),
             time: source(Purpose::TimeForm),
             uuidless: source(Purpose::Uuidless),
             altered: source(Purpose::Altered),
@@ -154,6 +160,7 @@ impl OddSources {
             padding: if chosen(self.size, extras.large) { self.padding(seq) } else { 0 },
             grouped,
             group_types_over: if grouped { self.group_types_over } else { 0 },
+            elements: chosen(self.elements, extras.elements),
             time: self.time_form(seq),
             no_uuid: chosen(self.uuidless, disorder.no_uuid),
             v1: self.is_v1 && chosen(self.hostile, extras.hostile),
@@ -197,6 +204,13 @@ impl OddSources {
     /// Gives `event` what its oddities say.
     pub fn apply(&self, event: &mut Event) {
         let (seq, Oddities { hostile, padding, grouped, time, .. }) = (event.id.seq, event.oddities);
+        if event.oddities.elements {
+            // One that joins two ids keeps its name.
+            if event.name != "$identify" {
+                elements::NAME.clone_into(&mut event.name);
+            }
+            event.members.push(elements::member(&mut second(self.elements, seq)));
+        }
         if let Some(hostile) = hostile {
             let mut random = second(self.hostile, seq);
             // The kind was the next value.
@@ -303,6 +317,32 @@ mod tests {
         let joins: Vec<_> = events().into_iter().filter(|event| event.name == "$identify").collect();
         assert!(joins.iter().any(|event| event.oddities.hostile.is_some()));
         assert!(joins.iter().all(|event| event.ids_of_person.len() == 2 && event.distinct_id_json.is_none()));
+    }
+
+    #[test]
+    fn what_was_clicked_changes_nothing_else() {
+        let without = odd();
+        let mut plan = without.plan().clone();
+        plan.traffic[0].extras.elements = Share::new(0.5).unwrap();
+        let clicked = crate::workload::Workload::new(plan, crate::persona::PersonaTable::make(1, 2));
+        let without = crate::workload::Workload::new(without.plan().clone(), crate::persona::PersonaTable::make(1, 2));
+        let of = |key: &str, event: &Event| event.members.iter().filter(|member| member.key == key).count();
+        let (mut lists, mut chains) = (0, 0);
+        for seq in 0..clicked.planned(STREAM) {
+            let (mut event, other) = (clicked.event(STREAM, seq).unwrap(), without.event(STREAM, seq).unwrap());
+            let counts = (of("$elements", &event), of("$elements_chain", &event));
+            assert_eq!(counts.0 + counts.1, usize::from(event.oddities.elements));
+            assert!(counts.0 + counts.1 == 0 || event.oddities.hostile.is_some() || event.name.starts_with('$'));
+            (lists, chains) = (lists + counts.0, chains + counts.1);
+            event.members.retain(|member| !member.key.starts_with("$elements"));
+            event.oddities.elements = false;
+            if event.name == elements::NAME {
+                event.name.clone_from(&other.name);
+            }
+            assert_eq!(event.members, other.members, "{seq}");
+            assert_eq!((event.properties, event.distinct_id), (other.properties, other.distinct_id), "{seq}");
+        }
+        assert!((1_800..=2_200).contains(&lists) && (400..=600).contains(&chains), "{lists} and {chains}");
     }
 
     #[test]

@@ -78,6 +78,9 @@ pub struct Traffic {
     /// Why every event is acked and none may appear, where that is so.
     #[serde(default)]
     pub absent: Option<Absence>,
+    /// Its team drops events that happened longer than this before capture received them, if it drops any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_events_older_than: Option<Duration>,
     /// Its events and requests are those of a recording, with this pace.
     #[serde(default)]
     pub replay: Option<Pace>,
@@ -116,6 +119,7 @@ impl Traffic {
             extras: Extras::default(),
             clients: 1,
             absent: None,
+            drop_events_older_than: None,
             replay: None,
             client: Client::default(),
         }
@@ -293,4 +297,7 @@ pub struct Extras {
     pub group_types: u64,
     /// How many groups there are of each type.
     pub groups: u64,
+    /// Which share of events holds the elements that were clicked.
+    #[serde(default)]
+    pub elements: Share,
 }

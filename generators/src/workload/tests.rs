@@ -40,6 +40,7 @@ pub(crate) fn small() -> Workload {
             extras: Extras::default(),
             clients: 4,
             absent: None,
+            drop_events_older_than: None,
             replay: None,
             client: Client::default(),
         }],
@@ -75,6 +76,7 @@ pub(crate) fn odd() -> Workload {
         grouped: share(0.3),
         group_types: 7,
         groups: 20,
+        elements: Share::default(),
     };
     Workload::new(plan, PersonaTable::make(42, 16))
 }

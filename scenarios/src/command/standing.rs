@@ -52,6 +52,7 @@ impl Standing {
             over_quota: Vec::new(),
             flush_interval: Duration::from_millis(500),
             partitions: 4,
+            age_limits: BTreeMap::new(),
             drop_list: Vec::new(),
             ingesters: 1,
             dialect: Dialect::V2026,

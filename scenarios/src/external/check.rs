@@ -3,7 +3,7 @@
 use super::{External, Projects};
 use crate::{
     failure::{Failure, Kind},
-    scenario::Scenario,
+    scenario::{Scenario, Traffic},
 };
 
 impl External {
@@ -61,7 +61,17 @@ impl External {
             }
         }
         let projects = Projects::Named(self.projects.clone());
-        for traffic in &scenario.traffic {
+        for (number, traffic) in scenario.traffic.iter().enumerate() {
+            let differs = |other: &&Traffic| {
+                projects.of(scenario, other) == projects.of(scenario, traffic)
+                    && other.drop_events_older_than != traffic.drop_events_older_than
+            };
+            if let Some(other) = scenario.traffic[..number].iter().find(differs) {
+                problems.push(format!(
+                    "traffic.{}: goes to the same [[project]] as {}, whose team has one `drop_events_older_than`",
+                    traffic.name, other.name
+                ));
+            }
             if projects.of(scenario, traffic).is_none() {
                 let why = if traffic.absent.is_some() { ", which drops it as it should," } else { "" };
                 problems
@@ -94,5 +104,11 @@ mod tests {
         assert!(export.len() == 2 && export[1].contains("webhook of Assay's own"), "{export:?}");
         let quota = "[[traffic]]\nname = \"quota\"\nevents = 10\narrival = { shape = \"constant\", rate = \"1/s\" }\nover_quota = true";
         assert!(problems(quota)[0].starts_with("traffic.quota: no [[project]]"), "{:?}", problems(quota));
+        let old = quota.replace("over_quota = true", "team = \"tidy\"\ndrop_events_older_than = \"1h\"");
+        let told = problems(&old);
+        assert!(
+            told.len() == 1 && told[0].starts_with("traffic.quota: goes to the same [[project]] as app"),
+            "{told:?}"
+        );
     }
 }

@@ -178,6 +178,7 @@ fn columns(mut section: Section<'_>) -> Columns {
         ("timestamp", &mut columns.timestamp),
         ("person_id", &mut columns.person_id),
         ("properties", &mut columns.properties),
+        ("elements_chain", &mut columns.elements_chain),
         ("version", &mut columns.version),
         ("inserted_at", &mut columns.inserted_at),
     ] {

@@ -8,18 +8,14 @@ use std::{collections::BTreeMap, time::Duration};
 use checkers::{
     checks::{Independence, Targets},
     disturbance::Watermark,
-    oracle::{
-        dialect::Dialect,
-        plugin::Plugins,
-        presence::{Fate, fate},
-    },
+    oracle::{dialect::Dialect, plugin::Plugins},
     reconcile::{
         seen::Seen,
         sent::{EventOutcome, Exchange, ExchangeKey, Exchanges},
     },
     statistics::sequential::{Crossed, Test},
 };
-use generators::{journal::ReadError, ledger::LedgerReader, workload::Workload};
+use generators::{clock::RunStart, journal::ReadError, ledger::LedgerReader, workload::Workload};
 
 /// The sequential test of a run that is being sent.
 #[derive(Debug)]
@@ -34,6 +30,7 @@ pub(super) struct EarlyStop {
     watermark: Watermark,
     dialect: Dialect,
     plugins: Plugins,
+    start: RunStart,
 }
 
 impl EarlyStop {
@@ -42,7 +39,7 @@ impl EarlyStop {
         ledgers: Vec<LedgerReader>,
         targets: &Targets,
         watermark: Watermark,
-        (dialect, plugins): (Dialect, Plugins),
+        (dialect, plugins, start): (Dialect, Plugins, RunStart),
     ) -> Self {
         Self {
             ledgers,
@@ -53,6 +50,7 @@ impl EarlyStop {
             watermark,
             dialect,
             plugins,
+            start,
         }
     }
 
@@ -74,10 +72,7 @@ impl EarlyStop {
             let (mut all, mut unseen) = (0u64, 0u64);
             for (seq, again) in request.seqs(workload) {
                 // An event that is sent again belongs to its first request.
-                if !again
-                    && exchange.outcome_of(seq) == EventOutcome::Acked
-                    && fate(self.dialect, &self.plugins, workload, request.stream, seq) == Fate::Present
-                {
+                if !again && exchange.must_show((self.dialect, &self.plugins, self.start), workload, seq) {
                     all += 1;
                     unseen += u64::from(!seen.has(request.stream, seq));
                 }

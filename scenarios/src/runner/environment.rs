@@ -221,6 +221,7 @@ impl Own {
         let options = PipelineOptions {
             run: format!("r{run}"),
             teams: plan::teams(&request.scenario, run),
+            age_limits: plan::age_limits(&request.scenario),
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: settings.flush_interval,
             partitions: settings.partitions,

@@ -161,6 +161,7 @@ impl Judge {
             timestamp_micros: 0,
             person_id: event.person_id,
             properties: event.properties.get().to_owned(),
+            elements_chain: String::new(),
             version: 1,
         };
         let number = self.plugins.exporting().position(|other| other.name == plugin);

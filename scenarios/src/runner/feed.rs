@@ -19,19 +19,20 @@ use checkers::{
         lag::{LagView, PartitionLag},
         watch::WatchView,
     },
-    oracle::{
-        dialect::Dialect,
-        plugin::Plugins,
-        presence::{Fate, fate},
-    },
+    oracle::{dialect::Dialect, plugin::Plugins},
     reconcile::{
         reads::Read,
         sent::{EventOutcome, Exchange, Exchanges},
     },
 };
 use generators::{
-    client::SenderProgress, clock::RunClock, event::EventSource, identity::StreamId, journal::Header,
-    ledger::LedgerReader, workload::Workload,
+    client::SenderProgress,
+    clock::{RunClock, RunStart},
+    event::EventSource,
+    identity::StreamId,
+    journal::Header,
+    ledger::LedgerReader,
+    workload::Workload,
 };
 use reports::live::{Board, Counters, FaultNow, Histogram, LATENESS_BOUNDS, LagNow, Phase, TIME_TO_VISIBLE_BOUNDS};
 use tokio::{sync::watch, task::JoinHandle};
@@ -99,6 +100,7 @@ impl Feed {
         let follower = Follower {
             dialect: scenario.pipeline.dialect,
             plugins: plugins::judged(scenario),
+            start: clock.start(),
             watermark: Watermark { loss_after: scenario.expect.loss_after, disturbed: planned(&active.faults) },
             late_after,
             awaited: HashMap::new(),
@@ -189,6 +191,7 @@ fn fault_now((facts, active): &(FaultFacts, Arc<AtomicBool>)) -> FaultNow {
 struct Follower {
     dialect: Dialect,
     plugins: Plugins,
+    start: RunStart,
     watermark: Watermark,
     late_after: Duration,
     /// Acked events that nobody has seen: when they were due, and from when on they are missing.
@@ -246,7 +249,7 @@ impl Follower {
                     found.times.push(seen.saturating_sub(exchange.intended).as_secs_f64());
                 } else if self.awaited.len() < FOLLOWED
                     && !has_seen(request.stream, seq)
-                    && fate(self.dialect, &self.plugins, workload, request.stream, seq) == Fate::Present
+                    && exchange.must_show((self.dialect, &self.plugins, self.start), workload, seq)
                 {
                     let missing = self.watermark.missed_from(exchange.answered.unwrap_or(exchange.sent));
                     self.awaited.insert(id, (exchange.intended, missing));

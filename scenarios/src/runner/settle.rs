@@ -49,8 +49,8 @@ pub(super) async fn settle(
     let windows = Windows::of(workload);
     let records = Ledgers::find(folder)?.records(header)?;
     let watermark = Watermark { loss_after: expect.loss_after, disturbed: disturbed(faults) };
-    let mut awaited =
-        Awaited::at(clock.elapsed(), &watermark, (dialect, &plugins), workload, records).map_err(damaged)?;
+    let rules = (dialect, &plugins, header.start);
+    let mut awaited = Awaited::at(clock.elapsed(), &watermark, rules, workload, records).map_err(damaged)?;
     let rules = SettleRules { quiet: expect.quiet, limit: expect.settle_limit };
     let mut settling = Settling::new(rules, clock.elapsed());
     let (mut final_reads, mut failed_reads) = (0, 0);

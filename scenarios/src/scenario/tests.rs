@@ -415,6 +415,40 @@ fn plugins_are_read_and_what_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn a_team_may_drop_what_is_old() {
+    let with = |line: &str| GOOD.replace("[[traffic]]", &format!("[[traffic]]\n{line}"));
+    let read = |line: &str| Scenario::read("x.toml", &with(line), &[]).unwrap();
+    let limited = read("drop_events_older_than = \"1h\"");
+    assert_eq!(limited.traffic[0].drop_events_older_than, Some(Duration::from_hours(1)));
+    assert_eq!(crate::plan::age_limits(&limited), [(1, 3_600)].into());
+    assert_eq!(crate::plan::age_limits(&read("")), [].into());
+    let other = |lines: &str| {
+        let more = "arrival = { shape = \"constant\", rate = \"1/s\" }\nevents = 1\nname = \"other\"";
+        format!("{}\n[[traffic]]\n{more}\n{lines}", with("drop_events_older_than = \"1h\""))
+    };
+    for fine in ["team = \"shop\"", "drop_events_older_than = \"1h\"", "over_quota = true"] {
+        assert_eq!(problems(&other(fine)), [""; 0], "{fine}");
+    }
+    let old = "drop_events_older_than = \"1h\"\n[[planted_defect]]\nname = \"keep_too_old\"\nevents = 1";
+    assert_eq!(problems(&other(old)), [""; 0]);
+    for (source, told) in [
+        (with("drop_events_older_than = \"1500ms\""), "must be whole seconds, one at least"),
+        (with("drop_events_older_than = \"0s\""), "must be whole seconds, one at least"),
+        (with("drop_events_older_than = \"1h\"\nover_quota = true"), "comes so far: leave it out"),
+        (other(""), "is a setting of the team `main`: `app` and `other` must say the same"),
+        (other("drop_events_older_than = \"2h\""), "`app` and `other` must say the same"),
+        (
+            with("drop_events_older_than = \"1h\"").replace("[pipeline]", "[pipeline]\ndialect = \"2024\""),
+            "came in 2025",
+        ),
+        (with("") + "\n[[planted_defect]]\nname = \"keep_too_old\"\nevents = 1", "needs traffic whose team has"),
+    ] {
+        let problems = problems(&source);
+        assert!(problems.len() == 1 && problems[0].contains(told), "{told}\n{problems:#?}");
+    }
+}
+
+#[test]
 fn overflow_has_limits_and_came_in_2024() {
     let with = |line: &str| GOOD.replace("[pipeline]", &format!("[pipeline]\n{line}"));
     let read = |line: &str| Scenario::read("x.toml", &with(line), &[]).unwrap().pipeline.overflow;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use checkers::oracle::dialect::Dialect;
 use generators::{
     random::{Distribution, Share},
     schedule::{Arrival, Rate},
@@ -99,6 +100,17 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         (false, true) => Some(Absence::DropListed),
         (false, false) => None,
     };
+    let drop_events_older_than = section.optional("drop_events_older_than", Duration::parse);
+    let is_whole = |limit: Duration| limit.subsec_nanos() == 0 && (1..=u32::MAX.into()).contains(&limit.as_secs());
+    if drop_events_older_than.is_some_and(|limit| !is_whole(limit)) {
+        section.problem("drop_events_older_than", "must be whole seconds, one at least: so the pipeline counts it");
+    }
+    if drop_events_older_than.is_some() && absent.is_some() {
+        section.problem(
+            "drop_events_older_than",
+            "no event that is over its quota or on the drop list comes so far: leave it out, or make two traffics of it",
+        );
+    }
     let traffic = Traffic {
         name,
         events,
@@ -115,6 +127,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         extras,
         team,
         absent,
+        drop_events_older_than,
         replay,
         client,
     };
@@ -163,7 +176,9 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
              `offset_and_timestamp`, `no_timestamp` and `no_sent_at`",
         );
     }
-    if *form == Form::Query && (size.1 > QUERY_EVENTS || is_any(&[extras.hostile, extras.large, extras.grouped])) {
+    if *form == Form::Query
+        && (size.1 > QUERY_EVENTS || is_any(&[extras.hostile, extras.large, extras.grouped, extras.elements]))
+    {
         section.problem(
             "form",
             "a URL has room for few events: at most `batch = { size = \"1..5\" }`, no `content` and no `groups`",
@@ -175,6 +190,31 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
             "`capture` takes one event a request: leave out `batch` and `disorder.resend`, or send to `e`",
         );
     }
+}
+
+/// Makes sure that no team has two limits for the age of events, or one where there is no such thing; returns whether some team
+/// has one.
+pub(super) fn check_age_limits(root: &mut Section<'_>, all: &[Traffic], dialect: Dialect) -> bool {
+    let has_own = |traffic: &&Traffic| traffic.absent.is_none();
+    for (number, one) in all.iter().enumerate().filter(|(_, one)| has_own(one)) {
+        let differs =
+            |other: &&Traffic| other.team() == one.team() && other.drop_events_older_than != one.drop_events_older_than;
+        if let Some(other) = all[..number].iter().filter(has_own).find(differs) {
+            let (name, team) = (&one.name, one.team());
+            root.problem(
+                "traffic",
+                &format!(
+                    "`drop_events_older_than` is a setting of the team `{team}`: `{}` and `{name}` must say the same",
+                    other.name
+                ),
+            );
+        }
+    }
+    let is_limited = all.iter().any(|traffic| traffic.drop_events_older_than.is_some());
+    if is_limited && dialect != Dialect::V2026 {
+        root.problem("traffic", "`drop_events_older_than` came in 2025: leave it out, or choose the `dialect` 2026");
+    }
+    is_limited
 }
 
 /// Keys that say what a recording says.
@@ -321,6 +361,7 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
     if padding.1 > LARGEST {
         content.problem("padding", "must be at most 15000000 bytes: no endpoint takes more than 20 MiB");
     }
+    let elements = content.optional("elements", Share::parse).unwrap_or_default();
     content.end();
     let grouped = groups.optional("share", Share::parse).unwrap_or_default();
     let group_types = groups.optional("types", whole(1..=GROUP_TYPES.len() as u64));
@@ -334,5 +375,6 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         grouped,
         group_types: group_types.unwrap_or(if grouped > Share::default() { 2 } else { 0 }),
         groups: of_type,
+        elements,
     }
 }

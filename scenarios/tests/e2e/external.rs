@@ -117,16 +117,18 @@ fn a_view_with_other_names_is_read_and_what_it_lacks_is_not_judged() {
     ));
     let columns = "[clickhouse.columns]\nuuid = \"id\"\nevent = \"name\"\ndistinct_id = \"who\"\nteam_id = \"tenant\"\n\
                    timestamp = \"happened\"\nproperties = \"body\"\nversion = \"version\"\ninserted_at = \"stored\"\n\
-                   person_id = \"\"\n\n[limits]";
+                   person_id = \"\"\nelements_chain = \"\"\n\n[limits]";
     let bench = Bench::new("");
     let external = changed(&bench, &[("table = \"events\"", "table = \"their_rows\""), ("[limits]", columns)]);
     let run = finished(&bench, &external);
     assert_eq!((run.code, run.count("visible")), (Some(0), 6_000), "{}", run.told());
-    for part in ["`person_id` is mapped to nothing", "a table of engine View"] {
+    for part in ["`person_id` is mapped to nothing", "`elements_chain` is mapped to nothing", "a table of engine View"]
+    {
         assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
     }
     let judged = run.verdict.to_string();
     assert!(judged.contains("\"distinct_id\"") && !judged.contains("\"person_id\""), "{judged}");
+    assert!(!judged.contains("\"elements_chain\""), "{judged}");
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub struct PipelineOptions {
     pub run: String,
     /// Which token belongs to which team.
     pub teams: BTreeMap<String, i64>,
+    /// How old an event may be when capture receives it, in seconds, for the teams that drop older ones.
+    pub age_limits: BTreeMap<i64, u32>,
     /// Tokens whose quota is used up.
     pub over_quota: Vec<String>,
     /// After how long ClickHouse's Kafka engine flushes.
@@ -316,6 +318,7 @@ impl Pipeline {
             ("CLICKHOUSE_PERSON_DISTINCT_ID_KAFKA_TOPIC", self.topics.distinct_ids.clone()),
             ("CLICKHOUSE_INGESTION_WARNINGS_KAFKA_TOPIC", self.warnings(options)),
             ("ASSAY_TEAMS", json(&options.teams)),
+            ("ASSAY_DROP_EVENTS_OLDER_THAN", json(&options.age_limits)),
             ("ASSAY_PLUGINS", json(&options.plugins)),
             ("TASK_TIMEOUT", options.plugin_time_out.as_secs_f64().to_string()),
             ("ASSAY_PERSON_STORE", data.path.join("persons.sqlite").display().to_string()),

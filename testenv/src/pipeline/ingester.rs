@@ -7,7 +7,9 @@
 //! whose plugins take their time is set [`aside`] and holds up nobody else's. [`event`] and [`person`] hold the rules; this
 //! file is the process.
 
+pub mod age;
 pub mod aside;
+pub mod elements;
 pub mod event;
 pub mod groups;
 pub mod person;
@@ -26,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rdkafka::{
     ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
@@ -38,6 +40,7 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
+    age::AgeLimits,
     aside::Message as Incoming,
     event::{EventRow, NotStored, normalise},
     groups::Groups,
@@ -109,12 +112,20 @@ struct Ingester {
     deliveries: Deliveries,
     topics: Vec<String>,
     outputs: Outputs,
-    teams: BTreeMap<String, i64>,
+    teams: Teams,
     store: Store,
     persons: Persons,
     groups: Groups,
     plugins: Plugins,
     planted: Planted,
+}
+
+/// What is known of teams.
+struct Teams {
+    /// Which token belongs to which.
+    of_token: BTreeMap<String, i64>,
+    /// How old an event may be when capture receives it, for those that drop older ones.
+    age_limits: AgeLimits,
 }
 
 /// A message to be produced; kept until it is, so that it can be produced again.
@@ -160,7 +171,7 @@ impl Ingester {
                 warnings: Some(or("CLICKHOUSE_INGESTION_WARNINGS_KAFKA_TOPIC", String::new())?)
                     .filter(|topic| !topic.is_empty()),
             },
-            teams: json("ASSAY_TEAMS")?,
+            teams: Teams { of_token: json("ASSAY_TEAMS")?, age_limits: json("ASSAY_DROP_EVENTS_OLDER_THAN")? },
             store,
             persons: Persons::new(dialect),
             groups: Groups::default(),
@@ -378,7 +389,7 @@ fn incoming<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
 /// What a message becomes is put into `out`; a message that can never be processed becomes a dead letter.
 fn process<'o>(
     state: &mut State<'_>,
-    teams: &BTreeMap<String, i64>,
+    Teams { of_token, age_limits }: &Teams,
     outputs: &'o Outputs,
     message: &Incoming<'_>,
     out: &mut Vec<Output<'o>>,
@@ -392,13 +403,19 @@ fn process<'o>(
         Ok(captured) => captured,
         Err(error) => return bury(out, &format!("invalid message: {error}")),
     };
-    let Some(team) = teams.get(captured.token.as_ref()).copied() else {
+    let Some(team) = of_token.get(captured.token.as_ref()).copied() else {
         log(&format!("dropped {}: no team has the token", captured.uuid));
         return Ok(());
     };
     let warn = |kind| warning(outputs, team, kind, &captured);
+    let dialect = state.persons.dialect();
     let State { plugins, planted, .. } = state;
-    let run_plugins = |uuid, name: &str, properties: &mut _| {
+    let limit = age_limits.of(dialect, team);
+    let before = |uuid, name: &str, age: Option<SignedDuration>, properties: &mut _| {
+        let is_too_old = limit.zip(age).is_some_and(|(limit, age)| age > limit);
+        if is_too_old && !planted.keeps_old(&captured.uuid) {
+            return Err(NotStored::Dropped(Warned::TooOld));
+        }
         let ran = plugins.run(team, uuid, name, properties);
         if !ran.took.is_zero() && !message.has_waited {
             return Err(NotStored::Waits(ran.took));
@@ -418,7 +435,7 @@ fn process<'o>(
         state.store.set_aside(own, Timestamp::now(), message)?;
         return Ok(());
     }
-    let mut event = match normalise(state.persons.dialect(), &captured, run_plugins) {
+    let mut event = match normalise(dialect, &captured, before) {
         Ok(event) => event,
         Err(NotStored::Invalid(reason)) => return bury(out, &reason),
         Err(NotStored::Dropped(kind)) => {
@@ -458,7 +475,7 @@ fn process<'o>(
         team_id: team,
         project_id: team,
         distinct_id: &event.distinct_id,
-        elements_chain: "",
+        elements_chain: &event.elements_chain,
         created_at: clickhouse_micros(Timestamp::now()),
         captured_at: clickhouse_micros(event.captured_at),
         person_id: belongs.person,

@@ -111,6 +111,7 @@ impl Bench {
             over_quota: vec![],
             flush_interval: Duration::from_millis(200),
             partitions: 2,
+            age_limits: BTreeMap::new(),
             drop_list: Vec::new(),
             dialect: testenv::pipeline::dialect::Dialect::default(),
             substitutes: Substitutes::default(),

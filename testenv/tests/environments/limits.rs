@@ -53,6 +53,7 @@ fn sizes_have_limits_and_what_is_listed_is_dropped(kind: Kind) {
         let substrate = bench.substrate().await;
         let options = PipelineOptions {
             teams: BTreeMap::from([("token".to_owned(), 1), ("silenced".to_owned(), 2)]),
+            age_limits: BTreeMap::new(),
             drop_list: vec!["silenced".into(), "token:gone".into()],
             partitions: 1,
             ..bench.pipeline("limits")

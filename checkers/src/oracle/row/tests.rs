@@ -44,6 +44,7 @@ fn row(ids: &[&str]) -> Row {
         timestamp_micros: DAY / 2 - 1_000_000 + 10_000,
         person_id: Dialect::V2026.person_id(2, "u1").unwrap(),
         properties: r#"{"nothing":null, "price":1.50,"$ip":"127.0.0.1","tags":["a"],"$set":{"other":1}}"#.into(),
+        elements_chain: String::new(),
         version: 1,
     }
 }
@@ -62,13 +63,14 @@ fn a_right_row_has_no_difference_and_each_wrong_column_is_named() {
         row.properties = "broken".into();
         row.event = "other".into();
     };
-    let cases: [(Change, &[&str]); 13] = [
+    let cases: [(Change, &[&str]); 14] = [
         (|_| (), &[]),
         (|row| row.event = "purchas".into(), &["event"]),
         (|row| row.distinct_id = "u2".into(), &["distinct_id"]),
         (|row| row.team_id = 3, &["team_id"]),
         (|row| row.person_id = Uuid::nil(), &["person_id"]),
         (|row| row.uuid = Uuid::nil(), &["uuid"]),
+        (|row| row.elements_chain = "a:".into(), &["elements_chain"]),
         (|row| row.timestamp_micros += 1_000_000, &["timestamp"]),
         (|row| row.timestamp_micros -= 30_000, &["timestamp"]),
         (|row| row.properties = row.properties.replace("1.50", "\"1.5\""), &["properties.price"]),
@@ -122,6 +124,34 @@ fn content_that_hurts_is_expected_as_a_store_can_hold_it() {
         *kinds.entry(kind).or_insert(0) += 1;
     }
     assert_eq!(kinds.len(), generators::workload::Hostile::ALL.len());
+}
+
+#[test]
+fn clicked_elements_are_expected_as_a_chain_and_no_longer_among_the_properties() {
+    let mut plan = odd(200).plan().clone();
+    plan.traffic[0].extras =
+        generators::workload::Extras { elements: generators::random::Share::new(1.0).unwrap(), ..Default::default() };
+    let workload = generators::workload::Workload::new(plan, generators::persona::PersonaTable::make(1, 2));
+    for seq in 0..200 {
+        let event = workload.event(STREAM, seq).unwrap();
+        let member = event.members.iter().find(|member| member.key.starts_with("$elements")).unwrap();
+        let expectation = expect(Dialect::V2026, &event, 2, &[attempt(0)], 0);
+        let chain = expectation.columns.iter().find(|column| column.column == "elements_chain").unwrap();
+        assert!(
+            matches!(&chain.expected, Expected::Exact(chain) if !chain.is_empty()),
+            "{chain:?} of {}",
+            member.value
+        );
+        let row = expectation.fulfilled().unwrap();
+        let columns = |row: &Row| {
+            expectation.differences(row).into_iter().map(|difference| difference.column).collect::<Vec<_>>()
+        };
+        assert_eq!(columns(&row), [""; 0]);
+        let kept = format!("{{\"{}\":{},", member.key, member.value);
+        let kept = Row { properties: row.properties.replacen('{', &kept, 1), ..row.clone() };
+        assert_eq!(columns(&kept), [format!("properties.{}", member.key)]);
+        assert_eq!(columns(&Row { elements_chain: String::new(), ..row }), ["elements_chain"]);
+    }
 }
 
 #[test]

@@ -608,6 +608,37 @@ fn what_a_plugin_drops_is_told_apart_from_its_neighbours() {
     assert_eq!(counts(|_| true), (absent, 0, absent));
 }
 
+#[test]
+fn what_is_too_old_for_its_team_is_told_apart_from_its_neighbours() {
+    let mut plan = workload(40).plan().clone();
+    plan.traffic[0].drop_events_older_than = Some(Duration::from_secs(20));
+    let workload = Workload::new(plan, generators::persona::PersonaTable::make(1, 2));
+    // They are a second apart, and leave in one request when the last of them is due: the first is 39 seconds old then.
+    let reply = || Answer::Reply { status: 200, excerpt: String::new() };
+    let first = [intent(0, 0..40, 0..0), outcome(0, 39_000, 39_100, reply())];
+    let counts = |records: &[Record], visible: fn(u64) -> bool| {
+        let sent = sent(&workload, records.iter().cloned());
+        let summary = Summary { start: Duration::from_mins(2), end: Duration::from_secs(121), ..Summary::default() };
+        let mut last = FinalRead::begin(whole(&workload), summary);
+        for seq in (0..40).filter(|seq| visible(*seq)) {
+            last.put(STREAM, seq, FoundRow::plain(START.unix_micros() + seq as i64 * 1_000_000 + 1_000, 1));
+        }
+        let evidence = judged(&workload, &sent, &Reads::of(whole(&workload), &[]), &[last]);
+        let counts = &evidence.counts;
+        (evidence.expected_absent, counts.either, counts.lost, evidence.found(Class::ShouldBeAbsent), counts.corrupted)
+    };
+    assert_eq!(counts(&first, |_| false), (19, 1, 20, 0, 0));
+    assert_eq!(counts(&first, |seq| seq > 18), (19, 1, 0, 0, 0));
+    assert_eq!(counts(&first, |_| true), (19, 1, 0, 19, 0));
+    // The same request a second time is ten seconds older, and what is dropped then has been stored.
+    let again = retry((0, 2), 0..40, (49_000, 49_000), (49_000, 49_100), reply());
+    let twice: Vec<Record> = first.iter().cloned().chain(again.clone()).collect();
+    assert_eq!(counts(&twice, |seq| seq > 18), (19, 1, 0, 0, 0));
+    // If nobody knows whether the first has arrived, nobody knows of those ten.
+    let unanswered: Vec<Record> = [intent(0, 0..40, 0..0)].into_iter().chain(again).collect();
+    assert_eq!(counts(&unanswered, |seq| seq > 29), (19, 11, 0, 0, 0));
+}
+
 /// What is judged of 40 acked events of one request, of which a plugin exports half, with these deliveries.
 fn exported(
     visible: impl Fn(u64) -> bool,

@@ -49,6 +49,7 @@ mod tests {
             timestamp_micros: 0,
             person_id: Uuid::nil(),
             properties,
+            elements_chain: String::new(),
             version: 0,
         };
         let whose = |row: &Row| identify(&row.view(), run, |stream| if stream == STREAM { 4 } else { 0 });

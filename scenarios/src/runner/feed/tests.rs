@@ -23,6 +23,7 @@ fn follower() -> Follower {
     Follower {
         dialect: Dialect::V2026,
         plugins: Plugins::default(),
+        start: RunStart::from_unix_micros(0),
         watermark: Watermark { loss_after: at(10.0), ..Watermark::default() },
         late_after: at(0.1),
         awaited: HashMap::new(),

@@ -89,7 +89,7 @@ const DISORDER: [Key; 17] = [
     share("no_uuid", "1%", "Which share of events is sent without a uuid."),
 ];
 
-const CONTENT: [Key; 4] = [
+const CONTENT: [Key; 5] = [
     share("hostile", "30%", "Which share of events holds content that hurts."),
     key(
         "kinds",
@@ -110,6 +110,11 @@ const CONTENT: [Key; 4] = [
         "2000..700000",
         "By how many bytes; every order of magnitude is as likely. From 1 000 000 on the event spoils its request, so that it needs \
          traffic without `batch`; at most 15 000 000.",
+    ),
+    share(
+        "elements",
+        "10%",
+        "Which share of events is an `$autocapture` with the elements that were clicked, which become the column `elements_chain`.",
     ),
 ];
 

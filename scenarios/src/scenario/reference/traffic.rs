@@ -96,7 +96,7 @@ pub(super) const SECTIONS: [Section; 6] = [
     },
 ];
 
-const TRAFFIC: [Key; 17] = [
+const TRAFFIC: [Key; 18] = [
     key("name", Kind::Text, Required, "app", "What it is called, in reports and for `--set traffic.NAME.KEY=VALUE`."),
     key(
         "events",
@@ -193,6 +193,14 @@ const TRAFFIC: [Key; 17] = [
         Default("false"),
         "true",
         "The project is on the operator's drop list: every event is acked and none may appear.",
+    ),
+    key(
+        "drop_events_older_than",
+        Kind::In(&DURATION),
+        Otherwise("as old as they are"),
+        "1h",
+        "A setting of its team, in whole seconds: an event that happened longer than this before capture received it is acked and \
+         must not appear. All traffic of one team says the same (dialect 2026).",
     ),
     key(
         "replay",

@@ -31,6 +31,7 @@ pub enum DefectName {
     SilentDeadLetter,
     DropLate,
     DropFuture,
+    KeepTooOld,
     RandomPersonId,
     PluginThrowDrops,
     PluginLeaksState,
@@ -179,7 +180,7 @@ use Stage::{Capture, Exporter, Ingester, Sink};
 /// Not among them are defects that leave no trace where there is no person model to judge by: `reprocess_on_restart` makes
 /// rows of equal keys, which merges remove; `lose_key` and `parallel_same_person` change the order of a person's events.
 #[rustfmt::skip]
-pub const CATALOGUE: [Defect; 43] = [
+pub const CATALOGUE: [Defect; 44] = [
     defect(N::AckThenDrop, "ack_then_drop", Capture, "answers 200 and produces nothing", "lost", None, &[]),
     defect(N::DropBatchTail, "drop_batch_tail", Capture, "forgets the last event of a batch", "lost", None, &[]),
     defect(N::DropOversize, "drop_oversize", Capture, "answers 200 to a large event and produces nothing", "lost", None, &[]),
@@ -204,6 +205,7 @@ pub const CATALOGUE: [Defect; 43] = [
     defect(N::SilentDeadLetter, "silent_dead_letter", Ingester, "puts good events into the dead-letter topic", "lost", None, &[]),
     defect(N::DropLate, "drop_late", Ingester, "drops events that happened a while ago", "lost", None, &[]),
     defect(N::DropFuture, "drop_future", Ingester, "drops events that are yet to happen", "lost", None, &[]),
+    defect(N::KeepTooOld, "keep_too_old", Ingester, "keeps events that are older than their team takes", "should_be_absent", None, &[]),
     defect(N::RandomPersonId, "random_person_id", Ingester, "gives events to a person that nobody knows", "wrong_person", Some("person_id"), &[]),
     defect(N::PluginThrowDrops, "plugin_throw_drops", Ingester, "loses events over which a plugin throws", "lost", None, &[]),
     defect(N::PluginLeaksState, "plugin_leaks_state", Ingester, "what a plugin sets in one event shows in another", "corrupted", Some("properties."), &[]),

@@ -4,12 +4,12 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use super::warning::Kind;
+use super::{elements::take_chain, warning::Kind};
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
@@ -44,6 +44,8 @@ pub struct Normalised {
     pub captured_at: Timestamp,
     /// What is stored as properties.
     pub properties: Properties,
+    /// What was clicked, as one text.
+    pub elements_chain: String,
     /// Whether a person is kept for it.
     pub person_profile: bool,
     /// Whether it says something odd about that.
@@ -102,15 +104,16 @@ struct Data<'a> {
     set_once: Option<&'a RawValue>,
 }
 
-/// Normalises a message of the capture topic. `plugins` gets uuid, name and properties as they were sent, before anything is
-/// added or cut (runner.ts: plugins come before normalisation).
+/// Normalises a message of the capture topic. `before` gets name and properties as they were sent, before anything is added
+/// or cut, and how long before capture received it the event happened, where capture says so (since 2026). What a team drops
+/// for its age comes in there, and then its plugins (drop-old-events-step.ts, runner.ts).
 ///
 /// # Errors
-/// When it is no captured event, or one that is not stored, as `plugins` may say too.
+/// When it is no captured event, or one that is not stored, as `before` may say too.
 pub fn normalise(
     dialect: Dialect,
     captured: &CapturedEvent<'_>,
-    plugins: impl FnOnce(Uuid, &str, &mut Properties) -> Result<(), NotStored>,
+    before: impl FnOnce(Uuid, &str, Option<SignedDuration>, &mut Properties) -> Result<(), NotStored>,
 ) -> Result<Normalised, NotStored> {
     let invalid = |what: String| NotStored::Invalid(what);
     let uuid = Uuid::parse_str(&captured.uuid).map_err(|_| invalid(format!("not a valid UUID: {}", captured.uuid)))?;
@@ -125,7 +128,10 @@ pub fn normalise(
     {
         return Err(NotStored::Dropped(Kind::NoPersonProfile));
     }
-    plugins(uuid, &name, &mut properties)?;
+    let moment = |text: &str| parse(text).ok_or_else(|| invalid(format!("`{text}` is no moment")));
+    let captured_at = moment(&captured.now)?;
+    let said = if captured.timestamp.is_empty() { None } else { Some(moment(&captured.timestamp)?) };
+    before(uuid, &name, said.map(|said| captured_at.duration_since(said)), &mut properties)?;
     // Top-level fields win over those among the properties.
     let update = |key: &str, top: Option<&RawValue>| {
         let mut merged = properties.get(key).and_then(|inner| object(Some(inner)).ok()).unwrap_or_default();
@@ -148,14 +154,14 @@ pub fn normalise(
         properties
             .retain(|key, _| !matches!(key.as_str(), "$set" | "$set_once" | "$unset") && !key.starts_with("$group_"));
     }
+    let elements_chain = take_chain(dialect, &mut properties).map_err(invalid)?;
     if !properties.contains_key("$ip") {
         insert_text(&mut properties, "$ip", &captured.ip);
     }
     if let Some(sent_at) = &captured.sent_at {
         insert_text(&mut properties, "$sent_at", sent_at);
     }
-    let moment = |text: &str| parse(text).ok_or_else(|| invalid(format!("`{text}` is no moment")));
-    let timestamp = if captured.timestamp.is_empty() {
+    let timestamp = said.unwrap_or_else(|| {
         // Before 2026 capture left it to the plugin server.
         let said = Said {
             timestamp: data.timestamp.as_deref(),
@@ -163,17 +169,16 @@ pub fn normalise(
             sent_at: captured.sent_at.as_deref().and_then(parse),
             ignore_sent_at: properties.get("$ignore_sent_at").is_some_and(|value| value.get() == "true"),
         };
-        timestamp::normalise(dialect, said, moment(&captured.now)?)
-    } else {
-        moment(&captured.timestamp)?
-    };
+        timestamp::normalise(dialect, said, captured_at)
+    });
     Ok(Normalised {
         uuid,
         name,
         distinct_id: without_nul(&captured.distinct_id).into_owned(),
         timestamp,
-        captured_at: moment(&captured.now)?,
+        captured_at,
         properties,
+        elements_chain,
         person_profile,
         odd_person_profile,
         person,
@@ -301,7 +306,7 @@ mod tests {
     use crate::pipeline::plugin::{Action, Condition, Plugin, Plugins};
 
     fn normalise(dialect: Dialect, captured: &CapturedEvent<'_>) -> Result<Normalised, NotStored> {
-        super::normalise(dialect, captured, |_, _, _| Ok(()))
+        super::normalise(dialect, captured, |_, _, _, _| Ok(()))
     }
 
     fn captured(name: &str, data: &str) -> CapturedEvent<'static> {
@@ -340,6 +345,16 @@ mod tests {
         let normalised = normalise(Dialect::V2026, &captured("e", data)).unwrap();
         assert_eq!(serde_json::to_string(&normalised.person.set).unwrap(), r#"{"a":1,"b":3,"utm_source":"x"}"#);
         assert_eq!(serde_json::to_string(&normalised.person.set_once).unwrap(), r#"{"$initial_utm_source":"x"}"#);
+    }
+
+    #[test]
+    fn clicked_elements_are_no_property_any_more() {
+        let data = r#"{"properties":{"$elements":[{"tag_name":"a\u0000"}],"k":1}}"#;
+        let normalised = normalise(Dialect::V2026, &captured("$autocapture", data)).unwrap();
+        assert_eq!(normalised.elements_chain, "a\u{fffd}:nth-child=\"0\"nth-of-type=\"0\"");
+        assert_eq!(normalised.properties.into_keys().collect::<Vec<_>>(), ["$ip", "$sent_at", "k"]);
+        let broken = captured("$autocapture", r#"{"properties":{"$elements":[1]}}"#);
+        assert!(matches!(normalise(Dialect::V2026, &broken), Err(NotStored::Invalid(_))));
     }
 
     #[test]
@@ -411,10 +426,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_dropped_before_plugins_is_not_stored() {
+        let drop = |_: Uuid, _: &str, age: Option<SignedDuration>, _: &mut Properties| match age {
+            Some(age) if age > SignedDuration::from_mins(59) => Err(NotStored::Dropped(Kind::TooOld)),
+            _ => Ok(()),
+        };
+        let dropped = super::normalise(Dialect::V2026, &captured("e", "{}"), drop);
+        assert_eq!(dropped.unwrap_err(), NotStored::Dropped(Kind::TooOld));
+        let unsaid = CapturedEvent { timestamp: "".into(), ..captured("e", r#"{"timestamp":"2020-01-01T00:00:00Z"}"#) };
+        assert!(super::normalise(Dialect::V2024, &unsaid, drop).is_ok(), "capture says no time before 2026");
+    }
+
+    #[test]
     fn plugins_see_what_was_sent_and_what_they_leave_is_normalised() {
         let long = "é".repeat(201);
         let data = r#"{"properties":{"a":1,"utm_x":"c"},"$set":{"b":2}}"#;
-        let run = |uuid: Uuid, name: &str, properties: &mut Properties| {
+        let run = |uuid: Uuid, name: &str, age: Option<SignedDuration>, properties: &mut Properties| {
+            assert_eq!(age, Some(SignedDuration::from_hours(1)), "capture has said when");
             assert_eq!((uuid.to_string().as_str(), name), ("12345678-9a00-80c0-8000-0f4240a632ad", long.as_str()));
             assert_eq!(properties.keys().collect::<Vec<_>>(), ["a", "utm_x"], "nothing was added yet");
             let when = Condition { events: Vec::new(), property: None, of_a_million: 1_000_000 };
@@ -426,7 +454,9 @@ mod tests {
         let normalised = super::normalise(Dialect::V2026, &captured(&long, data), run).unwrap();
         assert_eq!(normalised.name, "é".repeat(200));
         assert_eq!(serde_json::to_string(&normalised.person.set).unwrap(), r#"{"b":2,"utm_source":"c"}"#);
-        let refuse = |_: Uuid, _: &str, _: &mut Properties| Err(NotStored::Waits(Duration::from_secs(1)));
+        let refuse = |_: Uuid, _: &str, _: Option<SignedDuration>, _: &mut Properties| {
+            Err(NotStored::Waits(Duration::from_secs(1)))
+        };
         let waits = super::normalise(Dialect::V2026, &captured("e", "{}"), refuse);
         assert_eq!(waits.unwrap_err(), NotStored::Waits(Duration::from_secs(1)));
     }

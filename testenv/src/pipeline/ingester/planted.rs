@@ -36,6 +36,11 @@ impl Planted {
         }
     }
 
+    /// Whether the event `uuid` is kept, which is too old for its team.
+    pub(super) fn keeps_old(&mut self, uuid: &str) -> bool {
+        self.plants(DefectName::KeepTooOld, uuid, || true)
+    }
+
     /// Whether the event `uuid` is dropped, over which a plugin has `thrown`, if one has.
     pub(super) fn drops_thrown(&mut self, uuid: &str, thrown: bool) -> bool {
         self.plants(DefectName::PluginThrowDrops, uuid, || thrown)
@@ -145,5 +150,9 @@ mod tests {
             });
         }
         assert_eq!(leaked, ["a", "b"], "it was asked of those, and planted in the second");
+        let mut keeps = planted(DefectName::KeepTooOld, 1, 2);
+        let kept = ["a", "b", "c", "b", "a"].map(|uuid| keeps.keeps_old(uuid));
+        assert_eq!(kept, [false, true, false, true, false]);
+        assert_eq!(keeps.fate("b", 0), Fate::Stored, "it is kept, and nothing else happens to it");
     }
 }

@@ -16,6 +16,8 @@ pub enum Kind {
     MessageSizeTooLarge,
     /// A plugin returned nothing for it: dropped.
     DroppedByTransformation,
+    /// It is older than its team takes: dropped.
+    TooOld,
     /// It wants no person, and is about one: dropped.
     NoPersonProfile,
     /// It says something odd about whether it wants a person: taken for yes.
@@ -32,6 +34,7 @@ impl Kind {
         match self {
             Self::MessageSizeTooLarge => "message_size_too_large",
             Self::DroppedByTransformation => "event_dropped_by_transformation",
+            Self::TooOld => "event_dropped_too_old",
             Self::NoPersonProfile => "invalid_event_when_process_person_profile_is_false",
             Self::InvalidPersonProfile => "invalid_process_person_profile",
             Self::IllegalDistinctId => "cannot_merge_with_illegal_distinct_id",
