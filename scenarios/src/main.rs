@@ -13,6 +13,7 @@ mod external;
 mod failure;
 mod faults;
 mod final_read;
+mod heap;
 mod interrupt;
 mod ledgers;
 mod library;

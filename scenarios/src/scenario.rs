@@ -259,6 +259,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let mut section = root.section("pipeline");
     let substitutes = substitute::substitutes(&mut section, root.sections("component"));
     let settings = pipeline::settings(section);
+    traffic::check_dialect(&mut root, &traffic, settings.dialect);
     let is_limited = traffic::check_age_limits(&mut root, &traffic, settings.dialect);
     let plugins = plugin::plugins(root.sections("plugin"), &traffic, settings.dialect);
     let has_exports = root.mentions("exports");

@@ -3,7 +3,7 @@
 //! A role takes its whole configuration from environment variables, binds port 0 where it listens, prints
 //! `ready PORT` on stdout once it can serve, and writes its log to stderr.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use crate::{clickhouse, containers, embedded, injector, null_sink, pipeline, webhook};
 
@@ -15,6 +15,11 @@ pub const ROLES: [&str; 10] =
 ///
 /// Called before any runtime or thread exists: the guard must stay single-threaded.
 pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
+    if !arguments.is_empty() && !matches!(role, "launch" | "sweep") && ROLES.contains(&role) {
+        return refuse(&format!(
+            "`{role}` takes no arguments, but environment variables, such as ADDRESS=127.0.0.1:8000"
+        ));
+    }
     match role {
         "guard" => embedded::guard::serve(),
         "launch" => embedded::guard::launch(arguments),
@@ -26,10 +31,11 @@ pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
         "exporter" => pipeline::exporter::serve(),
         "webhook" => webhook::serve(),
         "sink" => null_sink::serve(),
-        _ => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "assay serve: no role `{role}`; the roles are {}", ROLES.join(", "));
-            ExitCode::from(64)
-        }
+        _ => refuse(&format!("no role `{role}`; the roles are {}", ROLES.join(", "))),
     }
+}
+
+fn refuse(why: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "assay serve: {why}");
+    ExitCode::from(64)
 }

@@ -24,6 +24,9 @@ pub enum Dialect {
 
 /// Further in the future than this, a timestamp is replaced by the server's clock (rust/common/types/src/timestamp.rs).
 const FUTURE_LIMIT_MICROS: i64 = 23 * 3_600_000_000;
+/// The first moments of the years 0 and 10000, in microseconds since 1970.
+const YEAR_0_MICROS: i64 = -62_167_219_200_000_000;
+const YEAR_10000_MICROS: i64 = 253_402_300_800_000_000;
 /// Names are cut to so many UTF-16 units (ps-2021 utils/db/utils.ts, and its successors).
 const NAME_LIMIT: usize = 200;
 /// Distinct ids are cut to so many characters (capture, `v0_request.rs`).
@@ -62,7 +65,7 @@ impl Dialect {
     ///
     /// The formula is `now + (timestamp − sent_at)` where both are known. In 2026 an `offset` beats the timestamp, and what
     /// is too far ahead becomes `now` (rust/common/types/src/timestamp.rs); before, a timestamp beats the offset, and
-    /// nothing is too far (plugin-server/src/worker/ingestion/timestamps.ts).
+    /// nothing is too far (plugin-server/src/worker/ingestion/timestamps.ts). What is in no year from 0 to 9999 becomes 1970.
     pub const fn stored_timestamp_micros(self, said: Said, now_micros: i64) -> i64 {
         let Said { timestamp_ms, offset_ms, sent_at_ms, ignores_sent_at } = said;
         let by_timestamp = match (timestamp_ms, sent_at_ms) {
@@ -80,6 +83,7 @@ impl Dialect {
         };
         match self {
             Self::V2026 if stored - now_micros > FUTURE_LIMIT_MICROS => now_micros,
+            _ if stored < YEAR_0_MICROS || stored >= YEAR_10000_MICROS => 0,
             _ => stored,
         }
     }
@@ -222,6 +226,9 @@ mod tests {
             ("nothing", said(None, None, Some(10_000)), NOW_MS, NOW_MS),
             ("23 hours", said(Some(23 * HOURS), None, Some(0)), NOW_MS + 23 * HOURS, NOW_MS + 23 * HOURS),
             ("more", said(Some(23 * HOURS + 1), None, Some(0)), NOW_MS, NOW_MS + 23 * HOURS + 1),
+            ("before the year 0", said(Some(-62_167_219_200_001), None, None), 0, 0),
+            ("the year 0", said(Some(-62_167_219_200_000), None, None), -62_167_219_200_000, -62_167_219_200_000),
+            ("the year 10000", said(None, Some(NOW_MS - 253_402_300_800_000), None), NOW_MS, 0),
             ("an offset ahead", said(None, Some(-24 * HOURS), None), NOW_MS, NOW_MS + 24 * HOURS),
         ] {
             let stored = |dialect: Dialect| dialect.stored_timestamp_micros(said, NOW_MS * 1_000) / 1_000;

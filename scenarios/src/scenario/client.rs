@@ -79,7 +79,12 @@ pub(super) fn check_endpoint(section: &mut Section<'_>, profile: Profile, endpoi
             section
                 .problem("endpoint", &format!("`{name}` never sends there: leave it out, or say \"e\" or \"i/v0/e\""));
         }
-        Profile::PosthogPython | Profile::PosthogNode if endpoint != Endpoint::Batch => {
+        // `capture_mode` of posthog-python chooses between the two.
+        Profile::PosthogPython if !matches!(endpoint, Endpoint::Batch | Endpoint::V1) => {
+            section
+                .problem("endpoint", &format!("`{name}` never sends there: leave it out, or say \"batch\" or \"v1\""));
+        }
+        Profile::PosthogNode if endpoint != Endpoint::Batch => {
             section.problem("endpoint", &format!("`{name}` sends batches only: leave it out, or say \"batch\""));
         }
         _ => (),

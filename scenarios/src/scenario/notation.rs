@@ -121,15 +121,25 @@ impl Expectable for Share {
     }
 }
 
+/// Nothing is farther away than this, a hundred years: the store's timestamps begin in 1900 (ClickHouse, `DateTime64`).
+const FARTHEST: Duration = Duration::from_hours(36_525 * 24);
+
 impl Expectable for Distribution {
     fn parse(value: &DeValue<'_>) -> Result<Self, String> {
         let text = text(value).map_err(|_| no_distribution("a number alone"))?;
         let wrong = || no_distribution(&text);
+        let near = |text: &str| match duration(text) {
+            Ok(time) if time > FARTHEST => {
+                Err(format!("`{text}` is more than 100 years, and no store has such timestamps"))
+            }
+            time => time,
+        };
         let Some((shape, arguments)) = text.strip_suffix(')').and_then(|text| text.split_once('(')) else {
-            return duration(&text).map(|value| Self::Constant { value }).map_err(|_| wrong());
+            duration(&text).map_err(|_| wrong())?;
+            return near(&text).map(|value| Self::Constant { value });
         };
         let arguments: Vec<Duration> =
-            arguments.split(',').map(|argument| duration(argument.trim())).collect::<Result<_, _>>()?;
+            arguments.split(',').map(|argument| near(argument.trim())).collect::<Result<_, _>>()?;
         match (shape.trim(), arguments.as_slice()) {
             ("constant", [value]) => Ok(Self::Constant { value: *value }),
             ("exponential", [mean]) => Ok(Self::Exponential { mean: *mean }),
@@ -261,6 +271,9 @@ mod tests {
             ("normal(2s)", None),
             ("zipf(2s)", None),
             ("exponential(30)", None),
+            ("exponential(36525d)", Some(Distribution::Exponential { mean: seconds(36_525 * 86_400) })),
+            ("exponential(36526d)", None),
+            ("36526d", None),
         ] {
             assert_eq!(Distribution::parse(&said(text)).ok(), expected, "{text}");
         }

@@ -185,6 +185,8 @@ fn clients_deliver_as_their_library_does() {
     let minutes = Duration::from_mins;
     assert_eq!(client(""), (Profile::Assay, Endpoint::Batch, minutes(10)));
     assert_eq!(client("client = \"posthog-python\""), (Profile::PosthogPython, Endpoint::Batch, minutes(10)));
+    let results = "client = \"posthog-python\"\nendpoint = \"v1\"";
+    assert_eq!(client(results), (Profile::PosthogPython, Endpoint::V1, minutes(10)));
     let browser = "client = \"posthog-js\"\nretry_for = \"2m\"";
     assert_eq!(client(browser), (Profile::PosthogJs, Endpoint::E, minutes(2)));
     let elsewhere = "client = \"posthog-rs\"\nendpoint = \"i/v0/e\"";
@@ -192,6 +194,7 @@ fn clients_deliver_as_their_library_does() {
     for (lines, expected) in [
         ("client = \"posthog\"", "traffic.app.client: must be \"assay\" or \"posthog-python\" or"),
         ("client = \"posthog-js\"\nendpoint = \"batch\"", "traffic.app.endpoint: `posthog-js` never sends there"),
+        ("client = \"posthog-python\"\nendpoint = \"e\"", "traffic.app.endpoint: `posthog-python` never sends there"),
         ("client = \"posthog-node\"\nendpoint = \"e\"", "traffic.app.endpoint: `posthog-node` sends batches only"),
         ("retry_for = \"2m\"", "traffic.app.retry_for: needs a `client` that tries again"),
         ("client = \"posthog-rs\"\nretry_for = \"9000h\"", "traffic.app.retry_for: must be a year at most"),
@@ -305,6 +308,26 @@ fn what_does_not_go_together_is_said() {
     assert_eq!(v1("traffic.app.compression", "gzip"), "");
     assert!(v1("traffic.app.compression", "lz64").contains("v1 takes plain bodies"));
     assert!(v1("traffic.app.disorder.no_uuid", "1%").contains("v1 wants a uuid"));
+}
+
+#[test]
+fn traffic_goes_where_its_generation_listens() {
+    let told = |dialect: &str, key, value| {
+        problems_with(GOOD, &[("pipeline.dialect", &format!("\"{dialect}\"")), (key, value)]).concat()
+    };
+    for (dialect, endpoint, fine) in [
+        ("2021", "track", true),
+        ("2021", "i/v0/e", false),
+        ("2024", "i/v0/e", true),
+        ("2024", "engage", false),
+        ("2024", "v1", false),
+        ("2026", "v1", true),
+    ] {
+        let told = told(dialect, "traffic.app.endpoint", endpoint);
+        assert_eq!(told.contains("has no such `endpoint` as `app` sends to"), !fine, "{dialect} {endpoint}: {told}");
+    }
+    assert!(told("2024", "traffic.app.compression", "lz64").contains("reads no lz64, which `app` sends"));
+    assert_eq!(told("2021", "traffic.app.compression", "lz64"), "");
 }
 
 #[test]

@@ -217,6 +217,34 @@ pub(super) fn check_age_limits(root: &mut Section<'_>, all: &[Traffic], dialect:
     is_limited
 }
 
+/// Makes sure that traffic goes where the capture of its generation listens, in forms that it reads (ingestion contract 1.1 and
+/// 1.3). Where recorded traffic goes its recording says.
+pub(super) fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Dialect) {
+    for traffic in all.iter().filter(|traffic| traffic.replay.is_none()) {
+        let is_there = match traffic.endpoint {
+            Endpoint::Batch | Endpoint::E => true,
+            Endpoint::IV0E => dialect != Dialect::V2021,
+            Endpoint::Capture | Endpoint::Track | Endpoint::Engage => dialect != Dialect::V2024,
+            Endpoint::V1 => dialect == Dialect::V2026,
+        };
+        let name = &traffic.name;
+        if !is_there {
+            root.problem(
+                "traffic",
+                &format!(
+                    "the capture of this `dialect` has no such `endpoint` as `{name}` sends to: choose another of them"
+                ),
+            );
+        }
+        if traffic.compression == Compression::Lz64 && dialect == Dialect::V2024 {
+            root.problem(
+                "traffic",
+                &format!("the capture of 2024 reads no lz64, which `{name}` sends: choose another compression"),
+            );
+        }
+    }
+}
+
 /// Keys that say what a recording says.
 const RECORDED: [&str; 11] = [
     "events",

@@ -1,4 +1,4 @@
-//! The ClickHouse engine, loaded from a shared library (`libchdb`): the one place with `unsafe`.
+//! The ClickHouse engine, loaded from a shared library (`libchdb`).
 //!
 //! The library's C interface (`programs/local/chdb.h` of chdb-core) has traps, and this binding closes them with types:
 //! a connection runs one query at a time (`&mut`), an open stream borrows its connection, what a result points at lives

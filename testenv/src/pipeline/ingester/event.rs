@@ -118,6 +118,10 @@ pub fn normalise(
     let invalid = |what: String| NotStored::Invalid(what);
     let uuid = Uuid::parse_str(&captured.uuid).map_err(|_| invalid(format!("not a valid UUID: {}", captured.uuid)))?;
     let data = replace_nul(&captured.data);
+    if dialect == Dialect::V2021 && matches!(data, Cow::Owned(_)) {
+        // Its replacement came later (plugin server, pull request 18282).
+        return Err(invalid("a NUL character cannot be stored".to_owned()));
+    }
     let data: Data<'_> = serde_json::from_str(&data).map_err(|error| invalid(format!("invalid data: {error}")))?;
     let mut properties = object(data.properties).map_err(|error| invalid(format!("invalid properties: {error}")))?;
     let name = if captured.event.is_empty() { data.event.as_deref().unwrap_or_default() } else { &captured.event };

@@ -1,0 +1,18 @@
+//! A heap that stays what it is over days.
+//!
+//! The GNU C library gives threads heaps of their own ("arenas", up to eight for each processor), and what one of them has
+//! ever held it rarely gives back. A soak starts and ends threads with every window: in twenty windows what it held in memory
+//! grew threefold, with one heap for all it does not grow. The senders and the watchers allocate little, so they do not wait for
+//! each other there.
+
+#![cfg_attr(target_env = "gnu", expect(unsafe_code, reason = "the C library's own switch"))]
+
+/// Lets all threads that are still to come use one heap; before any is started.
+pub fn share() {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: mallopt(3) takes two numbers, and no other thread is there to allocate meanwhile. A refusal leaves what there
+        // was.
+        let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    }
+}
