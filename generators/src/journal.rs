@@ -1,4 +1,4 @@
-//! Append-only files of checked records: the form that the ledger and the reads share.
+//! Append-only files of checked records: the form that the ledger and the reads share (docs/ledger.md).
 //!
 //! Problems first. (1) The writer may be killed at any byte, so each record must tell by itself whether it is whole:
 //! length before, CRC-32 behind. (2) A cut tail is normal and a damaged middle is not; they must be told apart: a record

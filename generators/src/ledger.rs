@@ -188,6 +188,14 @@ mod tests {
     use crate::{clock::RunStart, identity::RunId};
 
     #[test]
+    fn its_page_tells_its_kind() {
+        let page = include_str!("../../docs/ledger.md");
+        let magic = str::from_utf8(&KIND.magic).unwrap();
+        assert!(page.contains(&format!("magic is `{magic}`, its version {}", KIND.version)));
+        assert!(page.contains(&format!("cut to {TEXT_LIMIT} bytes")));
+    }
+
+    #[test]
     fn a_ledger_is_read_as_it_was_written_and_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");

@@ -18,6 +18,8 @@ pub struct Sending {
     pub not_acked: u64,
     /// How long the ledger is.
     pub ledger_bytes: u64,
+    /// The most memory that the process had, in bytes, the null sink in it.
+    pub peak_memory: u64,
     /// From when a request was due to when it was handed to a connection; known where there was a rate.
     pub late: Option<Spread>,
     /// From when it was due to when its answer was there.
@@ -121,6 +123,7 @@ pub fn render(sending: &Sending) -> String {
     }
     let bytes = sending.ledger_bytes as f64 / sending.ours.events as f64;
     let _ = writeln!(text, "ledger: {bytes:.2} bytes an event");
+    let _ = writeln!(text, "memory: {} MB at its peak", count(sending.peak_memory.div_ceil(1_000_000)));
     if sending.not_acked > 0 {
         let _ = writeln!(text, "NOT ANSWERED WITH 200: {}", events(sending.not_acked));
     }
@@ -148,6 +151,7 @@ mod tests {
             batch: 100,
             not_acked: 200,
             ledger_bytes: 90_000,
+            peak_memory: 41_500_000,
             late: Some(spread),
             answered: None,
             true_p99: None,
@@ -162,6 +166,7 @@ mod tests {
             "CPU 1.50 × the bare loop's, 1.20 × what that takes at this rate",
             "late: p50 1.0 ms, p90 2.0 ms",
             "ledger: 0.90 bytes an event",
+            "memory: 42 MB at its peak",
             "NOT ANSWERED WITH 200: 200 events",
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");

@@ -1,33 +1,4 @@
-//! The ledger's layout: blocks of entries.
-//!
-//! Problems first. (1) A single post shall cost no more than a dozen bytes, its checksum among them, and what is written at
-//! once has much in common: the next index, the next position, one moment. So what is appended together is one journal
-//! record, a block, and each entry says only what differs from what the one before lets expect. (2) A block must be read
-//! without those before it, since it is their loss that a checksum tells: a block expects nothing from another. (3) A block
-//! that is cut off is gone whole; that is as it must be, for none of its requests had left before it was written.
-//!
-//! ```text
-//! block    = entry+                                                        (numbers are varint; ± are zigzag: −1 is 1, 1 is 2)
-//! entry    = tag:u8 fields                                                 (the two lowest bits of the tag are the kind)
-//! intent   = 0: [stream] [index] [attempt due ± built ±] [start ±] [count] [resend_start ± resend_count] released ± [only]
-//! outcome  = 1: [stream] index ± [attempt] sent ± waited [answer:u8 [status] length text]
-//! end      = 2: complete:u8
-//! ```
-//!
-//! | bit of an intent's tag | set | else |
-//! |---|---|---|
-//! | 4 | the stream of the intent before | `stream` |
-//! | 8 | the index after that one's | `index` |
-//! | 16 | attempt 1 | `attempt`, and from `released`, when the first was due and when its bytes were built; `only` |
-//! | 32 | its positions begin where that one's end | `start`, from there |
-//! | 64 | one position | `count` |
-//! | 128 | something may be sent again: where it begins, from `start`, and how much it is | nothing is |
-//!
-//! `only` is 0 where an attempt holds all events of its positions, else one more than the number of those that it holds, and their
-//! sequence numbers, each counted from the one before. All moments are in microseconds. `released` counts from the intent before. Bits 4 and 16 of an outcome's tag mean the same, from the outcome
-//! before; 8 means a reply with status 200; `index` and `sent` count from that outcome, and `waited` from
-//! `sent`. `answer` is 1 a reply, 2 timed out, 3 broken, 4 never left, and 5 results: `complete:u8 count (seq ± result:u8)*`, each
-//! `seq` counted from the one before, where a result is 1 drop, 2 retry, 3 another word. Before the first of each kind stand zeros.
+#![doc = include_str!("../../../docs/ledger.md")]
 
 use std::{ops::Range, time::Duration};
 

@@ -11,6 +11,7 @@ use crate::{
     event::{Event, Member},
     identity::StreamId,
     request::{Requests, Retry},
+    schedule::{Arrival, Rate, Step},
     timetable::{Shard, Timetable},
     workload::tests::{odd, small},
 };
@@ -250,6 +251,84 @@ fn bytes_are_pinned() {
     let usual = crc(&Workload::new(plan, crate::persona::PersonaTable::make(42, 16)));
     // Whoever changes these raises the version and all numbers.
     assert_eq!((crate::workload::WORKLOAD_VERSION, usual, crc(&odd())), (5, 3_693_948_452, 328_589_941));
+}
+
+/// A checksum of all that is sent, target, headers and body, for each form of traffic. A change of any of them raises
+/// `WORKLOAD_VERSION`, and with it the name of this snapshot: those of earlier versions stay what they are.
+#[test]
+fn bytes_of_every_form_are_pinned_under_their_version() {
+    let rate = |events| Rate::new(events, Duration::from_secs(1)).unwrap();
+    let share = |share| crate::random::Share::new(share).unwrap();
+    let seconds = Duration::from_secs;
+    let ahead = crate::random::Distribution::Uniform { from: seconds(60), to: seconds(3_600) };
+    let form = |endpoint, form, compression| {
+        move |traffic: &mut Traffic| {
+            (traffic.endpoint, traffic.form, traffic.compression) = (endpoint, form, compression);
+            traffic.disorder.resend = crate::random::Share::default();
+            if endpoint == Endpoint::Capture {
+                traffic.batch = (1, 1);
+            }
+        }
+    };
+    let arrival = |arrival: Arrival| move |traffic: &mut Traffic| traffic.arrival = arrival.clone();
+    type Change<'a> = Box<dyn Fn(&mut Traffic) + 'a>;
+    let forms: Vec<(&str, Change<'_>)> = vec![
+        ("poisson", Box::new(arrival(Arrival::Poisson { rate: rate(700) }))),
+        ("ramp", Box::new(arrival(Arrival::Ramp { from: rate(10), to: rate(2_000), over: seconds(2) }))),
+        (
+            "step",
+            Box::new(arrival(Arrival::Step {
+                steps: [100, 3_000].map(|events| Step { rate: rate(events), lasting: seconds(1) }).into(),
+            })),
+        ),
+        (
+            "burst",
+            Box::new(arrival(Arrival::Burst {
+                rate: rate(100),
+                burst: rate(2_000),
+                every: seconds(2),
+                lasting: Duration::from_millis(300),
+            })),
+        ),
+        ("diurnal", Box::new(arrival(Arrival::Diurnal { low: rate(100), high: rate(900), period: seconds(3) }))),
+        ("hot persons", Box::new(|traffic| (traffic.persons.hot, traffic.persons.hot_count) = (share(0.3), 2))),
+        ("names", Box::new(|traffic| traffic.names = vec![("a".into(), 3), ("b".into(), 1)])),
+        ("ahead", Box::new(move |traffic| (traffic.disorder.ahead, traffic.disorder.ahead_by) = (share(0.2), ahead))),
+        ("historical", Box::new(|traffic| traffic.historical = true)),
+        ("elements", Box::new(|traffic| traffic.extras.elements = share(0.3))),
+        ("v1", Box::new(form(Endpoint::V1, Form::Plain, Compression::None))),
+        ("capture", Box::new(form(Endpoint::Capture, Form::Plain, Compression::None))),
+        ("track in a form, base64", Box::new(form(Endpoint::Track, Form::Urlencoded, Compression::Base64))),
+        ("engage in a query", Box::new(form(Endpoint::Engage, Form::Query, Compression::None))),
+        ("i/v0/e, lz64", Box::new(form(Endpoint::IV0E, Form::Plain, Compression::Lz64))),
+        ("gzip", Box::new(form(Endpoint::Batch, Form::Plain, Compression::Gzip))),
+        ("gzip-js", Box::new(form(Endpoint::E, Form::Plain, Compression::GzipJs))),
+    ];
+    let mut told = String::new();
+    for (name, change) in forms {
+        let mut plan = small().plan().clone();
+        plan.traffic[0].events = 600;
+        change(&mut plan.traffic[0]);
+        let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+        let (mut encoder, mut crc, mut shares) = (Encoder::default(), crc32fast::Hasher::new(), Vec::new());
+        for shard in 1..=2 {
+            let mut share = 0;
+            for (due, request) in Timetable::new(&workload, Shard::new(shard, 2).unwrap()) {
+                let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+                crc.update(&due.as_nanos().to_le_bytes());
+                crc.update(made.target.as_bytes());
+                for (header, value) in &made.headers {
+                    crc.update(header.as_bytes());
+                    crc.update(value.as_bytes());
+                }
+                crc.update(&made.body);
+                share += 1;
+            }
+            shares.push(share);
+        }
+        told += &format!("{name}: {:08x}, requests of two shares {shares:?}\n", crc.finalize());
+    }
+    insta::assert_snapshot!(format!("bytes_of_workload_{}", crate::workload::WORKLOAD_VERSION), told);
 }
 
 proptest! {
