@@ -21,7 +21,7 @@ use generators::{
 use hdrhistogram::Histogram;
 use reports::sending::{Cost, Sending, Spread};
 use rustix::time::{ClockId, clock_gettime};
-use testenv::environment::usage::Usage;
+use testenv::environment::usage;
 use tokio::sync::watch;
 
 use crate::{
@@ -137,7 +137,7 @@ pub fn send(options: &Options, target: &Target, folder: &Path) -> Result<Sending
         batch: options.batch,
         not_acked: told.not_acked,
         ledger_bytes: ledgers.files().iter().filter_map(|(_, path)| Some(std::fs::metadata(path).ok()?.len())).sum(),
-        peak_memory: Usage::of(std::process::id()).peak_memory,
+        peak_memory: usage::Usage::of(std::process::id()).peak_memory,
         late: options.rate.map(|_| spread(&told.late)),
         answered: options.rate.map(|_| spread(&told.answered)),
         true_p99: drained.and_then(|drained| options.true_p99(drained)),

@@ -15,6 +15,7 @@ mod harness;
 mod interruptions;
 mod monitoring;
 mod overflow;
+mod pages;
 mod plugins;
 mod runs;
 mod shares;

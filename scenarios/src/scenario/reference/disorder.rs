@@ -59,7 +59,12 @@ const DISORDER: [Key; 17] = [
         "By how much; beyond 23 hours the pipeline takes the server's clock.",
     ),
     key("shuffle", Kind::In(&DURATION), Default("0s"), "2s", "Within which window the order of sending is random."),
-    share("resend", "0.5%", "Which share of events is sent a second time, in a later request of the same client."),
+    share(
+        "resend",
+        "0.5%",
+        "Which share of events is sent a second time, in a later request of the same client, with the same bytes; only an \
+           `offset` counts from the request that it is in.",
+    ),
     share("altered", "20%", "Which share of those holds something else then. With `resend`."),
     key(
         "clock_skew",
