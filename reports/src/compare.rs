@@ -126,7 +126,7 @@ impl Comparison {
     /// Sets two runs side by side, with what chance does learned from `others`, runs of the same scenario; those that are
     /// not like the two are left out.
     pub fn of(before: &RunRecord, after: &RunRecord, others: &[RunRecord]) -> Self {
-        let alike: Vec<&RunRecord> = others.iter().filter(|other| unlike(before, other).is_empty()).collect();
+        let alike: Vec<&RunRecord> = others.iter().filter(|other| are_alike(before, other)).collect();
         let mut differences = Vec::new();
         for check in &after.checks {
             if let Some(other) = before.checks.iter().find(|other| other.name == check.name) {
@@ -199,6 +199,11 @@ fn figure(kind: Kind, value: f64) -> String {
     }
 }
 
+/// Whether the same was run in both, so that what differs between them is chance.
+pub fn are_alike(one: &RunRecord, other: &RunRecord) -> bool {
+    unlike(one, other).is_empty()
+}
+
 /// What is not the same about what was run.
 fn unlike(before: &RunRecord, after: &RunRecord) -> Vec<String> {
     let mut all = Vec::new();
@@ -208,6 +213,8 @@ fn unlike(before: &RunRecord, after: &RunRecord) -> Vec<String> {
         }
     };
     differ("scenario", &before.run.scenario, &after.run.scenario);
+    let digest = |record: &RunRecord| record.run.digest.map_or("unknown".to_owned(), |digest| format!("{digest:08x}"));
+    differ("what the scenario says, by its digest", &digest(before), &digest(after));
     differ("environment", &before.run.environment, &after.run.environment);
     differ("events planned", &count(before.generator.planned), &count(after.generator.planned));
     let dialect = |record: &RunRecord| record.run.dialect.clone().unwrap_or_default();
@@ -321,6 +328,14 @@ mod tests {
         assert_eq!(comparison.learned_from, 0);
         assert!(comparison.unlike[0].starts_with("events planned"), "{comparison:?}");
         assert!(comparison.render().contains("Not the same about the two runs"));
+        // As many events at another rate; and a record of an older version, which does not tell.
+        for digest in [Some(1), None] {
+            let mut other = passed();
+            other.run.digest = digest;
+            let comparison = Comparison::of(&passed(), &other, &vec![other.clone(); 9]);
+            assert_eq!(comparison.learned_from, 0);
+            assert!(comparison.unlike[0].starts_with("what the scenario says"), "{comparison:?}");
+        }
     }
 
     #[test]
