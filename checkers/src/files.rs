@@ -86,6 +86,7 @@ pub fn judge(
         seed: None,
         environment: "files".into(),
         dialect: None,
+        digest: None,
         confidence: options.targets.confidence,
         planted_defects: Vec::new(),
         warnings: BTreeMap::new(),

@@ -386,6 +386,7 @@ mod tests {
             seed: None,
             environment: "none".into(),
             dialect: None,
+            digest: None,
             confidence: 0.95,
             planted_defects: Vec::new(),
             warnings: BTreeMap::new(),

@@ -100,6 +100,10 @@ pub struct RunFacts {
     /// Defects that were planted on purpose: name and number of events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planted_defects: Vec<String>,
+    /// A digest of all that the scenario says, but its seed: runs with the same one were the same. None for files, and in
+    /// records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<u32>,
     /// What was done to the pipeline on purpose while it ran, in the order of its planning.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultFacts>,

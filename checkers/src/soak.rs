@@ -374,6 +374,7 @@ fn nothing_run(confidence: f64) -> RunFacts {
         seed: None,
         environment: "unknown".into(),
         dialect: None,
+        digest: None,
         confidence,
         planted_defects: Vec::new(),
         faults: Vec::new(),

@@ -231,6 +231,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
         seed: None,
         environment: "none".into(),
         dialect: None,
+        digest: None,
         confidence: 0.95,
         planted_defects: Vec::new(),
         warnings: std::collections::BTreeMap::new(),

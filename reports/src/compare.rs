@@ -1,27 +1,21 @@
 //! Two runs side by side: what became worse, what better, what is the same, and of what nobody can tell.
 //!
-//! A difference counts only where it is greater than what chance makes. Rates have intervals of their own. Times and costs
-//! differ from run to run even when nothing has changed, by how much is learned from runs of the same scenario: the
-//! difference of two of them, as a ratio, stays within t·s·√2 in 95 of 100 cases, where s is the spread of the logarithms.
+//! A difference counts only where it is greater than what chance makes. [`checks`] sets rates and counts side by side, which
+//! have intervals of their own; [`measures`] does it with times and costs, whose noise is learned from other runs.
+
+mod checks;
+mod measures;
 
 use std::fmt::Write;
 
-use checkers::{
-    checks::{CheckResult, Quantile},
-    record::RunRecord,
-    statistics::student,
-};
+use checkers::{record::RunRecord, verdict::Verdict};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::figures::{count, percent, seconds};
 
-/// Fewer runs teach no noise.
-const RUNS: usize = 3;
 /// How sure a difference must be, on both sides together.
 const CONFIDENCE: f64 = 0.95;
-/// Two runs are the same only if a change by this factor would have been seen.
-const WORTH_SEEING: f64 = 1.5;
 
 /// What a difference comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,6 +37,8 @@ pub enum Outcome {
 pub enum Kind {
     /// A rate of defects, as a fraction.
     Rate,
+    /// A number of what must not be at all.
+    Count,
     /// A time, in seconds.
     Time,
     /// Processor time per million events, in seconds.
@@ -74,8 +70,8 @@ impl Difference {
         match (self.outcome, self.kind) {
             (Outcome::Same, _) => "same",
             (Outcome::CannotTell, _) => "cannot tell",
-            (Outcome::Worse, Kind::Rate) => "worse",
-            (Outcome::Better, Kind::Rate) => "better",
+            (Outcome::Worse, Kind::Rate | Kind::Count) => "worse",
+            (Outcome::Better, Kind::Rate | Kind::Count) => "better",
             (Outcome::Worse, Kind::Time) => "slower",
             (Outcome::Better, Kind::Time) => "faster",
             (Outcome::Worse, Kind::Processor | Kind::Memory) => "costs more",
@@ -84,11 +80,42 @@ impl Difference {
     }
 }
 
+/// What two runs came to as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct VerdictChange {
+    /// The run before.
+    pub before: Verdict,
+    /// The run after.
+    pub after: Verdict,
+    /// What that comes to: a pass that became a fail is worse, whatever its single differences say.
+    pub outcome: Outcome,
+}
+
+impl VerdictChange {
+    const fn of(before: Verdict, after: Verdict) -> Self {
+        let outcome = match (before, after) {
+            (Verdict::Pass, Verdict::Fail) => Outcome::Worse,
+            (Verdict::Fail, Verdict::Pass) => Outcome::Better,
+            (Verdict::Pass, Verdict::Pass) | (Verdict::Fail, Verdict::Fail) => Outcome::Same,
+            _ => Outcome::CannotTell,
+        };
+        Self { before, after, outcome }
+    }
+
+    /// The change in a sentence; none where there is no change.
+    fn told(self) -> Option<String> {
+        (self.before != self.after)
+            .then(|| format!("The verdict was {} and is {} now.", self.before.word(), self.after.word()))
+    }
+}
+
 /// Two runs side by side.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// What is not the same about what was run, so that differences may come from it.
     pub unlike: Vec<String>,
+    /// What the two runs came to.
+    pub verdict: VerdictChange,
     /// From how many other runs the noise was learned.
     pub learned_from: usize,
     /// Everything that both have.
@@ -99,23 +126,30 @@ impl Comparison {
     /// Sets two runs side by side, with what chance does learned from `others`, runs of the same scenario; those that are
     /// not like the two are left out.
     pub fn of(before: &RunRecord, after: &RunRecord, others: &[RunRecord]) -> Self {
-        let alike: Vec<&RunRecord> = others.iter().filter(|other| unlike(before, other).is_empty()).collect();
+        let alike: Vec<&RunRecord> = others.iter().filter(|other| are_alike(before, other)).collect();
         let mut differences = Vec::new();
         for check in &after.checks {
             if let Some(other) = before.checks.iter().find(|other| other.name == check.name) {
-                differences.extend(rate(other, check));
+                differences.extend(checks::difference(other, check));
             }
         }
-        for (name, kind, of) in measures(after) {
-            let values: Vec<f64> = alike.iter().filter_map(|record| of(record)).collect();
-            differences.extend(measure(name, kind, of(before), of(after), &values));
+        for measure in measures::all(after) {
+            differences.extend(measure.difference(before, after, &alike));
         }
-        Self { unlike: unlike(before, after), learned_from: alike.len(), differences }
+        Self {
+            unlike: unlike(before, after),
+            verdict: VerdictChange::of(before.verdict, after.verdict),
+            learned_from: alike.len(),
+            differences,
+        }
     }
 
-    /// The worst of all differences.
+    /// The worst of all differences, and of a changed verdict.
     pub fn outcome(&self) -> Outcome {
-        let has = |outcome| self.differences.iter().any(|difference| difference.outcome == outcome);
+        let changed = Some(self.verdict.outcome).filter(|_| self.verdict.before != self.verdict.after);
+        let has = |outcome| {
+            changed == Some(outcome) || self.differences.iter().any(|difference| difference.outcome == outcome)
+        };
         let order = [Outcome::Worse, Outcome::CannotTell, Outcome::Better, Outcome::Same];
         order.into_iter().find(|outcome| has(*outcome)).unwrap_or(Outcome::CannotTell)
     }
@@ -142,8 +176,11 @@ impl Comparison {
             }
         }
         let mut text = format!("{}\n", table.trim_fmt());
-        if !self.unlike.is_empty() {
+        if let Some(told) = self.verdict.told() {
             // Writing into a String does not fail.
+            let _ = writeln!(text, "\n{told}");
+        }
+        if !self.unlike.is_empty() {
             let _ = writeln!(text, "\nNot the same about the two runs, so that differences may come from it:");
             for what in &self.unlike {
                 let _ = writeln!(text, "  • {what}");
@@ -156,9 +193,15 @@ impl Comparison {
 fn figure(kind: Kind, value: f64) -> String {
     match kind {
         Kind::Rate => percent(value),
+        Kind::Count => count(value as u64),
         Kind::Time | Kind::Processor => seconds(value),
         Kind::Memory => format!("{} MB", count((value / 1e6).ceil() as u64)),
     }
+}
+
+/// Whether the same was run in both, so that what differs between them is chance.
+pub fn are_alike(one: &RunRecord, other: &RunRecord) -> bool {
+    unlike(one, other).is_empty()
 }
 
 /// What is not the same about what was run.
@@ -170,6 +213,8 @@ fn unlike(before: &RunRecord, after: &RunRecord) -> Vec<String> {
         }
     };
     differ("scenario", &before.run.scenario, &after.run.scenario);
+    let digest = |record: &RunRecord| record.run.digest.map_or("unknown".to_owned(), |digest| format!("{digest:08x}"));
+    differ("what the scenario says, by its digest", &digest(before), &digest(after));
     differ("environment", &before.run.environment, &after.run.environment);
     differ("events planned", &count(before.generator.planned), &count(after.generator.planned));
     let dialect = |record: &RunRecord| record.run.dialect.clone().unwrap_or_default();
@@ -191,115 +236,10 @@ fn unlike(before: &RunRecord, after: &RunRecord) -> Vec<String> {
     all
 }
 
-/// A rate with its interval; the check for times is told by the times themselves.
-fn rate(before: &CheckResult, after: &CheckResult) -> Option<Difference> {
-    if after.name == "time_to_visible" {
-        return None;
-    }
-    let (Some(lower_before), Some(upper_before), Some(lower), Some(upper)) =
-        (before.lower, before.upper, after.lower, after.upper)
-    else {
-        return None;
-    };
-    let (outcome, reason) = if lower > upper_before {
-        (Outcome::Worse, format!("at least {} now, at most {} before", percent(lower), percent(upper_before)))
-    } else if upper < lower_before {
-        (Outcome::Better, format!("at most {} now, at least {} before", percent(upper), percent(lower_before)))
-    } else if before.target.zip(after.target).is_some_and(|(was, is)| upper_before <= was && upper <= is) {
-        (Outcome::Same, "both are surely within the target, and their intervals overlap".into())
-    } else {
-        (
-            Outcome::CannotTell,
-            format!("the intervals overlap: up to {} before, {} now", percent(upper_before), percent(upper)),
-        )
-    };
-    let (name, kind) = (format!("{} rate", after.name.replace('_', " ")), Kind::Rate);
-    Some(Difference { name, kind, before: before.measured, after: after.measured, outcome, reason })
-}
-
-type Measure = Box<dyn Fn(&RunRecord) -> Option<f64>>;
-
-/// What is measured in a run, less being better.
-fn measures(record: &RunRecord) -> Vec<(String, Kind, Measure)> {
-    let time = |name: &str, of: fn(&RunRecord) -> Option<Quantile>| -> (String, Kind, Measure) {
-        let seconds = move |record: &RunRecord| match of(record) {
-            Some(Quantile::Seconds(seconds)) => Some(seconds),
-            _ => None,
-        };
-        (format!("{name} time to visible"), Kind::Time, Box::new(seconds))
-    };
-    let mut all = vec![
-        time("p50", |record| record.time_to_visible.p50),
-        time("p90", |record| record.time_to_visible.p90),
-        time("p99", |record| record.time_to_visible.p99),
-    ];
-    for component in &record.run.components {
-        let name = component.name.clone();
-        let of = move |record: &RunRecord| {
-            let component = record.run.components.iter().find(|component| component.name == name)?;
-            (record.generator.sent > 0).then(|| component.cpu / (record.generator.sent as f64 / 1e6))
-        };
-        all.push((format!("{} per million events", component.name), Kind::Processor, Box::new(of)));
-        let name = component.name.clone();
-        let of = move |record: &RunRecord| {
-            let component = record.run.components.iter().find(|component| component.name == name)?;
-            Some(component.peak_memory as f64)
-        };
-        all.push((format!("{} memory", component.name), Kind::Memory, Box::new(of)));
-    }
-    all
-}
-
-/// The greatest ratio of two runs that chance makes, where enough runs tell.
-fn chance(values: &[f64]) -> Option<f64> {
-    let logs: Vec<f64> = values.iter().filter(|value| **value > 0.0).map(|value| value.ln()).collect();
-    if logs.len() < RUNS {
-        return None;
-    }
-    let n = logs.len() as f64;
-    let mean = logs.iter().sum::<f64>() / n;
-    let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let t = student::quantile(f64::midpoint(1.0, CONFIDENCE), n - 1.0);
-    Some((t * (2.0 * variance).sqrt()).exp())
-}
-
-fn measure(name: String, kind: Kind, before: Option<f64>, after: Option<f64>, others: &[f64]) -> Option<Difference> {
-    let (outcome, reason) = match (before, after) {
-        (None, None) => return None,
-        (Some(_), None) => (Outcome::CannotTell, "not reached, or not measured, in the run after".to_owned()),
-        (None, Some(_)) => (Outcome::CannotTell, "not reached, or not measured, in the run before".to_owned()),
-        (Some(was), Some(is)) => match chance(others) {
-            None => {
-                let runs = others.len();
-                (
-                    Outcome::CannotTell,
-                    format!(
-                        "what chance does is learned from at least {RUNS} other runs like these, and there are {runs}"
-                    ),
-                )
-            }
-            Some(noise) => {
-                let ratio = is / was;
-                let told = format!("chance alone makes up to {noise:.2} times as much between two runs");
-                if !ratio.is_finite() || ratio <= 0.0 {
-                    (Outcome::CannotTell, "there is nothing to compare with".into())
-                } else if ratio > noise {
-                    (Outcome::Worse, format!("{ratio:.2} times as much; {told}"))
-                } else if ratio < 1.0 / noise {
-                    (Outcome::Better, format!("{:.2} times less; {told}", 1.0 / ratio))
-                } else if noise <= WORTH_SEEING {
-                    (Outcome::Same, told)
-                } else {
-                    (Outcome::CannotTell, told)
-                }
-            }
-        },
-    };
-    Some(Difference { name, kind, before, after, outcome, reason })
-}
-
 #[cfg(test)]
 mod tests {
+    use checkers::checks::{NotReached, Quantile};
+
     use super::*;
     use crate::terminal::tests::{failed, passed};
 
@@ -333,6 +273,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_reached_any_more_is_slower_and_what_was_not_measured_is_unknown() {
+        let reached = with_p99(1.0);
+        let (mut not_reached, mut not_measured) = (passed(), passed());
+        not_reached.time_to_visible.p99 = Some(Quantile::NotReached(NotReached::NotReached));
+        not_measured.time_to_visible.p99 = None;
+        let of = |before: &RunRecord, after: &RunRecord| {
+            let comparison = Comparison::of(before, after, &[]);
+            comparison.differences.into_iter().find(|difference| difference.name.starts_with("p99"))
+        };
+        for (before, after, expected) in [
+            (&reached, &not_reached, Some(Outcome::Worse)),
+            (&not_reached, &reached, Some(Outcome::Better)),
+            (&not_reached, &not_reached, Some(Outcome::CannotTell)),
+            (&reached, &not_measured, Some(Outcome::CannotTell)),
+            (&not_measured, &not_reached, Some(Outcome::CannotTell)),
+            (&not_measured, &not_measured, None),
+        ] {
+            assert_eq!(of(before, after).map(|difference| difference.outcome), expected);
+        }
+    }
+
+    #[test]
+    fn a_pass_that_became_a_fail_is_worse_whatever_else_is_the_same() {
+        let mut after = passed();
+        after.verdict = Verdict::Fail;
+        let comparison = Comparison::of(&passed(), &after, &[]);
+        assert_eq!(comparison.outcome(), Outcome::Worse);
+        assert!(comparison.render().contains("The verdict was pass and is fail now."), "{}", comparison.render());
+        assert!(!Comparison::of(&passed(), &passed(), &[]).render().contains("The verdict"));
+        let outcome = |before, after| VerdictChange::of(before, after).outcome;
+        assert_eq!(outcome(Verdict::Fail, Verdict::Pass), Outcome::Better);
+        assert_eq!(outcome(Verdict::Pass, Verdict::Inconclusive), Outcome::CannotTell);
+        assert_eq!(outcome(Verdict::Fail, Verdict::Inconclusive), Outcome::CannotTell);
+    }
+
+    #[test]
     fn rates_are_told_apart_by_their_intervals() {
         let of = |before: &RunRecord, after: &RunRecord| {
             let comparison = Comparison::of(before, after, &[]);
@@ -352,6 +328,14 @@ mod tests {
         assert_eq!(comparison.learned_from, 0);
         assert!(comparison.unlike[0].starts_with("events planned"), "{comparison:?}");
         assert!(comparison.render().contains("Not the same about the two runs"));
+        // As many events at another rate; and a record of an older version, which does not tell.
+        for digest in [Some(1), None] {
+            let mut other = passed();
+            other.run.digest = digest;
+            let comparison = Comparison::of(&passed(), &other, &vec![other.clone(); 9]);
+            assert_eq!(comparison.learned_from, 0);
+            assert!(comparison.unlike[0].starts_with("what the scenario says"), "{comparison:?}");
+        }
     }
 
     #[test]

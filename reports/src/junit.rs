@@ -130,9 +130,12 @@ mod tests {
     use super::*;
     use crate::terminal::tests::{failed, passed};
 
+    /// An element with its three lists.
+    type Element = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+
     /// What Jenkins' junit-10.xsd says of the elements that are used: what may hold it, which attributes it must have, and which
     /// it may have beside them.
-    const SCHEMA: [(&str, &[&str], &[&str], &[&str]); 9] = [
+    const SCHEMA: [Element; 9] = [
         ("testsuites", &[""], &[], &["name", "time", "tests", "failures", "errors"]),
         ("testsuite", &["testsuites"], &["name", "tests", "failures", "errors"], &["time", "skipped", "timestamp"]),
         ("properties", &["testsuite"], &[], &[]),

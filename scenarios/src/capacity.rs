@@ -39,9 +39,6 @@ use crate::{
     scenario::{self, Capacity, Scenario},
 };
 
-/// What the search has found is in this file of its directory.
-const FILE: &str = "scaling.json";
-
 /// Looks for the capacity that `request`'s scenario asks for; `stop` becomes true when the user wants it to end.
 ///
 /// # Errors
@@ -99,7 +96,7 @@ impl Searching<'_> {
 
     fn write(&mut self) -> Result<(), Failure> {
         conclude(&mut self.found, &self.request.scenario.expect);
-        write_json(&self.directory.path().join(FILE), &self.found)
+        write_json(&self.directory.scaling(), &self.found)
     }
 
     async fn search(&mut self) -> Result<(), Failure> {

@@ -42,6 +42,9 @@ pub struct Manifest {
     pub assay: String,
     /// The scenario's name.
     pub scenario: String,
+    /// A digest of all that it says, but its seed.
+    #[serde(default)]
+    pub scenario_digest: Option<u32>,
     /// The start of sending, RFC 3339.
     pub started_at: String,
     /// The same, in microseconds since 1970: what all offsets count from.

@@ -62,32 +62,42 @@ pub fn draw_again(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let record = match stored {
         Some(record) if record.details.is_some() => record,
         Some(record) => {
-            // Judged before there were details: what is drawn beside the verdict is found again.
+            // Judged before there were details, or they cannot be read: what is drawn beside the verdict is found again.
             let details = judge_directory(directory)?.details;
-            RunRecord { details, ..record }
+            found_again(RunRecord { details, ..record }, directory)?
         }
         None => {
             let record = judge_directory(directory)?;
             write_json(&directory.verdict(), &record)?;
-            record
+            found_again(record, directory)?
         }
     };
-    if let Some(details) = record.details.as_ref().filter(|_| !directory.details().exists()) {
-        write_compact_json(&directory.details(), details)?;
-    }
     draw(&record, directory, None)?;
     Ok(record)
 }
 
-/// The record that is in `directory`, with its details where they can be read; none if it was never judged.
+/// Writes the details of `record`.
+fn found_again(record: RunRecord, directory: &RunDirectory) -> Result<RunRecord, Failure> {
+    if let Some(details) = &record.details {
+        write_compact_json(&directory.details(), details)?;
+    }
+    Ok(record)
+}
+
+/// The record that is in `directory`, a run's or a soak's, with its details where they can be read; none if it was never judged.
 ///
 /// # Errors
-/// When the directory is none of a run, or its verdict is of another version.
+/// When the directory is none of either, or its verdict is of another version.
 pub fn stored(directory: &RunDirectory) -> Result<Option<RunRecord>, Failure> {
-    directory.must_be_a_runs()?;
+    let is_a_soaks = directory.soak().exists();
+    if !is_a_soaks {
+        directory.must_be_a_runs()?;
+    }
     let Some(mut record) = read_json::<RunRecord>(&directory.verdict())? else {
-        // Says what is wrong with it, if something is.
-        Manifest::read(directory)?;
+        if !is_a_soaks {
+            // Says what is wrong with it, if something is.
+            Manifest::read(directory)?;
+        }
         return Ok(None);
     };
     if record.schema != checkers::record::SCHEMA {

@@ -430,6 +430,7 @@ impl Active<'_> {
             schema: SCHEMA,
             assay: env!("CARGO_PKG_VERSION").into(),
             scenario: scenario.name.clone(),
+            scenario_digest: Some(scenario.digest()),
             started_at: format!("{started_at:.6}"),
             start: clock.start(),
             plan: workload.plan().clone(),

@@ -7,6 +7,7 @@
 mod arrival;
 mod capacity;
 mod client;
+mod digest;
 mod exports;
 pub mod extend;
 mod fault;

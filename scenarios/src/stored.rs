@@ -271,6 +271,7 @@ fn facts(manifest: &Manifest, duration: Duration) -> RunFacts {
         seed: Some(manifest.plan.seed),
         environment: manifest.environment.kind.clone(),
         dialect: Some(manifest.environment.dialect.word().into()),
+        digest: manifest.scenario_digest,
         confidence: manifest.targets.confidence,
         planted_defects: manifest
             .planted_defects

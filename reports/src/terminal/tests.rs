@@ -59,6 +59,7 @@ pub(crate) fn passed() -> RunRecord {
             seed: Some(1),
             environment: "embedded".into(),
             dialect: Some("2026".into()),
+            digest: Some(0x0005_ca1e),
             confidence: 0.95,
             planted_defects: vec![],
             warnings: std::collections::BTreeMap::new(),

@@ -6,14 +6,14 @@ use std::{
 };
 
 use checkers::record::RunRecord;
-use reports::compare::{Comparison, Outcome};
+use reports::compare::{Comparison, Outcome, are_alike};
 
 use super::print;
 use crate::{
     failure::{Failure, Kind},
     reporting,
     run_directory::RunDirectory,
-    siblings,
+    siblings::{self, Siblings},
 };
 
 /// From so many runs the noise is learned at most.
@@ -46,7 +46,7 @@ pub(super) fn comparison(before: &Path, record: &RunRecord, after: &Path) -> Res
     folders.dedup();
     let mut others = Vec::new();
     for folder in folders {
-        let runs = siblings::runs(&folder, LEARNED)?;
+        let runs = siblings::runs(&folder, LEARNED, |other| are_alike(&earlier, other))?.runs;
         // The run that is judged must not teach what is chance.
         others.extend(runs.into_iter().filter(|(path, _)| real(path) != after).map(|(_, record)| record));
     }
@@ -70,11 +70,10 @@ pub(super) fn judged(path: &Path) -> Result<RunRecord, Failure> {
 
 /// Shows the last runs of a scenario.
 pub(super) fn history(scenario: &str, out: &Path, most: usize) -> Result<ExitCode, Failure> {
-    let runs = siblings::runs(&out.join(scenario), most)?;
-    let named = runs.into_iter().map(|(path, record)| {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        (name, record)
-    });
-    print(&reports::history::render(&named.collect::<Vec<_>>()))?;
+    let Siblings { runs, left_out } = siblings::runs(&out.join(scenario), most, |_| true)?;
+    let name = |path: PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let runs: Vec<_> = runs.into_iter().map(|(path, record)| (name(path), record)).collect();
+    let left_out: Vec<_> = left_out.into_iter().map(|(path, why)| (name(path), why)).collect();
+    print(&reports::history::render(&runs, &left_out))?;
     Ok(ExitCode::SUCCESS)
 }

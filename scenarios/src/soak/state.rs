@@ -19,8 +19,6 @@ use crate::{
 
 /// The version of this form.
 const SCHEMA: u32 = 1;
-/// The name of the file in the soak's directory.
-const FILE: &str = "soak.json";
 
 /// What is kept of a soak.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,7 +27,7 @@ pub(super) struct State {
     /// The version of Assay that began it.
     assay: String,
     scenario: String,
-    /// A digest of the scenario with all that was changed in it.
+    /// A digest of the scenario with all that was changed in it, but for its seed.
     digest: u32,
     id: String,
     started_at: String,
@@ -47,7 +45,7 @@ impl State {
             schema: SCHEMA,
             assay: env!("CARGO_PKG_VERSION").into(),
             scenario: scenario.name.clone(),
-            digest: digest(scenario),
+            digest: scenario.digest(),
             id: id.to_string(),
             started_at: format!("{:.6}", Timestamp::now()),
             // Room for as many windows as there will ever be.
@@ -59,7 +57,8 @@ impl State {
 
     /// What is in `directory`, if that is a soak's.
     pub(super) fn stored(directory: &RunDirectory) -> Result<Option<Self>, Failure> {
-        let path = directory.path().join(FILE);
+        directory.must_be_a_directory()?;
+        let path = directory.soak();
         let state: Option<Self> = read_json(&path)?;
         if let Some(state) = &state
             && state.schema != SCHEMA
@@ -79,7 +78,7 @@ impl State {
         let state = Self::stored(directory)?.ok_or_else(|| {
             Failure::told(
                 Kind::Usage,
-                format!("{place} is no soak's directory: it holds no {FILE}"),
+                format!("{place} is no soak's directory: it holds no soak.json"),
                 "name the directory of a soak, such as runs/soak/latest",
             )
         })?;
@@ -87,7 +86,7 @@ impl State {
             Some(format!("{place} is a soak of the scenario {}, not of {}", state.scenario, scenario.name))
         } else if state.assay != env!("CARGO_PKG_VERSION") {
             Some(format!("{place} was begun by version {} of Assay", state.assay))
-        } else if state.digest != digest(scenario) {
+        } else if state.digest != scenario.digest() || scenario.seed.is_some_and(|seed| seed != state.seed) {
             Some(format!("{place} is a soak of {} with other values", state.scenario))
         } else {
             None
@@ -103,7 +102,7 @@ impl State {
     }
 
     pub(super) fn write(&self, directory: &RunDirectory) -> Result<(), Failure> {
-        write_json(&directory.path().join(FILE), self)
+        write_json(&directory.soak(), self)
     }
 
     /// The seed of the next window. A window that was broken off is sent with another one.
@@ -127,6 +126,7 @@ impl State {
         let mut record = soak.record(&self.scenario, in_the_way);
         record.run.id = Some(self.id.clone());
         record.run.seed = Some(self.seed);
+        record.run.digest = Some(self.digest);
         record.run.started_at = Some(self.started_at.clone());
         if let Some(details) = &mut record.details {
             let each = format!("{windows} of {} each", seconds(rules.window));
@@ -151,11 +151,6 @@ impl State {
         }
         record
     }
-}
-
-/// A digest of everything that the scenario says.
-fn digest(scenario: &Scenario) -> u32 {
-    crc32fast::hash(format!("{scenario:?}").as_bytes())
 }
 
 #[cfg(test)]
@@ -186,6 +181,10 @@ mod tests {
         let faster = Override { key: "traffic.a.arrival.rate".into(), value: "11/s".into() };
         let said = format!("{:?}", State::read(&directory, &scenario(&[faster])).unwrap_err());
         assert!(said.contains("with other"), "{said}");
+        let reseeded = Scenario { seed: Some(state.seed + 1), ..night.clone() };
+        let said = format!("{:?}", State::read(&directory, &reseeded).unwrap_err());
+        assert!(said.contains("with other"), "{said}");
+        assert!(State::read(&directory, &Scenario { seed: Some(state.seed), ..night.clone() }).is_ok());
         let other = Scenario { name: "other".into(), ..night };
         assert!(format!("{:?}", State::read(&directory, &other).unwrap_err()).contains("scenario night"));
     }

@@ -37,6 +37,10 @@ fn a_clean_run_passes_and_can_be_judged_again() {
     fs::remove_file(directory.join("details.json")).unwrap();
     assert_eq!(assay(["report"]).arg(directory).output().unwrap().status.code(), Some(0));
     assert_eq!(drawn(), before, "what is drawn is found again by judging");
+    let details = fs::read_to_string(directory.join("details.json")).unwrap();
+    fs::write(directory.join("details.json"), &details[..details.len() / 2]).unwrap();
+    assert_eq!(assay(["report"]).arg(directory).output().unwrap().status.code(), Some(0));
+    assert_eq!(fs::read_to_string(directory.join("details.json")).unwrap(), details, "half a file is written anew");
     let again = assay(["check", "--json"]).arg(directory).output().unwrap();
     assert_eq!(again.status.code(), Some(0));
     let again: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
