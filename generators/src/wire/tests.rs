@@ -257,6 +257,7 @@ fn bytes_are_pinned() {
 /// `WORKLOAD_VERSION`, and with it the name of this snapshot: those of earlier versions stay what they are.
 #[test]
 fn bytes_of_every_form_are_pinned_under_their_version() {
+    type Change<'a> = Box<dyn Fn(&mut Traffic) + 'a>;
     let rate = |events| Rate::new(events, Duration::from_secs(1)).unwrap();
     let share = |share| crate::random::Share::new(share).unwrap();
     let seconds = Duration::from_secs;
@@ -271,7 +272,6 @@ fn bytes_of_every_form_are_pinned_under_their_version() {
         }
     };
     let arrival = |arrival: Arrival| move |traffic: &mut Traffic| traffic.arrival = arrival.clone();
-    type Change<'a> = Box<dyn Fn(&mut Traffic) + 'a>;
     let forms: Vec<(&str, Change<'_>)> = vec![
         ("poisson", Box::new(arrival(Arrival::Poisson { rate: rate(700) }))),
         ("ramp", Box::new(arrival(Arrival::Ramp { from: rate(10), to: rate(2_000), over: seconds(2) }))),
@@ -304,7 +304,7 @@ fn bytes_of_every_form_are_pinned_under_their_version() {
         ("gzip", Box::new(form(Endpoint::Batch, Form::Plain, Compression::Gzip))),
         ("gzip-js", Box::new(form(Endpoint::E, Form::Plain, Compression::GzipJs))),
     ];
-    let mut told = String::new();
+    let mut told = Vec::new();
     for (name, change) in forms {
         let mut plan = small().plan().clone();
         plan.traffic[0].events = 600;
@@ -326,9 +326,9 @@ fn bytes_of_every_form_are_pinned_under_their_version() {
             }
             shares.push(share);
         }
-        told += &format!("{name}: {:08x}, requests of two shares {shares:?}\n", crc.finalize());
+        told.push(format!("{name}: {:08x}, requests of two shares {shares:?}", crc.finalize()));
     }
-    insta::assert_snapshot!(format!("bytes_of_workload_{}", crate::workload::WORKLOAD_VERSION), told);
+    insta::assert_snapshot!(format!("bytes_of_workload_{}", crate::workload::WORKLOAD_VERSION), told.join("\n"));
 }
 
 proptest! {
