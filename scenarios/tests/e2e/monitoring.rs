@@ -200,6 +200,35 @@ fn queries(dashboard: &str) -> Vec<String> {
     targets.map(|target| filled(target["expr"].as_str().unwrap())).collect()
 }
 
+/// The names that ClickHouse's endpoint gives its events are those that its engine counts under (`ProfileEvents` of
+/// `PrometheusMetricsWriter.cpp`).
+#[test]
+fn what_is_asked_of_clickhouse_is_what_its_engine_counts() {
+    const PREFIX: &str = "ClickHouseProfileEvents_";
+    let environment: Value = serde_json::from_str(&fs::read_to_string(shared_environment()).unwrap()).unwrap();
+    let url = environment["substrate"]["addresses"]["clickhouse_url"].as_str().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let known = runtime.block_on(async {
+        let query = "SELECT event FROM system.events SETTINGS system_events_show_zero_values = 1";
+        let answer = reqwest::Client::new().post(url).body(query).send().await.unwrap();
+        answer.error_for_status().unwrap().text().await.unwrap()
+    });
+    let known: Vec<&str> = known.lines().collect();
+    assert!(known.len() > 100, "{known:?}");
+    for file in ["pipeline.json", "pipeline.rules.yml"] {
+        let text = fs::read_to_string(grafana().join(file)).unwrap();
+        let names: Vec<&str> = text
+            .split(PREFIX)
+            .skip(1)
+            .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap())
+            .collect();
+        assert!(names.len() > 3, "{file}");
+        for name in names {
+            assert!(known.contains(&name), "{file} asks for {PREFIX}{name}");
+        }
+    }
+}
+
 #[test]
 fn a_real_prometheus_answers_every_dashboard_and_raises_the_alarm() {
     let _room = beside_others();

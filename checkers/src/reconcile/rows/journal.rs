@@ -15,7 +15,7 @@ use crate::reconcile::{
     windows::{EVENTS, Window, Windows},
 };
 
-const KIND: Kind = Kind { magic: *b"ASSAYROW", version: 2, name: "journal of a final read" };
+const KIND: Kind = Kind { magic: *b"ASSAYROW", version: 3, name: "journal of a final read" };
 
 /// Rows are put into the journal when so many bytes of them have come together.
 const CHUNK: usize = 1 << 16;
