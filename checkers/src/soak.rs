@@ -11,21 +11,22 @@
 
 mod course;
 mod durations;
+mod faults;
 mod rate;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use self::{course::Course, durations::Durations, rate::PooledRate};
+use self::{course::Course, durations::Durations, faults::Faults, rate::PooledRate};
 use crate::{
-    checks::{CheckResult, Times},
-    details::{self, Details, breakdown::Breakdowns, example::Example},
+    checks::{CheckResult, Quantile, Times},
+    details::{self, Details, breakdown::Breakdowns, distribution::StageDistribution, example::Example},
     judge::reasons,
     observe::lag::PartitionLag,
     reasons::Reason,
     reconcile::evidence::{Counts, ExportFacts, Finding},
-    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts},
+    record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
     tamper::SelfTest,
     verdict::{Obstacle, Verdict, merge},
 };
@@ -101,6 +102,12 @@ pub struct Soak {
     judged_columns: Vec<String>,
     differing_columns: BTreeMap<String, u64>,
     stages: Option<StageFacts>,
+    #[serde(default)]
+    stage_times: Vec<(String, Durations)>,
+    #[serde(default)]
+    faults: Faults,
+    #[serde(default)]
+    defects: Breakdowns,
     exports: Option<ExportFacts>,
     visible_within: Option<f64>,
     environment: Vec<(String, String)>,
@@ -129,6 +136,9 @@ impl Soak {
             judged_columns: Vec::new(),
             differing_columns: BTreeMap::new(),
             stages: None,
+            stage_times: Vec::new(),
+            faults: Faults::default(),
+            defects: Breakdowns::default(),
             exports: None,
             visible_within: None,
             environment: Vec::new(),
@@ -244,7 +254,7 @@ impl Soak {
         if let Some(stages) = &window.stages {
             let known = self.stages.get_or_insert_with(|| StageFacts {
                 complete: true,
-                // Quantiles of windows do not add up; each window's own report has them.
+                // Quantiles of windows do not add up; they come from their distributions.
                 times: Vec::new(),
                 greatest_lag: None,
             });
@@ -257,9 +267,21 @@ impl Soak {
         if let Some(exports) = window.exports {
             *self.exports.get_or_insert(ExportFacts { caught_up: true, ..ExportFacts::default() }) += exports;
         }
+        self.faults.add(&window.run.faults, number, self.course.windows() as f64 * self.rules.window);
         self.course.add(window);
         if let Some(details) = &window.details {
             self.durations.add(&details.time_to_visible);
+            self.defects.add(&details.defects);
+            for StageDistribution { stage, times } in &details.stages {
+                match self.stage_times.iter_mut().find(|(known, _)| known == stage) {
+                    Some((_, known)) => known.add(times),
+                    None => {
+                        let mut durations = Durations::default();
+                        durations.add(times);
+                        self.stage_times.push((stage.clone(), durations));
+                    }
+                }
+            }
             self.visible_within = details.visible_within;
             self.environment.clone_from(&details.environment);
             let room = EXAMPLES.saturating_sub(self.examples.len());
@@ -309,16 +331,21 @@ impl Soak {
                 failed.iter().map(|window| format!("{} ({})", window.number, window.directory)).collect();
             reasons.push(format!("windows that failed by themselves: {}", named.join(", ")));
         }
-        let run = self.run.clone();
+        let run = self.run.clone().unwrap_or_else(|| nothing_run(self.rules.confidence));
+        let mut environment = self.environment.clone();
+        if self.faults.more() > 0 {
+            let told = format!("{}, which each window's own report has", self.faults.more());
+            environment.push(("Further faults".into(), told));
+        }
         RunRecord {
             schema: SCHEMA,
             verdict,
             reasons,
             exit_code: verdict.exit_code(),
-            run: RunFacts { scenario: name.to_owned(), ..run.unwrap_or_else(|| nothing_run(self.rules.confidence)) },
+            run: RunFacts { scenario: name.to_owned(), faults: self.faults.first().to_vec(), ..run },
             generator: self.generator.clone().unwrap_or(NOTHING_SENT),
             counts: self.counts,
-            stages: self.stages.clone(),
+            stages: self.stages.clone().map(|stages| StageFacts { times: self.stage_facts(), ..stages }),
             exports: self.exports,
             self_test: self.self_test.clone(),
             checks,
@@ -331,13 +358,31 @@ impl Soak {
                 visible_within: self.visible_within,
                 timeline: self.course.facts(self.rules.window),
                 time_to_visible: self.durations.distribution(),
-                stages: Vec::new(),
-                defects: Breakdowns::default(),
+                stages: self
+                    .stage_times
+                    .iter()
+                    .map(|(stage, times)| StageDistribution { stage: stage.clone(), times: times.distribution() })
+                    .collect(),
+                defects: self.defects.clone(),
                 examples: self.examples.clone(),
-                environment: self.environment.clone(),
+                environment,
                 reproduce: Vec::new(),
             })),
         }
+    }
+
+    fn stage_facts(&self) -> Vec<StageTime> {
+        let seconds = |quantile| match quantile {
+            Some(Quantile::Seconds(seconds)) => Some(seconds),
+            Some(Quantile::NotReached(_)) | None => None,
+        };
+        let fact = |(stage, times): &(String, Durations)| StageTime {
+            stage: stage.clone(),
+            n: times.n(),
+            p50: seconds(times.quantile(0.5)),
+            p99: seconds(times.quantile(0.99)),
+        };
+        self.stage_times.iter().map(fact).collect()
     }
 
     fn times(&self) -> Times {

@@ -125,7 +125,7 @@ fn lags(events: u64) -> Vec<LagSeries> {
             lag.put(Duration::from_secs(second), second * 7 % 1_000 + partition as u64);
         }
         let messages = lag.all().iter().map(|greatest| greatest.0).collect();
-        LagSeries { topic: "captured".into(), partition, width: lag.width(), messages }
+        LagSeries { topic: "captured".into(), partition: Some(partition), width: lag.width(), messages }
     };
     (0..8).map(of).collect()
 }

@@ -12,7 +12,10 @@ use checkers::{record::RunRecord, verdict::Verdict};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::figures::{count, percent, seconds};
+use crate::{
+    figures::{count, percent, seconds},
+    unseen::plain,
+};
 
 /// How sure a difference must be, on both sides together.
 const CONFIDENCE: f64 = 0.95;
@@ -186,7 +189,7 @@ impl Comparison {
                 let _ = writeln!(text, "  • {what}");
             }
         }
-        text
+        plain(&text)
     }
 }
 
@@ -336,6 +339,14 @@ mod tests {
             assert_eq!(comparison.learned_from, 0);
             assert!(comparison.unlike[0].starts_with("what the scenario says"), "{comparison:?}");
         }
+    }
+
+    #[test]
+    fn a_terminal_gets_no_control_characters_of_a_record() {
+        let mut other = passed();
+        other.run.scenario = "x\x1b[2J".into();
+        let text = Comparison::of(&passed(), &other, &[]).render();
+        assert!(text.contains("x␛[2J") && !text.contains('\x1b'), "{text}");
     }
 
     #[test]

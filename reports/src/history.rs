@@ -5,7 +5,10 @@ use std::fmt::Write;
 use checkers::{checks::Quantile, record::RunRecord, verdict::Verdict};
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::figures::{count, quantile};
+use crate::{
+    figures::{count, quantile},
+    unseen::plain,
+};
 
 /// The longest bar has so many characters.
 const BAR: f64 = 24.0;
@@ -66,7 +69,7 @@ pub fn render(runs: &[(String, RunRecord)], left_out: &[(String, String)]) -> St
             let _ = writeln!(text, "  • {name}: {why}");
         }
     }
-    text
+    plain(&text)
 }
 
 #[cfg(test)]
@@ -93,5 +96,6 @@ mod tests {
         assert!(text.contains("12 left out:\n  • 2 older ones\n  • run-2: why 2\n"), "{text}");
         assert!(text.ends_with("  • run-11: why 11\n"), "{text}");
         assert!(!render(&[], &[]).contains("left out"));
+        assert!(!render(&[], &[("x".into(), "\x1b[2J".into())]).contains('\x1b'));
     }
 }

@@ -21,4 +21,5 @@ pub mod runbooks;
 pub mod sending;
 pub mod summary;
 pub mod terminal;
+mod unseen;
 pub mod view;

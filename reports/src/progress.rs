@@ -1,17 +1,21 @@
-//! Live progress on a terminal: one line, or a view of some lines; nothing when piped.
+//! Live progress on a terminal: one line, or a view of some lines; a line a minute when piped.
+
+mod pulse;
 
 use std::{
     fmt::Write,
     io::IsTerminal,
-    sync::{Arc, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use self::pulse::Pulse;
 use crate::{
     figures::{count, seconds},
     live::{Board, Live},
+    unseen::plain,
     view::View,
 };
 
@@ -30,21 +34,32 @@ pub struct Snapshot {
     pub visible: u64,
     /// How late the latest request left.
     pub late: Duration,
+    /// How far all consumers are behind, in messages, where Kafka tells.
+    pub lag: Option<u64>,
+    /// How many are old enough to be called lost, and were never seen, where somebody follows the run that closely.
+    pub overdue: Option<u64>,
 }
 
 impl Snapshot {
-    /// The snapshot in one line.
-    pub fn line(&self, phase: &str) -> String {
+    /// The snapshot in one line; `rate` is that of sending, in events a second.
+    pub fn line(&self, phase: &str, rate: Option<f64>) -> String {
+        let rate = rate.map(|rate| format!(" · {}/s", count(rate.round() as u64))).unwrap_or_default();
         let mut line = format!(
-            "{phase}  sent {} of {} · acked {} · visible {} · {} behind",
+            "{phase}  sent {} of {}{rate} · acked {} · visible {} · {} behind",
             count(self.sent),
             count(self.planned),
             count(self.acked),
             count(self.visible),
             count(self.acked.saturating_sub(self.visible)),
         );
+        // Writing into a String does not fail.
+        if let Some(lag) = self.lag {
+            let _ = write!(line, " · lag {}", count(lag));
+        }
+        if let Some(overdue) = self.overdue {
+            let _ = write!(line, " · overdue {}", count(overdue));
+        }
         if self.failed > 0 {
-            // Writing into a String does not fail.
             let _ = write!(line, " · not acked {}", count(self.failed));
         }
         if self.late > Duration::from_millis(100) {
@@ -62,13 +77,15 @@ pub struct Progress {
     board: Arc<Board>,
     is_followed: bool,
     has_view: bool,
+    began: Instant,
+    pulse: Mutex<Pulse>,
 }
 
 /// The view is drawn so often.
 const DRAWN_EVERY: Duration = Duration::from_millis(250);
 
 impl Progress {
-    /// Progress on stderr. When that is no terminal only steps are written; when `quiet`, nothing is.
+    /// Progress on stderr. When that is no terminal steps are written, and each minute a line; when `quiet`, nothing is.
     pub fn on_stderr(quiet: bool) -> Self {
         let shown = !quiet && std::io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -79,7 +96,15 @@ impl Progress {
         if shown {
             line.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { line, quiet, board: Arc::default(), is_followed: false, has_view: false }
+        Self {
+            line,
+            quiet,
+            board: Arc::default(),
+            is_followed: false,
+            has_view: false,
+            began: Instant::now(),
+            pulse: Mutex::default(),
+        }
     }
 
     /// The same, with somebody who follows the board: then the runner fills in what costs something to know.
@@ -135,6 +160,7 @@ impl Progress {
         if self.quiet {
             return;
         }
+        let what = plain(what);
         if self.line.is_hidden() {
             // Nobody reads it if stderr is closed.
             let _ = std::io::Write::write_fmt(&mut std::io::stderr().lock(), format_args!("{what}\n"));
@@ -143,12 +169,36 @@ impl Progress {
         }
     }
 
-    /// What goes on right now: replaces the line before.
+    /// What goes on right now: replaces the line before, or is written once a minute.
     pub fn now(&self, what: String) {
-        if self.has_view {
-            return;
+        if self.line.is_hidden() {
+            let is_due = self.pulse().is_due(self.began.elapsed());
+            if is_due {
+                self.step(&what);
+            }
+        } else if !self.has_view {
+            self.line.set_message(what);
         }
-        self.line.set_message(what);
+    }
+
+    /// How far sending has come, in a line like any other.
+    pub fn sending(&self, phase: &str, snapshot: &Snapshot) {
+        let (mut pulse, now, is_drawn) = (self.pulse(), self.began.elapsed(), !self.line.is_hidden());
+        pulse.begin(now, snapshot.sent);
+        if is_drawn {
+            let rate = pulse.rate(now, snapshot.sent, true);
+            drop(pulse);
+            self.now(snapshot.line(phase, rate));
+        } else if pulse.is_due(now) {
+            let rate = pulse.rate(now, snapshot.sent, false);
+            drop(pulse);
+            self.step(&snapshot.line(phase, rate));
+        }
+    }
+
+    fn pulse(&self) -> MutexGuard<'_, Pulse> {
+        // It is whole whatever became of who held it.
+        self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the line out of the way while `ask` has the terminal.
@@ -170,10 +220,15 @@ mod tests {
     fn the_line_tells_what_is_behind_and_what_is_wrong() {
         let snapshot = Snapshot { planned: 60_000, sent: 12_000, acked: 11_500, visible: 9_000, ..Snapshot::default() };
         assert_eq!(
-            snapshot.line("sending"),
+            snapshot.line("sending", None),
             "sending  sent 12 000 of 60 000 · acked 11 500 · visible 9 000 · 2 500 behind"
         );
         let troubled = Snapshot { failed: 5, late: Duration::from_millis(1500), ..snapshot };
-        assert!(troubled.line("sending").ends_with("2 500 behind · not acked 5 · sending 1.50 s late"));
+        assert!(troubled.line("sending", None).ends_with("2 500 behind · not acked 5 · sending 1.50 s late"));
+        let followed = Snapshot { lag: Some(1_400), overdue: Some(3), ..snapshot };
+        assert_eq!(
+            followed.line("sending", Some(4_999.7)),
+            "sending  sent 12 000 of 60 000 · 5 000/s · acked 11 500 · visible 9 000 · 2 500 behind · lag 1 400 · overdue 3"
+        );
     }
 }

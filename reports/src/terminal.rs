@@ -15,16 +15,19 @@ use crate::{
     faults,
     figures::{count, percent, quantile, seconds},
     runbooks,
+    unseen::plain,
 };
 
 /// How many examples of each class are shown; verdict.json has more.
 const EXAMPLES: usize = 3;
+/// So many faults are told; the report has all of them.
+const FAULTS: usize = 10;
 
 /// Everything that is printed at the end of a run. `color` marks the verdict.
 pub fn render(record: &RunRecord, color: bool) -> String {
     let mut text = String::new();
     // Writing into a String does not fail.
-    let _ = writeln!(text, "{}", headline(record, color));
+    let _ = writeln!(text, "{}", headline(record));
     let _ = writeln!(text);
     let _ = writeln!(text, "{}", table(record).trim_fmt());
     let _ = writeln!(text);
@@ -51,7 +54,16 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     }
     let _ = write!(text, "{}", reasons(record));
     let _ = write!(text, "{}", findings(record));
-    text
+    // Names and values are other people's, the mark is ours.
+    let text = plain(&text);
+    let word = record.verdict.word().to_uppercase();
+    let code = match (color, record.verdict) {
+        (false, _) => return text,
+        (true, Verdict::Pass) => 32,
+        (true, Verdict::Fail) => 31,
+        (true, _) => 33,
+    };
+    text.replacen(&word, &format!("\x1b[1;{code}m{word}\x1b[0m"), 1)
 }
 
 /// What the pipeline itself says of events that it dropped or changed.
@@ -76,14 +88,8 @@ fn exported(record: &RunRecord) -> String {
     )
 }
 
-fn headline(record: &RunRecord, color: bool) -> String {
+fn headline(record: &RunRecord) -> String {
     let word = record.verdict.word().to_uppercase();
-    let word = match (color, record.verdict) {
-        (false, _) => word,
-        (true, Verdict::Pass) => format!("\x1b[1;32m{word}\x1b[0m"),
-        (true, Verdict::Fail) => format!("\x1b[1;31m{word}\x1b[0m"),
-        (true, _) => format!("\x1b[1;33m{word}\x1b[0m"),
-    };
     let counts = &record.counts;
     let late = record.generator.schedule.map(|schedule| {
         let share = percent(1.0 - schedule.on_schedule_share);
@@ -208,7 +214,11 @@ pub(crate) fn disturbed(record: &RunRecord) -> String {
     if record.run.faults.is_empty() {
         return String::new();
     }
-    let told: Vec<String> = record.run.faults.iter().map(faults::told).collect();
+    let mut told: Vec<String> = record.run.faults.iter().take(FAULTS).map(faults::told).collect();
+    let more = record.run.faults.len().saturating_sub(FAULTS);
+    if more > 0 {
+        told.push(format!("{} more, which the report tells", count(more as u64)));
+    }
     let Counts {
         rejected_in_faults: rejected, indeterminate_in_faults: indeterminate, unsent_in_faults: unsent, ..
     } = record.counts;

@@ -201,14 +201,7 @@ impl Active<'_> {
         // Somebody may have thought for long before agreeing.
         let workload = Arc::new(planned());
         let clock = RunClock::starting_in(LEAD.max(self.request.starts_in));
-        if !self.request.division.shard.is_whole() {
-            self.progress.step(&format!(
-                "share {} of the traffic; send the others with `assay send {} --shard …`, before {} s are over",
-                self.request.division.shard,
-                self.directory.path().display(),
-                self.request.starts_in.as_secs(),
-            ));
-        }
+        self.tell_of_other_shares();
         let manifest = self.manifest(&workload, personas, clock, clickhouse);
         write_json(&self.directory.manifest(), &manifest)?;
         let header = Header { run, start: clock.start() };
@@ -240,6 +233,7 @@ impl Active<'_> {
             workload: &workload,
             watch: &watch,
             sent: &sent,
+            lag: lag.as_ref(),
             clock,
             early_stop,
             faults,
@@ -363,6 +357,18 @@ impl Active<'_> {
         tokio::task::block_in_place(start).map(Some).map_err(kafka_unreadable)
     }
 
+    /// Says how the other shares of the traffic are sent, where there are any.
+    fn tell_of_other_shares(&self) {
+        if !self.request.division.shard.is_whole() {
+            self.progress.step(&format!(
+                "share {} of the traffic; send the others with `assay send {} --shard …`, before {} s are over",
+                self.request.division.shard,
+                self.directory.path().display(),
+                self.request.starts_in.as_secs(),
+            ));
+        }
+    }
+
     /// Sends everything, or until something stops it, as `stop` does when it becomes true; returns what stands in the way of a
     /// verdict.
     async fn send(
@@ -408,7 +414,9 @@ impl Active<'_> {
                 let _ = stop_sending.send(true);
                 sending.faults.stop();
             }
-            self.progress.now(sending.snapshot().line(if sends { "sending " } else { "healing " }));
+            let overdue = self.progress.is_followed().then(|| self.progress.live().overdue);
+            let snapshot = Snapshot { overdue, ..sending.snapshot() };
+            self.progress.sending(if sends { "sending " } else { "healing " }, &snapshot);
         }
         senders.join().map_err(|error| {
             Failure::caused(
@@ -467,6 +475,7 @@ struct Sending<'a> {
     workload: &'a Workload,
     watch: &'a Watch,
     sent: &'a SenderProgress,
+    lag: Option<&'a LagWatch>,
     clock: RunClock,
     early_stop: Option<EarlyStop>,
     faults: Faults,
@@ -483,7 +492,8 @@ impl Sending<'_> {
     }
 
     fn snapshot(&self) -> Snapshot {
-        snapshot(self.workload, self.watch, self.sent)
+        let lag = self.lag.map(LagWatch::latest).filter(|lag| *lag < u64::MAX);
+        Snapshot { lag, ..snapshot(self.workload, self.watch, self.sent) }
     }
 }
 
@@ -495,6 +505,8 @@ fn snapshot(workload: &Workload, watch: &Watch, sent: &SenderProgress) -> Snapsh
         failed: sent.failed.load(Ordering::Relaxed),
         visible: watch.watched().seen.count(),
         late: Duration::from_micros(sent.late_micros.load(Ordering::Relaxed)),
+        lag: None,
+        overdue: None,
     }
 }
 

@@ -13,6 +13,8 @@ use crate::reconcile::evidence::Class;
 pub const MEASURED: usize = 64;
 /// So many groups are told by name, those with the most defects; the others are told together.
 const GROUPS: usize = 48;
+/// What the groups of several runs are called that are told together.
+const OTHERS: &str = "others";
 /// An event is of the first size that it is less than, in bytes; the last one has no end.
 const SIZES: [(usize, &str); 7] = [
     (256, "under 256 B"),
@@ -121,6 +123,30 @@ pub struct Breakdowns {
     pub sizes: Vec<Group>,
 }
 
+impl Breakdowns {
+    /// Adds those of other traffic through the same pipeline. Groups of the same name are one; where that makes too many of
+    /// them, the last ones are told together.
+    pub fn add(&mut self, more: &Self) {
+        let pairs = [
+            (&mut self.partitions, &more.partitions),
+            (&mut self.traffics, &more.traffics),
+            (&mut self.sizes, &more.sizes),
+        ];
+        for (groups, more) in pairs {
+            for group in more {
+                match groups.iter().position(|known| known.name == group.name) {
+                    Some(place) => groups[place].add(group),
+                    None if groups.len() < GROUPS => groups.push(group.clone()),
+                    None => match groups.get_mut(GROUPS) {
+                        Some(others) => others.add(group),
+                        None => groups.push(Group { name: OTHERS.into(), ..group.clone() }),
+                    },
+                }
+            }
+        }
+    }
+}
+
 /// Events that have something in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
@@ -131,6 +157,15 @@ pub struct Group {
     /// How many have a defect, by class.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub defects: BTreeMap<Class, u64>,
+}
+
+impl Group {
+    fn add(&mut self, more: &Self) {
+        self.events += more.events;
+        for (class, events) in &more.defects {
+            *self.defects.entry(*class).or_default() += events;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +200,33 @@ mod tests {
         assert!(partitions.iter().any(|group| group.name == "partition 777"));
         let others = partitions.last().unwrap();
         assert_eq!((others.name.as_str(), others.events), ("952 others", 1_904));
+    }
+
+    #[test]
+    fn groups_of_the_same_name_add_up_and_never_become_too_many() {
+        let group = |name: &str, lost: u64| Group {
+            name: name.into(),
+            events: 10,
+            defects: if lost > 0 { [(Class::Lost, lost)].into() } else { BTreeMap::new() },
+        };
+        let mut all = Breakdowns::default();
+        all.add(&Breakdowns { partitions: vec![group("partition 1", 0)], ..Breakdowns::default() });
+        all.add(&Breakdowns {
+            partitions: vec![group("partition 1", 2), group("partition 2", 1)],
+            sizes: vec![group("1 to 4 kB", 3)],
+            ..Breakdowns::default()
+        });
+        assert_eq!(all.partitions[0], Group { events: 20, ..group("partition 1", 2) });
+        assert_eq!(
+            (&all.partitions[1..], &all.sizes[..]),
+            (&[group("partition 2", 1)][..], &[group("1 to 4 kB", 3)][..])
+        );
+        for number in 0..1_000 {
+            let traffics = vec![group(&format!("traffic {number}"), 1)];
+            all.add(&Breakdowns { traffics, ..Breakdowns::default() });
+        }
+        let others = Group { name: OTHERS.into(), events: 9_520, defects: [(Class::Lost, 952)].into() };
+        assert_eq!((all.traffics.len(), all.traffics.last()), (GROUPS + 1, Some(&others)));
     }
 
     #[test]

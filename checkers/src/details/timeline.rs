@@ -223,13 +223,14 @@ pub struct TimelineFacts {
     pub lags: Vec<LagSeries>,
 }
 
-/// How far the consumer of one partition was behind, from the start of sending.
+/// How far the consumer of a partition was behind, from the start of sending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LagSeries {
     /// The topic.
     pub topic: String,
-    /// The partition.
-    pub partition: i32,
+    /// The partition; none where it is always that with the greatest lag, as in a soak's course.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<i32>,
     /// How many seconds an entry covers.
     pub width: u64,
     /// The greatest lag in each stretch of time, in messages; none where Kafka was not asked.

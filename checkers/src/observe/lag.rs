@@ -125,7 +125,7 @@ impl LagWatch {
         let seen = lock(&self.seen);
         let series = seen.course.iter().map(|((topic, partition), course)| LagSeries {
             topic: topic.clone(),
-            partition: *partition,
+            partition: Some(*partition),
             width: course.width(),
             messages: course.all().iter().map(|greatest| greatest.0).collect(),
         });

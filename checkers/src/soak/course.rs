@@ -102,6 +102,11 @@ impl Course {
         }
     }
 
+    /// How many windows it holds.
+    pub(super) const fn windows(&self) -> u64 {
+        self.windows
+    }
+
     /// The course, of windows that last `window` seconds each.
     pub(super) fn facts(&self, window: f64) -> TimelineFacts {
         let column = |of: fn(&Stretch) -> u64| self.stretches.iter().map(of).collect();
@@ -111,8 +116,8 @@ impl Course {
             (class, self.stretches.iter().map(of).collect::<Vec<u64>>())
         });
         let lag = LagSeries {
-            topic: "any topic".into(),
-            partition: 0,
+            topic: "all topics".into(),
+            partition: None,
             width: width.round().max(1.0) as u64,
             messages: self.stretches.iter().map(|stretch| stretch.lag).collect(),
         };

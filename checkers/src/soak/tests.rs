@@ -4,9 +4,11 @@ use super::*;
 use crate::{
     checks::Quantile,
     details::{
+        breakdown::Group,
         distribution::{Distribution, Point},
         timeline::TimelineFacts,
     },
+    disturbance::FaultFacts,
     reconcile::evidence::Class,
     statistics::binomial,
 };
@@ -233,9 +235,62 @@ fn what_came_together_in_one_window_counts_together_in_all() {
     assert_eq!(loss.lower, Some(binomial::lower(40.0 / 39.0, 2e6 / 39.0, 0.95)));
 }
 
+/// A window with a fault at 10 s, a stage that took `seconds`, and a defect in partition 1.
+fn disturbed(seconds: f64) -> RunRecord {
+    let mut window = window(1, 60_000);
+    window.run.faults = vec![FaultFacts {
+        fault: "kill ingester".into(),
+        target: "ingester".into(),
+        planned_at: 10.0,
+        began: Some(10.5),
+        healed: None,
+        failed: None,
+    }];
+    window.stages = Some(StageFacts { complete: true, times: Vec::new(), greatest_lag: None });
+    let details = window.details.as_mut().unwrap();
+    let points = vec![Point { q: 1.0, lower: None, value: Some(seconds), upper: None }];
+    details.stages =
+        vec![StageDistribution { stage: "sent to captured".into(), times: Distribution { n: 100, points } }];
+    let group = |name: &str| Group { name: name.into(), events: 60_000, defects: [(Class::Lost, 1)].into() };
+    details.defects = Breakdowns { partitions: vec![group("partition 1")], ..Breakdowns::default() };
+    window
+}
+
+#[test]
+fn faults_stages_and_groups_of_all_windows_are_kept_together() {
+    let soak = soaked(&[window(0, 60_000), disturbed(1.0), disturbed(3.0)]);
+    let record = soak.record("night", None);
+    let faults: Vec<_> =
+        record.run.faults.iter().map(|fault| (fault.fault.as_str(), fault.planned_at, fault.began)).collect();
+    // The second window begins after a minute.
+    assert_eq!(
+        faults,
+        [("window 2: kill ingester", 70.0, Some(70.5)), ("window 3: kill ingester", 130.0, Some(130.5))]
+    );
+    let stages = &record.stages.as_ref().unwrap().times;
+    assert_eq!((stages[0].stage.as_str(), stages[0].n), ("sent to captured", 200));
+    let near = |found: Option<f64>, wanted: f64| found.is_some_and(|found| (found / wanted - 1.0).abs() < 0.011);
+    assert!(near(stages[0].p50, 1.0) && near(stages[0].p99, 3.0), "{stages:?}");
+    let details = record.details.unwrap();
+    assert_eq!(details.stages[0].times.n, 200);
+    assert_eq!(
+        (details.defects.partitions[0].events, &details.defects.partitions[0].defects[&Class::Lost]),
+        (120_000, &2)
+    );
+    assert!(details.environment.iter().all(|(name, _)| name != "Further faults"));
+    let mut soak = Soak::new(Rules { windows: 300, ..RULES });
+    for _ in 0..300 {
+        soak.add(&disturbed(1.0), "w");
+    }
+    let record = soak.record("night", None);
+    assert_eq!(record.run.faults.len(), faults::KEPT);
+    let told = &record.details.unwrap().environment;
+    assert!(told.iter().any(|(name, what)| name == "Further faults" && what.starts_with("100,")), "{told:?}");
+}
+
 #[test]
 fn it_stays_as_small_as_it_is_and_comes_back_from_its_file() {
-    let one = window(0, 60_000);
+    let one = disturbed(1.0);
     let mut soak = Soak::new(Rules { windows: 100_000, ..RULES });
     let mut sizes = Vec::new();
     for number in 1..=5_000 {

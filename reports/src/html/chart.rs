@@ -22,6 +22,8 @@ pub enum Ink {
     Third,
     /// Something wrong: an area.
     Wrong,
+    /// Where something is not there: an area that lets through what is behind it.
+    Missing,
 }
 
 impl Ink {
@@ -33,6 +35,7 @@ impl Ink {
             Self::Second => "second",
             Self::Third => "third",
             Self::Wrong => "wrong",
+            Self::Missing => "missing",
         }
     }
 }
@@ -64,7 +67,7 @@ pub struct Line {
 pub struct Shade {
     /// Where it begins and ends.
     pub span: (f64, f64),
-    /// What stands above.
+    /// What stands above, if anything.
     pub mark: String,
 }
 
@@ -153,6 +156,7 @@ impl Chart {
         };
         let marks: String = shades
             .iter()
+            .filter(|shade| !shade.mark.is_empty())
             .map(|shade| {
                 let at = x.place(f64::midpoint(shade.span.0, shade.span.1)) * 100.0;
                 format!("<span class=\"mark\" style=\"--at:{at:.2}%\">{}</span>", escape(&shade.mark))
@@ -190,7 +194,11 @@ impl Chart {
         let key = |(class, name): &(&str, &str)| {
             format!(
                 "<li><svg class=\"key\" viewBox=\"0 0 24 10\" aria-hidden=\"true\"><path class=\"{class}\" d=\"{}\"/></svg>{}</li>",
-                if matches!(*class, "plan" | "wrong" | "band" | "shade") { "M0 0H24V10H0Z" } else { "M0 5H24" },
+                if matches!(*class, "plan" | "wrong" | "missing" | "band" | "shade") {
+                    "M0 0H24V10H0Z"
+                } else {
+                    "M0 5H24"
+                },
                 escape(name)
             )
         };
@@ -217,7 +225,7 @@ impl Chart {
             let _ = write!(svg, "<path class=\"band\" d=\"M{}Z\"/>", all.join("L"));
         }
         for line in &self.lines {
-            let area = matches!(line.ink, Ink::Plan | Ink::Wrong);
+            let area = matches!(line.ink, Ink::Plan | Ink::Wrong | Ink::Missing);
             let mut path = String::new();
             for piece in line.points.split(Option::is_none) {
                 let points: Vec<(f64, f64)> = piece.iter().flatten().map(|(at, value)| (x(*at), y(*value))).collect();

@@ -23,7 +23,7 @@ fn timeline(buckets: usize, partitions: i32) -> TimelineFacts {
     let times = |factor: f64| (0..buckets).map(|bucket| Some(factor * (1.0 + (bucket % 97) as f64))).collect();
     let lag = |partition| LagSeries {
         topic: "events".into(),
-        partition,
+        partition: Some(partition),
         width: 1,
         messages: counts().into_iter().map(Some).collect(),
     };
@@ -214,4 +214,48 @@ fn tags_are_closed() {
         let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
         assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
     }
+}
+
+#[test]
+fn the_course_says_how_long_its_stretches_are_and_where_events_were_never_seen() {
+    let mut record = full("x", 1);
+    let shown = |record: &RunRecord| render(record);
+    assert!(shown(&record).contains("Time to visible, by the 256 s in which events were due"));
+    assert!(!shown(&record).contains("were never seen"));
+    let details = record.details.as_mut().unwrap();
+    details.timeline = TimelineFacts { width: 1.0, ..timeline(10, 1) };
+    details.timeline.unseen[3] = 7;
+    details.timeline.unseen[4] = 2;
+    details.timeline.unseen[8] = 1;
+    let html = shown(&record);
+    assert!(html.contains("Time to visible, by the second in which events were due"));
+    assert!(html.contains("10 events due here were never seen") && html.contains("10 events due in 3 stretches"));
+    // From 3 to 5 s and from 8 to 9 s of ten.
+    let path = html.split("<path class=\"missing\" d=\"").nth(2).and_then(|rest| rest.split('"').next());
+    assert_eq!(path, Some("M300.0 200.0L300.0 0.0H500.0V0.0V200ZM800.0 200.0L800.0 0.0H900.0V0.0V200Z"));
+    // Also where nothing was seen at all.
+    let details = record.details.as_mut().unwrap();
+    (details.timeline.p50, details.timeline.p99) = (vec![None; 10], vec![None; 10]);
+    assert!(shown(&record).contains("10 events due here were never seen"));
+}
+
+#[test]
+fn the_lag_of_a_soak_is_that_of_the_worst_partition() {
+    let mut record = full("x", 1);
+    let details = record.details.as_mut().unwrap();
+    details.timeline = timeline(10, 1);
+    assert!(render(&record).contains("events, each of 1 partitions"));
+    let details = record.details.as_mut().unwrap();
+    details.timeline.lags[0].partition = None;
+    let html = render(&record);
+    assert!(html.contains("Greatest lag of any partition") && html.contains("events, the greatest of all partitions"));
+}
+
+#[test]
+fn very_many_faults_are_folded_and_have_no_numbers_in_the_charts() {
+    let mut record = full("x", 1);
+    assert!(render(&record).contains("<span class=\"mark\""));
+    record.run.faults = vec![record.run.faults[0].clone(); 200];
+    let html = render(&record);
+    assert!(html.contains("<summary>200 faults</summary>") && !html.contains("<span class=\"mark\""));
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::figures;
+use crate::{
+    figures,
+    unseen::{is_unseen, picture},
+};
 
 /// Pieces of a page, which become one text.
 pub trait Pieces: Iterator<Item = String> + Sized {
@@ -29,9 +32,7 @@ pub fn escape(text: &str) -> String {
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
             '\n' | '\t' => safe.push(character),
-            // The pictures of control characters stand in the order of these.
-            '\0'..'\u{20}' => safe.extend(char::from_u32(0x2400 + u32::from(character))),
-            '\u{7f}' => safe.push('\u{2421}'),
+            '\0'..'\u{20}' | '\u{7f}' => safe.extend(picture(character)),
             _ if is_unseen(character) => {
                 // Writing into a String does not fail.
                 let _ = write!(safe, "<span class=\"code\">U+{:04X}</span>", u32::from(character));
@@ -40,23 +41,6 @@ pub fn escape(text: &str) -> String {
         }
     }
     safe
-}
-
-/// Whether a character cannot be seen, or changes the order of what stands around it.
-const fn is_unseen(character: char) -> bool {
-    matches!(
-        character,
-        '\u{80}'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{61c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{fffe}'..='\u{ffff}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
 }
 
 /// `text` as it may stand in a quoted attribute or in the title, where no tag is understood.

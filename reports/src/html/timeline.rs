@@ -15,6 +15,8 @@ use crate::faults;
 
 /// So many rows of the table are written; further ones are told together.
 const ROWS: usize = 150;
+/// More faults than these are shaded without their numbers.
+const MARKED: usize = 40;
 /// Of a topic with more partitions only the greatest lag is drawn.
 const PARTITIONS: usize = 16;
 
@@ -45,7 +47,14 @@ pub(super) fn section(record: &RunRecord) -> String {
             format!("<li>{}{failed}</li>", escape(&faults::told(fault)))
         })
         .joined();
-    let faults = if faults.is_empty() { String::new() } else { format!("<ol class=\"faults\">{faults}</ol>") };
+    let faults = match record.run.faults.len() {
+        0 => String::new(),
+        1..=MARKED => format!("<ol class=\"faults\">{faults}</ol>"),
+        many => format!(
+            "<details class=\"quiet\"><summary>{} faults</summary><ol class=\"faults\">{faults}</ol></details>",
+            count(many as u64)
+        ),
+    };
     let each = if timeline.width > 1.0 { format!(", {} at a time", seconds(timeline.width)) } else { String::new() };
     format!(
         "<p class=\"lead\">Seconds from the start of sending{each}.<span class=\"js\"> Point at a chart, or choose it and use ← and →, to \
@@ -79,7 +88,9 @@ fn shades(record: &RunRecord, end: f64) -> Vec<Shade> {
     faults
         .filter_map(|(number, fault)| {
             let began = fault.began?;
-            Some(Shade { span: (began, fault.healed.unwrap_or(end)), mark: (number + 1).to_string() })
+            // More of them than this would stand on each other.
+            let mark = if record.run.faults.len() > MARKED { String::new() } else { (number + 1).to_string() };
+            Some(Shade { span: (began, fault.healed.unwrap_or(end)), mark })
         })
         .collect()
 }
@@ -138,17 +149,51 @@ fn times(timeline: &TimelineFacts, limit: Option<f64>, x: &Axis, shades: &[Shade
     };
     let known = || timeline.p99.iter().chain(&timeline.p50).flatten().copied();
     let greatest = known().fold(0.0, f64::max);
-    known().next()?;
+    let unseen = timeline.unseen.iter().sum::<u64>();
+    if known().next().is_none() && unseen == 0 {
+        return None;
+    }
+    let stretch = stretch(width);
+    let y = Axis::round(greatest.max(limit.unwrap_or_default() * 1.05), seconds_word);
+    let mut lines =
+        vec![line("half of them", Ink::First, &timeline.p50), line("99 % of them", Ink::Third, &timeline.p99)];
+    let mut told = format!("the 99th percentile of {stretch} is at most {}", seconds(greatest));
+    if unseen > 0 {
+        let stretches = timeline.unseen.iter().filter(|unseen| **unseen > 0).count();
+        let never = format!("{} events due here were never seen", count(unseen));
+        told = format!("{told}; {} events due in {} stretches were never seen", count(unseen), count(stretches as u64));
+        // Behind the lines, and as high as the chart: later than everything.
+        lines.insert(0, Line { name: never, ink: Ink::Missing, join: Join::Steps, points: marked(timeline, y.end) });
+    }
     Some(Chart {
-        title: "Time to visible, by the second in which events were due".into(),
-        told: format!("the 99th percentile of a second is at most {}", seconds(greatest)),
+        title: format!("Time to visible, by {stretch} in which events were due"),
+        told,
         x: x.clone(),
-        y: Axis::round(greatest.max(limit.unwrap_or_default() * 1.05), seconds_word),
+        y,
         shades: shades.to_vec(),
         band: Vec::new(),
-        lines: vec![line("half of them", Ink::First, &timeline.p50), line("99 % of them", Ink::Third, &timeline.p99)],
+        lines,
         limit: limit.map(|limit| (limit, format!("limit for p99: {}", seconds(limit)))),
     })
+}
+
+/// The stretches in which events were due that were never seen, up to `height`.
+fn marked(timeline: &TimelineFacts, height: f64) -> Vec<Option<(f64, f64)>> {
+    let mut points = Vec::new();
+    for (place, unseen) in timeline.unseen.iter().enumerate() {
+        if *unseen > 0 {
+            let from = place as f64 * timeline.width;
+            points.extend([Some((from, height)), Some((from + timeline.width, height))]);
+        } else {
+            points.push(None);
+        }
+    }
+    points
+}
+
+/// What a stretch of time of the timeline is called.
+fn stretch(width: f64) -> String {
+    if width <= 1.0 { "the second".into() } else { format!("the {} s", (width * 10.0).round() / 10.0) }
 }
 
 /// A tick of an axis of seconds: no more digits than it needs.
@@ -169,7 +214,9 @@ fn lags(record: &RunRecord, all: &[LagSeries], x: &Axis, shades: &[Shade]) -> Op
     }
     let lagged = |all: &[&LagSeries]| all.iter().any(|series| series.messages.iter().flatten().any(|lag| *lag > 0));
     let lagging = topics.values().filter(|all| lagged(all)).count();
-    let title = if lagging == 0 || lagging == topics.len() {
+    let title = if all.iter().all(|series| series.partition.is_none()) {
+        "Greatest lag of any partition, in messages".into()
+    } else if lagging == 0 || lagging == topics.len() {
         "Lag of each partition, in messages".into()
     } else {
         format!("Lag of each partition, in messages ({} topics without any lag left out)", topics.len() - lagging)
@@ -186,7 +233,12 @@ fn lags(record: &RunRecord, all: &[LagSeries], x: &Axis, shades: &[Shade]) -> Op
             let points = messages.enumerate().map(|(place, lag)| lag.map(|lag| (at(place), lag as f64)));
             Line { name, ink, join: Join::Straight, points: points.collect() }
         };
-        if partitions.len() <= PARTITIONS {
+        if let [series] = partitions.as_slice()
+            && series.partition.is_none()
+        {
+            let name = format!("{name}, the greatest of all partitions");
+            lines.push(line(name, series.width, &mut series.messages.iter().copied()));
+        } else if partitions.len() <= PARTITIONS {
             let name = format!("{name}, each of {} partitions", partitions.len());
             lines.extend(
                 partitions.iter().map(|series| line(name.clone(), series.width, &mut series.messages.iter().copied())),

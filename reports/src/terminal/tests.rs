@@ -276,3 +276,42 @@ fn a_run_that_might_stop_early_passes_by_the_sequential_test() {
     let text = render(&record, false);
     assert!(text.contains("sequential test still open") && text.contains("proves nothing either way"), "{text}");
 }
+
+#[test]
+fn nothing_in_a_record_is_obeyed_by_a_terminal() {
+    let mut record = failed();
+    record.run.scenario = "x\x1b[2J\r".into();
+    record.reasons.push("loss: \x1b]0;title\x07".into());
+    record.findings[0].event = "\x1b[31m".into();
+    record.findings[0].column = Some("c\u{9b}31m".into());
+    record.run.faults = vec![FaultFacts {
+        fault: "kill \x1b[A".into(),
+        target: "ingester".into(),
+        planned_at: 0.0,
+        began: None,
+        healed: None,
+        failed: None,
+    }];
+    let text = render(&record, false);
+    assert!(!text.contains(|character: char| character.is_control() && character != '\n'), "{text:?}");
+    assert!(text.starts_with("FAIL  x␛[2J␍"), "{text}");
+    let colored = render(&record, true);
+    assert!(colored.starts_with("\x1b[1;31mFAIL\x1b[0m  x␛"), "{colored:?}");
+    assert_eq!(colored.matches('\x1b').count(), 2);
+}
+
+#[test]
+fn of_very_many_faults_the_first_are_told() {
+    let mut record = passed();
+    let fault = |number| FaultFacts {
+        fault: format!("fault {number}"),
+        target: "ingester".into(),
+        planned_at: 0.0,
+        began: None,
+        healed: None,
+        failed: None,
+    };
+    record.run.faults = (0..200).map(fault).collect();
+    let text = disturbed(&record);
+    assert!(text.contains("fault 9, not begun · 190 more, which the report tells;"), "{text}");
+}
