@@ -1,5 +1,7 @@
 //! The page holds what the record does, and nothing of what events hold becomes part of it.
 
+use std::collections::BTreeMap;
+
 use checkers::{
     details::{
         self, Details,
@@ -202,6 +204,19 @@ fn every_fault_is_shaded_in_every_chart_over_time() {
     assert_eq!(page.matches("<rect class=\"shade\"").count(), charts);
     record.run.faults.clear();
     assert!(!render(&record).contains("<rect class=\"shade\""));
+}
+
+#[test]
+fn several_classes_are_told_apart_over_time() {
+    let mut record = full("plain", 4);
+    let details = record.details.as_mut().unwrap();
+    let counts = vec![1; details.timeline.intended.len()];
+    details.timeline.defects = BTreeMap::from([(Class::WrongPerson, counts.clone())]);
+    assert!(!render(&record).contains("wrong person</li>"), "one is all of them");
+    let details = record.details.as_mut().unwrap();
+    details.timeline.defects.insert(Class::Lost, counts);
+    let page = render(&record);
+    assert!(page.contains("wrong person</li>") && page.contains("lost</li>"), "{page}");
 }
 
 #[test]

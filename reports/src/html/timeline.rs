@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use checkers::{
     details::timeline::{LagSeries, TimelineFacts},
+    reconcile::evidence::Class,
     record::RunRecord,
 };
 
@@ -277,14 +278,34 @@ fn defects(timeline: &TimelineFacts, x: &Axis, shades: &[Shade]) -> Option<Chart
         y: Axis::round(greatest as f64, |value| count(value as u64)),
         shades: shades.to_vec(),
         band: Vec::new(),
-        lines: vec![Line {
+        lines: [Line {
             name: "of any class".into(),
             ink: Ink::Wrong,
             join: Join::Steps,
             points: steps(all.iter().map(|count| *count as f64), timeline.width),
-        }],
+        }]
+        .into_iter()
+        .chain(of_classes(timeline))
+        .collect(),
         limit: None,
     })
+}
+
+/// The most frequent classes, where there are several.
+fn of_classes(timeline: &TimelineFacts) -> Vec<Line> {
+    let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+    let mut classes: Vec<_> = timeline.defects.iter().filter(|(_, counts)| sum(counts) > 0).collect();
+    classes.sort_by_key(|(_, counts)| std::cmp::Reverse(sum(counts)));
+    if classes.len() < 2 {
+        return Vec::new();
+    }
+    let line = |((class, counts), ink): ((&Class, &Vec<u64>), Ink)| Line {
+        name: class.name().replace('_', " "),
+        ink,
+        join: Join::Steps,
+        points: steps(counts.iter().map(|count| *count as f64), timeline.width),
+    };
+    classes.into_iter().zip([Ink::First, Ink::Second, Ink::Third]).map(line).collect()
 }
 
 /// The same as figures; what the script reads, too.
