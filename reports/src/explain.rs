@@ -7,14 +7,14 @@ use checkers::{
     reconcile::sent::EventOutcome,
 };
 
-use crate::figures::count;
+use crate::{figures::count, unseen::plain};
 
 /// The story in words.
 pub fn render(story: &Explanation) -> String {
     let mut text = String::new();
     // Writing into a String does not fail.
     let _ = write_story(&mut text, story);
-    text
+    plain(&text)
 }
 
 fn write_story(text: &mut String, story: &Explanation) -> std::fmt::Result {
