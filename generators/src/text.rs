@@ -27,7 +27,6 @@ pub(crate) const fn decimal_length(number: u64) -> usize {
 }
 
 /// Writes `number` in decimal digits.
-#[inline]
 pub(crate) fn put_decimal(into: &mut Vec<u8>, number: u64) {
     match number as usize {
         low @ 0..10 => into.push(b'0' + low as u8),
@@ -42,7 +41,6 @@ pub(crate) fn put_decimal(into: &mut Vec<u8>, number: u64) {
 }
 
 /// Fills a place with the lowest decimal digits of `number`.
-#[inline]
 pub(crate) fn put_digits(place: &mut [u8], mut number: u64) {
     // Two at a time: divisions wait for each other.
     let (odd, pairs) = place.split_at_mut(place.len() % 2);
@@ -57,7 +55,6 @@ pub(crate) fn put_digits(place: &mut [u8], mut number: u64) {
 }
 
 /// Fills a place with the lowest hexadecimal digits of `word`.
-#[inline]
 pub(crate) fn put_hexadecimal(place: &mut [u8], mut word: u64) {
     let mut places = place.rchunks_exact_mut(8);
     for eight in &mut places {
@@ -84,7 +81,6 @@ const fn eight_hexadecimal(word: u32) -> [u8; 8] {
 pub(crate) const UUID_LENGTH: usize = 36;
 
 /// Fills a place with the text of a UUID.
-#[inline]
 pub(crate) fn put_uuid(place: &mut [u8; UUID_LENGTH], uuid: uuid::Uuid) {
     let (high, low) = uuid.as_u64_pair();
     let second = eight_hexadecimal(high as u32);

@@ -198,15 +198,11 @@ impl Workload {
     pub(crate) fn content_in(&self, stream: StreamId, seq: u64, row: &mut Row) -> Option<Content<'_>> {
         self.traffic(stream).filter(|traffic| seq < traffic.events)?;
         let of_stream = self.stream(stream)?;
-        if !of_stream.odd.is_none() || of_stream.replaying.is_some() {
+        if !of_stream.odd.is_none() || of_stream.replaying.is_some() || self.is_shuffled(stream) {
+            // These are in no row.
             return self.content(stream, seq);
         }
-        let numbers = if self.is_shuffled(stream) {
-            of_stream.cast.numbers_apart(seq, row)
-        } else {
-            of_stream.cast.numbers_in(seq, row)
-        };
-        let drawn = of_stream.draw_for(seq, numbers);
+        let drawn = of_stream.draw_for(seq, of_stream.cast.numbers_in(seq, row));
         self.content_of(of_stream, EventId { run: self.plan.run, stream, seq }, drawn)
     }
 

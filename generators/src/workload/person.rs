@@ -58,8 +58,6 @@ pub(crate) struct Row {
     key: Option<(Source, u64, u64)>,
     ordinal: u64,
     persons: [u64; ROW],
-    /// The order of the round that was asked for last, for events that are in no row.
-    order: Option<((Source, u64, u64), Permutation)>,
 }
 
 /// Who the events of a stream are about.
@@ -102,21 +100,9 @@ impl Cast {
                 return self.numbers(seq);
             }
             let places = std::array::from_fn(|at| place + at as u64);
-            (row.key, row.ordinal, row.persons) = (key, ordinal, self.order_of(ordinal).apply_all(places));
+            *row = Row { key, ordinal, persons: self.order_of(ordinal).apply_all(places) };
         }
         self.numbers_of(seq, row.ordinal, row.persons[(seq - first) as usize])
-    }
-
-    /// The same for an event that is in no row with the others; only their round's order is kept in `row`.
-    pub fn numbers_apart(&self, seq: u64, row: &mut Row) -> Numbers {
-        let (ordinal, place) = self.round(seq);
-        let key = (self.order, self.count(), ordinal);
-        let order = match row.order {
-            Some((of, order)) if of == key => order,
-            _ => self.order_of(ordinal),
-        };
-        row.order = Some((key, order));
-        self.numbers_of(seq, ordinal, order.apply(place))
     }
 
     fn count(&self) -> u64 {
