@@ -2,8 +2,7 @@
 //!
 //! The GNU C library gives threads heaps of their own ("arenas", up to eight for each processor), and what one of them has
 //! ever held it rarely gives back. A soak starts and ends threads with every window: in twenty windows what it held in memory
-//! grew threefold, with one heap for all it does not grow. The senders and the watchers allocate little, so they do not wait for
-//! each other there.
+//! more than doubled, and with one heap for all it does not grow.
 
 #![cfg_attr(target_env = "gnu", expect(unsafe_code, reason = "the C library's own switch"))]
 

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Both may stand in one file, if their times are by one clock: seconds from any beginning, or moments (RFC 3339, seconds
-//! since 1970, or a text with milliseconds since then). A request is what a proxy or `assay generate --requests` writes; an event what an export
-//! holds, its properties an object or a string with one. What cannot be understood is told with its line, and the rest goes on.
+//! since 1970, or a text with milliseconds since then). A request is what a proxy or `assay generate --requests` writes; an event
+//! what an export holds, its properties an object or a string with one. What cannot be understood is told with its line, and the
+//! rest goes on.
 
 use std::{
     collections::BTreeMap,
