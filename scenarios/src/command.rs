@@ -264,13 +264,13 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    if matches!(arguments.command, Command::Run(_) | Command::Replay(_) | Command::Watch(_)) {
+        heap::share();
+    }
     let result = match arguments.command {
         // Before any runtime or thread: the guard must stay single-threaded.
         Command::Serve { role, arguments } => return testenv::role::serve(&role, &arguments),
-        Command::Run(arguments) => {
-            heap::share();
-            run::run(&arguments)
-        }
+        Command::Run(arguments) => run::run(&arguments),
         Command::List => list::list(),
         Command::Schema { markdown } => schema::schema(markdown),
         Command::Validate { file, external } => validate::validate(&file, external.as_deref()),
@@ -282,14 +282,8 @@ pub fn main() -> ExitCode {
         Command::Explain { event, run, json } => explain::explain(&event, &run, json),
         Command::Runbook { name } => runbook::runbook(name.as_deref()),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments),
-        Command::Replay(arguments) => {
-            heap::share();
-            replay::replay(&arguments)
-        }
-        Command::Watch(arguments) => {
-            heap::share();
-            watch::watch(&arguments)
-        }
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Watch(arguments) => watch::watch(&arguments),
         Command::Send(arguments) => send::send(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Bench { command } => bench::bench(command),

@@ -57,27 +57,16 @@ pub struct RowRef<'a> {
 impl RowRef<'_> {
     /// A row with texts of its own.
     pub fn to_row(self) -> Row {
-        let Self {
-            uuid,
-            event,
-            distinct_id,
-            team_id,
-            timestamp_micros,
-            person_id,
-            properties,
-            elements_chain,
-            version,
-        } = self;
         Row {
-            uuid,
-            event: event.to_owned(),
-            distinct_id: distinct_id.to_owned(),
-            team_id,
-            timestamp_micros,
-            person_id,
-            properties: properties.to_owned(),
-            elements_chain: elements_chain.to_owned(),
-            version,
+            uuid: self.uuid,
+            event: self.event.to_owned(),
+            distinct_id: self.distinct_id.to_owned(),
+            team_id: self.team_id,
+            timestamp_micros: self.timestamp_micros,
+            person_id: self.person_id,
+            properties: self.properties.to_owned(),
+            elements_chain: self.elements_chain.to_owned(),
+            version: self.version,
         }
     }
 }
@@ -420,27 +409,16 @@ impl Expectation {
 impl Row {
     /// The row without texts of its own.
     pub fn view(&self) -> RowRef<'_> {
-        let Self {
-            uuid,
-            event,
-            distinct_id,
-            team_id,
-            timestamp_micros,
-            person_id,
-            properties,
-            elements_chain,
-            version,
-        } = self;
         RowRef {
-            uuid: *uuid,
-            event,
-            distinct_id,
-            team_id: *team_id,
-            timestamp_micros: *timestamp_micros,
-            person_id: *person_id,
-            properties,
-            elements_chain,
-            version: *version,
+            uuid: self.uuid,
+            event: &self.event,
+            distinct_id: &self.distinct_id,
+            team_id: self.team_id,
+            timestamp_micros: self.timestamp_micros,
+            person_id: self.person_id,
+            properties: &self.properties,
+            elements_chain: &self.elements_chain,
+            version: self.version,
         }
     }
 

@@ -28,11 +28,8 @@ impl Pulse {
     /// Takes in that `count` was reached at `now`, and returns the rate since the last line, each second; where `is_drawn`,
     /// since a second ago or so.
     pub(super) fn rate(&mut self, now: Duration, count: u64, is_drawn: bool) -> Option<f64> {
-        let Some((at, before)) = self.counted.filter(|(_, before)| *before <= count) else {
-            // The first one, or another run begins to count.
-            (self.counted, self.rate) = (Some((now, count)), None);
-            return None;
-        };
+        self.begin(now, count);
+        let (at, before) = self.counted?;
         let since = now.saturating_sub(at);
         if since >= COUNTED_OVER || (!is_drawn && !since.is_zero()) {
             (self.counted, self.rate) = (Some((now, count)), Some((count - before) as f64 / since.as_secs_f64()));
@@ -40,7 +37,7 @@ impl Pulse {
         self.rate
     }
 
-    /// Takes in the first count of a run.
+    /// Takes in the first count of a run; any other one is left to the next line.
     pub(super) fn begin(&mut self, now: Duration, count: u64) {
         if self.counted.is_none_or(|(_, before)| before > count) {
             (self.counted, self.rate) = (Some((now, count)), None);

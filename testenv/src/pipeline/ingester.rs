@@ -9,6 +9,7 @@
 
 pub mod age;
 pub mod aside;
+mod deliveries;
 pub mod elements;
 pub mod event;
 pub mod groups;
@@ -22,7 +23,7 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -30,11 +31,11 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use rdkafka::{
-    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
+    ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, DeliveryResult, Header, Headers, OwnedHeaders},
-    producer::{BaseRecord, ProducerContext, ThreadedProducer},
+    message::{BorrowedMessage, Header, Headers, OwnedHeaders},
+    producer::{BaseRecord, ThreadedProducer},
 };
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,6 +43,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::{
     age::AgeLimits,
     aside::Message as Incoming,
+    deliveries::Deliveries,
     event::{EventRow, NotStored, normalise},
     groups::Groups,
     person::{Changes, Persons},
@@ -577,51 +579,4 @@ fn person_rows<'o>(outputs: &'o Outputs, changes: &Changes) -> Result<Vec<Output
         });
     }
     Ok(rows)
-}
-
-/// Counts the deliveries that are still to come, and remembers the first that failed.
-#[derive(Clone, Default)]
-struct Deliveries(Arc<(Mutex<Awaited>, Condvar)>);
-
-#[derive(Default)]
-struct Awaited {
-    /// Enqueued minus delivered; a delivery may come before its enqueuing is counted.
-    open: i64,
-    failed: Option<KafkaError>,
-}
-
-impl Deliveries {
-    fn expect_one(&self) {
-        self.lock().open += 1;
-    }
-
-    /// Waits for all deliveries, which the client library ends within the message time-out; tells the first failure.
-    fn wait(&self) -> Result<(), KafkaError> {
-        let mut awaited = self.lock();
-        while awaited.open > 0 {
-            awaited = self.0.1.wait(awaited).unwrap_or_else(PoisonError::into_inner);
-        }
-        awaited.failed.take().map_or(Ok(()), Err)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Awaited> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientContext for Deliveries {}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let mut awaited = self.lock();
-        awaited.open -= 1;
-        if let Err((error, _)) = result {
-            awaited.failed.get_or_insert_with(|| error.clone());
-        }
-        if awaited.open <= 0 {
-            self.0.1.notify_all();
-        }
-    }
 }
