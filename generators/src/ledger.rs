@@ -15,9 +15,10 @@ use crate::{
     request::Request,
 };
 
+use self::format::Before;
 pub use format::TEXT_LIMIT;
 
-const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 3, name: "ledger" };
+const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 4, name: "ledger" };
 
 /// One line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +110,11 @@ pub enum End {
 
 /// An open ledger.
 #[derive(Debug)]
-pub struct LedgerWriter<W = File>(JournalWriter<W>);
+pub struct LedgerWriter<W = File> {
+    journal: JournalWriter<W>,
+    /// What was written last.
+    before: Before,
+}
 
 impl LedgerWriter {
     /// Creates the ledger; a file that is there already is never overwritten.
@@ -117,7 +122,7 @@ impl LedgerWriter {
     /// # Errors
     /// When the file exists or cannot be created.
     pub fn create(path: &Path, header: Header) -> Result<Self, WriteError> {
-        JournalWriter::create(path, KIND, header).map(Self)
+        JournalWriter::create(path, KIND, header).map(|journal| Self { journal, before: Before::default() })
     }
 }
 
@@ -127,7 +132,7 @@ impl<W: Write> LedgerWriter<W> {
     /// # Errors
     /// When it cannot be written.
     pub fn new(path: &Path, header: Header, writer: W) -> Result<Self, WriteError> {
-        JournalWriter::new(path, KIND, header, writer).map(Self)
+        JournalWriter::new(path, KIND, header, writer).map(|journal| Self { journal, before: Before::default() })
     }
 
     /// Writes `records`; when it returns they survive the death of this process.
@@ -135,7 +140,7 @@ impl<W: Write> LedgerWriter<W> {
     /// # Errors
     /// When the system refuses, as on a full disk. Nothing of `records` may be sent then.
     pub fn append<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), WriteError> {
-        self.0.append(format::encode(records))
+        self.journal.append(format::encode(&mut self.before, records))
     }
 }
 
@@ -143,6 +148,8 @@ impl<W: Write> LedgerWriter<W> {
 #[derive(Debug)]
 pub struct LedgerReader {
     journal: JournalReader,
+    /// What was read last.
+    before: Before,
     /// What is left of the block that was read last.
     block: std::vec::IntoIter<Record>,
 }
@@ -153,7 +160,8 @@ impl LedgerReader {
     /// # Errors
     /// When it cannot be read or is no ledger.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        JournalReader::open(path, KIND).map(|journal| Self { journal, block: Vec::new().into_iter() })
+        let journal = JournalReader::open(path, KIND)?;
+        Ok(Self { journal, before: Before::default(), block: Vec::new().into_iter() })
     }
 
     /// The header; `None` if the writer was stopped before it had written one.
@@ -170,8 +178,10 @@ impl Iterator for LedgerReader {
             if let Some(record) = self.block.next() {
                 return Some(Ok(record));
             }
-            let block =
-                self.journal.next()?.and_then(|block| format::decode(&block).ok_or_else(|| self.journal.unknown()));
+            let block = self
+                .journal
+                .next()?
+                .and_then(|block| format::decode(&mut self.before, &block).ok_or_else(|| self.journal.unknown()));
             match block {
                 Ok(block) => self.block = block.into_iter(),
                 Err(error) => return Some(Err(error)),
@@ -223,7 +233,7 @@ mod tests {
 
         #[test]
         fn cut_anywhere_it_reads_the_blocks_up_to_there(
-            appended in prop::collection::vec(1u64..6, 1..8),
+            appended in prop::collection::vec((1u64..6, prop::collection::vec((any::<u8>(), 0usize..5), 0..4)), 1..8),
             cut in any::<prop::sample::Index>(),
         ) {
             let folder = tempfile::tempdir().unwrap();
@@ -231,9 +241,11 @@ mod tests {
             let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
             let mut ledger = LedgerWriter::create(&path, header).unwrap();
             let (mut records, mut ends) = (Vec::new(), vec![(std::fs::metadata(&path).unwrap().len(), 0)]);
-            for intents in appended {
-                let first = records.len() as u64;
-                let block: Vec<Record> = (first..first + intents).map(intent).collect();
+            let mut first = 0;
+            for (intents, outcomes) in appended {
+                let answered = outcomes.into_iter().map(|(index, answer)| outcome(index.into(), answer));
+                let block: Vec<Record> = answered.chain((first..first + intents).map(intent)).collect();
+                first += intents;
                 ledger.append(&block).unwrap();
                 records.extend(block);
                 ends.push((std::fs::metadata(&path).unwrap().len(), records.len()));
@@ -245,6 +257,24 @@ mod tests {
             let read: Result<Vec<_>, _> = LedgerReader::open(&path).unwrap().collect();
             prop_assert_eq!(&read.unwrap(), &records[..whole]);
         }
+    }
+
+    fn outcome(index: u64, answer: usize) -> Record {
+        let answers = [
+            Answer::Reply { status: 200, excerpt: String::new() },
+            Answer::Reply { status: 503, excerpt: "later".into() },
+            Answer::Results { exceptions: vec![(index, EventResult::Drop)], complete: true },
+            Answer::TimedOut,
+            Answer::Broken { error: "reset".into() },
+        ];
+        Record::Outcome(Outcome {
+            stream: StreamId(0),
+            index,
+            attempt: 1,
+            sent: Duration::from_millis(index),
+            answered: Duration::from_millis(index + 9),
+            answer: answers[answer].clone(),
+        })
     }
 
     fn intent(index: u64) -> Record {

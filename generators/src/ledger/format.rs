@@ -17,14 +17,15 @@ const BLOCK_LIMIT: usize = 1 << 16;
 const SAME_STREAM: u8 = 4;
 const NEXT_INDEX: u8 = 8;
 const STATUS_200: u8 = 8;
+const LAST_INTENT: u8 = 32;
 const FIRST_ATTEMPT: u8 = 16;
 const NEXT_POSITION: u8 = 32;
 const ONE_POSITION: u8 = 64;
 const RESENDS: u8 = 128;
 
-/// What the next entry is expected to be: what those before it in the block were.
+/// What the next entry is expected to be: what those before it were, in the block and in those before that.
 #[derive(Debug, Default)]
-struct Before {
+pub(super) struct Before {
     intent: Place,
     outcome: Place,
 }
@@ -34,15 +35,17 @@ struct Before {
 struct Place {
     stream: u16,
     index: u64,
+    /// Which attempt, from 1.
+    attempt: u32,
     /// Where its positions end.
     position: u64,
     /// In microseconds.
     moment: u64,
 }
 
-/// The blocks that hold `records`, in their order.
-pub(super) fn encode<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Vec<u8>> {
-    let (mut blocks, mut block, mut before) = (Vec::new(), Vec::new(), Before::default());
+/// The blocks that hold `records`, in their order, behind those `before`.
+pub(super) fn encode<'a>(before: &mut Before, records: impl IntoIterator<Item = &'a Record>) -> Vec<Vec<u8>> {
+    let (mut blocks, mut block) = (Vec::new(), Vec::new());
     for record in records {
         match record {
             Record::Intent(intent) => before.put_intent(intent, &mut block),
@@ -51,7 +54,6 @@ pub(super) fn encode<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<V
         }
         if block.len() > BLOCK_LIMIT {
             blocks.push(std::mem::take(&mut block));
-            before = Before::default();
         }
     }
     if !block.is_empty() {
@@ -60,9 +62,9 @@ pub(super) fn encode<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<V
     blocks
 }
 
-/// The records of a block, or `None` if no version of this code wrote it.
-pub(super) fn decode(mut block: &[u8]) -> Option<Vec<Record>> {
-    let (mut records, mut before) = (Vec::new(), Before::default());
+/// The records of the block behind those `before`, or `None` if no version of this code wrote it.
+pub(super) fn decode(before: &mut Before, mut block: &[u8]) -> Option<Vec<Record>> {
+    let mut records = Vec::new();
     while let Some((tag, rest)) = block.split_first() {
         block = rest;
         records.push(match tag & 3 {
@@ -122,7 +124,8 @@ impl Before {
         if request.retry.is_some() {
             put_only(request.only.as_deref(), block);
         }
-        self.intent = Place { stream: request.stream.0, index: request.index, position: end, moment: released };
+        let (stream, index) = (request.stream.0, request.index);
+        self.intent = Place { stream, index, attempt, position: end, moment: released };
     }
 
     fn take_intent(&mut self, tag: u8, block: &mut &[u8]) -> Option<Intent> {
@@ -143,7 +146,7 @@ impl Before {
             first..first.checked_add(take_varint(block)?)?
         };
         let moment = unzigzag(take_varint(block)?, before.moment);
-        self.intent = Place { stream, index, position: end, moment };
+        self.intent = Place { stream, index, attempt, position: end, moment };
         let at = |distance| Duration::from_micros(unzigzag(distance, moment));
         let retry = (tag & FIRST_ATTEMPT == 0).then(|| Retry { attempt, due: at(since.0), built: at(since.1) });
         let count = if retry.is_some() { take_varint(block)? } else { 0 };
@@ -157,6 +160,9 @@ impl Before {
 
     fn put_outcome(&mut self, outcome: &Outcome, block: &mut Vec<u8>) {
         let before = &self.outcome;
+        // Where few are under way it is that of the intent that was written last.
+        let Place { stream, index, attempt, moment: released, .. } = self.intent;
+        let is_last = (outcome.stream.0, outcome.index, outcome.attempt) == (stream, index, attempt);
         let (kind, status, text) = match &outcome.answer {
             Answer::Reply { status, excerpt } => (1, *status, excerpt.as_str()),
             Answer::Results { .. } => (5, 0, ""),
@@ -165,8 +171,9 @@ impl Before {
             Answer::NeverLeft { error } => (4, 0, error.as_str()),
         };
         let flags = [
-            (SAME_STREAM, outcome.stream.0 == before.stream),
-            (FIRST_ATTEMPT, outcome.attempt == 1),
+            (LAST_INTENT, is_last),
+            (SAME_STREAM, is_last || outcome.stream.0 == before.stream),
+            (FIRST_ATTEMPT, is_last || outcome.attempt == 1),
             (STATUS_200, status == 200 && text.is_empty()),
         ];
         let tag = flags.iter().filter(|(_, is_so)| *is_so).fold(1, |tag, (flag, _)| tag | flag);
@@ -174,12 +181,15 @@ impl Before {
         if tag & SAME_STREAM == 0 {
             put_varint(block, u64::from(outcome.stream.0));
         }
-        put_varint(block, zigzag(outcome.index, before.index));
+        if !is_last {
+            put_varint(block, zigzag(outcome.index, before.index));
+        }
         if tag & FIRST_ATTEMPT == 0 {
             put_varint(block, u64::from(outcome.attempt));
         }
         let sent = micros(outcome.sent);
-        put_varint(block, zigzag(sent, before.moment));
+        // It was sent after it was released.
+        put_varint(block, if is_last { sent.wrapping_sub(released) } else { zigzag(sent, before.moment) });
         put_varint(block, micros(outcome.answered).saturating_sub(sent));
         if tag & STATUS_200 == 0 {
             block.push(kind);
@@ -194,22 +204,28 @@ impl Before {
                 block.extend_from_slice(text.as_bytes());
             }
         }
-        self.outcome = Place { stream: outcome.stream.0, index: outcome.index, position: 0, moment: sent };
+        let Outcome { stream, index, attempt, .. } = *outcome;
+        self.outcome = Place { stream: stream.0, index, attempt, position: 0, moment: sent };
     }
 
     fn take_outcome(&mut self, tag: u8, block: &mut &[u8]) -> Option<Outcome> {
         let before = &self.outcome;
-        let stream = if tag & SAME_STREAM == 0 { u16::try_from(take_varint(block)?).ok()? } else { before.stream };
-        let index = unzigzag(take_varint(block)?, before.index);
-        let attempt = if tag & FIRST_ATTEMPT == 0 { u32::try_from(take_varint(block)?).ok()? } else { 1 };
-        let moment = unzigzag(take_varint(block)?, before.moment);
+        let (stream, index, attempt, moment) = if tag & LAST_INTENT == 0 {
+            let stream = if tag & SAME_STREAM == 0 { u16::try_from(take_varint(block)?).ok()? } else { before.stream };
+            let index = unzigzag(take_varint(block)?, before.index);
+            let attempt = if tag & FIRST_ATTEMPT == 0 { u32::try_from(take_varint(block)?).ok()? } else { 1 };
+            (stream, index, attempt, unzigzag(take_varint(block)?, before.moment))
+        } else {
+            let Place { stream, index, attempt, moment: released, .. } = self.intent;
+            (stream, index, attempt, released.wrapping_add(take_varint(block)?))
+        };
         let answered = moment.checked_add(take_varint(block)?)?;
         let answer = if tag & STATUS_200 == 0 {
             take_answer(block)?
         } else {
             Answer::Reply { status: 200, excerpt: String::new() }
         };
-        self.outcome = Place { stream, index, position: 0, moment };
+        self.outcome = Place { stream, index, attempt, position: 0, moment };
         Some(Outcome {
             stream: StreamId(stream),
             index,
@@ -383,15 +399,19 @@ mod tests {
     proptest! {
         #[test]
         fn reads_what_was_written(records in prop::collection::vec(any_record(), 0..40)) {
-            let blocks = encode(&records);
+            // Appended in two parts.
+            let (first, second) = records.split_at(records.len() / 3);
+            let mut before = Before::default();
+            let blocks = [encode(&mut before, first), encode(&mut before, second)].concat();
             prop_assert!(blocks.iter().all(|block| !block.is_empty()));
-            let read: Option<Vec<Vec<Record>>> = blocks.iter().map(|block| decode(block)).collect();
+            let mut before = Before::default();
+            let read: Option<Vec<Vec<Record>>> = blocks.iter().map(|block| decode(&mut before, block)).collect();
             prop_assert_eq!(read.map(|blocks| blocks.concat()), Some(records));
         }
 
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = decode(&bytes);
+            let _ = decode(&mut Before::default(), &bytes);
         }
 
         #[test]
@@ -403,8 +423,9 @@ mod tests {
     #[test]
     fn a_text_is_cut_between_characters() {
         let expected = outcome(Answer::Broken { error: "é".repeat(TEXT_LIMIT / 2) });
-        let blocks = encode(&[outcome(Answer::Broken { error: "é".repeat(TEXT_LIMIT) })]);
-        assert_eq!(decode(&blocks[0]), Some(vec![expected]));
+        let answered = outcome(Answer::Broken { error: "é".repeat(TEXT_LIMIT) });
+        let blocks = encode(&mut Before::default(), &[answered]);
+        assert_eq!(decode(&mut Before::default(), &blocks[0]), Some(vec![expected]));
     }
 
     #[test]
@@ -429,7 +450,7 @@ mod tests {
                 [answered, intent]
             })
             .collect();
-        let blocks = encode(&records);
+        let blocks = encode(&mut Before::default(), &records);
         assert_eq!(
             (blocks.len(), blocks[0].len().div_ceil(100)),
             (1, 9),
@@ -438,11 +459,45 @@ mod tests {
     }
 
     #[test]
-    fn long_blocks_are_parted_and_stand_alone() {
+    fn one_post_at_a_time_costs_a_dozen_bytes() {
+        let mut before = Before::default();
+        let mut last = None;
+        let lengths = (0..1_000u64).map(|index| {
+            let released = Duration::from_micros(index * 5_000 + index % 7);
+            let request = Request {
+                stream: StreamId(0),
+                index,
+                positions: index..index + 1,
+                resends: 0..0,
+                only: None,
+                retry: None,
+            };
+            let answered = Outcome {
+                stream: StreamId(0),
+                index,
+                attempt: 1,
+                sent: released + Duration::from_micros(90),
+                answered: released + Duration::from_micros(900),
+                answer: Answer::Reply { status: 200, excerpt: String::new() },
+            };
+            // What was answered waits for the next intent.
+            let answered = last.replace(Record::Outcome(answered));
+            let records: Vec<Record> =
+                answered.into_iter().chain([Record::Intent(Intent { request, released })]).collect();
+            encode(&mut before, &records)[0].len()
+        });
+        // Beside them a journal's record has its length and its checksum.
+        let around = 1 + 4;
+        assert!(lengths.skip(1).all(|length| length + around <= 12));
+    }
+
+    #[test]
+    fn long_blocks_are_parted() {
         let records = vec![outcome(Answer::Broken { error: "x".repeat(TEXT_LIMIT) }); 1_000];
-        let blocks = encode(&records);
+        let blocks = encode(&mut Before::default(), &records);
         assert!(blocks.len() > 2 && blocks.iter().all(|block| block.len() < BLOCK_LIMIT + 2 * TEXT_LIMIT));
-        assert_eq!(blocks.iter().filter_map(|block| decode(block)).flatten().collect::<Vec<_>>(), records);
+        let mut before = Before::default();
+        assert_eq!(blocks.iter().filter_map(|block| decode(&mut before, block)).flatten().collect::<Vec<_>>(), records);
     }
 
     fn outcome(answer: Answer) -> Record {
