@@ -11,6 +11,7 @@ mod buffers;
 mod connection;
 mod faulty;
 mod http;
+mod preflight;
 mod results;
 mod retry;
 pub mod target;

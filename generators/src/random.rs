@@ -77,6 +77,12 @@ pub enum Purpose {
     Mix = 25,
     /// Whether an event holds what was clicked, and what that was.
     Elements = 26,
+    /// Whether and how an event or a request is spelt in another way.
+    Spelling = 27,
+    /// Whether an event's uuid is empty.
+    EmptyUuid = 28,
+    /// Whether an event asks for a merge that must be refused, and with which id.
+    IllegalAlias = 29,
     /// How a client's request fails.
     ClientFault = 30,
     /// By how much a client's back-off is moved.
@@ -85,6 +91,8 @@ pub enum Purpose {
     Garbage = 32,
     /// When a fault happens, and to what.
     Fault = 33,
+    /// What an event of a special kind is called.
+    Subject = 34,
 }
 
 /// The random values for one purpose in one stream, by their index.

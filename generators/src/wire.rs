@@ -3,9 +3,11 @@
 //! The forms are those of the capture API, v0 (ingestion contract 1.1–1.3). `sent_at` goes into a batch's body, and for
 //! all other forms into the query parameter `_`.
 
+mod bad;
 mod body;
 mod moments;
 mod odd;
+mod parts;
 #[cfg(test)]
 mod plain;
 mod v1;
@@ -22,7 +24,7 @@ use crate::{
     replay::Style,
     request::{ClientClock, Request},
     text,
-    workload::{Compression, Endpoint, Form, Profile, Row, Traffic, Workload},
+    workload::{ClientFault, Compression, Endpoint, Form, Profile, Row, Workload},
 };
 
 pub use body::Method;
@@ -119,13 +121,23 @@ impl Encoder {
         let mut json = if is_plain { std::mem::take(&mut buffer) } else { std::mem::take(&mut self.plain) };
         json.clear();
         json.reserve(self.length + self.length / 8);
-        let events = self.write(workload, (traffic, style), request, clock, &mut json)?;
+        let token = match request.fault(workload) {
+            Some(ClientFault::BadToken) => bad::token(workload.plan().seed, request),
+            _ => &traffic.token,
+        };
+        let events = if style.endpoint == Endpoint::Ai {
+            self.write_parts(workload, request, clock, &mut json)?
+        } else {
+            self.write(workload, token, style, request, clock, &mut json)?
+        };
         self.length = json.len();
         let headers = match style.endpoint {
-            Endpoint::V1 => v1::headers(workload.plan().run, traffic, style, request, clock),
+            Endpoint::V1 | Endpoint::AiV1 => v1::headers(workload.plan().run, token, style, request, clock),
+            Endpoint::Ai => parts::headers(token, style),
             _ => Vec::new(),
         };
         let query = Query {
+            spelling: workload.spelling(request),
             sent_at_ms: clock.says_sent_at.then_some(clock.sent_at_ms),
             // posthog-js, retry-queue.ts.
             retry_count: request
@@ -135,10 +147,14 @@ impl Encoder {
         };
         if is_plain {
             let target = target(style.endpoint, query, None, None);
-            return Ok(Encoded { method: Method::Post, target, content_type: JSON, headers, body: json, events });
+            let content_type = if style.endpoint == Endpoint::Ai { parts::CONTENT_TYPE } else { JSON };
+            return Ok(Encoded { method: Method::Post, target, content_type, headers, body: json, events });
         }
         buffer.clear();
-        let Envelope { method, target, content_type } = pack(style, query, &json, &mut buffer)?;
+        let Envelope { method, target, mut content_type } = pack(style, query, &json, &mut buffer)?;
+        if style.endpoint == Endpoint::Ai {
+            content_type = parts::CONTENT_TYPE;
+        }
         self.plain = json;
         Ok(Encoded { method, target, content_type, headers, body: buffer, events })
     }
@@ -147,19 +163,22 @@ impl Encoder {
     fn write(
         &mut self,
         workload: &Workload,
-        (traffic, style): (&Traffic, Style),
+        project: &str,
+        style: Style,
         request: &Request,
         clock: ClientClock,
         json: &mut Vec<u8>,
     ) -> Result<u64, EncodeError> {
         let mut token = std::mem::take(&mut self.token);
         token.clear();
-        serde_json::to_writer(&mut token, &traffic.token)?;
-        let is_batch = matches!(style.endpoint, Endpoint::Batch | Endpoint::V1);
-        if style.endpoint == Endpoint::V1 {
+        serde_json::to_writer(&mut token, project)?;
+        let (spelling, fault) = (workload.spelling(request), request.fault(workload));
+        let is_v1 = style.endpoint.is_v1();
+        let is_batch = is_v1 || style.endpoint == Endpoint::Batch;
+        if is_v1 {
             v1::begin(style.historical, clock, &mut self.moments, json);
         } else if is_batch {
-            json.extend_from_slice(b"{\"api_key\":");
+            json.extend_from_slice(if spelling.token { b"{\"token\":" } else { b"{\"api_key\":" });
             json.extend_from_slice(&token);
             if clock.says_sent_at {
                 json.extend_from_slice(b",\"sent_at\":\"");
@@ -179,19 +198,48 @@ impl Encoder {
                 json.push(b',');
             }
             let own_token = (!is_batch).then_some(token.as_slice());
-            let place = EventPlace { request, seq, again, is_v1: style.endpoint == Endpoint::V1 };
+            let place = EventPlace { request, seq, again, is_v1 };
             events += u64::from(self.write_event(workload, place, clock, own_token, json)?);
         }
         self.token = token;
+        match fault {
+            // It is known all the same which events are lost by it.
+            Some(ClientFault::EmptyBatch) => json.truncate(list + 1),
+            Some(ClientFault::WrongTypes) => {
+                json.push(b',');
+                json.extend_from_slice(bad::event(workload.plan().seed, request));
+            }
+            _ => (),
+        }
+        let stays_list =
+            spelling.list_of_one || matches!(fault, Some(ClientFault::EmptyBatch | ClientFault::WrongTypes));
         json.push(b']');
         if is_batch {
             json.push(b'}');
-        } else if events == 1 {
+        } else if events == 1 && !stays_list {
             // One alone stands without its list.
             json.remove(list);
             json.pop();
         }
         Ok(events)
+    }
+
+    /// Appends the parts of a form that holds one event.
+    fn write_parts(
+        &mut self,
+        workload: &Workload,
+        request: &Request,
+        clock: ClientClock,
+        body: &mut Vec<u8>,
+    ) -> Result<u64, EncodeError> {
+        let Some((seq, again)) = request.seqs(workload).next() else { return Ok(0) };
+        let Some(event) = workload.event(request.stream, seq) else { return Ok(0) };
+        match request.fault(workload) {
+            Some(ClientFault::EmptyBatch) => parts::end(body),
+            Some(ClientFault::WrongTypes) => parts::write_text(bad::event(workload.plan().seed, request), body),
+            _ => parts::write(&event, again, clock, &mut self.moments, body)?,
+        }
+        Ok(1)
     }
 
     /// Appends one event; false if it was never planned.

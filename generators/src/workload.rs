@@ -12,6 +12,7 @@ mod person;
 mod plain;
 mod plan;
 mod profile;
+mod spelling;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -34,13 +35,14 @@ use crate::{
 pub use client::{Client, ClientFault, ClientFaults};
 pub(crate) use content::{LIBRARY, LIBRARY_VERSION};
 pub use hostile::Hostile;
-pub use oddity::{ALTERED, GROUP_TYPES, GROUPS_KEPT, Oddities, TimeForm};
+pub use oddity::{ALTERED, GROUP_TYPES, GROUPS_KEPT, Oddities, Subject, TimeForm};
 pub(crate) use person::Row;
 pub use plain::{Content, Ids};
 pub use plan::{
     Absence, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons, Plan, Traffic, WORKLOAD_VERSION,
 };
 pub use profile::{BackOff, Facts, Profile, RetryAfter, SentAt};
+pub use spelling::{RequestSpelling, Spelling};
 
 /// The workload of a run.
 #[derive(Debug, Clone)]
@@ -328,7 +330,7 @@ impl Workload {
         match self.stream(stream) {
             Some(Stream { replaying: Some(Replaying { recording, .. }), .. }) => {
                 let time = recording.time(seq).map_or(TimeForm::default(), |(time, _)| time);
-                let v1 = recording.style(seq).is_some_and(|style| style.endpoint == Endpoint::V1);
+                let v1 = recording.style(seq).is_some_and(|style| style.endpoint.is_v1());
                 Oddities { recorded: true, v1, time, ..Oddities::default() }
             }
             Some(stream) => stream.odd.of(seq),
@@ -393,6 +395,17 @@ impl Workload {
             return recording.says_sent_at(request.positions.start);
         }
         *silent == Share::default() || !stream.sent_at.at(request.index).chance(*silent)
+    }
+
+    /// How a request says what it is.
+    pub fn spelling(&self, request: &Request) -> RequestSpelling {
+        let share = self.traffic(request.stream).map(|traffic| traffic.spelling).unwrap_or_default();
+        if share == Share::default() {
+            return RequestSpelling::default();
+        }
+        // Far from the numbers of events, which are spelt by the same source.
+        let mut random = Random::new(self.plan.seed, request.stream, !request.index, Purpose::Spelling);
+        if random.chance(share) { RequestSpelling::draw(&mut random) } else { RequestSpelling::default() }
     }
 
     /// How request `index` of the stream fails on purpose, if it does.

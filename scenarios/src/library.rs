@@ -16,6 +16,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("bursts", include_str!("../library/bursts.toml")),
     ("big-events", include_str!("../library/big-events.toml")),
     ("content", include_str!("../library/content.toml")),
+    ("wire", include_str!("../library/wire.toml")),
     ("out-of-order", include_str!("../library/out-of-order.toml")),
     ("plugins", include_str!("../library/plugins.toml")),
     ("hot-keys", include_str!("../library/hot-keys.toml")),

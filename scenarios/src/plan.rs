@@ -100,12 +100,12 @@ pub fn age_limits(scenario: &Scenario) -> BTreeMap<i64, u32> {
 /// The token and team of the run's own that traffic of a scenario goes to.
 pub fn own_project(scenario: &Scenario, traffic: &scenario::Traffic, run: RunId) -> (String, i64) {
     match traffic.absent {
-        None => {
+        Some(Absence::OverQuota) => (over_quota_token(run), OVER_QUOTA_TEAM),
+        Some(Absence::DropListed) => (drop_listed_token(run), DROP_LISTED_TEAM),
+        _ => {
             let team = team(scenario, traffic.team());
             (token_of(team, run), team)
         }
-        Some(Absence::OverQuota) => (over_quota_token(run), OVER_QUOTA_TEAM),
-        Some(Absence::DropListed) => (drop_listed_token(run), DROP_LISTED_TEAM),
     }
 }
 
@@ -126,6 +126,7 @@ pub fn workload(scenario: &Scenario, projects: &Projects, run: RunId, seed: u64,
         names: traffic.names.clone(),
         form: traffic.form,
         historical: traffic.historical,
+        spelling: traffic.spelling,
         extras: traffic.extras.clone(),
         disorder: traffic.disorder,
         clients: traffic.clients,

@@ -28,6 +28,7 @@ use checkers::{
     judge::Allowances,
 };
 use generators::{
+    random::Share,
     schedule::Arrival,
     workload::{Absence, Client, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons},
 };
@@ -104,6 +105,8 @@ pub struct Traffic {
     pub form: Form,
     /// Whether batches say that they are an import of old events.
     pub historical: bool,
+    /// Which share of events, and of requests, says the same in another way.
+    pub spelling: Share,
     /// How many clients share the requests.
     pub clients: u64,
     /// Whom the events are about.
@@ -249,7 +252,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let seed = head.optional("seed", whole(0..=i64::MAX as u64));
     head.end();
 
-    let traffic: Vec<Traffic> = root.sections("traffic").into_iter().map(traffic::traffic).collect();
+    let mut traffic: Vec<Traffic> = root.sections("traffic").into_iter().map(traffic::traffic).collect();
     if traffic.iter().filter(|traffic| traffic.replay.is_some()).count() > 1 {
         root.problem("traffic", "only one traffic can replay a recording: put the recordings into one file");
     }
@@ -261,6 +264,9 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let substitutes = substitute::substitutes(&mut section, root.sections("component"));
     let settings = pipeline::settings(section);
     traffic::check_dialect(&mut root, &traffic, settings.dialect);
+    if settings.imports_only {
+        traffic::import_only(&mut root, &mut traffic);
+    }
     let is_limited = traffic::check_age_limits(&mut root, &traffic, settings.dialect);
     let plugins = plugin::plugins(root.sections("plugin"), &traffic, settings.dialect);
     let has_exports = root.mentions("exports");

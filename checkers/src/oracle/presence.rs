@@ -90,11 +90,12 @@ fn holds_nul(value: &Value) -> bool {
 
 /// Whether an event makes the capture refuse its whole request, before anything of it is stored (ingestion contract 1.2, 1.3).
 pub fn spoils_request(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -> bool {
-    let Oddities { hostile, v1, .. } = workload.oddities(stream, seq);
+    let Oddities { hostile, v1, empty_uuid, .. } = workload.oddities(stream, seq);
     // In v1 a distinct id is a string, or the body is none of events.
     let is_no_text = v1 && workload.event(stream, seq).is_some_and(|event| event.distinct_id_json.is_some());
     // serde refuses half a surrogate pair; later it is repaired before.
-    is_no_text || (dialect == Dialect::V2024 && hostile == Some(Hostile::LoneSurrogate))
+    // To the capture of 2024 an empty uuid was a broken one.
+    is_no_text || (dialect == Dialect::V2024 && (empty_uuid || hostile == Some(Hostile::LoneSurrogate)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{
     connection::{Told, receive},
-    http,
+    http, preflight,
 };
 use crate::{ledger::Answer, random::Random, wire::Encoded, workload::ClientFault};
 
@@ -38,7 +38,12 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
         ClientFault::Disconnect
         | ClientFault::SlowBody(_)
         | ClientFault::DuplicateHeaders
-        | ClientFault::WrongContentType => (),
+        | ClientFault::WrongContentType
+        // These were written so.
+        | ClientFault::BadToken
+        | ClientFault::EmptyBatch
+        | ClientFault::WrongTypes
+        | ClientFault::Preflight => (),
     }
     Ok(())
 }
@@ -56,6 +61,11 @@ fn head(host: &str, encoded: &Encoded, fault: ClientFault) -> Vec<u8> {
     if fault == ClientFault::DuplicateHeaders {
         head.extend_from_slice(usual.as_bytes());
     }
+    if fault == ClientFault::Preflight {
+        head.extend_from_slice(b"origin: ");
+        head.extend_from_slice(preflight::ORIGIN.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
     head.extend_from_slice(b"connection: close\r\n\r\n");
     head
 }
@@ -67,6 +77,11 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     encoded: &Encoded,
     fault: ClientFault,
 ) -> Told {
+    if fault == ClientFault::Preflight
+        && let Err(answer) = preflight::ask(&mut stream, host, encoded).await
+    {
+        return Told::without_reply(answer);
+    }
     let sent = send(&mut stream, host, encoded, fault).await;
     let answer = match (fault, sent) {
         (ClientFault::Disconnect, Ok(())) => {

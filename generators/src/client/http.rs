@@ -25,6 +25,8 @@ pub(super) struct Reply<'a> {
     pub retry_after: Option<String>,
     /// Whether another request may follow on its connection.
     pub keeps: bool,
+    /// The origin whose scripts may read it.
+    pub allowed_origin: Option<String>,
 }
 
 /// Appends a request's first line and its headers but for the content type, up to the empty line.
@@ -79,7 +81,8 @@ pub(super) fn parse(bytes: &[u8], ended: bool) -> io::Result<Option<Reply<'_>>> 
     };
     let Some(body) = body else { return not_whole(bytes, ended) };
     let retry_after = header("retry-after").filter(|_| status != 200).map(str::to_owned);
-    Ok(Some(Reply { status, body, retry_after, keeps: keeps && !ended }))
+    let allowed_origin = header("access-control-allow-origin").map(str::to_owned);
+    Ok(Some(Reply { status, body, retry_after, keeps: keeps && !ended, allowed_origin }))
 }
 
 /// Whether a header that holds a list holds this word.

@@ -17,7 +17,7 @@ use crate::{
     ledger::{Answer, EventResult, Outcome},
     random::{Purpose, Random},
     request::{Request, Retry},
-    workload::{Endpoint, Facts, RetryAfter, SentAt, Workload},
+    workload::{Facts, RetryAfter, SentAt, Workload},
 };
 
 /// So many retries may wait: some ten megabytes. Events of those beyond remain what their attempts made of them.
@@ -192,7 +192,7 @@ impl Delivery {
         let Reply { answer, at, retry_after } = reply;
         let wait = retry_after.and_then(|text| asked(facts.retry_after, text, Timestamp::now()));
         let is_network = !matches!(answer, Answer::Reply { .. } | Answer::Results { .. });
-        let is_v1 = workload.style(&self.request).is_some_and(|style| style.endpoint == Endpoint::V1);
+        let is_v1 = workload.style(&self.request).is_some_and(|style| style.endpoint.is_v1());
         match answer {
             Answer::Reply { status: 413, .. } if facts.halves && !is_v1 => {
                 let events = self.request_of_part().seqs(workload).count() as u64;

@@ -41,7 +41,12 @@ pub(super) fn open(method: &str, path: &str, content_type: &str, body: &[u8]) ->
 
 fn endpoint(path: &str) -> Option<Endpoint> {
     let path = path.trim_matches('/');
-    Endpoint::ALL.into_iter().find(|endpoint| endpoint.path().trim_matches('/') == path)
+    // Recordings of sessions are no events, nor is what was swallowed; a form of parts is read by nobody here.
+    let is_read = |endpoint: &Endpoint| {
+        !matches!(endpoint, Endpoint::Ai | Endpoint::Recordings | Endpoint::BlackHole)
+            && endpoint.path().trim_matches('/') == path
+    };
+    Endpoint::ALL.into_iter().find(is_read)
 }
 
 fn unpack(hint: Option<&str>, form: Form, data: Vec<u8>) -> Result<(Compression, String), String> {

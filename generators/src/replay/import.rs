@@ -209,7 +209,7 @@ fn understand(line: &[u8]) -> Result<Understood, String> {
     };
     let content_type = header("content-type").unwrap_or_default();
     let mut opened = body::open(read.method.as_deref().unwrap_or("POST"), path, content_type, &bytes)?;
-    if opened.style.endpoint == Endpoint::V1 {
+    if opened.style.endpoint.is_v1() {
         // There the client's clock is in a header.
         let sent_at = header("posthog-request-timestamp").and_then(|text| text.parse::<Timestamp>().ok());
         opened.sent_at_ms = sent_at.map(Timestamp::as_millisecond);
@@ -296,7 +296,7 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
         Some(text) => Some(moment(text).ok_or_else(|| format!("its timestamp {text} is no time"))?),
     };
     let ignores = match context.endpoint {
-        Endpoint::V1 => {
+        Endpoint::V1 | Endpoint::AiV1 => {
             check_v1(id, timestamp)?;
             fields.get("options").is_some_and(|options| is_set(options, "disable_skew_correction"))
         }

@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use crate::{
     replay::Style,
-    workload::{Compression, Endpoint, Form},
+    workload::{Compression, Endpoint, Form, RequestSpelling},
 };
 
 /// How a request is made.
@@ -38,6 +38,8 @@ pub(super) struct Query {
     pub sent_at_ms: Option<i64>,
     /// How many times posthog-js has tried before.
     pub retry_count: Option<u32>,
+    /// How path and compression are called.
+    pub spelling: RequestSpelling,
 }
 
 /// What is sent but for the body.
@@ -67,7 +69,7 @@ pub(super) fn pack(style: Style, query: Query, json: &[u8], body: &mut Vec<u8>) 
         }
         Compression::GzipJs => {
             gzip(json, body)?;
-            (Some("gzip-js"), true)
+            (Some(if query.spelling.other_hint { "gzip" } else { "gzip-js" }), true)
         }
         Compression::Base64 => {
             body.extend_from_slice(BASE64_STANDARD.encode(json).as_bytes());
@@ -75,7 +77,7 @@ pub(super) fn pack(style: Style, query: Query, json: &[u8], body: &mut Vec<u8>) 
         }
         Compression::Lz64 => {
             body.extend_from_slice(lz64(json).as_bytes());
-            (Some("lz64"), true)
+            (Some(if query.spelling.other_hint { "lz" } else { "lz64" }), true)
         }
     };
     Ok(match style.form {
@@ -132,9 +134,14 @@ fn lz64(json: &[u8]) -> String {
 /// Path and query.
 pub(super) fn target(endpoint: Endpoint, query: Query, hint: Option<&str>, data: Option<&str>) -> String {
     let mut target = endpoint.path().to_owned();
-    // A batch says when it is sent in its body, and v1 in a header.
-    let sent_at =
-        query.sent_at_ms.filter(|_| !matches!(endpoint, Endpoint::Batch | Endpoint::V1)).map(|ms| ms.to_string());
+    if query.spelling.other_slash && target.pop() != Some('/') {
+        target = format!("{}/", endpoint.path());
+    }
+    // A batch says when it is sent in its body, as the form of parts does, and v1 in a header.
+    let sent_at = query
+        .sent_at_ms
+        .filter(|_| !endpoint.is_v1() && !matches!(endpoint, Endpoint::Batch | Endpoint::Ai))
+        .map(|ms| ms.to_string());
     let retry_count = query.retry_count.map(|count| count.to_string());
     let pairs =
         [("compression", hint), ("retry_count", retry_count.as_deref()), ("_", sent_at.as_deref()), ("data", data)];

@@ -4,7 +4,7 @@ use super::{moments::Moments, push_json};
 use crate::{
     event::{Event, Member},
     request::ClientClock,
-    workload::{ALTERED, TimeForm},
+    workload::{ALTERED, Spelling, TimeForm},
 };
 
 /// Appends `event`; `token` is its JSON text where the event carries it, and `again` tells whether this is its second sending.
@@ -17,33 +17,7 @@ pub(super) fn write(
     json: &mut Vec<u8>,
 ) -> Result<(), serde_json::Error> {
     json.push(b'{');
-    if let Some(token) = token {
-        json.extend_from_slice(b"\"api_key\":");
-        json.extend_from_slice(token);
-        json.push(b',');
-    }
-    if !event.oddities.no_uuid {
-        json.extend_from_slice(b"\"uuid\":\"");
-        json.extend_from_slice(event.id.to_string().as_bytes());
-        json.extend_from_slice(b"\",");
-    }
-    json.extend_from_slice(b"\"event\":");
-    push_json(&event.name, json)?;
-    json.extend_from_slice(b",\"distinct_id\":");
-    match &event.distinct_id_json {
-        Some(text) => json.extend_from_slice(text.as_bytes()),
-        None => push_json(&event.distinct_id, json)?,
-    }
-    let said = clock.said(event.oddities.time, event.occurred_micros);
-    if let Some(timestamp_ms) = said.timestamp_ms {
-        json.extend_from_slice(b",\"timestamp\":\"");
-        moments.write(timestamp_ms, json);
-        json.push(b'"');
-    }
-    if let Some(offset_ms) = said.offset_ms {
-        json.extend_from_slice(b",\"offset\":");
-        json.extend_from_slice(offset_ms.to_string().as_bytes());
-    }
+    write_fields(event, clock, token, moments, json)?;
     // What was recorded says so itself.
     if is_v1 && event.oddities.time == TimeForm::IgnoreSentAt && !event.oddities.recorded {
         json.extend_from_slice(b",\"options\":{\"disable_skew_correction\":true}");
@@ -52,6 +26,62 @@ pub(super) fn write(
     write_properties(event, again, json)?;
     write_members(&event.others, json);
     json.push(b'}');
+    Ok(())
+}
+
+/// Appends the fields of `event` that stand before its properties.
+pub(super) fn write_fields(
+    event: &Event,
+    clock: ClientClock,
+    token: Option<&[u8]>,
+    moments: &mut Moments,
+    json: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
+    let spelling = event.oddities.spelling;
+    let begin = json.len();
+    let key = |key: &str, json: &mut Vec<u8>| {
+        if json.len() > begin {
+            json.push(b',');
+        }
+        json.push(b'"');
+        json.extend_from_slice(key.as_bytes());
+        json.extend_from_slice(b"\":");
+    };
+    if let Some((token, name)) = token.zip(spelling.token_key()) {
+        key(name, json);
+        json.extend_from_slice(token);
+    }
+    if event.oddities.empty_uuid {
+        key("uuid", json);
+        json.extend_from_slice(b"\"\"");
+    } else if !event.oddities.no_uuid {
+        key("uuid", json);
+        json.push(b'"');
+        json.extend_from_slice(event.id.to_string().as_bytes());
+        json.push(b'"');
+    }
+    if spelling != Spelling::Nameless {
+        key("event", json);
+        push_json(&event.name, json)?;
+    }
+    if let Some(name) = spelling.distinct_id_key() {
+        key(name, json);
+        match &event.distinct_id_json {
+            Some(text) => json.extend_from_slice(text.as_bytes()),
+            None => push_json(&event.distinct_id, json)?,
+        }
+    }
+    let said = clock.said(event.oddities.time, event.occurred_micros);
+    if let Some(timestamp_ms) = said.timestamp_ms {
+        key("timestamp", json);
+        json.push(b'"');
+        moments.write(timestamp_ms, json);
+        json.push(b'"');
+    }
+    if let Some(offset_ms) = said.offset_ms {
+        key("offset", json);
+        json.extend_from_slice(offset_ms.to_string().as_bytes());
+    }
     Ok(())
 }
 
@@ -65,7 +95,8 @@ fn write_members(members: &[Member], json: &mut Vec<u8>) {
     }
 }
 
-fn write_properties(event: &Event, again: bool, json: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+/// Appends what it holds, an object.
+pub(super) fn write_properties(event: &Event, again: bool, json: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     if again && event.oddities.altered && event.properties.contains_key(ALTERED.0) {
         let mut properties = event.properties.clone();
         properties.insert(ALTERED.0.to_owned(), ALTERED.1.into());

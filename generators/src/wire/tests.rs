@@ -13,7 +13,10 @@ use crate::{
     request::{Requests, Retry},
     schedule::{Arrival, Rate, Step},
     timetable::{Shard, Timetable},
-    workload::tests::{odd, small},
+    workload::{
+        Traffic,
+        tests::{odd, small},
+    },
 };
 
 const START: RunStart = RunStart::from_unix_micros(1_790_000_000_000_000);
@@ -114,6 +117,125 @@ fn every_form_and_compression_holds_the_same_json_and_says_what_it_is() {
             assert_eq!(packed.method == Method::Get, form == Form::Query);
             assert_eq!(packed.body.is_empty(), form == Form::Query);
         }
+    }
+}
+
+#[test]
+fn however_it_is_spelt_an_event_says_whose_it_is() {
+    let share = |share| crate::random::Share::new(share).unwrap();
+    let mut plan = small().plan().clone();
+    let traffic = &mut plan.traffic[0];
+    (traffic.endpoint, traffic.spelling) = (Endpoint::Engage, share(0.8));
+    traffic.persons.identify = share(0.0);
+    let usual = Workload::new(small().plan().clone(), crate::persona::PersonaTable::make(42, 16));
+    let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+    let (mut encoder, mut seen) = (Encoder::default(), std::collections::BTreeMap::<String, u64>::new());
+    for request in Requests::new(&workload, StreamId(0)) {
+        let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+        let path = made.target.split('?').next().unwrap();
+        assert!(path == "/engage" || path == "/engage/", "{path}");
+        *seen.entry(path.to_owned()).or_default() += 1;
+        let body: Value = serde_json::from_slice(&made.body).unwrap();
+        let events = match &body {
+            Value::Array(events) => events.clone(),
+            one => vec![one.clone()],
+        };
+        if events.len() == 1 {
+            *seen.entry(format!("a list: {}", body.is_array())).or_default() += 1;
+        }
+        for (sent, event) in events.iter().zip(request.events(&workload)) {
+            let found = |keys: &[&'static str]| {
+                let all: Vec<_> = keys
+                    .iter()
+                    .filter_map(|key| Some((*key, sent.pointer(&format!("/{key}"))?.as_str()?.to_owned())))
+                    .collect();
+                assert_eq!(all.len(), 1, "{sent}");
+                all[0].clone()
+            };
+            let (token_key, token) = found(&["api_key", "token", "$token", "properties/token"]);
+            let (id_key, id) = found(&["distinct_id", "$distinct_id", "properties/distinct_id"]);
+            assert_eq!((token.as_str(), id), ("phc_test", event.distinct_id.clone()));
+            assert_eq!(sent.get("event").is_none(), event.oddities.spelling == crate::workload::Spelling::Nameless);
+            assert!(sent.get("event").is_some() || event.name == "$identify");
+            for key in [token_key, id_key, if sent.get("event").is_some() { "event" } else { "no event" }] {
+                *seen.entry(key.to_owned()).or_default() += 1;
+            }
+        }
+    }
+    assert!(seen.len() == 13 && seen.values().all(|times| *times > 5), "{seen:?}");
+    // What is not spelt in another way is what it was.
+    for seq in (0..5_000).filter(|seq| workload.oddities(StreamId(0), *seq).is_plain()) {
+        assert_eq!(
+            workload.event(StreamId(0), seq).unwrap().properties.get("motto"),
+            usual.event(StreamId(0), seq).unwrap().properties.get("motto")
+        );
+    }
+}
+
+#[test]
+fn an_event_of_ai_stands_in_two_parts() {
+    let (events, encoded) = encoded(|traffic| {
+        (traffic.endpoint, traffic.batch) = (Endpoint::Ai, (1, 1));
+        traffic.disorder.resend = crate::random::Share::default();
+        traffic.persons.identify = crate::random::Share::default();
+    });
+    assert_eq!((encoded.target.as_str(), encoded.events), ("/i/v0/ai", 1));
+    assert_eq!(encoded.headers, [("authorization", "Bearer phc_test".to_owned())]);
+    let boundary = encoded.content_type.split_once("boundary=").unwrap().1;
+    let body = String::from_utf8(encoded.body).unwrap();
+    let parts: Vec<&str> = body.split(&format!("--{boundary}")).collect();
+    assert_eq!((parts.len(), parts[0], parts[3]), (4, "", "--\r\n"));
+    let of = |part: &str| {
+        let (head, text) = part.split_once("\r\n\r\n").unwrap();
+        (head.trim().lines().next().unwrap().to_owned(), serde_json::from_str::<Value>(text).unwrap())
+    };
+    let ((first, event), (second, properties)) = (of(parts[1]), of(parts[2]));
+    let disposition = |name| format!("Content-Disposition: form-data; name=\"{name}\"");
+    assert_eq!((first, second), (disposition("event"), disposition("event.properties")));
+    assert!(events[0].name.starts_with("$ai_") && event["event"] == events[0].name, "{event}");
+    assert_eq!((&event["uuid"], event.get("properties")), (&Value::from(events[0].id.to_string()), None));
+    assert!(event["sent_at"].is_string() && properties["$ai_model"] == "assay-1", "{event} {properties}");
+}
+
+#[test]
+fn what_must_be_refused_is_wrong_in_one_way() {
+    let share = |share| crate::random::Share::new(share).unwrap();
+    for endpoint in [Endpoint::Batch, Endpoint::E, Endpoint::V1] {
+        let mut plan = small().plan().clone();
+        plan.traffic[0].endpoint = endpoint;
+        let faults = &mut plan.traffic[0].client.faults;
+        (faults.bad_token, faults.empty_batch, faults.wrong_types) = (share(0.3), share(0.3), share(0.3));
+        let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+        let (mut encoder, mut seen) = (Encoder::default(), [0; 4]);
+        for request in Requests::new(&workload, StreamId(0)) {
+            let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+            let text = String::from_utf8(made.body).unwrap();
+            let body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            let list = body.get("batch").unwrap_or(&body);
+            let whole = made.headers.iter().map(|(_, value)| value.as_str()).collect::<String>() + &text;
+            let held = request.seqs(&workload).count();
+            assert_eq!(made.events, held as u64, "it is known which events are lost by it");
+            let length = list.as_array().map_or(1, Vec::len);
+            match request.fault(&workload) {
+                Some(ClientFault::BadToken) => {
+                    assert!(!whole.contains("phc_test"), "{whole}");
+                    seen[0] += 1;
+                }
+                Some(ClientFault::EmptyBatch) => {
+                    assert_eq!(length, 0);
+                    seen[1] += 1;
+                }
+                Some(ClientFault::WrongTypes) => {
+                    assert_eq!(length, held + 1);
+                    seen[2] += 1;
+                }
+                _ => {
+                    assert!(whole.contains("phc_test") && length == held, "{whole}");
+                    seen[3] += 1;
+                }
+            }
+        }
+        assert!(seen.iter().all(|times| *times > 10), "{seen:?}");
     }
 }
 
@@ -266,7 +388,7 @@ fn bytes_of_every_form_are_pinned_under_their_version() {
         move |traffic: &mut Traffic| {
             (traffic.endpoint, traffic.form, traffic.compression) = (endpoint, form, compression);
             traffic.disorder.resend = crate::random::Share::default();
-            if endpoint == Endpoint::Capture {
+            if endpoint.takes_one() {
                 traffic.batch = (1, 1);
             }
         }
@@ -303,6 +425,19 @@ fn bytes_of_every_form_are_pinned_under_their_version() {
         ("i/v0/e, lz64", Box::new(form(Endpoint::IV0E, Form::Plain, Compression::Lz64))),
         ("gzip", Box::new(form(Endpoint::Batch, Form::Plain, Compression::Gzip))),
         ("gzip-js", Box::new(form(Endpoint::E, Form::Plain, Compression::GzipJs))),
+        ("spelling", Box::new(|traffic| (traffic.endpoint, traffic.spelling) = (Endpoint::E, share(0.5)))),
+        ("illegal aliases", Box::new(|traffic| traffic.persons.illegal_alias = share(0.2))),
+        ("empty uuids", Box::new(|traffic| traffic.disorder.empty_uuid = share(0.2))),
+        ("v1 for AI", Box::new(form(Endpoint::AiV1, Form::Plain, Compression::None))),
+        ("AI in parts", Box::new(form(Endpoint::Ai, Form::Plain, Compression::None))),
+        ("recordings", Box::new(form(Endpoint::Recordings, Form::Plain, Compression::None))),
+        (
+            "what is refused",
+            Box::new(|traffic| {
+                let faults = &mut traffic.client.faults;
+                (faults.bad_token, faults.empty_batch, faults.wrong_types) = (share(0.2), share(0.2), share(0.2));
+            }),
+        ),
     ];
     let mut told = Vec::new();
     for (name, change) in forms {

@@ -7,19 +7,19 @@ use crate::{
     random::mix,
     replay::Style,
     request::{ClientClock, Request},
-    workload::{Compression, LIBRARY, LIBRARY_VERSION, Traffic},
+    workload::{Compression, LIBRARY, LIBRARY_VERSION},
 };
 
 /// The headers of a request.
 pub(super) fn headers(
     run: RunId,
-    traffic: &Traffic,
+    token: &str,
     style: Style,
     request: &Request,
     clock: ClientClock,
 ) -> Vec<(&'static str, String)> {
     let mut headers = vec![
-        ("authorization", format!("Bearer {}", traffic.token)),
+        ("authorization", format!("Bearer {token}")),
         ("posthog-sdk-info", format!("{LIBRARY}/{LIBRARY_VERSION}")),
         ("posthog-attempt", request.attempt().to_string()),
         ("posthog-request-id", request_id(run, request).to_string()),

@@ -44,6 +44,10 @@ pub struct ClientFaults {
     pub truncated_gzip: Share,
     pub empty_body: Share,
     pub garbage_body: Share,
+    pub bad_token: Share,
+    pub empty_batch: Share,
+    pub wrong_types: Share,
+    pub preflight: Share,
 }
 
 impl Default for ClientFaults {
@@ -58,6 +62,10 @@ impl Default for ClientFaults {
             truncated_gzip: none,
             empty_body: none,
             garbage_body: none,
+            bad_token: none,
+            empty_batch: none,
+            wrong_types: none,
+            preflight: none,
         }
     }
 }
@@ -79,6 +87,14 @@ pub enum ClientFault {
     EmptyBody,
     /// The body is noise.
     GarbageBody,
+    /// The token cannot be one: it is empty, too long, or somebody's personal key.
+    BadToken,
+    /// The list of events is empty.
+    EmptyBatch,
+    /// Behind the events stands one whose own fields are of wrong types.
+    WrongTypes,
+    /// A browser asks first, with OPTIONS, whether it may send: no failure, but a request beside the request.
+    Preflight,
 }
 
 impl ClientFault {
@@ -92,6 +108,10 @@ impl ClientFault {
             Self::TruncatedGzip => "truncated_gzip",
             Self::EmptyBody => "empty_body",
             Self::GarbageBody => "garbage_body",
+            Self::BadToken => "bad_token",
+            Self::EmptyBatch => "empty_batch",
+            Self::WrongTypes => "wrong_types",
+            Self::Preflight => "preflight",
         }
     }
 
@@ -99,15 +119,21 @@ impl ClientFault {
     /// by its first bytes and JSON by trying (ingestion contract 1.3).
     pub const fn is_meant_to_fail(self) -> bool {
         match self {
-            Self::Disconnect | Self::TruncatedGzip | Self::EmptyBody | Self::GarbageBody => true,
-            Self::SlowBody(_) | Self::DuplicateHeaders | Self::WrongContentType => false,
+            Self::Disconnect
+            | Self::TruncatedGzip
+            | Self::EmptyBody
+            | Self::GarbageBody
+            | Self::BadToken
+            | Self::EmptyBatch
+            | Self::WrongTypes => true,
+            Self::SlowBody(_) | Self::DuplicateHeaders | Self::WrongContentType | Self::Preflight => false,
         }
     }
 }
 
 impl ClientFaults {
     /// All shares, with what they are shares of.
-    pub const fn shares(&self) -> [(Share, ClientFault); 7] {
+    pub const fn shares(&self) -> [(Share, ClientFault); 11] {
         [
             (self.disconnect, ClientFault::Disconnect),
             (self.slow_body, ClientFault::SlowBody(self.slow_over)),
@@ -116,6 +142,10 @@ impl ClientFaults {
             (self.truncated_gzip, ClientFault::TruncatedGzip),
             (self.empty_body, ClientFault::EmptyBody),
             (self.garbage_body, ClientFault::GarbageBody),
+            (self.bad_token, ClientFault::BadToken),
+            (self.empty_batch, ClientFault::EmptyBatch),
+            (self.wrong_types, ClientFault::WrongTypes),
+            (self.preflight, ClientFault::Preflight),
         ]
     }
 

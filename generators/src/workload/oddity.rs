@@ -9,6 +9,7 @@ use super::{
     elements,
     hostile::Hostile,
     plan::{Disorder, Endpoint, Extras, Plan, Traffic},
+    spelling::Spelling,
 };
 use crate::{
     event::{Event, Member},
@@ -34,6 +35,18 @@ pub enum TimeForm {
     IgnoreSentAt,
 }
 
+/// What an event is about; most are about what somebody did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Subject {
+    /// Somebody did something.
+    #[default]
+    Action,
+    /// A model was asked.
+    Ai,
+    /// A piece of a session's recording.
+    Recording,
+}
+
 /// How an event differs from a plain one; not at all by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent oddities, each of which is asked for by its name")]
@@ -52,6 +65,14 @@ pub struct Oddities {
     pub time: TimeForm,
     /// It is sent without a uuid.
     pub no_uuid: bool,
+    /// What stands for that is an empty text.
+    pub empty_uuid: bool,
+    /// It asks for a merge with an id that no person may have.
+    pub illegal_alias: bool,
+    /// How it says whose it is.
+    pub spelling: Spelling,
+    /// What it is about.
+    pub subject: Subject,
     /// Its second sending holds something else.
     pub altered: bool,
     /// It is odd and goes to v1, where what other fields and a header say becomes properties, and some are refused.
@@ -92,6 +113,8 @@ pub(super) struct OddSources {
     /// How many more types of groups the team has than are kept.
     group_types_over: u64,
     is_v1: bool,
+    /// Its plan.
+    traffic: Traffic,
     disorder: Disorder,
     extras: Extras,
     hostile: Source,
@@ -102,6 +125,10 @@ pub(super) struct OddSources {
     uuidless: Source,
     altered: Source,
     resend: Source,
+    empty_uuid: Source,
+    illegal_alias: Source,
+    spelling: Source,
+    subject: Source,
 }
 
 impl OddSources {
@@ -110,8 +137,13 @@ impl OddSources {
         let of_team = plan.traffic.iter().filter(|other| other.team == traffic.team);
         let group_types = of_team.map(|other| other.extras.group_types).max().unwrap_or_default();
         let (disorder, extras) = (traffic.disorder, traffic.extras.clone());
-        let Disorder { offset, offset_and_timestamp, no_timestamp, ignore_sent_at, no_uuid, altered, .. } = disorder;
+        let Disorder {
+            offset, offset_and_timestamp, no_timestamp, ignore_sent_at, no_uuid, empty_uuid, altered, ..
+        } = disorder;
         let shares = [
+            empty_uuid,
+            traffic.persons.illegal_alias,
+            traffic.spelling,
             offset,
             offset_and_timestamp,
             no_timestamp,
@@ -127,8 +159,9 @@ impl OddSources {
             run: plan.run,
             stream,
             group_types_over: group_types.saturating_sub(GROUPS_KEPT),
-            none: shares.iter().all(|share| *share == Share::default()),
-            is_v1: traffic.endpoint == Endpoint::V1,
+            none: shares.iter().all(|share| *share == Share::default()) && subject(traffic) == Subject::Action,
+            is_v1: traffic.endpoint.is_v1(),
+            traffic: traffic.clone(),
             disorder,
             extras,
             hostile: source(Purpose::Hostile),
@@ -139,6 +172,10 @@ impl OddSources {
             uuidless: source(Purpose::Uuidless),
             altered: source(Purpose::Altered),
             resend: source(Purpose::Resend),
+            empty_uuid: source(Purpose::EmptyUuid),
+            illegal_alias: source(Purpose::IllegalAlias),
+            spelling: source(Purpose::Spelling),
+            subject: source(Purpose::Subject),
         }
     }
 
@@ -155,14 +192,24 @@ impl OddSources {
         let Self { disorder, extras, .. } = self;
         let chosen = |source: Source, share| share > Share::default() && source.at(seq).chance(share);
         let grouped = chosen(self.groups, extras.grouped);
+        let empty_uuid = chosen(self.empty_uuid, disorder.empty_uuid);
+        let is_spelt = chosen(self.spelling, self.traffic.spelling);
         Oddities {
+            empty_uuid,
+            illegal_alias: chosen(self.illegal_alias, self.traffic.persons.illegal_alias),
+            spelling: if is_spelt {
+                Spelling::draw(&mut second(self.spelling, seq), &self.traffic)
+            } else {
+                Spelling::Usual
+            },
+            subject: subject(&self.traffic),
             hostile: chosen(self.hostile, extras.hostile).then(|| self.kind(seq)),
             padding: if chosen(self.size, extras.large) { self.padding(seq) } else { 0 },
             grouped,
             group_types_over: if grouped { self.group_types_over } else { 0 },
             elements: chosen(self.elements, extras.elements),
             time: self.time_form(seq),
-            no_uuid: chosen(self.uuidless, disorder.no_uuid),
+            no_uuid: empty_uuid || chosen(self.uuidless, disorder.no_uuid),
             v1: self.is_v1 && chosen(self.hostile, extras.hostile),
             recorded: false,
             // Only what is sent a second time can be altered then.
@@ -204,6 +251,27 @@ impl OddSources {
     /// Gives `event` what its oddities say.
     pub fn apply(&self, event: &mut Event) {
         let (seq, Oddities { hostile, padding, grouped, time, .. }) = (event.id.seq, event.oddities);
+        match event.oddities.subject {
+            Subject::Action => (),
+            Subject::Ai => {
+                if self.traffic.names.is_empty() {
+                    let mut random = self.subject.at(seq);
+                    random.pick(&AI_NAMES).copied().unwrap_or_default().clone_into(&mut event.name);
+                }
+                event.members.push(Member::new("$ai_model", "\"assay-1\"".into()));
+            }
+            Subject::Recording => {
+                "$snapshot".clone_into(&mut event.name);
+                event.members.push(Member::new("$snapshot_data", format!("[{{\"type\":3,\"timestamp\":{seq}}}]")));
+            }
+        }
+        // One that joins two ids does that and nothing else.
+        if event.oddities.illegal_alias && event.name != "$identify" {
+            "$create_alias".clone_into(&mut event.name);
+            let mut random = second(self.illegal_alias, seq);
+            let alias = random.pick(&ILLEGAL_ALIASES).copied().unwrap_or_default();
+            event.members.push(Member::new("alias", format!("\"{alias}\"")));
+        }
         if event.oddities.elements {
             // One that joins two ids keeps its name.
             if event.name != "$identify" {
@@ -228,6 +296,7 @@ impl OddSources {
         if padding > 0 {
             event.members.push(Member::new(PADDING, pad(second(self.size, seq), padding)));
         }
+        event.oddities.spelling.apply(event, &self.traffic.token);
     }
 
     /// The type and the key of each of the event's groups.
@@ -239,6 +308,21 @@ impl OddSources {
             let number = random.below(groups);
             (kind, format!("{kind}-{run}-{}-{number}", stream.0))
         })
+    }
+}
+
+/// What the events of AI are called (rust/capture, `ai_endpoint.rs`).
+const AI_NAMES: [&str; 6] = ["$ai_generation", "$ai_trace", "$ai_span", "$ai_embedding", "$ai_metric", "$ai_feedback"];
+/// Ids that no person may have, in all dialects that look at what is merged (ingestion contract 2.3).
+const ILLEGAL_ALIASES: [&str; 8] =
+    ["anonymous", "Guest", "distinct_id", "undefined", "NaN", "[object Object]", "0", " "];
+
+/// What all events of a stream are about.
+const fn subject(traffic: &Traffic) -> Subject {
+    match traffic.endpoint {
+        Endpoint::Ai | Endpoint::AiV1 => Subject::Ai,
+        Endpoint::Recordings => Subject::Recording,
+        _ => Subject::Action,
     }
 }
 

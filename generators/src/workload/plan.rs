@@ -59,6 +59,9 @@ pub struct Traffic {
     /// Whether batches say that they are an import of old events.
     #[serde(default)]
     pub historical: bool,
+    /// Which share of events, and of requests, says the same in another way.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub spelling: Share,
     /// The project's token.
     pub token: String,
     /// The team that the token belongs to, in which rows must appear.
@@ -89,6 +92,11 @@ pub struct Traffic {
     pub client: Client,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_none(share: &Share) -> bool {
+    *share == Share::default()
+}
+
 /// How fast a recording is replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,6 +119,7 @@ impl Traffic {
             compression: Compression::default(),
             form: Form::default(),
             historical: false,
+            spelling: Share::default(),
             token: "phc_assay".into(),
             team: 1,
             persons: Persons { count: 1, ..Persons::default() },
@@ -134,6 +143,14 @@ pub enum Absence {
     OverQuota,
     /// The token is on the operator's drop list.
     DropListed,
+    /// They are sent to where everything is swallowed.
+    BlackHole,
+    /// They are recordings of sessions.
+    Recording,
+    /// They are no import, and the capture takes nothing else.
+    NoImport,
+    /// They are not of AI, and go where nothing else is taken.
+    Misrouted,
 }
 
 impl Absence {
@@ -142,7 +159,16 @@ impl Absence {
         match self {
             Self::OverQuota => "the token's quota is used up",
             Self::DropListed => "the token is on the drop list",
+            Self::BlackHole => "the black hole swallows everything",
+            Self::Recording => "recordings of sessions go to a topic of their own",
+            Self::NoImport => "the capture takes imports and nothing else",
+            Self::Misrouted => "the endpoint takes events of AI and no others",
         }
+    }
+
+    /// Whether the reason lies in the project, which then is one of its own.
+    pub const fn is_of_project(self) -> bool {
+        matches!(self, Self::OverQuota | Self::DropListed)
     }
 }
 
@@ -164,11 +190,31 @@ pub enum Endpoint {
     Engage,
     /// `/i/v1/analytics/events`: a list of events, with a result for each; project and clock are in headers.
     V1,
+    /// `/i/v1/ai/events`: the same for events of AI.
+    AiV1,
+    /// `/i/v0/ai`: one event of AI, in a form of several parts.
+    Ai,
+    /// `/s/`: a list of recordings of sessions, or one alone.
+    Recordings,
+    /// `/test/black_hole`: a list of events, or one alone, all of which are swallowed.
+    BlackHole,
 }
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Batch, Self::E, Self::Capture, Self::IV0E, Self::Track, Self::Engage, Self::V1];
+    pub const ALL: [Self; 11] = [
+        Self::Batch,
+        Self::E,
+        Self::Capture,
+        Self::IV0E,
+        Self::Track,
+        Self::Engage,
+        Self::V1,
+        Self::AiV1,
+        Self::Ai,
+        Self::Recordings,
+        Self::BlackHole,
+    ];
 
     /// Its path.
     pub const fn path(self) -> &'static str {
@@ -180,7 +226,26 @@ impl Endpoint {
             Self::Track => "/track/",
             Self::Engage => "/engage/",
             Self::V1 => "/i/v1/analytics/events",
+            Self::AiV1 => "/i/v1/ai/events",
+            Self::Ai => "/i/v0/ai",
+            Self::Recordings => "/s/",
+            Self::BlackHole => "/test/black_hole",
         }
+    }
+
+    /// Whether it is of v1, with a result for each event.
+    pub const fn is_v1(self) -> bool {
+        matches!(self, Self::V1 | Self::AiV1)
+    }
+
+    /// Whether it takes one event a request.
+    pub const fn takes_one(self) -> bool {
+        matches!(self, Self::Capture | Self::Ai)
+    }
+
+    /// Whether its events are of AI.
+    pub const fn is_of_ai(self) -> bool {
+        matches!(self, Self::Ai | Self::AiV1)
     }
 }
 
@@ -227,6 +292,9 @@ pub struct Persons {
     /// How many hot persons there are.
     #[serde(default)]
     pub hot_count: u64,
+    /// Which share of events asks for a merge with an id that no person may have.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub illegal_alias: Share,
 }
 
 /// How a stream differs from an orderly one, which is the default.
@@ -275,6 +343,9 @@ pub struct Disorder {
     /// Which share is sent without a uuid.
     #[serde(default)]
     pub no_uuid: Share,
+    /// Which share is sent with an empty one, which is none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub empty_uuid: Share,
     /// Which share of those that are sent a second time holds something else then.
     #[serde(default)]
     pub altered: Share,

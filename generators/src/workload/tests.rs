@@ -23,6 +23,7 @@ pub(crate) fn small() -> Workload {
             compression: Compression::None,
             form: Form::Plain,
             historical: false,
+            spelling: Share::default(),
             token: "phc_test".into(),
             team: 1,
             persons: Persons { count: 400, identify: Share::new(0.25).unwrap(), ..Persons::default() },

@@ -128,7 +128,9 @@ struct Batch<'a> {
 
 fn events(body: &[u8], endpoint: Endpoint) -> serde_json::Result<Vec<SentEvent<'_>>> {
     match (endpoint, body.first()) {
-        (Endpoint::Batch | Endpoint::V1, _) => serde_json::from_slice::<Batch<'_>>(body).map(|body| body.batch),
+        (Endpoint::Batch | Endpoint::V1 | Endpoint::AiV1, _) => {
+            serde_json::from_slice::<Batch<'_>>(body).map(|body| body.batch)
+        }
         (_, Some(b'[')) => serde_json::from_slice(body),
         _ => serde_json::from_slice(body).map(|event| vec![event]),
     }

@@ -18,7 +18,7 @@ use testenv::{
         pipeline::{Pipeline, PipelineOptions},
         substrate::Substrate,
     },
-    pipeline::dialect::Dialect,
+    pipeline::{capture::routes::Modes, dialect::Dialect},
 };
 
 use crate::{
@@ -53,6 +53,8 @@ impl Standing {
             flush_interval: Duration::from_millis(500),
             partitions: 4,
             age_limits: BTreeMap::new(),
+            capture_modes: Modes::default(),
+            rate_limit: None,
             drop_list: Vec::new(),
             ingesters: 1,
             dialect: Dialect::V2026,

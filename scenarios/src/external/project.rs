@@ -75,7 +75,8 @@ impl Projects {
 fn of(projects: &[Project], name: &str, absent: Option<Absence>) -> Option<(String, i64)> {
     let named = projects.iter().find(|project| project.traffic.iter().any(|taken| taken == name));
     // A quota that is used up is nobody's but that project's.
-    let any = || projects.iter().find(|project| project.traffic.is_empty() && absent.is_none());
+    let any =
+        || projects.iter().find(|project| project.traffic.is_empty() && !absent.is_some_and(Absence::is_of_project));
     named.or_else(any).map(|project| (project.token.text().to_owned(), project.team))
 }
 

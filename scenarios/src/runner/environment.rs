@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use checkers::{oracle::dialect::Dialect, record::ComponentFacts};
-use generators::identity::RunId;
+use generators::{identity::RunId, workload::Endpoint};
 use reports::progress::Progress;
 use testenv::{
     containers::{container::Limits, docker::Docker},
@@ -18,7 +18,10 @@ use testenv::{
         usage::Usage,
     },
     fault::{Action, Kind::Link, PlannedFault, Target},
-    pipeline::{capture::overflow::Limits as OverflowLimits, dialect::Dialect as SubjectDialect},
+    pipeline::{
+        capture::{overflow::Limits as OverflowLimits, routes::Modes},
+        dialect::Dialect as SubjectDialect,
+    },
 };
 
 use super::{
@@ -222,6 +225,11 @@ impl Own {
             run: format!("r{run}"),
             teams: plan::teams(&request.scenario, run),
             age_limits: plan::age_limits(&request.scenario),
+            capture_modes: Modes::new(
+                settings.imports_only,
+                request.scenario.traffic.iter().any(|traffic| traffic.endpoint == Endpoint::Recordings),
+            ),
+            rate_limit: settings.rate_limit,
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: settings.flush_interval,
             partitions: settings.partitions,

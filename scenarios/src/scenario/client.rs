@@ -53,6 +53,10 @@ fn faults(mut section: Section<'_>) -> ClientFaults {
         truncated_gzip: share("truncated_gzip"),
         empty_body: share("empty_body"),
         garbage_body: share("garbage_body"),
+        bad_token: share("bad_token"),
+        empty_batch: share("empty_batch"),
+        wrong_types: share("wrong_types"),
+        preflight: share("preflight"),
         slow_over: usual.slow_over,
     };
     let slow_over = section.optional("slow_over", Duration::parse).unwrap_or(usual.slow_over);

@@ -27,6 +27,10 @@ pub struct PipelineSettings {
     pub dialect: Dialect,
     /// How often capture takes events of one person onto the main topic, if it counts: events a second, and at once.
     pub overflow: Option<(u32, u32)>,
+    /// Whether capture takes imports of old events and nothing else.
+    pub imports_only: bool,
+    /// How many requests a second a project may make, and how many at once, if that is limited.
+    pub rate_limit: Option<(u32, u32)>,
     /// How long a plugin may take for an event.
     pub plugin_time_out: Duration,
     /// How many processors each component may use, in parts of one if need be.
@@ -50,6 +54,9 @@ pub struct Budget {
 pub(super) const DIALECTS: [(&str, Dialect); 3] =
     [("2021", Dialect::V2021), ("2024", Dialect::V2024), ("2026", Dialect::V2026)];
 
+/// The words for what capture is there for, and whether that is imports only.
+pub(super) const MODES: [(&str, bool); 2] = [("events", false), ("import", true)];
+
 /// Reads `[pipeline]`.
 pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
     let settings = PipelineSettings {
@@ -57,7 +64,9 @@ pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
         partitions: section.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
         ingesters: section.optional("ingesters", whole(1..=MOST_INGESTERS as u64)).unwrap_or(1) as usize,
         dialect: section.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
-        overflow: section.mentions("overflow").then(|| overflow(section.section("overflow"))),
+        overflow: section.mentions("overflow").then(|| rate(section.section("overflow"))),
+        imports_only: section.optional("capture_mode", choice(&MODES)).unwrap_or_default(),
+        rate_limit: section.mentions("rate_limit").then(|| rate(section.section("rate_limit"))),
         plugin_time_out: section.optional("plugin_time_out", Duration::parse).unwrap_or(Duration::from_secs(30)),
         processors: section.optional("processors", processors),
         memory: section.optional("memory", memory),
@@ -68,6 +77,9 @@ pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
     }
     if settings.overflow.is_some() && settings.dialect == Dialect::V2021 {
         section.problem("overflow", "came with the capture of 2024: leave it out, or choose a later `dialect`");
+    }
+    if settings.imports_only && settings.dialect != Dialect::V2026 {
+        section.problem("capture_mode", "came later: leave it out, or choose the `dialect` 2026");
     }
     section.end();
     settings
@@ -85,7 +97,8 @@ fn budget(section: &mut Section<'_>) -> Option<Budget> {
     is_there.then_some(budget)
 }
 
-fn overflow(mut section: Section<'_>) -> (u32, u32) {
+/// Reads a limit: so many a second, and so many at once.
+fn rate(mut section: Section<'_>) -> (u32, u32) {
     let per_second = section.required("per_second", whole(1..=1_000_000)).unwrap_or(1) as u32;
     let burst = section.required("burst", whole(1..=1_000_000)).unwrap_or(1) as u32;
     section.end();

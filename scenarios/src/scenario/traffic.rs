@@ -71,6 +71,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let compression = section.optional("compression", choice(&COMPRESSIONS)).unwrap_or_default();
     let form = section.optional("form", choice(&FORMS)).unwrap_or_default();
     let historical = section.optional("historical", flag).unwrap_or_default();
+    let spelling = section.optional("spelling", Share::parse).unwrap_or_default();
     let clients = section.optional("clients", whole(1..=10_000)).unwrap_or(16);
     let mut batch = section.section("batch");
     let size = batch.optional("size", notation::parse_range).unwrap_or((1, 1));
@@ -95,10 +96,14 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     if team.as_deref().is_some_and(str::is_empty) {
         section.problem("team", "must be a name");
     }
-    let absent = match (over_quota, drop_listed) {
-        (true, _) => Some(Absence::OverQuota),
-        (false, true) => Some(Absence::DropListed),
-        (false, false) => None,
+    let absent = match (over_quota, drop_listed, endpoint) {
+        (true, ..) => Some(Absence::OverQuota),
+        (false, true, _) => Some(Absence::DropListed),
+        (.., Endpoint::BlackHole) => Some(Absence::BlackHole),
+        (.., Endpoint::Recordings) => Some(Absence::Recording),
+        // None of these names is one of AI.
+        (.., Endpoint::AiV1) if !names.is_empty() => Some(Absence::Misrouted),
+        _ => None,
     };
     let drop_events_older_than = section.optional("drop_events_older_than", Duration::parse);
     let is_whole = |limit: Duration| limit.subsec_nanos() == 0 && (1..=u32::MAX.into()).contains(&limit.as_secs());
@@ -120,6 +125,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         compression,
         form,
         historical,
+        spelling,
         clients,
         persons,
         names,
@@ -140,6 +146,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
 pub(super) fn endpoints() -> [(&'static str, Endpoint); Endpoint::ALL.len()] {
     Endpoint::ALL.map(|endpoint| match endpoint {
         Endpoint::V1 => ("v1", endpoint),
+        Endpoint::AiV1 => ("v1/ai", endpoint),
         _ => (endpoint.path().trim_matches('/'), endpoint),
     })
 }
@@ -148,15 +155,15 @@ pub(super) fn endpoints() -> [(&'static str, Endpoint); Endpoint::ALL.len()] {
 fn check(section: &mut Section<'_>, traffic: &Traffic) {
     let Traffic { batch: size, endpoint, compression, form, historical, disorder, extras, client, .. } = traffic;
     let is_any = |shares: &[Share]| shares.iter().any(|share| *share > Share::default());
-    if *historical && !matches!(endpoint, Endpoint::Batch | Endpoint::V1) {
-        section.problem("historical", "only `batch` and `v1` can say so: leave out `endpoint`");
+    if *historical && !endpoint.is_v1() && *endpoint != Endpoint::Batch {
+        section.problem("historical", "only `batch`, `v1` and `v1/ai` can say so: leave out `endpoint`");
     }
-    if *endpoint == Endpoint::V1
+    if (endpoint.is_v1() || *endpoint == Endpoint::Ai)
         && (*form != Form::Plain || !matches!(compression, Compression::None | Compression::Gzip))
     {
         section.problem(
             "endpoint",
-            "v1 takes plain bodies, as they are or with gzip: leave out `form` and other compressions",
+            "v1 and AI take plain bodies, as they are or with gzip: leave out `form` and other compressions",
         );
     }
     if extras.padding.1 >= OVERSIZE && *size != (1, 1) {
@@ -168,13 +175,39 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
     if *form != Form::Plain && client.faults != ClientFaults::default() {
         section.problem("client_faults", "spoil plain bodies: leave out `form`, or make two traffics of it");
     }
-    let Disorder { no_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp, .. } = *disorder;
-    if *endpoint == Endpoint::V1 && is_any(&[no_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp]) {
+    let Disorder { no_uuid, empty_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp, .. } = *disorder;
+    if (endpoint.is_v1() || *endpoint == Endpoint::Ai)
+        && is_any(&[no_uuid, empty_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp])
+    {
         section.problem(
             "endpoint",
-            "v1 wants a uuid, a timestamp and the client's clock of every event: leave out `no_uuid`, `offset`, \
+            "v1 wants a uuid, a timestamp and the client's clock of every event: leave out `no_uuid`, `empty_uuid`, `offset`, \
              `offset_and_timestamp`, `no_timestamp` and `no_sent_at`",
         );
+    }
+    let is_special = endpoint.is_of_ai() || *endpoint == Endpoint::Recordings;
+    let Persons { identify, illegal_alias, .. } = traffic.persons;
+    if is_special
+        && is_any(&[
+            identify,
+            illegal_alias,
+            extras.hostile,
+            extras.elements,
+            traffic.spelling,
+            client.faults.preflight,
+        ])
+    {
+        section.problem(
+            "endpoint",
+            "the events of AI and of recordings have names and fields of their own: leave out `persons.identify`, \
+             `persons.illegal_alias`, `content.hostile`, `content.elements`, `spelling` and `client_faults.preflight`",
+        );
+    }
+    if matches!(endpoint, Endpoint::Ai | Endpoint::Recordings) && !traffic.names.is_empty() {
+        section.problem("names", "are given there: the endpoint takes no others");
+    }
+    if *form != Form::Plain && traffic.spelling > Share::default() && *form == Form::Query {
+        section.problem("spelling", "is for bodies: leave out `form`, or make two traffics of it");
     }
     if *form == Form::Query
         && (size.1 > QUERY_EVENTS || is_any(&[extras.hostile, extras.large, extras.grouped, extras.elements]))
@@ -184,10 +217,10 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
             "a URL has room for few events: at most `batch = { size = \"1..5\" }`, no `content` and no `groups`",
         );
     }
-    if *endpoint == Endpoint::Capture && (*size != (1, 1) || disorder.resend > Share::default()) {
+    if endpoint.takes_one() && (*size != (1, 1) || disorder.resend > Share::default()) {
         section.problem(
             "endpoint",
-            "`capture` takes one event a request: leave out `batch` and `disorder.resend`, or send to `e`",
+            "it takes one event a request: leave out `batch` and `disorder.resend`, or send to `e` or `v1/ai`",
         );
     }
 }
@@ -225,7 +258,9 @@ pub(super) fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Di
             Endpoint::Batch | Endpoint::E => true,
             Endpoint::IV0E => dialect != Dialect::V2021,
             Endpoint::Capture | Endpoint::Track | Endpoint::Engage => dialect != Dialect::V2024,
-            Endpoint::V1 => dialect == Dialect::V2026,
+            Endpoint::V1 | Endpoint::AiV1 | Endpoint::Ai | Endpoint::Recordings | Endpoint::BlackHole => {
+                dialect == Dialect::V2026
+            }
         };
         let name = &traffic.name;
         if !is_there {
@@ -236,11 +271,39 @@ pub(super) fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Di
                 ),
             );
         }
+        if dialect == Dialect::V2021 {
+            let faults = traffic.client.faults;
+            for (share, key) in [
+                (traffic.persons.illegal_alias, "persons.illegal_alias"),
+                (faults.wrong_types, "client_faults.wrong_types"),
+                (if traffic.endpoint == Endpoint::Engage { traffic.spelling } else { Share::default() }, "spelling"),
+            ] {
+                if share > Share::default() {
+                    root.problem(
+                        "traffic",
+                        &format!("what the pipeline of 2021 made of `{key}` is not known: leave it out of `{name}`"),
+                    );
+                }
+            }
+        }
         if traffic.compression == Compression::Lz64 && dialect == Dialect::V2024 {
             root.problem(
                 "traffic",
                 &format!("the capture of 2024 reads no lz64, which `{name}` sends: choose another compression"),
             );
+        }
+    }
+}
+
+/// Notes which traffic a capture of imports drops, and that it listens at fewer endpoints.
+pub(super) fn import_only(root: &mut Section<'_>, all: &mut [Traffic]) {
+    for traffic in all {
+        if traffic.endpoint.is_of_ai() {
+            let name = &traffic.name;
+            root.problem("traffic", &format!("a capture of imports has no endpoint for AI: leave out `{name}`"));
+        }
+        if !traffic.historical && traffic.replay.is_none() {
+            traffic.absent.get_or_insert(Absence::NoImport);
         }
     }
 }
@@ -297,6 +360,7 @@ fn persons(mut section: Section<'_>) -> Persons {
     let persons = Persons {
         count: section.optional("count", whole(1..=1 << 40)).unwrap_or(1_000),
         identify: section.optional("identify", Share::parse).unwrap_or_default(),
+        illegal_alias: section.optional("illegal_alias", Share::parse).unwrap_or_default(),
         hot: section.optional("hot", Share::parse).unwrap_or_default(),
         hot_count: section.optional("hot_count", whole(1..=1 << 40)).unwrap_or(1),
     };
@@ -362,6 +426,7 @@ fn disorder(mut section: Section<'_>) -> Disorder {
         ignore_sent_at: section.optional("ignore_sent_at", Share::parse).unwrap_or_default(),
         midnight: section.optional("midnight", Share::parse).unwrap_or_default(),
         no_uuid: section.optional("no_uuid", Share::parse).unwrap_or_default(),
+        empty_uuid: section.optional("empty_uuid", Share::parse).unwrap_or_default(),
     };
     let forms = [disorder.offset, disorder.offset_and_timestamp, disorder.no_timestamp, disorder.ignore_sent_at];
     if forms.iter().map(|share| share.get()).sum::<f64>() > 1.0 {

@@ -76,6 +76,127 @@ fn odd_events_in_every_form_are_stored_as_the_oracle_says() {
     assert_eq!(run.count("acked") + rejected, 12_500);
 }
 
+/// Every endpoint, spelling and way to be refused that is not in the others; together with them all of the capture's contract.
+const WIRE: &str = r#"
+[[traffic]]
+name     = "spelt"
+events   = 1_500
+arrival  = { shape = "constant", rate = "200/s" }
+endpoint = "e"
+compression = "gzip-js"
+batch    = { size = "1..5" }
+persons  = { count = 200, identify = "20%", illegal_alias = "5%" }
+spelling = "60%"
+content  = { hostile = "10%" }
+disorder = { empty_uuid = "2%", resend = "2%" }
+client_faults = { bad_token = "4%", empty_batch = "4%", wrong_types = "8%", preflight = "10%" }
+
+[[traffic]]
+name     = "spelt-batches"
+events   = 1_000
+arrival  = { shape = "constant", rate = "200/s" }
+compression = "lz64"
+batch    = { size = "1..20" }
+spelling = "60%"
+client_faults = { bad_token = "5%", empty_batch = "5%", wrong_types = "10%" }
+
+[[traffic]]
+name     = "profiles"
+events   = 500
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "engage"
+spelling = "60%"
+
+[[traffic]]
+name     = "models"
+events   = 500
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "i/v0/ai"
+compression = "gzip"
+client_faults = { bad_token = "4%", empty_batch = "4%", wrong_types = "8%" }
+
+[[traffic]]
+name     = "models-v1"
+events   = 500
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "v1/ai"
+batch    = { size = "1..10" }
+client_faults = { bad_token = "4%", empty_batch = "4%", wrong_types = "8%" }
+
+[[traffic]]
+name     = "misrouted"
+events   = 300
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "v1/ai"
+names    = ["purchase"]
+
+[[traffic]]
+name     = "recordings"
+events   = 300
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "s"
+batch    = { size = "1..10" }
+
+[[traffic]]
+name     = "swallowed"
+events   = 300
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "test/black_hole"
+batch    = { size = "1..10" }
+"#;
+
+#[test]
+fn every_endpoint_spelling_and_refusal_is_as_the_contract_says() {
+    let run = Bench::new(WIRE).run_shared();
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    for name in NOTHING_WRONG {
+        assert_eq!(run.count(name), 0, "{name}\n{}", run.told());
+    }
+    let (rejected, planned) = (run.count("rejected"), run.count("planned"));
+    // The misrouted ones are told so one by one; of the others those are refused that were sent to be.
+    assert!((600..900).contains(&rejected), "{}", run.told());
+    assert_eq!((run.count("acked"), run.count("indeterminate")), (planned - rejected, 0), "{}", run.told());
+    assert_eq!(run.count("visible"), run.count("acked") - 600, "recordings and what was swallowed: {}", run.told());
+}
+
+#[test]
+fn a_capture_of_imports_drops_the_rest() {
+    let scenario = r#"
+[[traffic]]
+name     = "import"
+events   = 4_000
+arrival  = { shape = "constant", rate = "500/s" }
+historical = true
+batch    = { size = "1..10" }
+
+[[traffic]]
+name     = "live-v1"
+events   = 300
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "v1"
+batch    = { size = "1..10" }
+
+[pipeline]
+capture_mode = "import"
+"#;
+    let run = Bench::new(scenario).run_shared();
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    // v0 says nothing of what it drops, v1 does.
+    let counts = ["acked", "visible", "rejected", "should_be_absent"].map(|name| run.count(name));
+    assert_eq!(counts, [10_000, 4_000, 300, 0], "{}", run.told());
+}
+
+#[test]
+fn who_is_too_fast_comes_again_and_loses_nothing() {
+    let bench = Bench::new("[pipeline]\nrate_limit = { per_second = 45, burst = 10 }");
+    let run = bench.run_shared_with(&["--set", "traffic.app.client=posthog-python"]);
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    is_clean(&run, 6_000);
+    assert_eq!((run.count("acked"), run.count("rejected")), (6_000, 0), "{}", run.told());
+    let attempts = run.verdict["generator"]["retries"].as_u64().unwrap_or_default();
+    assert!(attempts > 5, "{}", run.told());
+}
+
 #[test]
 fn earlier_generations_are_held_to_their_own_rules() {
     for (dialect, changes) in

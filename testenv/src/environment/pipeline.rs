@@ -32,7 +32,10 @@ use crate::{
     fault::Target,
     network::{AnyLink, Link},
     pipeline::{
-        capture::overflow::Limits as OverflowLimits, defect::PlantedDefect, dialect::Dialect, plugin::Plugin,
+        capture::{overflow::Limits as OverflowLimits, routes::Modes},
+        defect::PlantedDefect,
+        dialect::Dialect,
+        plugin::Plugin,
         settings::PROCESSORS,
     },
 };
@@ -56,6 +59,10 @@ pub struct PipelineOptions {
     pub teams: BTreeMap<String, i64>,
     /// How old an event may be when capture receives it, in seconds, for the teams that drop older ones.
     pub age_limits: BTreeMap<i64, u32>,
+    /// What capture is there for.
+    pub capture_modes: Modes,
+    /// How many requests a second a project may make, and how many at once, if that is limited.
+    pub rate_limit: Option<(u32, u32)>,
     /// Tokens whose quota is used up.
     pub over_quota: Vec<String>,
     /// After how long ClickHouse's Kafka engine flushes.
@@ -290,6 +297,8 @@ impl Pipeline {
             ("KAFKA_TOPIC", self.topics.capture.clone()),
             ("KAFKA_HISTORICAL_TOPIC", self.topics.historical.clone()),
             ("KAFKA_OVERFLOW_TOPIC", self.topics.overflow.clone()),
+            ("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", self.topics.recordings.clone()),
+            ("CAPTURE_MODE", options.capture_modes.to_string()),
             ("OVERFLOW_ENABLED", options.overflow.is_some().to_string()),
             ("OVERFLOW_PER_SECOND_LIMIT", overflow.per_second.to_string()),
             ("OVERFLOW_BURST_LIMIT", overflow.burst.to_string()),
@@ -298,6 +307,10 @@ impl Pipeline {
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
             ("ASSAY_TOKENS_OVER_QUOTA", json(&options.over_quota)),
         ]);
+        if let Some((per_second, burst)) = options.rate_limit {
+            variables.insert("ASSAY_RATE_LIMIT_PER_SECOND".to_owned(), per_second.to_string());
+            variables.insert("ASSAY_RATE_LIMIT_BURST".to_owned(), burst.to_string());
+        }
         variables.extend(confined(options));
         variables
     }

@@ -38,6 +38,8 @@ pub struct Topics {
     pub distinct_ids: String,
     /// What it warns teams of.
     pub warnings: String,
+    /// What capture writes of sessions' recordings.
+    pub recordings: String,
 }
 
 impl Topics {
@@ -53,12 +55,14 @@ impl Topics {
             persons: name("clickhouse_person"),
             distinct_ids: name("clickhouse_person_distinct_id"),
             warnings: name("clickhouse_ingestion_warnings"),
+            recordings: name("session_recording_snapshot_item_events"),
         }
     }
 
-    fn all(&self) -> [&str; 8] {
-        let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, warnings } = self;
-        [capture, historical, overflow, dead_letters, events, persons, distinct_ids, warnings]
+    fn all(&self) -> [&str; 9] {
+        let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, warnings, recordings } =
+            self;
+        [capture, historical, overflow, dead_letters, events, persons, distinct_ids, warnings, recordings]
     }
 }
 

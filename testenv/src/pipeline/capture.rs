@@ -3,11 +3,16 @@
 //! It answers 200 only after Kafka has every event of the request (acks=all). [`encoding`] and [`request`] hold the rules, [`drop_list`]
 //! whose events are dropped, [`planted`] the planted defects; this file is the process.
 
+pub mod ai;
+mod cors;
 pub mod drop_list;
 pub mod encoding;
 pub mod overflow;
 pub mod planted;
+pub mod rate_limit;
+pub mod recording;
 pub mod request;
+pub mod routes;
 mod spoil;
 pub mod v1;
 
@@ -49,7 +54,9 @@ use self::{
     encoding::Sent,
     overflow::{Lane, Limits, Overflow},
     planted::Planted,
+    rate_limit::RateLimit,
     request::{Received, Refusal, events},
+    routes::{BATCH_LIMIT, Modes, Route, route},
 };
 use super::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
@@ -57,9 +64,8 @@ use super::{
     settings::{confine, end, json, log, or, required, say_ready},
 };
 
-const V1_PATH: &str = "/i/v1/analytics/events";
-const BATCH_LIMIT: usize = 20 << 20;
-const OTHER_LIMIT: usize = 2 << 20;
+/// When a client that was too fast may come back, in seconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// How long requests in hand may take once the role is told to end.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -108,6 +114,12 @@ async fn run() -> Result<(), Error> {
         drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", DropList::default())?,
         overflow: or("OVERFLOW_ENABLED", false)?.then_some(Overflow::new(overflow)),
         overflow_topic: or("KAFKA_OVERFLOW_TOPIC", String::new())?,
+        recordings_topic: or("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", String::new())?,
+        modes: or("CAPTURE_MODE", Modes::default())?,
+        rate_limit: match or("ASSAY_RATE_LIMIT_PER_SECOND", 0)? {
+            0 => None,
+            per_second => Some(RateLimit::new(per_second, or("ASSAY_RATE_LIMIT_BURST", per_second)?)),
+        },
         started: Instant::now(),
         planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
     });
@@ -129,7 +141,12 @@ async fn run() -> Result<(), Error> {
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let capture = Arc::clone(&capture);
-                async move { Ok::<_, Infallible>(capture.answer(request, peer).await) }
+                async move {
+                    let asked = cors::Asked::read(request.headers());
+                    let mut answer = capture.answer(request, peer).await;
+                    asked.allow(answer.headers_mut());
+                    Ok::<_, Infallible>(answer)
+                }
             });
             let mut connection = std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             tokio::select! {
@@ -158,6 +175,11 @@ struct Capture {
     /// What comes too often of one key, where that is looked at.
     overflow: Option<Overflow>,
     overflow_topic: String,
+    /// Where recordings go.
+    recordings_topic: String,
+    modes: Modes,
+    /// How fast a project's requests may come, where that is limited.
+    rate_limit: Option<RateLimit>,
     started: Instant,
     planted: Planted,
 }
@@ -172,31 +194,25 @@ enum NotProduced {
 
 impl Capture {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        if request.uri().path().trim_end_matches('/') == V1_PATH && self.dialect == Dialect::V2026 {
-            return self.answer_v1(request, peer).await;
-        }
-        let limit = match request.uri().path().trim_end_matches('/') {
-            "/batch" => BATCH_LIMIT,
-            "/e" => OTHER_LIMIT,
-            "/i/v0/e" if self.dialect != Dialect::V2021 => OTHER_LIMIT,
-            // hog-rs had no other routes.
-            "/capture" | "/track" | "/engage" if self.dialect != Dialect::V2024 => OTHER_LIMIT,
-            "" | "/_readiness" => return text(StatusCode::OK, "capture"),
-            "/_liveness" => return text(StatusCode::OK, "ok"),
-            _ => return text(StatusCode::NOT_FOUND, ""),
+        let (limit, is_engage) = match route(request.uri().path(), self.dialect, &self.modes) {
+            Some(Route::Events { limit, is_engage }) => (limit, is_engage),
+            Some(Route::V1 { is_ai }) => return self.answer_v1(request, peer, is_ai).await,
+            Some(Route::Ai) => return self.answer_ai(request, peer).await,
+            Some(Route::Recordings) => return self.answer_recording(request).await,
+            Some(Route::BlackHole) => return swallow(request).await,
+            Some(Route::Text(words)) => return text(StatusCode::OK, words),
+            None => return text(StatusCode::NOT_FOUND, ""),
         };
-        match *request.method() {
-            Method::POST | Method::GET => (),
-            Method::OPTIONS => return text(StatusCode::OK, ""),
-            _ => return text(StatusCode::METHOD_NOT_ALLOWED, ""),
+        if let Some(answer) = unless(request.method(), &[Method::POST, Method::GET]) {
+            return answer;
         }
-        let mut captured = match self.capture(request, peer, limit).await {
+        let mut captured = match self.capture(request, peer, limit, is_engage).await {
             Ok(captured) => captured,
-            Err(refusal) => {
-                let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-                return text(status, &refusal.to_string());
-            }
+            Err(refusal) => return refused(&refusal),
         };
+        if self.modes.imports_only() {
+            captured.retain(|event| event.historical_migration);
+        }
         captured.retain(|event| !self.drop_list.drops(&event.token, &event.distinct_id));
         let mut applied = self.planted.apply(captured);
         if self.dialect != Dialect::V2026 {
@@ -209,13 +225,15 @@ impl Capture {
             // Only a planted defect answers so after it has produced.
             Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
             Ok(()) if self.dialect == Dialect::V2021 => text(StatusCode::OK, r#"{"status":1}"#),
-            Ok(()) => text(StatusCode::OK, r#"{"status":"Ok"}"#),
-            Err(NotProduced::TooLarge) => text(StatusCode::BAD_REQUEST, "maximum event size exceeded"),
-            Err(NotProduced::Kafka(error)) => {
-                log(&format!("events could not be produced: {error}"));
-                text(StatusCode::SERVICE_UNAVAILABLE, "transient error, please retry")
-            }
+            Ok(()) => text(StatusCode::OK, STORED),
+            Err(error) => not_stored(error),
         }
+    }
+
+    /// Refuses what comes too fast.
+    fn not_too_fast(&self, token: &str) -> Result<(), Refusal> {
+        let is_fine = self.rate_limit.as_ref().is_none_or(|limit| limit.take(token, self.started.elapsed()));
+        if is_fine { Ok(()) } else { Err(Refusal::TooFast) }
     }
 
     async fn capture(
@@ -223,6 +241,7 @@ impl Capture {
         request: Request<Incoming>,
         peer: SocketAddr,
         limit: usize,
+        is_engage: bool,
     ) -> Result<Vec<CapturedEvent<'static>>, Refusal> {
         let now = Timestamp::now();
         let query = request.uri().query().unwrap_or_default();
@@ -231,42 +250,43 @@ impl Capture {
         let first = forwarded.and_then(|value| value.split(',').next()).map(str::trim).filter(|ip| !ip.is_empty());
         let ip = first.map_or_else(|| peer.ip().to_string(), str::to_owned);
         let (head, body) = request.into_parts();
-        let body = Limited::new(body, limit).collect().await.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                Refusal::TooLarge(limit)
-            } else {
-                Refusal::Body(error.to_string())
-            }
-        })?;
+        let body = read(body, limit).await?;
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let sent = Sent {
             is_get: head.method == Method::GET,
             content_type: header("content-type"),
             query: head.uri.query().unwrap_or_default(),
-            body: &body.to_bytes(),
+            body: &body,
         };
-        let is_engage = head.uri.path().trim_end_matches('/') == "/engage";
         let received = Received { now, ip, sent_at_ms, dialect: self.dialect, is_engage };
-        events(&sent.text(self.dialect, limit)?, &received)
+        let events = events(&sent.text(self.dialect, limit)?, &received)?;
+        // All events of a request have one token.
+        events.first().map_or(Ok(()), |event| self.not_too_fast(&event.token))?;
+        Ok(events)
     }
 
     /// v1: a result for each event.
-    async fn answer_v1(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        match *request.method() {
-            Method::POST => (),
-            Method::OPTIONS => return text(StatusCode::OK, ""),
-            _ => return text(StatusCode::METHOD_NOT_ALLOWED, ""),
+    async fn answer_v1(&self, request: Request<Incoming>, peer: SocketAddr, is_ai: bool) -> Response<Full<Bytes>> {
+        if let Some(answer) = unless(request.method(), &[Method::POST]) {
+            return answer;
         }
         let mut entries = match self.entries(request, peer).await {
             Ok(entries) => entries,
             Err(refusal) => {
-                let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-                return text(status, &v1::refused(&refusal));
+                let mut answer = text(status(refusal.status), &v1::refused(&refusal));
+                if refusal.status == 429 {
+                    answer.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+                }
+                return answer;
             }
         };
         for entry in &mut entries {
             let Some(event) = &entry.captured else { continue };
-            if self.planted.is_over_quota(&event.token) {
+            if is_ai && !ai::is_of_ai(&event.event) {
+                entry.drop_for("misrouted_event");
+            } else if self.modes.imports_only() && !event.historical_migration {
+                entry.drop_for("non_historical_import_drop");
+            } else if self.planted.is_over_quota(&event.token) {
                 entry.drop_for("billing_limit_exceeded");
             } else if self.drop_list.drops(&event.token, &event.distinct_id) {
                 entry.drop_for("event_restriction_drop");
@@ -291,9 +311,80 @@ impl Capture {
         let mut response = text(StatusCode::OK, &v1::reply(&entries));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if entries.iter().any(|entry| entry.result == v1::EventResult::Retry) {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response
+    }
+
+    /// One event of AI.
+    async fn answer_ai(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        if let Some(answer) = unless(request.method(), &[Method::POST]) {
+            return answer;
+        }
+        let now = Timestamp::now();
+        let (head, body) = request.into_parts();
+        let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let headers = ai::Headers {
+            authorization: header("authorization"),
+            content_type: header("content-type"),
+            content_encoding: header("content-encoding"),
+        };
+        let accepted = async {
+            let accepted = ai::accept(headers, &read(body, ai::LIMIT).await?, now, &peer.ip().to_string()).await?;
+            self.not_too_fast(&accepted.event.token)?;
+            Ok(accepted)
+        };
+        let ai::Accepted { event, reply } = match accepted.await {
+            Ok(accepted) => accepted,
+            Err(refusal) => return refused(&refusal),
+        };
+        let mut captured = vec![event];
+        captured.retain(|event| !self.drop_list.drops(&event.token, &event.distinct_id));
+        let applied = self.planted.apply(captured);
+        match self.produce(&applied.events).await {
+            Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
+            Ok(()) => text(StatusCode::OK, &reply),
+            Err(error) => not_stored(error),
+        }
+    }
+
+    /// Recordings of sessions.
+    async fn answer_recording(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if let Some(answer) = unless(request.method(), &[Method::POST, Method::GET]) {
+            return answer;
+        }
+        let (head, body) = request.into_parts();
+        let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let snapshots = async {
+            let sent = Sent {
+                is_get: head.method == Method::GET,
+                content_type: header("content-type"),
+                query: head.uri.query().unwrap_or_default(),
+                body: &read(body, recording::LIMIT).await?,
+            };
+            recording::snapshots(&sent.text(self.dialect, recording::LIMIT)?)
+        };
+        let snapshots = match snapshots.await {
+            Ok(snapshots) => snapshots,
+            Err(refusal) => return refused(&refusal),
+        };
+        let deliveries: Result<Vec<_>, _> = snapshots
+            .iter()
+            .map(|snapshot| {
+                let record = FutureRecord::to(&self.recordings_topic).key(&snapshot.session).payload(&snapshot.data);
+                self.producer.send_result(record).map_err(|(error, _)| not_produced(error))
+            })
+            .collect();
+        let mut result = Ok(());
+        match deliveries {
+            Ok(deliveries) => {
+                for delivery in deliveries {
+                    result = result.and(delivered(delivery.await));
+                }
+            }
+            Err(error) => result = Err(error),
+        }
+        result.map_or_else(not_stored, |()| text(StatusCode::OK, STORED))
     }
 
     async fn entries(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Vec<v1::Entry>, v1::Refusal> {
@@ -318,7 +409,9 @@ impl Capture {
         })?;
         let text = encoding::json(&body.to_bytes(), context.is_gzip, BATCH_LIMIT)
             .map_err(|refusal| refused(refusal.status(), "request_parsing_error", refusal.to_string()))?;
-        v1::entries(&text, &context, now, &peer.ip().to_string())
+        let entries = v1::entries(&text, &context, now, &peer.ip().to_string())?;
+        self.not_too_fast(&context.token).map_err(|too_fast| refused(429, "rate_limited", too_fast.to_string()))?;
+        Ok(entries)
     }
 
     /// Produces all that can be, and tells of each.
@@ -414,6 +507,64 @@ fn not_produced(error: KafkaError) -> NotProduced {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => NotProduced::TooLarge,
         _ => NotProduced::Kafka(error),
+    }
+}
+
+/// What a success says since 2024.
+const STORED: &str = r#"{"status":"Ok"}"#;
+
+/// Reads a whole body.
+async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    let body = Limited::new(body, limit).collect().await.map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            Refusal::TooLarge(limit)
+        } else {
+            Refusal::Body(error.to_string())
+        }
+    })?;
+    Ok(body.to_bytes())
+}
+
+/// The answer to a request whose method is none of these; browsers ask with OPTIONS first.
+fn unless(method: &Method, taken: &[Method]) -> Option<Response<Full<Bytes>>> {
+    if *method == Method::OPTIONS {
+        Some(text(StatusCode::OK, ""))
+    } else if taken.contains(method) {
+        None
+    } else {
+        Some(text(StatusCode::METHOD_NOT_ALLOWED, ""))
+    }
+}
+
+/// Reads a request to its end, and that is all.
+async fn swallow(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    if let Some(answer) = unless(request.method(), &[Method::POST, Method::GET]) {
+        return answer;
+    }
+    read(request.into_body(), BATCH_LIMIT)
+        .await
+        .map_or_else(|refusal| refused(&refusal), |_| text(StatusCode::OK, STORED))
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
+    let mut answer = text(status(refusal.status()), &refusal.to_string());
+    if *refusal == Refusal::TooFast {
+        answer.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    }
+    answer
+}
+
+fn not_stored(error: NotProduced) -> Response<Full<Bytes>> {
+    match error {
+        NotProduced::TooLarge => text(StatusCode::BAD_REQUEST, "maximum event size exceeded"),
+        NotProduced::Kafka(error) => {
+            log(&format!("events could not be produced: {error}"));
+            text(StatusCode::SERVICE_UNAVAILABLE, "transient error, please retry")
+        }
     }
 }
 

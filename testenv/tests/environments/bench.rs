@@ -112,6 +112,8 @@ impl Bench {
             flush_interval: Duration::from_millis(200),
             partitions: 2,
             age_limits: BTreeMap::new(),
+            capture_modes: testenv::pipeline::capture::routes::Modes::default(),
+            rate_limit: None,
             drop_list: Vec::new(),
             dialect: testenv::pipeline::dialect::Dialect::default(),
             substitutes: Substitutes::default(),

@@ -6,7 +6,7 @@ use crate::{
     persona::PersonaTable,
     random::Share,
     request::Requests,
-    workload::{Profile, tests::small},
+    workload::{Endpoint, Profile, tests::small},
 };
 
 const STREAM: StreamId = StreamId(0);

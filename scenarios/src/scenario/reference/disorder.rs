@@ -47,7 +47,7 @@ const fn share(name: &'static str, example: &'static str, doc: &'static str) -> 
     key(name, Kind::In(&SHARE), Default("0%"), example, doc)
 }
 
-const DISORDER: [Key; 17] = [
+const DISORDER: [Key; 18] = [
     share("backdated", "5%", "Which share of events happened earlier than it is sent."),
     key("backdated_by", Kind::In(&DISTRIBUTION), RequiredIf("with `backdated`"), "exponential(30s)", "By how much."),
     share("ahead", "2%", "Which share of events is said to happen later than it is sent."),
@@ -92,6 +92,11 @@ const DISORDER: [Key; 17] = [
     share("ignore_sent_at", "2%", "Which share asks for its time to be taken as it is (`$ignore_sent_at`)."),
     share("no_sent_at", "5%", "Which share of requests does not say when it is sent."),
     share("no_uuid", "1%", "Which share of events is sent without a uuid."),
+    share(
+        "empty_uuid",
+        "1%",
+        "Which share is sent with an empty one, which is none (and broken to the capture of 2024).",
+    ),
 ];
 
 const CONTENT: [Key; 5] = [
@@ -123,7 +128,7 @@ const CONTENT: [Key; 5] = [
     ),
 ];
 
-const CLIENT_FAULTS: [Key; 8] = [
+const CLIENT_FAULTS: [Key; 12] = [
     share("disconnect", "1%", "The connection breaks in the middle of the body."),
     share("slow_body", "2%", "The body comes in pieces."),
     key("slow_over", Kind::In(&DURATION), Default("2s"), "5s", "How long a slow body takes. With `slow_body`."),
@@ -132,4 +137,16 @@ const CLIENT_FAULTS: [Key; 8] = [
     share("truncated_gzip", "1%", "Compressed, and cut off."),
     share("empty_body", "1%", "There is no body."),
     share("garbage_body", "1%", "The body is nothing that can be read."),
+    share("bad_token", "1%", "The token is empty, too long, or a personal one."),
+    share("empty_batch", "1%", "The list of events is empty."),
+    share(
+        "wrong_types",
+        "1%",
+        "Behind the events stands one whose own fields are of wrong types, which refuses them all.",
+    ),
+    share(
+        "preflight",
+        "5%",
+        "No failure: a browser asks first, with OPTIONS, and sends nothing if its origin is not allowed.",
+    ),
 ];

@@ -9,11 +9,11 @@ use super::{
     kind::{DURATION, Kind, MEMORY},
 };
 use crate::scenario::{
-    pipeline::{DIALECTS, LEAST_PROCESSORS, MOST_PROCESSORS},
+    pipeline::{DIALECTS, LEAST_PROCESSORS, MODES, MOST_PROCESSORS},
     reader::words_of,
 };
 
-pub(super) const SECTIONS: [Section; 3] = [
+pub(super) const SECTIONS: [Section; 4] = [
     Section {
         path: "pipeline",
         occurs: Occurs::Once,
@@ -43,6 +43,25 @@ pub(super) const SECTIONS: [Section; 3] = [
         more: None,
     },
     Section {
+        path: "pipeline.rate_limit",
+        occurs: Occurs::Once,
+        presence: Otherwise("no limit"),
+        doc: "How fast a project's requests may come. One too many is answered with 429, and a client may come back after the time that \
+              the answer says.",
+        example: "[pipeline]\nrate_limit = { per_second = 50, burst = 10 }\n",
+        keys: &[
+            key(
+                "per_second",
+                Kind::Whole { from: 1, to: Some(1_000_000) },
+                Required,
+                "50",
+                "How many requests a second, in the long run.",
+            ),
+            key("burst", Kind::Whole { from: 1, to: Some(1_000_000) }, Required, "10", "How many may come at once."),
+        ],
+        more: None,
+    },
+    Section {
         path: "pipeline.budget",
         occurs: Occurs::Once,
         presence: Otherwise("no budget"),
@@ -68,7 +87,7 @@ pub(super) const SECTIONS: [Section; 3] = [
     },
 ];
 
-const PIPELINE: [Key; 7] = [
+const PIPELINE: [Key; 8] = [
     key(
         "flush_interval",
         Kind::In(&DURATION),
@@ -91,6 +110,13 @@ const PIPELINE: [Key; 7] = [
         Default("2026"),
         "2024",
         "Whose rules it follows: those of PostHog's pipeline of `2021` (Django, Node), `2024` (the Rust capture, TypeScript) or `2026`.",
+    ),
+    key(
+        "capture_mode",
+        Kind::Choice(|| words_of(&MODES)),
+        Default("events"),
+        "import",
+        "What capture is there for: `events`, or the `import` of old ones, which drops whatever is not `historical` (dialect 2026).",
     ),
     key(
         "plugin_time_out",

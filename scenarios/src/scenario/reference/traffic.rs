@@ -96,7 +96,7 @@ pub(super) const SECTIONS: [Section; 6] = [
     },
 ];
 
-const TRAFFIC: [Key; 18] = [
+const TRAFFIC: [Key; 19] = [
     key("name", Kind::Text, Required, "app", "What it is called, in reports and for `--set traffic.NAME.KEY=VALUE`."),
     key(
         "events",
@@ -118,7 +118,8 @@ const TRAFFIC: [Key; 18] = [
         Default("batch"),
         "i/v0/e",
         "Where requests go: to `batch` (an object with a list), to `e`, `i/v0/e`, `track` or `engage` (a list), to `capture` (one \
-         event), or to `v1` (a result for each event; dialect 2026). With `client = \"posthog-js\"` the default is `e`.",
+         event), to `v1` (a result for each event), to `v1/ai` or `i/v0/ai` (events of AI; the latter takes one in a form of several \
+         parts), to `s` (recordings of sessions, which become no events) or to `test/black_hole` (which swallows all). With `client = \"posthog-js\"` the default is `e`.",
     ),
     key(
         "compression",
@@ -142,6 +143,15 @@ const TRAFFIC: [Key; 18] = [
         Default("false"),
         "true",
         "Batches say that they are an import of old events (`historical_migration`). For `batch` and `v1`.",
+    ),
+    key(
+        "spelling",
+        Kind::In(&SHARE),
+        Default("0%"),
+        "20%",
+        "Which share of events, and of requests, says the same in another way: `$token`, `token` or `properties.token`; `$distinct_id` or \
+         `properties.distinct_id`; a profile without a name at `engage`; paths with and without the last slash, a list of one, other \
+         words for compressions.",
     ),
     key(
         "clients",
@@ -259,7 +269,7 @@ const ARRIVAL: [Key; 11] = [
     key("period", Kind::In(&DURATION), Default("1d"), "1h", "How long a day is. With `diurnal`."),
 ];
 
-const PERSONS: [Key; 4] = [
+const PERSONS: [Key; 5] = [
     key("count", Kind::Whole { from: 1, to: Some(1 << 40) }, Default("1000"), "5_000", "How many persons."),
     key(
         "identify",
@@ -267,6 +277,13 @@ const PERSONS: [Key; 4] = [
         Default("0%"),
         "20%",
         "Which share of them starts anonymous and identifies on the way, so that two distinct ids become one person.",
+    ),
+    key(
+        "illegal_alias",
+        Kind::In(&SHARE),
+        Default("0%"),
+        "1%",
+        "Which share of events asks for a merge with an id that no person may have (`anonymous`, `undefined`, …), which must be refused.",
     ),
     key(
         "hot",

@@ -110,7 +110,11 @@ fn unbase64(bytes: &[u8]) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(text.trim_ascii()).ok().filter(|bytes| !bytes.is_empty())
 }
 
-fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
+/// What was compressed with gzip, no more than `limit` bytes.
+///
+/// # Errors
+/// [`Refusal::Body`] and [`Refusal::TooLarge`].
+pub fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut unpacked = Vec::new();
     // One byte more than is allowed tells that there is more.
     let mut reader = MultiGzDecoder::new(bytes).take(limit as u64 + 1);

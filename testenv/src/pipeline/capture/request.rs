@@ -44,6 +44,9 @@ pub enum Refusal {
     /// 401: a token that cannot be one.
     #[error("API key is not valid: {0}")]
     BadToken(&'static str),
+    /// 429: the project's requests come too fast.
+    #[error("rate limit exceeded, please retry later")]
+    TooFast,
     /// 413: more bytes than are taken.
     #[error("request body over the limit of {0} bytes")]
     TooLarge(usize),
@@ -56,6 +59,7 @@ impl Refusal {
             Self::Body(_) | Self::Empty | Self::NoName | Self::NoDistinctId => 400,
             Self::NoToken | Self::SeveralTokens | Self::BadToken(_) => 401,
             Self::TooLarge(_) => 413,
+            Self::TooFast => 429,
         }
     }
 }
@@ -177,6 +181,11 @@ fn has_batch(text: &str) -> bool {
 }
 
 fn known<'a>(event: &RawEvent<'a>) -> Result<KnownProperties<'a>, Refusal> {
+    for (name, value) in [("$set", event.set), ("$set_once", event.set_once)] {
+        if value.is_some_and(|value| !value.get().starts_with('{') && value.get() != "null") {
+            return Err(Refusal::Body(format!("invalid {name}: it must be an object")));
+        }
+    }
     match event.properties {
         None => Ok(KnownProperties::default()),
         // A derived struct would take a list for its fields in order.

@@ -151,6 +151,8 @@ impl Context {
 pub enum EventResult {
     /// It is stored.
     Ok,
+    /// It is stored, and not quite as its client may have meant it.
+    Warning,
     /// It is not, and never will be.
     Drop,
     /// It is not, and may be sent again.
@@ -226,7 +228,10 @@ pub fn entries(text: &str, context: &Context, now: Timestamp, ip: &str) -> Resul
             return Err(Refusal::new(400, "duplicate_event_uuid", format!("{uuid} is in the batch twice")));
         }
         entries.push(match event.captured(uuid, context, now, ip, batch.historical_migration) {
-            Ok((captured, details)) => Entry { uuid, result: EventResult::Ok, details, captured: Some(captured) },
+            Ok((captured, details)) => {
+                let result = if details.is_some() { EventResult::Warning } else { EventResult::Ok };
+                Entry { uuid, result, details, captured: Some(captured) }
+            }
             Err(details) => Entry { uuid, result: EventResult::Drop, details: Some(details), captured: None },
         });
     }
@@ -402,7 +407,7 @@ mod tests {
         let at = "2026-06-01T09:00:00Z";
         let cases = [
             (event("e", " d ", at, ""), EventResult::Ok, None),
-            (event("e", "Guest", at, ""), EventResult::Ok, Some("person_processing_disabled")),
+            (event("e", "Guest", at, ""), EventResult::Warning, Some("person_processing_disabled")),
             (event("", "d", at, ""), EventResult::Drop, Some("missing_event_name")),
             (event(&"é".repeat(101), "d", at, ""), EventResult::Drop, Some("event_name_too_long")),
             (event("e", " ", at, ""), EventResult::Drop, Some("missing_distinct_id")),
@@ -419,7 +424,7 @@ mod tests {
         let found = taken(&format!("[{}]", batch.join(","))).unwrap();
         for (entry, (event, result, details)) in found.iter().zip(&cases) {
             assert_eq!((entry.result, entry.details), (*result, *details), "{event}");
-            assert_eq!(entry.captured.is_some(), *result == EventResult::Ok);
+            assert_eq!(entry.captured.is_some(), *result != EventResult::Drop);
         }
         let captured = found[0].captured.as_ref().unwrap();
         assert_eq!((&*captured.distinct_id, &*captured.timestamp), ("d", "2026-06-01T11:00:00.000Z"));
@@ -436,7 +441,7 @@ mod tests {
             format!(
                 "{{\"results\":{{{},{},{}}}}}",
                 word(0, r#"{"result":"ok"}"#),
-                word(1, r#"{"result":"ok","details":"person_processing_disabled"}"#),
+                word(1, r#"{"result":"warning","details":"person_processing_disabled"}"#),
                 word(2, r#"{"result":"drop","details":"missing_event_name"}"#),
             )
         );

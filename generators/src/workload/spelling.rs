@@ -1,0 +1,110 @@
+//! The ways to say the same: aliases of fields, paths with and without their last slash, a list of one (ingestion contract 1.1
+//! to 1.3). What is stored is the same but for what stands among the properties.
+
+use super::plan::{Endpoint, Traffic};
+use crate::{
+    event::{Event, Member},
+    random::{Random, Share},
+};
+
+/// How an event says whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spelling {
+    /// By `api_key` and `distinct_id`.
+    #[default]
+    Usual,
+    /// The token by `token`.
+    Token,
+    /// The token by `$token`.
+    DollarToken,
+    /// The token among the properties.
+    TokenInProperties,
+    /// The distinct id by `$distinct_id`.
+    DollarDistinctId,
+    /// The distinct id among the properties.
+    DistinctIdInProperties,
+    /// A person's profile without a name, which is an `$identify`.
+    Nameless,
+}
+
+impl Spelling {
+    /// One of those that an event of this traffic can have.
+    pub(super) fn draw(random: &mut Random, traffic: &Traffic) -> Self {
+        const ID: [Spelling; 2] = [Spelling::DollarDistinctId, Spelling::DistinctIdInProperties];
+        const BOTH: [Spelling; 6] = [
+            Spelling::DollarDistinctId,
+            Spelling::DistinctIdInProperties,
+            Spelling::Token,
+            Spelling::DollarToken,
+            Spelling::TokenInProperties,
+            Spelling::Nameless,
+        ];
+        let all = match traffic.endpoint {
+            // The token stands once for all.
+            Endpoint::Batch => &ID[..],
+            // Whoever has no name is identified by it, and could not be merged away any more.
+            Endpoint::Engage if traffic.persons.identify == Share::default() => &BOTH[..],
+            Endpoint::V1 | Endpoint::AiV1 | Endpoint::Ai | Endpoint::Recordings => &[],
+            _ => &BOTH[..5],
+        };
+        random.pick(all).copied().unwrap_or_default()
+    }
+
+    /// Gives an event what follows from its spelling.
+    pub(super) fn apply(self, event: &mut Event, token: &str) {
+        match self {
+            Self::TokenInProperties => event.members.push(Member::new("token", quoted(token))),
+            Self::DistinctIdInProperties => {
+                let id = event.distinct_id_json.clone().unwrap_or_else(|| quoted(&event.distinct_id));
+                event.members.push(Member::new("distinct_id", id));
+            }
+            Self::Nameless => "$identify".clone_into(&mut event.name),
+            Self::Usual | Self::Token | Self::DollarToken | Self::DollarDistinctId => (),
+        }
+    }
+
+    /// The key that the token stands at beside the properties, if it does.
+    pub const fn token_key(self) -> Option<&'static str> {
+        match self {
+            Self::Token => Some("token"),
+            Self::DollarToken => Some("$token"),
+            Self::TokenInProperties => None,
+            Self::Usual | Self::DollarDistinctId | Self::DistinctIdInProperties | Self::Nameless => Some("api_key"),
+        }
+    }
+
+    /// The key that the distinct id stands at beside the properties, if it does.
+    pub const fn distinct_id_key(self) -> Option<&'static str> {
+        match self {
+            Self::DollarDistinctId => Some("$distinct_id"),
+            Self::DistinctIdInProperties => None,
+            Self::Usual | Self::Token | Self::DollarToken | Self::TokenInProperties | Self::Nameless => {
+                Some("distinct_id")
+            }
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// How a request says what it is; as usual by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RequestSpelling {
+    /// The path has no slash at its end, or has one where it usually has none.
+    pub other_slash: bool,
+    /// One event stands in a list of its own.
+    pub list_of_one: bool,
+    /// A batch calls the token `token`.
+    pub token: bool,
+    /// The query calls its compression by the other name that there is for it.
+    pub other_hint: bool,
+}
+
+impl RequestSpelling {
+    pub(super) fn draw(random: &mut Random) -> Self {
+        let mut bit = || random.below(2) == 1;
+        Self { other_slash: bit(), list_of_one: bit(), token: bit(), other_hint: bit() }
+    }
+}
