@@ -122,7 +122,9 @@ impl Encoder {
         json.clear();
         json.reserve(self.length + self.length / 8);
         let token = match request.fault(workload) {
-            Some(ClientFault::BadToken) => bad::token(workload.plan().seed, request),
+            Some(ClientFault::BadToken) => {
+                bad::token(workload.plan().seed, request, style.endpoint).unwrap_or(&traffic.token)
+            }
             _ => &traffic.token,
         };
         let events = if style.endpoint == Endpoint::Ai {
@@ -139,6 +141,7 @@ impl Encoder {
         let query = Query {
             spelling: workload.spelling(request),
             sent_at_ms: clock.says_sent_at.then_some(clock.sent_at_ms),
+            due_ms: clock.sent_at_ms,
             // posthog-js, retry-queue.ts.
             retry_count: request
                 .retry
@@ -209,10 +212,17 @@ impl Encoder {
                 json.push(b',');
                 json.extend_from_slice(bad::event(workload.plan().seed, request));
             }
+            Some(ClientFault::BadToken) => {
+                if let Some(stranger) = bad::stranger(workload.plan().seed, request, style.endpoint) {
+                    json.push(b',');
+                    json.extend_from_slice(stranger);
+                }
+            }
             _ => (),
         }
-        let stays_list =
-            spelling.list_of_one || matches!(fault, Some(ClientFault::EmptyBatch | ClientFault::WrongTypes));
+        let is_spoilt =
+            matches!(fault, Some(ClientFault::EmptyBatch | ClientFault::WrongTypes | ClientFault::BadToken));
+        let stays_list = spelling.list_of_one || is_spoilt;
         json.push(b']');
         if is_batch {
             json.push(b'}');

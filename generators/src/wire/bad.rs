@@ -4,11 +4,14 @@
 use crate::{
     random::{Purpose, Random},
     request::Request,
+    workload::Endpoint,
 };
 
 /// Sixty-five characters are one too many.
 const TOKENS: [&str; 3] =
     ["", "phx_somebodys_personal_key", "phc_0123456789012345678901234567890123456789012345678901234567890"];
+/// Behind events with tokens of their own, an event of another project.
+const OTHER_PROJECT: &[u8] = b"{\"api_key\":\"phc_another_project\",\"event\":\"bad\",\"distinct_id\":\"bad\"}";
 
 /// Each refuses the whole request, in v0 and in v1: there is no uuid in any of them.
 const EVENTS: [&[u8]; 8] = [
@@ -22,9 +25,23 @@ const EVENTS: [&[u8]; 8] = [
     b"{\"event\":\"bad\",\"distinct_id\":\"bad\",\"uuid\":7}",
 ];
 
-/// The token of a request whose client has a wrong one.
-pub(super) fn token(seed: u64, request: &Request) -> &'static str {
-    random(seed, request).pick(&TOKENS).copied().unwrap_or_default()
+/// The token of a request whose client has a wrong one; `None` if it is right, and that of [`stranger`] another.
+pub(super) fn token(seed: u64, request: &Request, endpoint: Endpoint) -> Option<&'static str> {
+    let mut random = random(seed, request);
+    if has_own_tokens(endpoint) && random.below(4) == 0 {
+        return None;
+    }
+    random.pick(&TOKENS).copied()
+}
+
+/// What stands behind the events of such a request, where the token itself is right.
+pub(super) fn stranger(seed: u64, request: &Request, endpoint: Endpoint) -> Option<&'static [u8]> {
+    token(seed, request, endpoint).is_none().then_some(OTHER_PROJECT)
+}
+
+/// Whether each event says whose it is, and two may disagree.
+const fn has_own_tokens(endpoint: Endpoint) -> bool {
+    !endpoint.is_v1() && !matches!(endpoint, Endpoint::Batch | Endpoint::Ai | Endpoint::Recordings)
 }
 
 /// The event that spoils a request.

@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use crate::{
     replay::Style,
-    workload::{Compression, Endpoint, Form, RequestSpelling},
+    workload::{Compression, Endpoint, Form, LIBRARY_VERSION, RequestSpelling},
 };
 
 /// How a request is made.
@@ -36,6 +36,8 @@ impl Method {
 pub(super) struct Query {
     /// The parameter `_`.
     pub sent_at_ms: Option<i64>,
+    /// What the client's clock shows, whatever is said of it.
+    pub due_ms: i64,
     /// How many times posthog-js has tried before.
     pub retry_count: Option<u32>,
     /// How path and compression are called.
@@ -138,13 +140,23 @@ pub(super) fn target(endpoint: Endpoint, query: Query, hint: Option<&str>, data:
         target = format!("{}/", endpoint.path());
     }
     // A batch says when it is sent in its body, as the form of parts does, and v1 in a header.
+    let seconds = query.spelling.seconds.then_some(query.due_ms.div_euclid(1_000));
     let sent_at = query
         .sent_at_ms
+        .or(seconds)
         .filter(|_| !endpoint.is_v1() && !matches!(endpoint, Endpoint::Batch | Endpoint::Ai))
         .map(|ms| ms.to_string());
     let retry_count = query.retry_count.map(|count| count.to_string());
-    let pairs =
-        [("compression", hint), ("retry_count", retry_count.as_deref()), ("_", sent_at.as_deref()), ("data", data)];
+    let (version, keeps_address) =
+        if query.spelling.more_query { (Some(LIBRARY_VERSION), Some("0")) } else { (None, None) };
+    let pairs = [
+        ("ver", version),
+        ("ip", keeps_address),
+        ("compression", hint),
+        ("retry_count", retry_count.as_deref()),
+        ("_", sent_at.as_deref()),
+        ("data", data),
+    ];
     for (at, (key, value)) in pairs.iter().filter_map(|(key, value)| Some((key, (*value)?))).enumerate() {
         target.push(if at == 0 { '?' } else { '&' });
         target.push_str(key);

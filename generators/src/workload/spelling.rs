@@ -100,11 +100,22 @@ pub struct RequestSpelling {
     pub token: bool,
     /// The query calls its compression by the other name that there is for it.
     pub other_hint: bool,
+    /// The query says what nobody needs, as posthog-js does: its version, and whether to keep the address.
+    pub more_query: bool,
+    /// Where it would not say when it is sent, the query says so in seconds, which nobody believes.
+    pub seconds: bool,
 }
 
 impl RequestSpelling {
     pub(super) fn draw(random: &mut Random) -> Self {
         let mut bit = || random.below(2) == 1;
-        Self { other_slash: bit(), list_of_one: bit(), token: bit(), other_hint: bit() }
+        Self {
+            other_slash: bit(),
+            list_of_one: bit(),
+            token: bit(),
+            other_hint: bit(),
+            more_query: bit(),
+            seconds: bit(),
+        }
     }
 }
