@@ -14,6 +14,7 @@ use std::{
 use jiff::{Timestamp, fmt::rfc2822};
 
 use crate::{
+    identity::StreamId,
     ledger::{Answer, EventResult, Outcome},
     random::{Purpose, Random},
     request::{Request, Retry},
@@ -55,13 +56,36 @@ pub(super) struct Retries<'a> {
     open: usize,
     /// How many may be open, so that the schedule has connections left.
     most_open: usize,
+    /// How many events the batches of a stream's client hold at most, where one was too large.
+    most_events: BTreeMap<(StreamId, u64), u64>,
 }
 
 impl<'a> Retries<'a> {
     /// None yet. They never take more than half of the `connections` at once, and no two of one request.
     pub fn new(workload: &'a Workload, connections: usize) -> Self {
         let most_open = (connections / 2).max(1);
-        Self { workload, heads: BinaryHeap::new(), waiting: BTreeMap::new(), serial: 0, open: 0, most_open }
+        Self {
+            workload,
+            heads: BinaryHeap::new(),
+            waiting: BTreeMap::new(),
+            serial: 0,
+            open: 0,
+            most_open,
+            most_events: BTreeMap::new(),
+        }
+    }
+
+    /// What of a request of the schedule leaves first: all of it, unless its client has learnt to make smaller batches. Then the
+    /// rest follows when that was answered.
+    pub fn first(&self, request: Request) -> (Request, Option<Box<Delivery>>) {
+        let most = self.most_events.get(&(request.stream, request.client(self.workload)));
+        match most {
+            Some(most) if request.seqs(self.workload).count() as u64 > *most => {
+                let delivery = Delivery::first_part(self.workload, request, *most);
+                (delivery.request_of_part(), Some(Box::new(delivery)))
+            }
+            _ => (request, None),
+        }
     }
 
     /// An attempt ended; `again` tells whether another one may be made.
@@ -77,7 +101,12 @@ impl<'a> Retries<'a> {
         };
         let (facts, retry_for) = (traffic.client.profile.facts(), traffic.client.retry_for);
         let reply = Reply { answer: &outcome.answer, at: outcome.answered, retry_after: back.retry_after.as_deref() };
-        if let Some(at) = delivery.next(self.workload, facts, reply).filter(|at| *at <= delivery.due + retry_for) {
+        let next = delivery.next(self.workload, facts, reply);
+        if delivery.most < u64::MAX {
+            let client = (outcome.stream, delivery.request.client(self.workload));
+            self.most_events.insert(client, delivery.most);
+        }
+        if let Some(at) = next.filter(|at| *at <= delivery.due + retry_for) {
             self.heads.push(Reverse((at, self.serial)));
             self.waiting.insert(self.serial, delivery);
             self.serial += 1;
@@ -185,6 +214,13 @@ impl Delivery {
         let (positions, resends) = (part.positions.end..part.positions.end, part.resends.end..part.resends.end);
         let rest = Part { positions, resends, only: None };
         Self { request, due, attempts: 1, part, rest, most: u64::MAX, retries: 0, built: Some(due) }
+    }
+
+    /// The same of one of which no more than `most` events leave at once.
+    fn first_part(workload: &Workload, request: Request, most: u64) -> Self {
+        let whole = Self::first(workload, request);
+        let (part, rest) = whole.part.split(workload, &whole.request, most);
+        Self { part, rest, most, ..whole }
     }
 
     /// What its client does about an answer: when it makes the next attempt, if it does.

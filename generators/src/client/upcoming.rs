@@ -95,7 +95,10 @@ impl<'a> Upcoming<'a> {
 
     fn advance(&mut self) -> Result<(), EncodeError> {
         self.next = match self.timetable.next() {
-            Some((intended, request)) => Some(self.job(request, intended, None)?),
+            Some((intended, request)) => {
+                let (request, delivery) = self.retries.first(request);
+                Some(self.job(request, intended, delivery)?)
+            }
             None => None,
         };
         Ok(())

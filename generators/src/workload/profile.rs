@@ -124,8 +124,8 @@ const PYTHON: Facts = Facts {
 };
 
 /// `packages/core/src/posthog-core-stateless.ts` (`_flush`, `fetchWithRetry`: `fetchRetryCount` 3, `fetchRetryDelay` 3 s,
-/// `requestTimeout` 10 s, every answer outside 200 to 399 but 413, `flushInterval` 10 s). It keeps a smaller batch size for
-/// later batches after a 413; here those are planned and stay as they are.
+/// `requestTimeout` 10 s, every answer outside 200 to 399 but 413, `flushInterval` 10 s). After a 413 a
+/// client keeps to smaller batches.
 const NODE: Facts = Facts {
     name: "posthog-node",
     time_out: Some(s(10)),

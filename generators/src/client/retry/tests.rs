@@ -130,6 +130,52 @@ fn a_batch_that_is_too_large_is_halved_by_node_alone() {
 }
 
 #[test]
+fn whose_batch_was_too_large_makes_smaller_ones_from_then_on() {
+    let mut plan = small().plan().clone();
+    plan.traffic[0].client.profile = Profile::PosthogNode;
+    let workload = Workload::new(plan, PersonaTable::make(42, 2));
+    let mut retries = Retries::new(&workload, 64);
+    let answered = |request: &Request, status| Outcome {
+        stream: STREAM,
+        index: request.index,
+        attempt: request.attempt(),
+        sent: Duration::ZERO,
+        answered: Duration::ZERO,
+        answer: reply(status),
+    };
+    let size = |request: &Request| request.seqs(&workload).count() as u64;
+    let all: Vec<Request> = Requests::new(&workload, STREAM).collect();
+    let large = all.iter().position(|request| size(request) > 10).unwrap();
+    let (first, delivery) = retries.first(all[large].clone());
+    assert!(first == all[large] && delivery.is_none(), "nothing is known yet");
+    let back = Back { request: first.clone(), delivery, retry_after: None };
+    retries.ended(&answered(&first, 413), Some(Box::new(back)), true);
+    let most = size(&first) / 2;
+    let (of_client, of_others): (Vec<&Request>, Vec<&Request>) =
+        all[large + 1..].iter().partition(|request| request.client(&workload) == first.client(&workload));
+    assert!(of_others.iter().all(|request| retries.first((*request).clone()).0 == **request), "others know nothing");
+    let next = of_client.into_iter().find(|request| size(request) > 2 * most).unwrap();
+    let (mut part, mut delivery) = retries.first(next.clone());
+    assert_eq!((size(&part), part.attempt()), (most, 1));
+    let mut sent: Vec<_> = part.seqs(&workload).collect();
+    // The halves of the first one are waiting, too.
+    while let Some(due) = retries.take(Duration::MAX) {
+        assert!(due.request.index == first.index && size(&due.request) <= most);
+        let back = Back { request: due.request.clone(), delivery: Some(due.delivery), retry_after: None };
+        retries.ended(&answered(&due.request, 200), Some(Box::new(back)), true);
+    }
+    while let Some(known) = delivery.take() {
+        let back = Back { request: part.clone(), delivery: Some(known), retry_after: None };
+        retries.ended(&answered(&part, 200), Some(Box::new(back)), true);
+        let Some(due) = retries.take(Duration::MAX) else { break };
+        assert!(size(&due.request) <= most && due.request.attempt() > 1);
+        sent.extend(due.request.seqs(&workload));
+        (part, delivery) = (due.request, Some(due.delivery));
+    }
+    assert_eq!(sent, next.seqs(&workload).collect::<Vec<_>>(), "each event once, in their order");
+}
+
+#[test]
 fn single_events_are_asked_for_until_the_library_has_enough() {
     let results = |seqs: &[u64]| {
         let exceptions = seqs.iter().map(|seq| (*seq, EventResult::Retry)).chain([(0, EventResult::Drop)]).collect();
