@@ -26,15 +26,15 @@ pub struct Request {
     /// Of those, the only ones that it holds, by their sequence numbers in rising order: where an answer had a result for each
     /// event, a client sends again what it was asked for, and no more. All of them for `None`.
     pub only: Option<Box<[u64]>>,
-    /// What sets a later attempt apart; none in a first one, which the plan says everything about.
+    /// What sets a later attempt apart; none in a first one of all, which the plan says everything about.
     pub retry: Option<Retry>,
 }
 
-/// A later attempt to send a request, or a part of it. When it is made depends on what was answered before, so what its
+/// A later attempt to send a request, or a part of it; also a first one, of a part that leaves before the rest. When it is made depends on what was answered before, so what its
 /// bytes say of time is kept in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// Which attempt it is, from 2.
+    /// Which attempt it is, from 1.
     pub attempt: u32,
     /// When the first one was due, from the start of the traffic.
     pub due: Duration,

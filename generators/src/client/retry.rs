@@ -82,7 +82,9 @@ impl<'a> Retries<'a> {
         match most {
             Some(most) if request.seqs(self.workload).count() as u64 > *most => {
                 let delivery = Delivery::first_part(self.workload, request, *most);
-                (delivery.request_of_part(), Some(Box::new(delivery)))
+                // It is due with the whole, and not when the last of its own events is.
+                let retry = Some(Retry { attempt: 1, due: delivery.due, built: delivery.due });
+                (Request { retry, ..delivery.request_of_part() }, Some(Box::new(delivery)))
             }
             _ => (request, None),
         }

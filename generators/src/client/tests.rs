@@ -146,6 +146,7 @@ fn the_bytes_of_every_attempt_follow_from_the_ledger() {
                 || (profile == Profile::PosthogNode && intent.request.seqs(&workload).count() < 4);
             let expected = if last && profile != Profile::Assay { 200 } else { refusal };
             assert!(matches!(outcome.answer, Answer::Reply { status, .. } if status == expected), "{outcome:?}");
+            assert!(intent.request.retry.is_none_or(|retry| retry.attempt > 1 || profile == Profile::PosthogNode));
             if let (Some(retry), Profile::PosthogRs) = (intent.request.retry, profile) {
                 assert_eq!(retry.built.as_micros(), intent.released.as_micros());
             }
