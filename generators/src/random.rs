@@ -93,6 +93,8 @@ pub enum Purpose {
     Fault = 33,
     /// What an event of a special kind is called.
     Subject = 34,
+    /// Whether an event has other fields, and which.
+    Fields = 35,
 }
 
 /// The random values for one purpose in one stream, by their index.

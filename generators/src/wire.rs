@@ -24,7 +24,7 @@ use crate::{
     replay::Style,
     request::{ClientClock, Request},
     text,
-    workload::{ClientFault, Compression, Endpoint, Form, Profile, Row, Workload},
+    workload::{ClientFault, Compression, Endpoint, Form, Profile, Row, Spelling, Workload},
 };
 
 pub use body::Method;
@@ -88,10 +88,10 @@ impl Encoder {
         buffer: Vec<u8>,
     ) -> Result<Encoded, EncodeError> {
         let style = workload.style(request).ok_or(EncodeError::UnknownStream(request.stream.0))?;
-        self.encode_in(style, workload, request, start, buffer)
+        self.encode_in((style, request.fault(workload)), workload, request, start, buffer)
     }
 
-    /// Encodes `request` as it would be if it were neither compressed nor in a form.
+    /// Encodes `request` as it would be if it were neither compressed nor in a form, and if its client did not fail.
     ///
     /// # Errors
     /// As [`Self::encode`].
@@ -102,13 +102,15 @@ impl Encoder {
         start: RunStart,
     ) -> Result<Encoded, EncodeError> {
         let style = workload.style(request).ok_or(EncodeError::UnknownStream(request.stream.0))?;
-        let style = Style { compression: Compression::None, form: Form::Plain, ..style };
-        self.encode_in(style, workload, request, start, Vec::new())
+        // One event alone, and not in parts.
+        let endpoint = if style.endpoint == Endpoint::Ai { Endpoint::E } else { style.endpoint };
+        let style = Style { endpoint, compression: Compression::None, form: Form::Plain, ..style };
+        self.encode_in((style, None), workload, request, start, Vec::new())
     }
 
     fn encode_in(
         &mut self,
-        style: Style,
+        (style, fault): (Style, Option<ClientFault>),
         workload: &Workload,
         request: &Request,
         start: RunStart,
@@ -121,16 +123,16 @@ impl Encoder {
         let mut json = if is_plain { std::mem::take(&mut buffer) } else { std::mem::take(&mut self.plain) };
         json.clear();
         json.reserve(self.length + self.length / 8);
-        let token = match request.fault(workload) {
+        let token = match fault {
             Some(ClientFault::BadToken) => {
                 bad::token(workload.plan().seed, request, style.endpoint).unwrap_or(&traffic.token)
             }
             _ => &traffic.token,
         };
         let events = if style.endpoint == Endpoint::Ai {
-            self.write_parts(workload, request, clock, &mut json)?
+            self.write_parts(workload, fault, request, clock, &mut json)?
         } else {
-            self.write(workload, token, style, request, clock, &mut json)?
+            self.write(workload, token, (style, fault), request, clock, &mut json)?
         };
         self.length = json.len();
         let headers = match style.endpoint {
@@ -167,7 +169,7 @@ impl Encoder {
         &mut self,
         workload: &Workload,
         project: &str,
-        style: Style,
+        (style, fault): (Style, Option<ClientFault>),
         request: &Request,
         clock: ClientClock,
         json: &mut Vec<u8>,
@@ -175,7 +177,7 @@ impl Encoder {
         let mut token = std::mem::take(&mut self.token);
         token.clear();
         serde_json::to_writer(&mut token, project)?;
-        let (spelling, fault) = (workload.spelling(request), request.fault(workload));
+        let spelling = workload.spelling(request);
         let is_v1 = style.endpoint.is_v1();
         let is_batch = is_v1 || style.endpoint == Endpoint::Batch;
         if is_v1 {
@@ -201,7 +203,7 @@ impl Encoder {
                 json.push(b',');
             }
             let own_token = (!is_batch).then_some(token.as_slice());
-            let place = EventPlace { request, seq, again, is_v1 };
+            let place = EventPlace { request, seq, again, is_v1, fault };
             events += u64::from(self.write_event(workload, place, clock, own_token, json)?);
         }
         self.token = token;
@@ -238,13 +240,14 @@ impl Encoder {
     fn write_parts(
         &mut self,
         workload: &Workload,
+        fault: Option<ClientFault>,
         request: &Request,
         clock: ClientClock,
         body: &mut Vec<u8>,
     ) -> Result<u64, EncodeError> {
         let Some((seq, again)) = request.seqs(workload).next() else { return Ok(0) };
         let Some(event) = workload.event(request.stream, seq) else { return Ok(0) };
-        match request.fault(workload) {
+        match fault {
             Some(ClientFault::EmptyBatch) => parts::end(body),
             Some(ClientFault::WrongTypes) => parts::write_text(bad::event(workload.plan().seed, request), body),
             _ => parts::write(&event, again, clock, &mut self.moments, body)?,
@@ -256,14 +259,18 @@ impl Encoder {
     fn write_event(
         &mut self,
         workload: &Workload,
-        EventPlace { request, seq, again, is_v1 }: EventPlace<'_>,
+        EventPlace { request, seq, again, is_v1, fault }: EventPlace<'_>,
         clock: ClientClock,
         token: Option<&[u8]>,
         json: &mut Vec<u8>,
     ) -> Result<bool, EncodeError> {
         let stream = request.stream;
         if !workload.is_plain(stream, seq) {
-            let Some(event) = workload.event(stream, seq) else { return Ok(false) };
+            let Some(mut event) = workload.event(stream, seq) else { return Ok(false) };
+            if fault == Some(ClientFault::BadToken) && event.oddities.spelling == Spelling::TokenInProperties {
+                // There it would still be right.
+                event.oddities.spelling = Spelling::Usual;
+            }
             odd::write(&event, again, clock, (token, is_v1), &mut self.moments, json)?;
             return Ok(true);
         }
@@ -307,6 +314,8 @@ struct EventPlace<'a> {
     /// Whether it is its second sending.
     again: bool,
     is_v1: bool,
+    /// How its request fails, if it does.
+    fault: Option<ClientFault>,
 }
 
 /// Appends `value`.

@@ -6,6 +6,7 @@
 mod client;
 mod content;
 mod elements;
+mod fields;
 mod hostile;
 mod oddity;
 mod person;

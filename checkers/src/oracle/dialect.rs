@@ -54,7 +54,7 @@ impl Dialect {
         match self {
             Self::V2021 | Self::V2024 | Self::V2026 => match status {
                 400 | 413 => !body.to_ascii_lowercase().contains("event size"),
-                401 | 404 | 405 => true,
+                401 | 404 | 405 | 415 => true,
                 _ => false,
             },
         }
@@ -199,6 +199,7 @@ mod tests {
             (413, "length limit exceeded", true),
             (413, "Event size too large", false),
             (401, "", true),
+            (415, "unsupported_content_type", true),
             (429, "", false),
             (500, "", false),
             (503, "transient error, please retry", false),

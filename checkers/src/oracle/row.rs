@@ -183,7 +183,9 @@ pub fn expect(
         let reason = "timestamp − sent_at + the capture's clock, in the time between sending and answer";
         column(TIMESTAMP, Expected::Within(spans), reason)
     });
-    columns.extend(event.properties.iter().map(|(key, value)| {
+    let promoted = if event.oddities.v1 { v1::promoted(event).unwrap_or_default() } else { Vec::new() };
+    let is_promoted = |key: &str| promoted.iter().any(|member| member.key == key);
+    columns.extend(event.properties.iter().filter(|(key, _)| !is_promoted(key)).map(|(key, value)| {
         let (expected, reason) = if dialect.rewrites_property(key) {
             (Expected::NotJudged, REWRITTEN)
         } else if event.oddities.altered && key == ALTERED.0 {
@@ -195,16 +197,16 @@ pub fn expect(
         };
         ColumnExpectation { column: format!("{PROPERTIES}{key}"), expected, reason }
     }));
-    let promoted = if event.oddities.v1 { v1::promoted(event).unwrap_or_default() } else { Vec::new() };
     let is_library = |key: &str| event.oddities.v1 && matches!(key, "$lib" | "$lib_version");
-    let is_kept = |member: &&Member| promoted.iter().all(|other| other.key != member.key);
-    columns.extend(event.members.iter().filter(is_kept).map(|member| match of_member(dialect, member) {
-        replaced if is_library(&member.key) => ColumnExpectation {
-            expected: Expected::NotJudged,
-            reason: "v1 puts the header's library in its place",
-            ..replaced
-        },
-        member => member,
+    columns.extend(event.members.iter().filter(|member| !is_promoted(&member.key)).map(|member| {
+        match of_member(dialect, member) {
+            replaced if is_library(&member.key) => ColumnExpectation {
+                expected: Expected::NotJudged,
+                reason: "v1 puts the header's library in its place",
+                ..replaced
+            },
+            member => member,
+        }
     }));
     columns.extend(promoted.iter().map(|member| ColumnExpectation {
         reason: "v1 makes a property of the event's field or option",

@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{
     connection::{Told, receive},
-    http, preflight,
+    http,
+    preflight::ORIGIN,
 };
 use crate::{ledger::Answer, random::Random, wire::Encoded, workload::ClientFault};
 
@@ -63,7 +64,7 @@ fn head(host: &str, encoded: &Encoded, fault: ClientFault) -> Vec<u8> {
     }
     if fault == ClientFault::Preflight {
         head.extend_from_slice(b"origin: ");
-        head.extend_from_slice(preflight::ORIGIN.as_bytes());
+        head.extend_from_slice(ORIGIN.as_bytes());
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(b"connection: close\r\n\r\n");
@@ -77,11 +78,6 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     encoded: &Encoded,
     fault: ClientFault,
 ) -> Told {
-    if fault == ClientFault::Preflight
-        && let Err(answer) = preflight::ask(&mut stream, host, encoded).await
-    {
-        return Told::without_reply(answer);
-    }
     let sent = send(&mut stream, host, encoded, fault).await;
     let answer = match (fault, sent) {
         (ClientFault::Disconnect, Ok(())) => {

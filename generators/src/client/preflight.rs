@@ -10,7 +10,7 @@ use crate::{ledger::Answer, wire::Encoded};
 /// Where the script comes from.
 pub(super) const ORIGIN: &str = "https://shop.example";
 
-/// Asks over `stream`, a connection to `host`, whether the request may be sent.
+/// Asks over `stream`, a connection to `host` that ends with it, whether the request may be sent.
 ///
 /// # Errors
 /// The answer that the request has come to, where it may not: a browser sends nothing then.
@@ -24,7 +24,7 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = write!(
         question,
         "OPTIONS {} HTTP/1.1\r\nhost: {host}\r\norigin: {ORIGIN}\r\naccess-control-request-method: {}\r\n\
-         access-control-request-headers: content-type\r\n\r\n",
+         access-control-request-headers: content-type\r\nconnection: close\r\n\r\n",
         encoded.target,
         encoded.method.name(),
     );

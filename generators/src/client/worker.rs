@@ -18,7 +18,7 @@ use super::{
     SenderOptions, SenderProgress,
     buffers::Buffers,
     connection::{Reused, Stream, Told, Unavailable},
-    faulty,
+    faulty, preflight,
     retry::{Back, Delivery},
 };
 use crate::{
@@ -194,6 +194,11 @@ impl Shared {
     async fn fail(&self, encoded: &Encoded, fault: ClientFault) -> Result<Told, Unavailable> {
         let target = &self.options.target;
         let host = target.host().to_str().unwrap_or_default();
+        if fault == ClientFault::Preflight
+            && let Err(answer) = preflight::ask(&mut Stream::to(target).await?, host, encoded).await
+        {
+            return Ok(Told::without_reply(answer));
+        }
         Ok(faulty::exchange(Stream::to(target).await?, host, encoded, fault).await)
     }
 

@@ -7,6 +7,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use super::Style;
 use crate::workload::{Compression, Endpoint, Form};
 
+const START_OF_2021_MS: i64 = 1_609_459_200_000;
 /// A recorded body is not unpacked beyond this.
 const LIMIT: u64 = 64 << 20;
 
@@ -25,7 +26,8 @@ pub(super) fn open(method: &str, path: &str, content_type: &str, body: &[u8]) ->
     let field = |text: &[u8], key: &str| {
         form_urlencoded::parse(text).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
     };
-    let sent_at_ms = field(query.as_bytes(), "_").and_then(|ms| ms.parse().ok());
+    // Seconds where milliseconds belong would be in 1970: nobody believes them (ingestion contract 1.3).
+    let sent_at_ms = field(query.as_bytes(), "_").and_then(|ms| ms.parse().ok()).filter(|ms| *ms >= START_OF_2021_MS);
     let mut hint = field(query.as_bytes(), "compression");
     let (form, data) = if method.eq_ignore_ascii_case("GET") {
         (Form::Query, field(query.as_bytes(), "data").ok_or("the query holds no `data`")?.into_bytes())

@@ -296,6 +296,9 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
         Some(text) => Some(moment(text).ok_or_else(|| format!("its timestamp {text} is no time"))?),
     };
     let ignores = match context.endpoint {
+        Endpoint::AiV1 if !name.starts_with("$ai_") => {
+            return Err(format!("`{name}` is no event of AI, and its endpoint takes no others"));
+        }
         Endpoint::V1 | Endpoint::AiV1 => {
             check_v1(id, timestamp)?;
             fields.get("options").is_some_and(|options| is_set(options, "disable_skew_correction"))

@@ -1,5 +1,5 @@
-//! What a capture must refuse, made on purpose: tokens that cannot be one, and events whose own fields are of wrong types
-//! (ingestion contract 1.2, 1.4).
+//! What a capture must refuse, made on purpose: tokens that cannot be one, and events whose own fields are of wrong types or not
+//! there (ingestion contract 1.2, 1.4).
 
 use crate::{
     random::{Purpose, Random},
@@ -10,11 +10,13 @@ use crate::{
 /// Sixty-five characters are one too many.
 const TOKENS: [&str; 3] =
     ["", "phx_somebodys_personal_key", "phc_0123456789012345678901234567890123456789012345678901234567890"];
+/// No header takes that.
+const TOKENS_OF_BODIES: [&str; 4] = [TOKENS[0], TOKENS[1], TOKENS[2], "phc_ä"];
 /// Behind events with tokens of their own, an event of another project.
 const OTHER_PROJECT: &[u8] = b"{\"api_key\":\"phc_another_project\",\"event\":\"bad\",\"distinct_id\":\"bad\"}";
 
 /// Each refuses the whole request, in v0 and in v1: there is no uuid in any of them.
-const EVENTS: [&[u8]; 8] = [
+const EVENTS: [&[u8]; 13] = [
     b"7",
     b"null",
     b"\"text\"",
@@ -23,6 +25,11 @@ const EVENTS: [&[u8]; 8] = [
     b"{\"event\":\"bad\",\"distinct_id\":\"bad\",\"properties\":[]}",
     b"{\"event\":\"bad\",\"distinct_id\":\"bad\",\"offset\":\"1\"}",
     b"{\"event\":\"bad\",\"distinct_id\":\"bad\",\"uuid\":7}",
+    b"{\"event\":\"bad\",\"distinct_id\":\"bad\",\"uuid\":\"no uuid\"}",
+    b"{\"event\":\"\",\"distinct_id\":\"bad\"}",
+    b"{\"event\":\"bad\"}",
+    b"{\"event\":\"bad\",\"distinct_id\":\"\"}",
+    b"{\"event\":\"bad\",\"distinct_id\":null}",
 ];
 
 /// The token of a request whose client has a wrong one; `None` if it is right, and that of [`stranger`] another.
@@ -31,7 +38,8 @@ pub(super) fn token(seed: u64, request: &Request, endpoint: Endpoint) -> Option<
     if has_own_tokens(endpoint) && random.below(4) == 0 {
         return None;
     }
-    random.pick(&TOKENS).copied()
+    let in_header = endpoint.is_v1() || endpoint == Endpoint::Ai;
+    random.pick(if in_header { &TOKENS[..] } else { &TOKENS_OF_BODIES }).copied()
 }
 
 /// What stands behind the events of such a request, where the token itself is right.

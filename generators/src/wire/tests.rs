@@ -155,7 +155,7 @@ fn however_it_is_spelt_an_event_says_whose_it_is() {
             let (token_key, token) = found(&["api_key", "token", "$token", "properties/token"]);
             let (id_key, id) = found(&["distinct_id", "$distinct_id", "properties/distinct_id"]);
             assert_eq!((token.as_str(), id), ("phc_test", event.distinct_id.clone()));
-            assert_eq!(sent.get("event").is_none(), event.oddities.spelling == crate::workload::Spelling::Nameless);
+            assert_eq!(sent.get("event").is_none(), event.oddities.spelling == Spelling::Nameless);
             assert!(sent.get("event").is_some() || event.name == "$identify");
             for key in [token_key, id_key, if sent.get("event").is_some() { "event" } else { "no event" }] {
                 *seen.entry(key.to_owned()).or_default() += 1;
@@ -430,6 +430,11 @@ fn bytes_of_every_form_are_pinned_under_their_version() {
         ("gzip-js", Box::new(form(Endpoint::E, Form::Plain, Compression::GzipJs))),
         ("spelling", Box::new(|traffic| (traffic.endpoint, traffic.spelling) = (Endpoint::E, share(0.5)))),
         ("illegal aliases", Box::new(|traffic| traffic.persons.illegal_alias = share(0.2))),
+        ("other fields", Box::new(|traffic| traffic.extras.fields = share(0.2))),
+        (
+            "other fields of v1",
+            Box::new(|traffic| (traffic.endpoint, traffic.extras.fields) = (Endpoint::V1, share(0.2))),
+        ),
         ("empty uuids", Box::new(|traffic| traffic.disorder.empty_uuid = share(0.2))),
         ("v1 for AI", Box::new(form(Endpoint::AiV1, Form::Plain, Compression::None))),
         ("AI in parts", Box::new(form(Endpoint::Ai, Form::Plain, Compression::None))),

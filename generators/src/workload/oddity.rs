@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    elements,
+    elements, fields,
     hostile::Hostile,
     plan::{Disorder, Endpoint, Extras, Plan, Traffic},
     spelling::Spelling,
@@ -61,6 +61,8 @@ pub struct Oddities {
     pub group_types_over: u64,
     /// It holds the elements that were clicked.
     pub elements: bool,
+    /// It has fields beside the usual ones.
+    pub fields: bool,
     /// How it says when it happened.
     pub time: TimeForm,
     /// It is sent without a uuid.
@@ -121,6 +123,7 @@ pub(super) struct OddSources {
     size: Source,
     groups: Source,
     elements: Source,
+    fields: Source,
     time: Source,
     uuidless: Source,
     altered: Source,
@@ -144,6 +147,7 @@ impl OddSources {
             empty_uuid,
             traffic.persons.illegal_alias,
             traffic.spelling,
+            extras.fields,
             offset,
             offset_and_timestamp,
             no_timestamp,
@@ -168,6 +172,7 @@ impl OddSources {
             size: source(Purpose::Size),
             groups: source(Purpose::Groups),
             elements: source(Purpose::Elements),
+            fields: source(Purpose::Fields),
             time: source(Purpose::TimeForm),
             uuidless: source(Purpose::Uuidless),
             altered: source(Purpose::Altered),
@@ -208,9 +213,10 @@ impl OddSources {
             grouped,
             group_types_over: if grouped { self.group_types_over } else { 0 },
             elements: chosen(self.elements, extras.elements),
+            fields: chosen(self.fields, extras.fields),
             time: self.time_form(seq),
             no_uuid: empty_uuid || chosen(self.uuidless, disorder.no_uuid),
-            v1: self.is_v1 && chosen(self.hostile, extras.hostile),
+            v1: self.is_v1 && (chosen(self.hostile, extras.hostile) || chosen(self.fields, extras.fields)),
             recorded: false,
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
@@ -295,6 +301,9 @@ impl OddSources {
         }
         if padding > 0 {
             event.members.push(Member::new(PADDING, pad(second(self.size, seq), padding)));
+        }
+        if event.oddities.fields {
+            fields::add(event, &mut second(self.fields, seq), self.is_v1);
         }
         event.oddities.spelling.apply(event, &self.traffic.token);
     }

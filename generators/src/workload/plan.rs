@@ -371,4 +371,7 @@ pub struct Extras {
     /// Which share of events holds the elements that were clicked.
     #[serde(default)]
     pub elements: Share,
+    /// Which share of events has other fields beside the usual ones: a person's properties, options, what nobody knows.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub fields: Share,
 }

@@ -78,6 +78,7 @@ pub(crate) fn odd() -> Workload {
         group_types: 7,
         groups: 20,
         elements: Share::default(),
+        fields: Share::default(),
     };
     Workload::new(plan, PersonaTable::make(42, 16))
 }

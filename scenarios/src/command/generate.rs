@@ -93,7 +93,7 @@ impl Serialize for EventLine<'_> {
     }
 }
 
-/// An event as it is on the wire, but for its token: its fields in their order.
+/// An event as it is on the wire, but for a token of its own: its fields in their order.
 struct SentEvent<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for SentEvent<'a> {
@@ -109,7 +109,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for SentEvent<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry::<String, &RawValue>()? {
-                    if field.0 != "api_key" {
+                    if !matches!(&*field.0, "api_key" | "token" | "$token") {
                         fields.push(field);
                     }
                 }

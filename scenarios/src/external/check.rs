@@ -55,10 +55,19 @@ impl External {
             );
         }
         let settings = &scenario.pipeline;
-        for (key, is_set) in [("processors", settings.processors.is_some()), ("memory", settings.memory.is_some())] {
+        for (key, is_set) in [
+            ("processors", settings.processors.is_some()),
+            ("memory", settings.memory.is_some()),
+            ("rate_limit", settings.rate_limit.is_some()),
+        ] {
             if is_set {
                 problems.push(format!("pipeline.{key}: somebody else's components cannot be limited"));
             }
+        }
+        if settings.imports_only {
+            problems.push(
+                "pipeline.capture_mode: what somebody else's capture is there for is not for a scenario to say".into(),
+            );
         }
         let projects = Projects::Named(self.projects.clone());
         for (number, traffic) in scenario.traffic.iter().enumerate() {

@@ -79,10 +79,6 @@ pub(super) const fn usual_endpoint(profile: Profile) -> Endpoint {
 pub(super) fn check_endpoint(section: &mut Section<'_>, profile: Profile, endpoint: Endpoint) {
     let name = profile.facts().name;
     match profile {
-        Profile::PosthogJs if endpoint == Endpoint::Batch => {
-            section
-                .problem("endpoint", &format!("`{name}` never sends there: leave it out, or say \"e\" or \"i/v0/e\""));
-        }
         // `capture_mode` of posthog-python chooses between the two.
         Profile::PosthogPython if !matches!(endpoint, Endpoint::Batch | Endpoint::V1) => {
             section
@@ -90,6 +86,18 @@ pub(super) fn check_endpoint(section: &mut Section<'_>, profile: Profile, endpoi
         }
         Profile::PosthogNode if endpoint != Endpoint::Batch => {
             section.problem("endpoint", &format!("`{name}` sends batches only: leave it out, or say \"batch\""));
+        }
+        Profile::PosthogJs if !matches!(endpoint, Endpoint::E | Endpoint::IV0E | Endpoint::Recordings) => {
+            section.problem(
+                "endpoint",
+                &format!("`{name}` never sends there: leave it out, or say \"e\", \"i/v0/e\" or \"s\""),
+            );
+        }
+        Profile::PosthogRs if !matches!(endpoint, Endpoint::Batch | Endpoint::E | Endpoint::IV0E | Endpoint::V1) => {
+            section.problem(
+                "endpoint",
+                &format!("`{name}` never sends there: leave it out, or say \"batch\", \"i/v0/e\" or \"v1\""),
+            );
         }
         _ => (),
     }

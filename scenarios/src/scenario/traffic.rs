@@ -113,7 +113,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     if drop_events_older_than.is_some() && absent.is_some() {
         section.problem(
             "drop_events_older_than",
-            "no event that is over its quota or on the drop list comes so far: leave it out, or make two traffics of it",
+            "no event of this traffic comes so far that its age is looked at: leave it out, or make two traffics of it",
         );
     }
     let traffic = Traffic {
@@ -172,16 +172,29 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
             "from 1000000 bytes on, an event spoils its whole request: give such events a traffic of their own, without `batch`",
         );
     }
+    if (endpoint.is_v1() || *endpoint == Endpoint::Ai) && client.faults.wrong_content_type > Share::default() {
+        section.problem(
+            "client_faults.wrong_content_type",
+            "is refused there, and elsewhere it is not: leave it out, or make two traffics of it",
+        );
+    }
     if *form != Form::Plain && client.faults != ClientFaults::default() {
         section.problem("client_faults", "spoil plain bodies: leave out `form`, or make two traffics of it");
     }
     let Disorder { no_uuid, empty_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp, .. } = *disorder;
-    if (endpoint.is_v1() || *endpoint == Endpoint::Ai)
-        && is_any(&[no_uuid, empty_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp])
-    {
+    let of_events = [disorder.backdated, disorder.ahead, disorder.midnight, disorder.ignore_sent_at, disorder.altered];
+    let said = [no_uuid, empty_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp];
+    if traffic.replay.is_some() && (is_any(&of_events) || is_any(&said)) {
+        section.problem(
+            "disorder",
+            "what its events say of themselves the recording says: beside `replay` go `shuffle`, `resend`, `clock_skew`, `clock_drift` \
+             and `wrong_year`",
+        );
+    }
+    if (endpoint.is_v1() || *endpoint == Endpoint::Ai) && is_any(&said) {
         section.problem(
             "endpoint",
-            "v1 wants a uuid, a timestamp and the client's clock of every event: leave out `no_uuid`, `empty_uuid`, `offset`, \
+            "v1 and AI want a uuid, a timestamp and the client's clock of every event: leave out `no_uuid`, `empty_uuid`, `offset`, \
              `offset_and_timestamp`, `no_timestamp` and `no_sent_at`",
         );
     }
@@ -210,7 +223,8 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
         section.problem("spelling", "is for bodies: leave out `form`, or make two traffics of it");
     }
     if *form == Form::Query
-        && (size.1 > QUERY_EVENTS || is_any(&[extras.hostile, extras.large, extras.grouped, extras.elements]))
+        && (size.1 > QUERY_EVENTS
+            || is_any(&[extras.hostile, extras.large, extras.grouped, extras.elements, extras.fields]))
     {
         section.problem(
             "form",
@@ -302,20 +316,31 @@ pub(super) fn import_only(root: &mut Section<'_>, all: &mut [Traffic]) {
             let name = &traffic.name;
             root.problem("traffic", &format!("a capture of imports has no endpoint for AI: leave out `{name}`"));
         }
-        if !traffic.historical && traffic.replay.is_none() {
+        let name = &traffic.name;
+        if traffic.replay.is_some() {
+            root.problem(
+                "traffic",
+                &format!("what a capture of imports keeps of the recording of `{name}` is not known"),
+            );
+        }
+        if !traffic.historical {
+            if traffic.drop_events_older_than.is_some() {
+                root.problem("traffic", &format!("a capture of imports drops all of `{name}`, whatever its age is"));
+            }
             traffic.absent.get_or_insert(Absence::NoImport);
         }
     }
 }
 
 /// Keys that say what a recording says.
-const RECORDED: [&str; 11] = [
+const RECORDED: [&str; 12] = [
     "events",
     "duration",
     "endpoint",
     "compression",
     "form",
     "historical",
+    "spelling",
     "batch",
     "persons",
     "names",
@@ -455,6 +480,7 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         content.problem("padding", "must be at most 15000000 bytes: no endpoint takes more than 20 MiB");
     }
     let elements = content.optional("elements", Share::parse).unwrap_or_default();
+    let fields = content.optional("fields", Share::parse).unwrap_or_default();
     content.end();
     let grouped = groups.optional("share", Share::parse).unwrap_or_default();
     let group_types = groups.optional("types", whole(1..=GROUP_TYPES.len() as u64));
@@ -469,5 +495,6 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         group_types: group_types.unwrap_or(if grouped > Share::default() { 2 } else { 0 }),
         groups: of_type,
         elements,
+        fields,
     }
 }

@@ -54,7 +54,7 @@ arrival  = { shape = "constant", rate = "200/s" }
 endpoint = "v1"
 compression = "gzip"
 batch    = { size = "1..30" }
-content  = { hostile = "20%", kinds = ["emoji", "long_name", "long_distinct_id", "wrong_types", "illegal_distinct_id"] }
+content  = { hostile = "20%", kinds = ["emoji", "long_name", "long_distinct_id", "wrong_types", "illegal_distinct_id"], fields = "20%" }
 disorder = { resend = "2%", ignore_sent_at = "5%", clock_skew = "normal(0s, 3s)" }
 "#;
 
@@ -99,7 +99,7 @@ compression = "gzip-js"
 batch    = { size = "1..5" }
 persons  = { count = 200, identify = "20%", illegal_alias = "5%" }
 spelling = "60%"
-content  = { hostile = "10%" }
+content  = { hostile = "10%", fields = "20%" }
 disorder = { empty_uuid = "2%", resend = "2%" }
 client_faults = { bad_token = "4%", empty_batch = "4%", wrong_types = "8%", preflight = "10%" }
 

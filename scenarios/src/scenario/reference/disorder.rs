@@ -99,7 +99,7 @@ const DISORDER: [Key; 18] = [
     ),
 ];
 
-const CONTENT: [Key; 5] = [
+const CONTENT: [Key; 6] = [
     share("hostile", "30%", "Which share of events holds content that hurts."),
     key(
         "kinds",
@@ -126,6 +126,12 @@ const CONTENT: [Key; 5] = [
         "10%",
         "Which share of events is an `$autocapture` with the elements that were clicked, which become the column `elements_chain`.",
     ),
+    share(
+        "fields",
+        "10%",
+        "Which share of events has other fields beside the usual ones: `$set` and `$set_once`, what nobody knows, and for `v1` options \
+         (some of which it refuses), session and window.",
+    ),
 ];
 
 const CLIENT_FAULTS: [Key; 12] = [
@@ -137,12 +143,12 @@ const CLIENT_FAULTS: [Key; 12] = [
     share("truncated_gzip", "1%", "Compressed, and cut off."),
     share("empty_body", "1%", "There is no body."),
     share("garbage_body", "1%", "The body is nothing that can be read."),
-    share("bad_token", "1%", "The token is empty, too long, or a personal one."),
+    share("bad_token", "1%", "The token is empty, too long, no ASCII, a personal one, or in one list with another."),
     share("empty_batch", "1%", "The list of events is empty."),
     share(
         "wrong_types",
         "1%",
-        "Behind the events stands one whose own fields are of wrong types, which refuses them all.",
+        "Behind the events stands one whose own fields are of wrong types or missing, which refuses them all.",
     ),
     share(
         "preflight",

@@ -119,7 +119,8 @@ const TRAFFIC: [Key; 19] = [
         "i/v0/e",
         "Where requests go: to `batch` (an object with a list), to `e`, `i/v0/e`, `track` or `engage` (a list), to `capture` (one \
          event), to `v1` (a result for each event), to `v1/ai` or `i/v0/ai` (events of AI; the latter takes one in a form of several \
-         parts), to `s` (recordings of sessions, which become no events) or to `test/black_hole` (which swallows all). With `client = \"posthog-js\"` the default is `e`.",
+         parts), to `s` (recordings of sessions, which become no events) or to `test/black_hole` (which swallows all); v1 and what follows it \
+         are of dialect 2026. With `client = \"posthog-js\"` the default is `e`.",
     ),
     key(
         "compression",
@@ -142,7 +143,7 @@ const TRAFFIC: [Key; 19] = [
         Kind::Flag,
         Default("false"),
         "true",
-        "Batches say that they are an import of old events (`historical_migration`). For `batch` and `v1`.",
+        "Batches say that they are an import of old events (`historical_migration`). For `batch`, `v1` and `v1/ai`.",
     ),
     key(
         "spelling",

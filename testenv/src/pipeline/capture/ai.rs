@@ -117,7 +117,7 @@ pub async fn accept(headers: Headers<'_>, body: &[u8], now: Timestamp, ip: &str)
         return Err(bad("Content-Type must be multipart/form-data"));
     }
     let boundary = parse_boundary(headers.content_type).map_err(|error| Refusal::Body(error.to_string()))?;
-    let token = headers.authorization.strip_prefix("Bearer ").ok_or(Refusal::NoToken)?;
+    let token = headers.authorization.strip_prefix("Bearer").ok_or(Refusal::NoToken)?.trim();
     check_token(token)?;
 
     let (parts, accepted) = parts(body, boundary).await?;

@@ -118,9 +118,11 @@ impl Context {
             return Err(Refusal::new(400, "missing_required_headers", what));
         }
         let invalid = |what: &str| Refusal::new(400, "invalid_header_value", what);
-        let scheme = authorization.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
-        scheme.ok_or_else(|| invalid("authorization must use the Bearer scheme"))?;
-        let token = authorization[7..].trim();
+        let (scheme, token) = authorization.split_at_checked(6).unwrap_or((authorization, ""));
+        if !scheme.eq_ignore_ascii_case("bearer") || !(token.is_empty() || token.starts_with(' ')) {
+            return Err(invalid("authorization must use the Bearer scheme"));
+        }
+        let token = token.trim();
         check_token(token).map_err(|refusal| Refusal::new(401, "invalid_api_token", refusal.to_string()))?;
         let content_type = headers.content_type.unwrap_or_default();
         let mime = content_type.split(';').next().unwrap_or_default().trim();
@@ -361,12 +363,14 @@ mod tests {
     #[test]
     fn headers_are_needed_and_read() {
         type Change = fn(&mut Headers<'static>);
-        let cases: [(Change, Option<(u16, &str)>); 13] = [
+        let cases: [(Change, Option<(u16, &str)>); 15] = [
             (|_| (), None),
             (|headers| headers.authorization = Some("bearer phc_t"), None),
             (|headers| headers.content_encoding = Some("GZIP"), None),
             (|headers| headers.authorization = None, Some((401, "missing_authorization"))),
             (|headers| headers.authorization = Some("Basic x"), Some((400, "invalid_header_value"))),
+            (|headers| headers.authorization = Some("Bearer"), Some((401, "invalid_api_token"))),
+            (|headers| headers.authorization = Some("Bearerphc_t"), Some((400, "invalid_header_value"))),
             (|headers| headers.authorization = Some("Bearer phx_1"), Some((401, "invalid_api_token"))),
             (|headers| headers.user_agent = None, Some((400, "missing_required_headers"))),
             (|headers| headers.content_type = Some("text/plain"), Some((415, "unsupported_content_type"))),
