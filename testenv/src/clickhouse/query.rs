@@ -132,15 +132,16 @@ fn set_up(connection: &mut Connection, query: &Query) -> Result<(), Exception> {
         connection.query(&format!("USE `{}`", escaped(database, '`')), "Null", &[])?;
     }
     let comment = ("log_comment".to_owned(), query.comment.clone());
+    // What it may not do comes last, and holds from the next statement on.
+    let readonly = match asked.right {
+        Right::Reading => ", readonly = 1",
+        // As a server does for GET: settings may still be changed.
+        Right::All if asked.read_only => ", readonly = 2",
+        Right::All => "",
+    };
     let settings = std::iter::once(&comment).chain(&asked.settings);
     let settings: Vec<_> = settings.map(|(name, value)| format!(", {name} = '{}'", escaped(value, '\''))).collect();
-    connection.query(&format!("SET {LIKE_A_SERVER}{}", settings.concat()), "Null", &[])?;
-    if asked.right == Right::Reading {
-        connection.query("SET readonly = 1", "Null", &[])?;
-    } else if asked.read_only {
-        // As a server does for GET: settings may still be changed.
-        connection.query("SET readonly = 2", "Null", &[])?;
-    }
+    connection.query(&format!("SET {LIKE_A_SERVER}{}{readonly}", settings.concat()), "Null", &[])?;
     Ok(())
 }
 

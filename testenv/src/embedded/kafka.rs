@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs,
+    fs, io,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -27,6 +27,10 @@ use crate::{
 
 const NAME: &str = "kafka";
 const FORMATTING: &str = "kafka (formatting its storage)";
+/// What formatting leaves in a data folder. Nothing of it names a place or a port, so it is the same for every node.
+const FORMATTED: [&str; 2] = ["__cluster_metadata-0/00000000000000000000-0000000000.checkpoint", "meta.properties"];
+/// Where that is kept, beside Kafka's jars: formatting takes a Java process of its own, and so a second or more.
+const KEPT: &str = "formatted";
 /// How long it may take until Kafka answers.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Small heap and the quick compiler only: a broker for one run, which must be there soon.
@@ -93,8 +97,13 @@ pub(super) async fn start(
     };
     // A node must have its storage formatted before it starts.
     let settings = settings.to_string_lossy();
-    let format = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", &settings];
-    guard.spawn(&java(FORMATTING, &format))?.success(READY_WITHIN).await?;
+    let kept = artefacts.kafka_libs.with_file_name(KEPT);
+    if copy_formatted(&kept, &data).is_err() {
+        let format = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", &settings];
+        guard.spawn(&java(FORMATTING, &format))?.success(READY_WITHIN).await?;
+        // Where it cannot be kept, the next one formats its own again.
+        let _ = keep_formatted(&data, &kept);
+    }
 
     let brokers = address(broker.get()).to_string();
     let readiness = Readiness::KafkaAnswers(brokers.clone());
@@ -106,14 +115,34 @@ pub(super) async fn start(
     Ok(Kafka { component, brokers, links })
 }
 
+/// Copies what formatting leaves from one data folder to another; the marker of a formatted one comes last.
+fn copy_formatted(from: &Path, to: &Path) -> io::Result<()> {
+    for file in FORMATTED {
+        let to = to.join(file);
+        to.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::copy(from.join(file), to)?;
+    }
+    Ok(())
+}
+
+/// Keeps it for later nodes. Others may be doing the same: what is there is whole.
+fn keep_formatted(data: &Path, kept: &Path) -> io::Result<()> {
+    let unfinished = kept.with_file_name(format!("{KEPT}-{}", std::process::id()));
+    let done = copy_formatted(data, &unfinished).and_then(|()| fs::rename(&unfinished, kept));
+    if done.is_err() {
+        fs::remove_dir_all(&unfinished)?;
+    }
+    done
+}
+
 fn reserve(wanted: Option<u16>) -> Result<ReservedPort, EnvironmentError> {
     ReservedPort::new(wanted).map_err(|source| match (source.kind(), wanted) {
-        (std::io::ErrorKind::AddrInUse, Some(port)) => EnvironmentError::PortUsed { port, name: NAME },
+        (io::ErrorKind::AddrInUse, Some(port)) => EnvironmentError::PortUsed { port, name: NAME },
         _ => system("no port for Kafka can be had", source),
     })
 }
 
-fn system(what: &str, source: std::io::Error) -> EnvironmentError {
+fn system(what: &str, source: io::Error) -> EnvironmentError {
     EnvironmentError::System { what: what.to_owned(), source }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod ai;
 mod cors;
+mod deliveries;
 pub mod drop_list;
 pub mod encoding;
 pub mod overflow;
@@ -40,7 +41,7 @@ use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord, Producer},
+    producer::{BaseRecord, Producer, ThreadedProducer},
 };
 use tokio::{
     net::TcpListener,
@@ -50,6 +51,7 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
+    deliveries::{Awaited, Deliveries, ToRequests},
     drop_list::DropList,
     encoding::Sent,
     overflow::{Lane, Limits, Overflow},
@@ -85,7 +87,7 @@ pub fn serve() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let topic = required("KAFKA_TOPIC")?;
-    let producer: FutureProducer = ClientConfig::new()
+    let producer: ThreadedProducer<ToRequests> = ClientConfig::new()
         .set("bootstrap.servers", required("KAFKA_HOSTS")?)
         .set("acks", "all")
         .set("partitioner", "murmur2_random")
@@ -93,7 +95,7 @@ async fn run() -> Result<(), Error> {
         .set("linger.ms", or("KAFKA_PRODUCER_LINGER_MS", 20u32)?.to_string())
         .set("message.timeout.ms", or("KAFKA_MESSAGE_TIMEOUT_MS", 20_000u32)?.to_string())
         .set("message.max.bytes", or("KAFKA_MESSAGE_MAX_BYTES", 1_000_000u32)?.to_string())
-        .create()?;
+        .create_with_context(ToRequests)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let listener = TcpListener::bind(or("ADDRESS", "127.0.0.1:0".to_owned())?).await?;
     let port = listener.local_addr()?.port();
@@ -166,7 +168,7 @@ async fn run() -> Result<(), Error> {
 }
 
 struct Capture {
-    producer: FutureProducer,
+    producer: ThreadedProducer<ToRequests>,
     topic: String,
     /// Where imports of old events go; nowhere else if it is empty.
     historical_topic: String,
@@ -293,8 +295,7 @@ impl Capture {
             }
         }
         let applied = self.planted.apply(entries.iter().filter_map(|entry| entry.captured.clone()).collect());
-        for (uuid, produced) in self.produce_each(&applied.events).await {
-            let Err(error) = produced else { continue };
+        for (uuid, error) in self.produce_each(&applied.events).await {
             for entry in entries.iter_mut().filter(|entry| entry.uuid == uuid) {
                 match &error {
                     NotProduced::TooLarge => entry.drop_for("event_too_big"),
@@ -368,22 +369,15 @@ impl Capture {
             Ok(snapshots) => snapshots,
             Err(refusal) => return refused(&refusal),
         };
-        let deliveries: Result<Vec<_>, _> = snapshots
-            .iter()
-            .map(|snapshot| {
-                let record = FutureRecord::to(&self.recordings_topic).key(&snapshot.session).payload(&snapshot.data);
-                self.producer.send_result(record).map_err(|(error, _)| not_produced(error))
-            })
-            .collect();
-        let mut result = Ok(());
-        match deliveries {
-            Ok(deliveries) => {
-                for delivery in deliveries {
-                    result = result.and(delivered(delivery.await));
-                }
-            }
-            Err(error) => result = Err(error),
-        }
+        let deliveries = Deliveries::new();
+        let enqueued = snapshots.iter().enumerate().try_for_each(|(place, snapshot)| {
+            let awaited = Box::new(deliveries.of(place));
+            let record = BaseRecord::with_opaque_to(&self.recordings_topic, awaited);
+            let record = record.key(&snapshot.session).payload(&snapshot.data);
+            self.producer.send(record).map_err(|(error, _)| not_produced(error))
+        });
+        let told = deliveries.all().await.into_iter().next();
+        let result = enqueued.and(told.map_or(Ok(()), |(_, error)| Err(not_produced(error))));
         result.map_or_else(not_stored, |()| text(StatusCode::OK, STORED))
     }
 
@@ -414,44 +408,38 @@ impl Capture {
         Ok(entries)
     }
 
-    /// Produces all that can be, and tells of each.
-    async fn produce_each(&self, events: &[CapturedEvent<'_>]) -> Vec<(Uuid, Result<(), NotProduced>)> {
-        let mut results = Vec::with_capacity(events.len());
-        let deliveries: Vec<_> = events.iter().map(|event| self.enqueue(event)).collect();
-        for (event, delivery) in events.iter().zip(deliveries) {
-            let result = match delivery {
-                Ok(delivery) => delivered(delivery.await),
-                Err(error) => Err(error),
-            };
-            results.push((Uuid::parse_str(&event.uuid).unwrap_or_default(), result));
+    /// Produces all that can be, and tells of those that cannot.
+    async fn produce_each(&self, events: &[CapturedEvent<'_>]) -> Vec<(Uuid, NotProduced)> {
+        let (deliveries, mut value) = (Deliveries::new(), Vec::new());
+        let mut failures = Vec::new();
+        for (place, event) in events.iter().enumerate() {
+            if let Err(error) = self.enqueue(event, deliveries.of(place), &mut value) {
+                failures.push((place, error));
+            }
         }
-        results
+        let told = deliveries.all().await;
+        failures.extend(told.into_iter().map(|(place, error)| (place, not_produced(error))));
+        let uuid = |place: usize| events.get(place).and_then(|event| Uuid::parse_str(&event.uuid).ok());
+        failures.into_iter().map(|(place, error)| (uuid(place).unwrap_or_default(), error)).collect()
     }
 
     /// Produces in order, stops at the first that cannot be, and waits for all that were.
     async fn produce(&self, events: &[CapturedEvent<'_>]) -> Result<(), NotProduced> {
-        let mut deliveries = Vec::with_capacity(events.len());
-        let mut result = Ok(());
-        for event in events {
-            match self.enqueue(event) {
-                Ok(delivery) => deliveries.push(delivery),
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
-            }
-        }
-        for delivery in deliveries {
-            let delivered = delivered(delivery.await);
-            result = result.and(delivered);
-        }
-        result
+        let (deliveries, mut value) = (Deliveries::new(), Vec::new());
+        let enqueued = events
+            .iter()
+            .enumerate()
+            .try_for_each(|(place, event)| self.enqueue(event, deliveries.of(place), &mut value));
+        let told = deliveries.all().await.into_iter().next();
+        enqueued.and(told.map_or(Ok(()), |(_, error)| Err(not_produced(error))))
     }
 
-    fn enqueue(&self, event: &CapturedEvent<'_>) -> Result<rdkafka::producer::DeliveryFuture, NotProduced> {
+    /// Hands an event to the client library; `value` is room for its text, which all of a request share.
+    fn enqueue(&self, event: &CapturedEvent<'_>, awaited: Awaited, value: &mut Vec<u8>) -> Result<(), NotProduced> {
         let key = format!("{}:{}", event.token, event.distinct_id);
+        value.clear();
         // These are strings and a flag: they always become JSON.
-        let value = serde_json::to_vec(event).unwrap_or_default();
+        let _ = serde_json::to_writer(&mut *value, event);
         let headers = [
             ("token", &event.token),
             ("distinct_id", &event.distinct_id),
@@ -482,25 +470,16 @@ impl Capture {
             (false, true) if self.dialect == Dialect::V2026 => &self.overflow_topic,
             _ => &self.topic,
         };
-        let record = FutureRecord::to(topic).payload(&value).headers(headers);
+        let record = BaseRecord::with_opaque_to(topic, Box::new(awaited)).payload(value.as_slice()).headers(headers);
         // Without a key they go to all partitions, and their order is lost.
-        let record = if over { record } else { record.key(&key) };
-        self.producer.send_result(record).map_err(|(error, _)| not_produced(error))
+        let record = if over { record } else { record.key(key.as_str()) };
+        self.producer.send(record).map_err(|(error, _)| not_produced(error))
     }
 }
 
 /// Whether an event is an import of old ones, as its batch says; the Django capture knew none (ingestion contract 1.5).
 fn is_import(dialect: Dialect, event: &CapturedEvent<'_>) -> bool {
     event.historical_migration && dialect != Dialect::V2021
-}
-
-/// What became of a message that was enqueued.
-fn delivered(result: <rdkafka::producer::DeliveryFuture as Future>::Output) -> Result<(), NotProduced> {
-    match result {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err((error, _))) => Err(not_produced(error)),
-        Err(_) => Err(NotProduced::Kafka(KafkaError::Canceled)),
-    }
 }
 
 fn not_produced(error: KafkaError) -> NotProduced {

@@ -14,17 +14,22 @@ pub struct CapturedEvent<'a> {
     #[serde(borrow)]
     pub uuid: Cow<'a, str>,
     /// At most 200 characters.
+    #[serde(borrow)]
     pub distinct_id: Cow<'a, str>,
     /// The client's address.
+    #[serde(borrow)]
     pub ip: Cow<'a, str>,
     /// The event as it was sent, known fields only, as JSON text.
+    #[serde(borrow)]
     pub data: Cow<'a, str>,
     /// When the request was received, RFC 3339.
+    #[serde(borrow)]
     pub now: Cow<'a, str>,
     /// When the client says that it was sent, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Cow<'a, str>>,
     /// The project's token.
+    #[serde(borrow)]
     pub token: Cow<'a, str>,
     /// The event's name. Before 2026 it is only in `data`, and empty here.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]

@@ -54,14 +54,17 @@ use self::{
 use super::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
     dialect::Dialect,
+    json_text,
     membership::Membership,
     plugin::Plugins,
     settings::{confine, end, json, log, or, required},
     timestamp::{clickhouse_micros, clickhouse_seconds},
 };
 
-/// A batch is what has come meanwhile, but not more messages than this.
-const BATCH: usize = 1_000;
+/// A batch is what has come meanwhile, but not more messages than this: while one waits for Kafka, nothing else is done.
+const BATCH: usize = 4_000;
+/// Nor much more than so many bytes of them, since messages may be large.
+const BATCH_BYTES: usize = 16 << 20;
 /// How long the first message of a batch is waited for before it is asked whether to end.
 const IDLE: Duration = Duration::from_millis(100);
 const PRODUCE_TIME_OUT: Duration = Duration::from_secs(30);
@@ -208,7 +211,7 @@ impl Ingester {
                     process(&mut state, &self.teams, &self.outputs, &message.view(), &mut outputs)?;
                 }
             }
-            let (mut polled, mut messages, mut expelled) = (first, 0, false);
+            let (mut polled, mut messages, mut bytes, mut expelled) = (first, 0, 0, false);
             while let Some(message) = polled.take() {
                 let message = match message {
                     Ok(message) => message,
@@ -220,6 +223,7 @@ impl Ingester {
                     }
                 };
                 messages += 1;
+                bytes += message.payload_len();
                 let (place, offset) = ((message.topic().to_owned(), message.partition()), message.offset());
                 let due = match next.get(&place) {
                     Some(due) => *due,
@@ -230,7 +234,7 @@ impl Ingester {
                     next.insert(place, offset + 1);
                     process(&mut state, &self.teams, &self.outputs, &incoming(&message), &mut outputs)?;
                 }
-                if messages < BATCH {
+                if messages < BATCH && bytes < BATCH_BYTES {
                     polled = self.consumer.poll(Duration::ZERO);
                 }
             }
@@ -344,6 +348,8 @@ fn join(topics: &[String]) -> Result<BaseConsumer<Membership>, Error> {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
+        // Under load many messages come at once, and without it none waits for long.
+        .set("fetch.min.bytes", "262144")
         .set("fetch.wait.max.ms", "50");
     // One that is started again under its old name has its partitions back at once.
     let name = or("INGESTION_CONSUMER_GROUP_INSTANCE_ID", String::new())?;
@@ -472,7 +478,7 @@ fn process<'o>(
     let row = EventRow {
         uuid: event.uuid,
         event: &event.name,
-        properties: serde_json::to_string(&event.properties)?,
+        properties: json_text::written(&event.properties, message.payload.len())?,
         timestamp: clickhouse_micros(event.timestamp),
         team_id: team,
         project_id: team,
@@ -485,7 +491,7 @@ fn process<'o>(
         person_created_at: clickhouse_seconds(belongs.created_at),
         person_mode: if event.person_profile { "full" } else { "propertyless" },
     };
-    let (key, payload) = (event.uuid.to_string(), serde_json::to_vec(&row)?);
+    let (key, payload) = (event.uuid.to_string(), json_text::written(&row, row.room())?.into_bytes());
     if let Some(kind) = belongs.refused {
         out.extend(warn(kind)?);
     }

@@ -1,12 +1,25 @@
-//! Repairs of JSON text: what a parser would refuse or a store could not hold is replaced by U+FFFD.
+//! JSON text: how it is written, and its repairs: what a parser would refuse or a store could not hold is replaced by U+FFFD.
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memmem};
+use serde::{Serialize, ser::Error};
+
 const REPLACEMENT: &str = "\\ufffd";
+
+/// The JSON text of `value`. About `room` bytes are expected: a text that outgrows its place is copied each time.
+///
+/// # Errors
+/// When there is no such text.
+pub fn written(value: &impl Serialize, room: usize) -> serde_json::Result<String> {
+    let mut text = Vec::with_capacity(room);
+    serde_json::to_writer(&mut text, value)?;
+    String::from_utf8(text).map_err(serde_json::Error::custom)
+}
 
 /// Replaces escapes of surrogates that have no partner (capture, `passes/invalid_surrogates.rs`).
 pub fn repair_surrogates(text: &str) -> Cow<'_, str> {
-    if !text.contains("\\u") {
+    if memmem::find(text.as_bytes(), b"\\u").is_none() {
         return Cow::Borrowed(text);
     }
     rewrite(text, |unit, next| match unit {
@@ -21,7 +34,7 @@ pub fn repair_surrogates(text: &str) -> Cow<'_, str> {
 
 /// Replaces escaped NULs, which `PostgreSQL` cannot hold (plugin server, since pull request 18282).
 pub fn replace_nul(text: &str) -> Cow<'_, str> {
-    if !text.contains("\\u0000") {
+    if memmem::find(text.as_bytes(), b"\\u0000").is_none() {
         return Cow::Borrowed(text);
     }
     rewrite(text, |unit, _| if unit == 0 { Escape::Replace } else { Escape::Keep })
@@ -48,7 +61,7 @@ fn rewrite(text: &str, decide: impl Fn(u16, Option<u16>) -> Escape) -> Cow<'_, s
         u16::from_str_radix(escape, 16).ok()
     };
     let (mut repaired, mut copied, mut at) = (String::new(), 0, 0);
-    while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'\\') {
+    while let Some(found) = memchr(b'\\', &bytes[at..]) {
         at += found;
         match unit(at) {
             // Any other escape: the character behind the backslash belongs to it.

@@ -5,6 +5,7 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use jiff::Timestamp;
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
-    json_text::repair_surrogates,
+    json_text::{repair_surrogates, written},
     timestamp::{Said, normalise, parse, rfc3339},
 };
 
@@ -156,7 +157,8 @@ pub fn events(text: &str, received: &Received) -> Result<Vec<CapturedEvent<'stat
     };
     check_token(&token)?;
     let sent_at = sent_at.as_deref().and_then(parse).or_else(|| query_sent_at(received.sent_at_ms));
-    let request = Shared { token, historical, sent_at, received };
+    let request =
+        Shared { token, historical, sent_at, sent_at_text: sent_at.map(rfc3339), now: rfc3339(received.now), received };
     raw.iter().zip(&properties).map(|(event, properties)| request.captured(event, properties)).collect()
 }
 
@@ -168,7 +170,11 @@ fn query_sent_at(ms: Option<i64>) -> Option<Timestamp> {
 
 /// Whether there may be a key `batch`, also one that is written with escapes.
 fn may_be_batch(text: &str) -> bool {
-    text.contains("\"batch\"") || text.contains("\\u00")
+    has(text, "\"batch\"") || has(text, "\\u00")
+}
+
+fn has(text: &str, what: &str) -> bool {
+    memmem::find(text.as_bytes(), what.as_bytes()).is_some()
 }
 
 fn has_batch(text: &str) -> bool {
@@ -192,9 +198,16 @@ fn known<'a>(event: &RawEvent<'a>) -> Result<KnownProperties<'a>, Refusal> {
         Some(properties) if !properties.get().starts_with('{') => {
             Err(Refusal::Body("invalid properties: they must be an object".into()))
         }
+        // Most have none of these, and that is seen sooner than read.
+        Some(properties) if !may_be_known(properties.get()) => Ok(KnownProperties::default()),
         Some(properties) => serde_json::from_str(properties.get())
             .map_err(|error| Refusal::Body(format!("invalid properties: {error}"))),
     }
+}
+
+/// Whether there may be a key that capture looks at, also one that is written with escapes.
+fn may_be_known(properties: &str) -> bool {
+    ["\"token\"", "\"distinct_id\"", "\"$ignore_sent_at\"", "\\u"].iter().any(|key| has(properties, key))
 }
 
 fn only_token(raw: &[RawEvent<'_>], properties: &[KnownProperties<'_>]) -> Result<String, Refusal> {
@@ -238,6 +251,10 @@ struct Shared<'r> {
     token: String,
     historical: bool,
     sent_at: Option<Timestamp>,
+    /// The same as every event says it.
+    sent_at_text: Option<String>,
+    /// When it was received, as every event says it.
+    now: String,
     received: &'r Received,
 }
 
@@ -266,14 +283,16 @@ impl Shared<'_> {
             sent_at: self.sent_at,
             ignore_sent_at: properties.ignore_sent_at.is_some_and(|value| value.get() == "true"),
         };
-        let data = serde_json::to_string(event).map_err(|error| Refusal::Body(error.to_string()))?;
+        // Properties are nearly all of it.
+        let room = event.properties.map_or(0, |properties| properties.get().len()) + 256;
+        let data = written(event, room).map_err(|error| Refusal::Body(error.to_string()))?;
         Ok(CapturedEvent {
             uuid: uuid.to_string().into(),
-            distinct_id: distinct_id.chars().take(DISTINCT_ID_LIMIT).collect::<String>().into(),
+            distinct_id: cut(distinct_id).into(),
             ip: self.received.ip.clone().into(),
             data: data.into(),
-            now: rfc3339(self.received.now).into(),
-            sent_at: self.sent_at.map(|moment| rfc3339(moment).into()),
+            now: self.now.clone().into(),
+            sent_at: self.sent_at_text.clone().map(Into::into),
             token: self.token.clone().into(),
             event: name.to_owned().into(),
             timestamp: rfc3339(normalise(dialect, said, self.received.now)).into(),
@@ -281,6 +300,14 @@ impl Shared<'_> {
             force_disable_person_processing: false,
         })
     }
+}
+
+/// The first characters of an id, as many as are kept.
+fn cut(mut distinct_id: String) -> String {
+    if let Some((end, _)) = distinct_id.char_indices().nth(DISTINCT_ID_LIMIT) {
+        distinct_id.truncate(end);
+    }
+    distinct_id
 }
 
 /// A string as it is; null and false as none; anything else as its JSON text.

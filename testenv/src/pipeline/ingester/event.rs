@@ -304,6 +304,13 @@ pub struct EventRow<'a> {
     pub person_mode: &'a str,
 }
 
+impl EventRow<'_> {
+    /// How long its JSON text is, about: the texts with a backslash before each quotation mark, and the rest.
+    pub fn room(&self) -> usize {
+        (self.properties.len() + self.person_properties.len()) * 5 / 4 + self.elements_chain.len() + 768
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
