@@ -91,6 +91,7 @@ fn quoted(text: &str) -> String {
 
 /// How a request says what it is; as usual by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is spelt apart from the others")]
 pub struct RequestSpelling {
     /// The path has no slash at its end, or has one where it usually has none.
     pub other_slash: bool,

@@ -67,6 +67,7 @@ pub struct Accepted {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the wire calls it so")]
 struct Event<'a> {
     #[serde(borrow)]
     event: std::borrow::Cow<'a, str>,

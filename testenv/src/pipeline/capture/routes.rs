@@ -114,9 +114,10 @@ pub fn route(path: &str, dialect: Dialect, modes: &Modes) -> Option<Route> {
     }
     match (path, dialect) {
         ("/batch", _) => events(BATCH_LIMIT, false),
-        ("/e", _) | ("/i/v0/e", Dialect::V2024 | Dialect::V2026) => events(OTHER_LIMIT, false),
-        // hog-rs had no other routes.
-        ("/capture" | "/track", Dialect::V2021 | Dialect::V2026) => events(OTHER_LIMIT, false),
+        // hog-rs had these two and no others.
+        ("/e", _)
+        | ("/i/v0/e", Dialect::V2024 | Dialect::V2026)
+        | ("/capture" | "/track", Dialect::V2021 | Dialect::V2026) => events(OTHER_LIMIT, false),
         ("/engage", Dialect::V2021 | Dialect::V2026) => events(OTHER_LIMIT, true),
         ("/test/black_hole", Dialect::V2026) => Some(Route::BlackHole),
         ("/i/v1/analytics/events", Dialect::V2026) => Some(Route::V1 { is_ai: false }),
