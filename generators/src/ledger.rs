@@ -19,6 +19,8 @@ use self::format::Before;
 pub use format::TEXT_LIMIT;
 
 const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 4, name: "ledger" };
+/// Of this version each block stood alone; runs that are stored so can still be judged.
+const ALONE: Kind = Kind { version: 3, ..KIND };
 
 /// One line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +152,8 @@ pub struct LedgerReader {
     journal: JournalReader,
     /// What was read last.
     before: Before,
+    /// Whether each block stands alone.
+    stand_alone: bool,
     /// What is left of the block that was read last.
     block: std::vec::IntoIter<Record>,
 }
@@ -160,8 +164,11 @@ impl LedgerReader {
     /// # Errors
     /// When it cannot be read or is no ledger.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let journal = JournalReader::open(path, KIND)?;
-        Ok(Self { journal, before: Before::default(), block: Vec::new().into_iter() })
+        let (journal, stand_alone) = match JournalReader::open(path, KIND) {
+            Ok(journal) => (journal, false),
+            Err(error) => (JournalReader::open(path, ALONE).map_err(|_| error)?, true),
+        };
+        Ok(Self { journal, before: Before::default(), stand_alone, block: Vec::new().into_iter() })
     }
 
     /// The header; `None` if the writer was stopped before it had written one.
@@ -177,6 +184,9 @@ impl Iterator for LedgerReader {
         loop {
             if let Some(record) = self.block.next() {
                 return Some(Ok(record));
+            }
+            if self.stand_alone {
+                self.before = Before::default();
             }
             let block = self
                 .journal
@@ -226,6 +236,18 @@ mod tests {
         assert_eq!(reader.header(), Some(header));
         assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), records);
         assert!(LedgerWriter::create(&path, header).is_err());
+    }
+
+    #[test]
+    fn blocks_of_the_version_before_stand_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
+        let blocks = [vec![intent(7), intent(8)], vec![outcome(7, 0), intent(9)], vec![outcome(8, 3)]];
+        let mut journal = JournalWriter::create(&path, ALONE, header).unwrap();
+        journal.append(blocks.iter().flat_map(|block| format::encode(&mut Before::default(), block))).unwrap();
+        let reader = LedgerReader::open(&path).unwrap();
+        assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), blocks.concat());
     }
 
     proptest! {

@@ -46,7 +46,7 @@ pub(super) const SECTIONS: [Section; 4] = [
         path: "pipeline.rate_limit",
         occurs: Occurs::Once,
         presence: Otherwise("no limit"),
-        doc: "How fast a project's requests may come. One too many is answered with 429 and the time after which to come back; what a \
+        doc: "How fast a project's requests with events may come. One too many is answered with 429 and the time after which to come back; what a \
               `client` that does not come back sent then is indeterminate.",
         example: "[pipeline]\nrate_limit = { per_second = 50, burst = 10 }\n",
         keys: &[
