@@ -1,8 +1,8 @@
-//! A heap that stays what it is over days.
+//! A heap of the C libraries that stays what it is over days; Rust's own is another one (`main.rs`).
 //!
 //! The GNU C library gives threads heaps of their own ("arenas", up to eight for each processor), and what one of them has
-//! ever held it rarely gives back. A soak starts and ends threads with every window: in twenty windows what it held in memory
-//! more than doubled, and with one heap for all it does not grow.
+//! ever held it rarely gives back. A soak starts and ends threads with every window, Kafka's client library among them, and
+//! with one heap for all of them it does not grow.
 
 #![cfg_attr(target_env = "gnu", expect(unsafe_code, reason = "the C library's own switch"))]
 
