@@ -16,6 +16,7 @@ pub mod groups;
 pub mod person;
 mod planted;
 pub mod store;
+mod turn;
 pub mod warning;
 
 use std::{

@@ -4,10 +4,15 @@
 //! survives the death of the process; only that of the machine could lose the latest transactions, and then Kafka's own
 //! unflushed pages are gone with them.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{
@@ -15,6 +20,7 @@ use super::{
     event::Properties,
     groups::KnownTypes,
     person::{Changes, Id, Known, Person},
+    turn::{ATTEMPT_AFTER, Turn},
 };
 
 /// The store could not be used.
@@ -23,6 +29,9 @@ pub enum StoreError {
     /// SQLite refused.
     #[error("the person store failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The file beside it could not be used.
+    #[error("the file beside the person store failed: {0}")]
+    Turn(#[from] io::Error),
     /// A stored value cannot be read back.
     #[error("the person store holds something that cannot be read: {0}")]
     Damaged(String),
@@ -57,6 +66,7 @@ pub struct Store {
     connection: Connection,
     /// SQLite's count of what others have committed, as it was last seen.
     data_version: i64,
+    turn: Turn,
 }
 
 /// By topic and partition: the offset after the last message that was processed.
@@ -75,7 +85,7 @@ impl Store {
         connection.busy_timeout(BUSY)?;
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(aside::SCHEMA)?;
-        Ok(Self { connection, data_version: 0 })
+        Ok(Self { connection, data_version: 0, turn: Turn::beside(path)? })
     }
 
     pub(super) const fn connection(&self) -> &Connection {
@@ -88,10 +98,37 @@ impl Store {
     /// # Errors
     /// When SQLite refuses, or others hold it for too long.
     pub fn begin(&mut self) -> Result<bool, StoreError> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        if !self.try_begin()? {
+            let deadline = Instant::now() + BUSY;
+            self.turn.wait()?;
+            let begun = loop {
+                std::thread::sleep(ATTEMPT_AFTER);
+                match self.try_begin() {
+                    Ok(false) if Instant::now() < deadline => (),
+                    begun => break begun,
+                }
+            };
+            self.turn.have()?;
+            if !begun? {
+                // SQLite says it in its own words.
+                self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            }
+        }
         let data_version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
         let before = std::mem::replace(&mut self.data_version, data_version);
         Ok(before != data_version)
+    }
+
+    /// Takes the store, unless another one has it.
+    fn try_begin(&self) -> Result<bool, StoreError> {
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let begun = self.connection.execute_batch("BEGIN IMMEDIATE");
+        self.connection.busy_timeout(BUSY)?;
+        match begun {
+            Ok(()) => Ok(true),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The offset after the last message that was processed.
@@ -133,7 +170,8 @@ impl Store {
                 offset.execute(params![topic, partition, next])?;
             }
         }
-        Ok(self.connection.execute_batch("COMMIT")?)
+        self.connection.execute_batch("COMMIT")?;
+        Ok(self.turn.give()?)
     }
 }
 
@@ -243,6 +281,33 @@ mod tests {
         assert_eq!((found.version, found.created_at.as_millisecond()), (3, 1_780_000_000_123));
         assert_eq!(store.ids_of(team, person).unwrap(), ["u"]);
         assert_eq!((store.next_offset("t", 3).unwrap(), store.next_offset("t", 1).unwrap()), (Some(7), None));
+    }
+
+    #[test]
+    fn who_waits_has_its_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("persons.sqlite");
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let batches = |stop: &std::sync::atomic::AtomicBool| {
+            let mut store = Store::open(&path).unwrap();
+            let mut batches = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                store.begin().unwrap();
+                // A batch is produced meanwhile.
+                std::thread::sleep(Duration::from_millis(10));
+                store.write(&Changes::default(), &[(("t".into(), 0), 1)].into()).unwrap();
+                batches += 1;
+            }
+            batches
+        };
+        let taken = std::thread::scope(|scope| {
+            let working = [0, 1, 2].map(|_| scope.spawn(|| batches(&stop)));
+            std::thread::sleep(Duration::from_secs(2));
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            working.map(|batches| batches.join().unwrap())
+        });
+        let all: i32 = taken.iter().sum();
+        assert!(taken.iter().all(|own| own * 9 > all), "{taken:?}");
     }
 
     #[test]
