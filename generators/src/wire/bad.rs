@@ -38,8 +38,7 @@ pub(super) fn token(seed: u64, request: &Request, endpoint: Endpoint) -> Option<
     if has_own_tokens(endpoint) && random.below(4) == 0 {
         return None;
     }
-    let in_header = endpoint.is_v1() || endpoint == Endpoint::Ai;
-    random.pick(if in_header { &TOKENS[..] } else { &TOKENS_OF_BODIES }).copied()
+    random.pick(if endpoint.has_bearer() { &TOKENS[..] } else { &TOKENS_OF_BODIES }).copied()
 }
 
 /// What stands behind the events of such a request, where the token itself is right.
@@ -49,7 +48,7 @@ pub(super) fn stranger(seed: u64, request: &Request, endpoint: Endpoint) -> Opti
 
 /// Whether each event says whose it is, and two may disagree.
 const fn has_own_tokens(endpoint: Endpoint) -> bool {
-    !endpoint.is_v1() && !matches!(endpoint, Endpoint::Batch | Endpoint::Ai | Endpoint::Recordings)
+    !endpoint.has_bearer() && !matches!(endpoint, Endpoint::Batch | Endpoint::Recordings)
 }
 
 /// The event that spoils a request.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     elements, fields,
     hostile::Hostile,
-    plan::{Disorder, Endpoint, Extras, Plan, Traffic},
+    plan::{Disorder, Endpoint, Plan, Traffic},
     spelling::Spelling,
 };
 use crate::{
@@ -114,11 +114,8 @@ pub(super) struct OddSources {
     none: bool,
     /// How many more types of groups the team has than are kept.
     group_types_over: u64,
-    is_v1: bool,
     /// Its plan.
     traffic: Traffic,
-    disorder: Disorder,
-    extras: Extras,
     hostile: Source,
     size: Source,
     groups: Source,
@@ -139,7 +136,7 @@ impl OddSources {
         let source = |purpose| Source::new(plan.seed, stream, purpose);
         let of_team = plan.traffic.iter().filter(|other| other.team == traffic.team);
         let group_types = of_team.map(|other| other.extras.group_types).max().unwrap_or_default();
-        let (disorder, extras) = (traffic.disorder, traffic.extras.clone());
+        let (disorder, extras) = (traffic.disorder, &traffic.extras);
         let Disorder {
             offset, offset_and_timestamp, no_timestamp, ignore_sent_at, no_uuid, empty_uuid, altered, ..
         } = disorder;
@@ -164,10 +161,7 @@ impl OddSources {
             stream,
             group_types_over: group_types.saturating_sub(GROUPS_KEPT),
             none: shares.iter().all(|share| *share == Share::default()) && subject(traffic) == Subject::Action,
-            is_v1: traffic.endpoint.is_v1(),
             traffic: traffic.clone(),
-            disorder,
-            extras,
             hostile: source(Purpose::Hostile),
             size: source(Purpose::Size),
             groups: source(Purpose::Groups),
@@ -194,7 +188,7 @@ impl OddSources {
         if self.none {
             return Oddities::default();
         }
-        let Self { disorder, extras, .. } = self;
+        let Traffic { disorder, extras, endpoint, .. } = &self.traffic;
         let chosen = |source: Source, share| share > Share::default() && source.at(seq).chance(share);
         let grouped = chosen(self.groups, extras.grouped);
         let empty_uuid = chosen(self.empty_uuid, disorder.empty_uuid);
@@ -216,7 +210,7 @@ impl OddSources {
             fields: chosen(self.fields, extras.fields),
             time: self.time_form(seq),
             no_uuid: empty_uuid || chosen(self.uuidless, disorder.no_uuid),
-            v1: self.is_v1 && (chosen(self.hostile, extras.hostile) || chosen(self.fields, extras.fields)),
+            v1: endpoint.is_v1() && (chosen(self.hostile, extras.hostile) || chosen(self.fields, extras.fields)),
             recorded: false,
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
@@ -226,18 +220,18 @@ impl OddSources {
     fn kind(&self, seq: u64) -> Hostile {
         let mut random = second(self.hostile, seq);
         let all = Hostile::ALL.map(|(_, kind)| kind);
-        let kinds = if self.extras.kinds.is_empty() { &all[..] } else { &self.extras.kinds };
+        let kinds = if self.traffic.extras.kinds.is_empty() { &all[..] } else { &self.traffic.extras.kinds };
         random.pick(kinds).copied().unwrap_or(Hostile::Nul)
     }
 
     fn padding(&self, seq: u64) -> u64 {
-        let (least, most) = (self.extras.padding.0.max(1) as f64, self.extras.padding.1.max(1) as f64);
+        let (least, most) = (self.traffic.extras.padding.0.max(1) as f64, self.traffic.extras.padding.1.max(1) as f64);
         let unit = second(self.size, seq).unit();
         libm::round(least * libm::pow(most / least, unit)) as u64
     }
 
     fn time_form(&self, seq: u64) -> TimeForm {
-        let Disorder { offset, offset_and_timestamp, no_timestamp, ignore_sent_at, .. } = self.disorder;
+        let Disorder { offset, offset_and_timestamp, no_timestamp, ignore_sent_at, .. } = self.traffic.disorder;
         let mut left = self.time.at(seq).unit();
         let shares = [
             (offset, TimeForm::Offset),
@@ -303,7 +297,7 @@ impl OddSources {
             event.members.push(Member::new(PADDING, pad(second(self.size, seq), padding)));
         }
         if event.oddities.fields {
-            fields::add(event, &mut second(self.fields, seq), self.is_v1);
+            fields::add(event, &mut second(self.fields, seq), self.traffic.endpoint.is_v1());
         }
         event.oddities.spelling.apply(event, &self.traffic.token);
     }
@@ -311,7 +305,7 @@ impl OddSources {
     /// The type and the key of each of the event's groups.
     pub fn groups_of(&self, seq: u64) -> impl Iterator<Item = (&'static str, String)> {
         let Self { run, stream, .. } = *self;
-        let (types, groups) = (self.extras.group_types, self.extras.groups.max(1));
+        let (types, groups) = (self.traffic.extras.group_types, self.traffic.extras.groups.max(1));
         let mut random = second(self.groups, seq);
         GROUP_TYPES.into_iter().take(types as usize).map(move |kind| {
             let number = random.below(groups);

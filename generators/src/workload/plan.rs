@@ -147,8 +147,8 @@ pub enum Absence {
     BlackHole,
     /// They are recordings of sessions.
     Recording,
-    /// They are no import, and the capture takes nothing else.
-    NoImport,
+    /// They happen now, and the capture takes imports of old events.
+    Live,
     /// They are not of AI, and go where nothing else is taken.
     Misrouted,
 }
@@ -161,7 +161,7 @@ impl Absence {
             Self::DropListed => "the token is on the drop list",
             Self::BlackHole => "the black hole swallows everything",
             Self::Recording => "recordings of sessions go to a topic of their own",
-            Self::NoImport => "the capture takes imports and nothing else",
+            Self::Live => "the capture takes imports and nothing else",
             Self::Misrouted => "the endpoint takes events of AI and no others",
         }
     }
@@ -236,6 +236,11 @@ impl Endpoint {
     /// Whether it is of v1, with a result for each event.
     pub const fn is_v1(self) -> bool {
         matches!(self, Self::V1 | Self::AiV1)
+    }
+
+    /// Whether the project's token is in a header.
+    pub const fn has_bearer(self) -> bool {
+        self.is_v1() || matches!(self, Self::Ai)
     }
 
     /// Whether it takes one event a request.

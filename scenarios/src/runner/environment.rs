@@ -19,7 +19,7 @@ use testenv::{
     },
     fault::{Action, Kind::Link, PlannedFault, Target},
     pipeline::{
-        capture::{overflow::Limits as OverflowLimits, routes::Modes},
+        capture::{buckets::RateLimits, routes::Modes},
         dialect::Dialect as SubjectDialect,
     },
 };
@@ -229,7 +229,7 @@ impl Own {
                 settings.imports_only,
                 request.scenario.traffic.iter().any(|traffic| traffic.endpoint == Endpoint::Recordings),
             ),
-            rate_limit: settings.rate_limit,
+            rate_limit: settings.rate_limit.map(rate_limits),
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: settings.flush_interval,
             partitions: settings.partitions,
@@ -243,7 +243,7 @@ impl Own {
             },
             substitutes: request.scenario.substitutes.clone(),
             planted_defects: plan::planted_defects(&request.scenario, run),
-            overflow: settings.overflow.map(|(per_second, burst)| OverflowLimits { per_second, burst }),
+            overflow: settings.overflow.map(rate_limits),
             plugins: plugins::subject(&request.scenario),
             exports: request.scenario.exports.map(|exports| ExportOptions {
                 seed: request.scenario.seed.unwrap_or_default(),
@@ -299,6 +299,10 @@ impl Own {
         self.launcher.guard().clone().end().await;
         result
     }
+}
+
+const fn rate_limits((per_second, burst): (u32, u32)) -> RateLimits {
+    RateLimits { per_second, burst }
 }
 
 fn own_guard(folder: &Path) -> Result<Guard, Failure> {

@@ -158,8 +158,7 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
     if *historical && !endpoint.is_v1() && *endpoint != Endpoint::Batch {
         section.problem("historical", "only `batch`, `v1` and `v1/ai` can say so: leave out `endpoint`");
     }
-    if (endpoint.is_v1() || *endpoint == Endpoint::Ai)
-        && (*form != Form::Plain || !matches!(compression, Compression::None | Compression::Gzip))
+    if endpoint.has_bearer() && (*form != Form::Plain || !matches!(compression, Compression::None | Compression::Gzip))
     {
         section.problem(
             "endpoint",
@@ -172,7 +171,7 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
             "from 1000000 bytes on, an event spoils its whole request: give such events a traffic of their own, without `batch`",
         );
     }
-    if (endpoint.is_v1() || *endpoint == Endpoint::Ai) && client.faults.wrong_content_type > Share::default() {
+    if endpoint.has_bearer() && client.faults.wrong_content_type > Share::default() {
         section.problem(
             "client_faults.wrong_content_type",
             "is refused there, and elsewhere it is not: leave it out, or make two traffics of it",
@@ -191,7 +190,7 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
              and `wrong_year`",
         );
     }
-    if (endpoint.is_v1() || *endpoint == Endpoint::Ai) && is_any(&said) {
+    if endpoint.has_bearer() && is_any(&said) {
         section.problem(
             "endpoint",
             "v1 and AI want a uuid, a timestamp and the client's clock of every event: leave out `no_uuid`, `empty_uuid`, `offset`, \
@@ -219,7 +218,7 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
     if matches!(endpoint, Endpoint::Ai | Endpoint::Recordings) && !traffic.names.is_empty() {
         section.problem("names", "are given there: the endpoint takes no others");
     }
-    if *form != Form::Plain && traffic.spelling > Share::default() && *form == Form::Query {
+    if *form == Form::Query && traffic.spelling > Share::default() {
         section.problem("spelling", "is for bodies: leave out `form`, or make two traffics of it");
     }
     if *form == Form::Query
@@ -312,11 +311,10 @@ pub(super) fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Di
 /// Notes which traffic a capture of imports drops, and that it listens at fewer endpoints.
 pub(super) fn import_only(root: &mut Section<'_>, all: &mut [Traffic]) {
     for traffic in all {
+        let name = &traffic.name;
         if traffic.endpoint.is_of_ai() {
-            let name = &traffic.name;
             root.problem("traffic", &format!("a capture of imports has no endpoint for AI: leave out `{name}`"));
         }
-        let name = &traffic.name;
         if traffic.replay.is_some() {
             root.problem(
                 "traffic",
@@ -327,7 +325,7 @@ pub(super) fn import_only(root: &mut Section<'_>, all: &mut [Traffic]) {
             if traffic.drop_events_older_than.is_some() {
                 root.problem("traffic", &format!("a capture of imports drops all of `{name}`, whatever its age is"));
             }
-            traffic.absent.get_or_insert(Absence::NoImport);
+            traffic.absent.get_or_insert(Absence::Live);
         }
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     fault::Target,
     network::{AnyLink, Link},
     pipeline::{
-        capture::{overflow::Limits as OverflowLimits, routes::Modes},
+        capture::{buckets::RateLimits, routes::Modes},
         defect::PlantedDefect,
         dialect::Dialect,
         plugin::Plugin,
@@ -62,7 +62,7 @@ pub struct PipelineOptions {
     /// What capture is there for.
     pub capture_modes: Modes,
     /// How many requests a second a project may make, and how many at once, if that is limited.
-    pub rate_limit: Option<(u32, u32)>,
+    pub rate_limit: Option<RateLimits>,
     /// Tokens whose quota is used up.
     pub over_quota: Vec<String>,
     /// After how long ClickHouse's Kafka engine flushes.
@@ -78,7 +78,7 @@ pub struct PipelineOptions {
     /// Other people's images in its places, and beside it.
     pub substitutes: Substitutes,
     /// How often capture takes events of one person onto the main topic, if it counts.
-    pub overflow: Option<OverflowLimits>,
+    pub overflow: Option<RateLimits>,
     /// What teams let run over their events, in its order.
     pub plugins: Vec<Plugin>,
     /// How long a plugin may take for an event.
@@ -307,7 +307,7 @@ impl Pipeline {
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
             ("ASSAY_TOKENS_OVER_QUOTA", json(&options.over_quota)),
         ]);
-        if let Some((per_second, burst)) = options.rate_limit {
+        if let Some(RateLimits { per_second, burst }) = options.rate_limit {
             variables.insert("ASSAY_RATE_LIMIT_PER_SECOND".to_owned(), per_second.to_string());
             variables.insert("ASSAY_RATE_LIMIT_BURST".to_owned(), burst.to_string());
         }

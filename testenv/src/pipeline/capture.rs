@@ -4,13 +4,12 @@
 //! whose events are dropped, [`planted`] the planted defects; this file is the process.
 
 pub mod ai;
+pub mod buckets;
 mod cors;
 mod deliveries;
 pub mod drop_list;
 pub mod encoding;
-pub mod overflow;
 pub mod planted;
-pub mod rate_limit;
 pub mod recording;
 pub mod request;
 pub mod routes;
@@ -51,12 +50,11 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
+    buckets::{Buckets, RateLimits, Taken},
     deliveries::{Awaited, Deliveries, ToRequests},
     drop_list::DropList,
     encoding::Sent,
-    overflow::{Lane, Limits, Overflow},
     planted::Planted,
-    rate_limit::RateLimit,
     request::{Received, Refusal, events},
     routes::{BATCH_LIMIT, Modes, Route, route},
 };
@@ -103,8 +101,8 @@ async fn run() -> Result<(), Error> {
     let (asking, name) = (producer.clone(), topic.clone());
     tokio::task::spawn_blocking(move || asking.client().fetch_metadata(Some(&name), Duration::from_secs(20)).map(drop))
         .await??;
-    let usual = Limits::default();
-    let overflow = Limits {
+    let usual = RateLimits::default();
+    let overflow = RateLimits {
         per_second: or("OVERFLOW_PER_SECOND_LIMIT", usual.per_second)?,
         burst: or("OVERFLOW_BURST_LIMIT", usual.burst)?,
     };
@@ -114,13 +112,16 @@ async fn run() -> Result<(), Error> {
         historical_topic: or("KAFKA_HISTORICAL_TOPIC", String::new())?,
         dialect: or("DIALECT", Dialect::default())?,
         drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", DropList::default())?,
-        overflow: or("OVERFLOW_ENABLED", false)?.then_some(Overflow::new(overflow)),
+        overflow: or("OVERFLOW_ENABLED", false)?.then_some(Buckets::new(overflow)),
         overflow_topic: or("KAFKA_OVERFLOW_TOPIC", String::new())?,
         recordings_topic: or("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", String::new())?,
         modes: or("CAPTURE_MODE", Modes::default())?,
         rate_limit: match or("ASSAY_RATE_LIMIT_PER_SECOND", 0)? {
             0 => None,
-            per_second => Some(RateLimit::new(per_second, or("ASSAY_RATE_LIMIT_BURST", per_second)?)),
+            per_second => {
+                let burst = or("ASSAY_RATE_LIMIT_BURST", per_second)?;
+                Some(Buckets::new(RateLimits { per_second, burst }))
+            }
         },
         started: Instant::now(),
         planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
@@ -175,13 +176,13 @@ struct Capture {
     dialect: Dialect,
     drop_list: DropList,
     /// What comes too often of one key, where that is looked at.
-    overflow: Option<Overflow>,
+    overflow: Option<Buckets>,
     overflow_topic: String,
     /// Where recordings go.
     recordings_topic: String,
     modes: Modes,
     /// How fast a project's requests may come, where that is limited.
-    rate_limit: Option<RateLimit>,
+    rate_limit: Option<Buckets>,
     started: Instant,
     planted: Planted,
 }
@@ -234,7 +235,8 @@ impl Capture {
 
     /// Refuses what comes too fast.
     fn not_too_fast(&self, token: &str) -> Result<(), Refusal> {
-        let is_fine = self.rate_limit.as_ref().is_none_or(|limit| limit.take(token, self.started.elapsed()));
+        let take = |limit: &Buckets| limit.take(token, self.started.elapsed());
+        let is_fine = self.rate_limit.as_ref().is_none_or(|limit| take(limit) == Taken::Within);
         if is_fine { Ok(()) } else { Err(Refusal::TooFast) }
     }
 
@@ -376,9 +378,7 @@ impl Capture {
             let record = record.key(&snapshot.session).payload(&snapshot.data);
             self.producer.send(record).map_err(|(error, _)| not_produced(error))
         });
-        let told = deliveries.all().await.into_iter().next();
-        let result = enqueued.and(told.map_or(Ok(()), |(_, error)| Err(not_produced(error))));
-        result.map_or_else(not_stored, |()| text(StatusCode::OK, STORED))
+        settled(enqueued, deliveries).await.map_or_else(not_stored, |()| text(StatusCode::OK, STORED))
     }
 
     async fn entries(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Vec<v1::Entry>, v1::Refusal> {
@@ -430,8 +430,7 @@ impl Capture {
             .iter()
             .enumerate()
             .try_for_each(|(place, event)| self.enqueue(event, deliveries.of(place), &mut value));
-        let told = deliveries.all().await.into_iter().next();
-        enqueued.and(told.map_or(Ok(()), |(_, error)| Err(not_produced(error))))
+        settled(enqueued, deliveries).await
     }
 
     /// Hands an event to the client library; `value` is room for its text, which all of a request share.
@@ -459,11 +458,11 @@ impl Capture {
         let is_import = is_import(self.dialect, event) && !self.historical_topic.is_empty();
         // Imports never overflow.
         let over = self.overflow.as_ref().filter(|_| !is_import).is_some_and(|overflow| {
-            let lane = overflow.take(&key, self.started.elapsed());
-            if lane == (Lane::Overflow { first: true }) {
+            let taken = overflow.take(&key, self.started.elapsed());
+            if taken == (Taken::Over { first: true }) {
                 log(&format!("overflow: {key} comes too often"));
             }
-            lane != Lane::Main
+            taken != Taken::Within
         });
         let topic = match (is_import, over) {
             (true, _) => &self.historical_topic,
@@ -480,6 +479,12 @@ impl Capture {
 /// Whether an event is an import of old ones, as its batch says; the Django capture knew none (ingestion contract 1.5).
 fn is_import(dialect: Dialect, event: &CapturedEvent<'_>) -> bool {
     event.historical_migration && dialect != Dialect::V2021
+}
+
+/// Waits for all that was `enqueued`, and tells of the first that failed.
+async fn settled(enqueued: Result<(), NotProduced>, deliveries: Deliveries) -> Result<(), NotProduced> {
+    let told = deliveries.all().await.into_iter().next();
+    enqueued.and(told.map_or(Ok(()), |(_, error)| Err(not_produced(error))))
 }
 
 fn not_produced(error: KafkaError) -> NotProduced {
