@@ -152,6 +152,16 @@ fn held(scenario: &Scenario, name: DefectName) -> Duration {
     }
 }
 
+/// The tokens of projects of whose events none is dropped on the way.
+fn kept(scenario: &Scenario, run: RunId) -> Vec<String> {
+    let token = |traffic| own_project(scenario, traffic, run).0;
+    let is_dropped = |traffic: &&scenario::Traffic| {
+        traffic.absent == Some(Absence::DropListed) || traffic.drop_events_older_than.is_some()
+    };
+    let dropped: Vec<String> = scenario.traffic.iter().filter(is_dropped).map(token).collect();
+    scenario.traffic.iter().map(token).filter(|token| !dropped.contains(token)).collect()
+}
+
 /// The defects to plant, spread over nine tenths of the planned events, so that their number is certain to be reached.
 pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
     let is_over_quota = |traffic: &&scenario::Traffic| traffic.absent == Some(Absence::OverQuota);
@@ -163,6 +173,7 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
     let good = scenario.traffic.iter().position(|traffic| traffic.absent.is_none()).unwrap_or_default();
     let planned = scenario.traffic.get(good).map_or(0, |traffic| traffic.events);
     let spread = |events: u64| (planned * 9 / 10 / events.max(1)).max(1);
+    let kept = kept(scenario, run);
     let uuid = |seq| EventId { run, stream: StreamId(good as u16), seq }.to_string();
     scenario
         .planted_defects
@@ -179,6 +190,7 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
             property: defect.property.clone(),
             amount: defect.amount,
             token: (defect.name == DefectName::SwapTenant).then(|| other_token(run)),
+            tokens: if defect.name == DefectName::QuotaIgnored { Vec::new() } else { kept.clone() },
             uuids: if defect.name.defect().is_told_its_events() {
                 (0..defect.events).map(|number| uuid(number * spread(defect.events))).collect()
             } else {

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::harness::{Bench, Finished, UP_WITHIN, assay, beside_others, wait_until};
+use super::harness::{Bench, Finished, UP_WITHIN, alone, assay, wait_until};
 
 /// What `--external` takes for the pipeline that all these tests share.
 fn standing() -> &'static str {
@@ -61,7 +61,7 @@ fn run(bench: &Bench, external: &Path, more: &[&str]) -> Output {
 
 fn finished(bench: &Bench, external: &Path) -> Finished {
     standing();
-    let _room = beside_others();
+    let _room = alone();
     Finished::new(run(bench, external, &["--yes"]), bench.latest())
 }
 
@@ -133,11 +133,11 @@ fn a_view_with_other_names_is_read_and_what_it_lacks_is_not_judged() {
 
 #[test]
 fn a_strangers_row_is_a_phantom_only_in_a_team_of_ones_own() {
-    for (alone, code, phantoms) in [("false", Some(0), 0), ("true", Some(1), 1)] {
+    for (of_ones_own, code, phantoms) in [("false", Some(0), 0), ("true", Some(1), 1)] {
         let bench = Bench::new("");
         // The other tests' runs go to the same team; what carries another run's identity is no stranger.
-        let external = changed(&bench, &[("team = 1", &format!("team = 1\nalone = {alone}"))]);
-        let _room = beside_others();
+        let external = changed(&bench, &[("team = 1", &format!("team = 1\nalone = {of_ones_own}"))]);
+        let _room = alone();
         let mut command = bench.run_command();
         command.args(["--env", "external", "--yes", "--external"]).arg(&external);
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
@@ -153,7 +153,7 @@ fn a_strangers_row_is_a_phantom_only_in_a_team_of_ones_own() {
              SELECT generateUUIDv4(), 'theirs', 1, 'somebody', now(), now()"
         ));
         let run = Finished::new(child.wait_with_output().unwrap(), bench.latest());
-        assert_eq!((run.code, run.count("phantom")), (code, phantoms), "alone = {alone}: {}", run.told());
+        assert_eq!((run.code, run.count("phantom")), (code, phantoms), "alone = {of_ones_own}: {}", run.told());
     }
 }
 

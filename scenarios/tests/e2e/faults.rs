@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::harness::{Bench, Finished, alone, beside_others, docker, in_containers, shared_environment, wait_until};
+use super::harness::{Bench, Finished, alone, docker, in_containers, shared_environment, wait_until};
 
 fn fault(at: &str, target: &str, action: &str, more: &str) -> String {
     format!("\n[[fault]]\nat = \"{at}\"\ntarget = \"{target}\"\naction = \"{action}\"\n{more}\n")
@@ -94,7 +94,7 @@ fn a_fault_that_finds_the_matching_defect_is_named_and_never_passes() {
 #[test]
 fn who_shares_a_substrate_cannot_break_it() {
     let environment = shared_environment();
-    let _room = beside_others();
+    let _room = alone();
     for target in ["kafka", "clickhouse"] {
         let bench = Bench::new(&fault("1s", target, "kill", ""));
         let output = bench.run_command().arg("--env").arg(environment).output().unwrap();
@@ -108,7 +108,7 @@ fn who_shares_a_substrate_cannot_break_it() {
 #[test]
 fn a_fault_that_does_not_heal_makes_the_run_inconclusive() {
     let environment = shared_environment();
-    let _room = beside_others();
+    let _room = alone();
     let bench = Bench::new(&fault("2s", "ingester", "stop", "for = \"3s\""));
     let mut command = bench.run_command();
     command.arg("--env").arg(environment).stdout(Stdio::piped()).stderr(Stdio::piped());

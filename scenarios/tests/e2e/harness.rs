@@ -5,7 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -30,18 +30,12 @@ pub fn in_containers() -> bool {
     std::env::var("ASSAY_ENV").is_ok_and(|kind| kind == "containers")
 }
 
-/// Runs that are judged by their schedule may run beside each other, but not beside the start of a further Kafka and
-/// ClickHouse, which takes all of two cores for a while.
-static ROOM: RwLock<()> = RwLock::new(());
+/// A run is judged by its schedule, too, and two cores carry no second pipeline beside it without a delay now and then.
+static MACHINE: Mutex<()> = Mutex::new(());
 
-/// Room beside other runs on the shared substrate.
-pub fn beside_others() -> RwLockReadGuard<'static, ()> {
-    ROOM.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The machine alone, for a substrate of one's own.
-pub fn alone() -> RwLockWriteGuard<'static, ()> {
-    ROOM.write().unwrap_or_else(PoisonError::into_inner)
+/// The machine for oneself.
+pub fn alone() -> MutexGuard<'static, ()> {
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The environment file of the substrate that all tests share.
@@ -143,7 +137,7 @@ impl Bench {
     /// The same, with further arguments.
     pub fn run_shared_with(&self, arguments: &[&str]) -> Finished {
         let environment = shared_environment();
-        let _room = beside_others();
+        let _room = alone();
         let output = self.run_command().arg("--env").arg(environment).args(arguments).output().expect("assay run");
         Finished::new(output, self.latest())
     }
@@ -245,9 +239,10 @@ impl Finished {
         findings.iter().filter(|finding| finding["class"] == class).collect()
     }
 
-    /// Everything that it said, for a failed assertion.
+    /// Everything that it said, for a failed assertion; the reasons last, since of a long output often only the end is kept.
     pub fn told(&self) -> String {
-        format!("exit code {:?}\n{}\n{}\n{:#}", self.code, self.stdout, self.stderr, self.verdict)
+        let Self { code, stdout, stderr, verdict, .. } = self;
+        format!("{verdict:#}\n{stderr}\n{stdout}\nexit code {code:?}: {:#}", verdict["reasons"])
     }
 }
 

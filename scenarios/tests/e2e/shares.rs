@@ -2,7 +2,7 @@
 
 use std::{fs, process::Stdio};
 
-use super::harness::{Bench, Finished, UP_WITHIN, assay, beside_others, shared_environment, wait_until};
+use super::harness::{Bench, Finished, UP_WITHIN, alone, assay, shared_environment, wait_until};
 
 fn passes(run: &Finished) {
     assert_eq!(run.code, Some(0), "{}", run.told());
@@ -13,7 +13,7 @@ fn passes(run: &Finished) {
 fn senders_of_several_processes_are_judged_together() {
     let bench = Bench::new("");
     let environment = shared_environment();
-    let _room = beside_others();
+    let _room = alone();
     let run = {
         let mut command = bench.run_command();
         command.args(["--shard", "1/2", "--senders", "2", "--starts-in", "4s", "--env"]).arg(environment);

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::Value;
 
-use super::harness::{Bench, Finished, UP_WITHIN, beside_others, shared_environment, signal, wait_until};
+use super::harness::{Bench, Finished, UP_WITHIN, alone, shared_environment, signal, wait_until};
 
 /// Three windows of six seconds.
 const SOAK: &str = "[soak]\nlasts = \"18s\"\nkeep = 1\n";
@@ -33,7 +33,7 @@ fn state(bench: &Bench) -> Value {
 fn a_soak_that_was_killed_goes_on_and_is_judged_as_one() {
     let bench = Bench::new(SOAK);
     let _environment = shared_environment();
-    let _room = beside_others();
+    let _room = alone();
     let mut first = command(&bench).spawn().unwrap();
     let second_sends = || {
         let windows = windows(&bench);

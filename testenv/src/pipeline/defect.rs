@@ -29,6 +29,10 @@ pub struct PlantedDefect {
     /// The project's token under which `swap_tenant` produces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// The projects in whose events capture may plant it, by token; in any without one. What a later stage must drop shows
+    /// nothing of what was done to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<String>,
     /// The events that a defect of the sink concerns, by uuid: SQL cannot count as it goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uuids: Vec<String>,
@@ -50,10 +54,16 @@ impl PlantedDefect {
             property: None,
             amount: None,
             token: None,
+            tokens: Vec::new(),
             uuids: Vec::new(),
             held_ms: 0,
             span_ms: 0,
         }
+    }
+
+    /// Whether capture may plant it in the events of this project.
+    pub fn may_be_in(&self, token: &str) -> bool {
+        self.tokens.is_empty() || self.tokens.iter().any(|other| other == token)
     }
 
     /// How much of it there is, in the unit that the catalogue names.

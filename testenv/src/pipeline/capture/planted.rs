@@ -60,7 +60,10 @@ impl Planted {
             events.retain(|event| {
                 let is_tail = last > 0 && places.next() == Some(last);
                 // Once it was forgotten, it is forgotten in every attempt.
-                !(chooser.wants(&event.uuid) && (is_tail || chooser.was_planted(&event.uuid)) && noted(chooser, event))
+                !(chooser.defect.may_be_in(&event.token)
+                    && chooser.wants(&event.uuid)
+                    && (is_tail || chooser.was_planted(&event.uuid))
+                    && noted(chooser, event))
             });
         }
         let mut reject = false;
@@ -97,7 +100,8 @@ fn plant(choosers: &mut [Chooser], event: CapturedEvent<'static>, reject: &mut b
     for chooser in choosers.iter_mut().filter(|chooser| single(chooser.defect.name)) {
         let Some(event) = produced.first() else { break };
         // Only events that the defect changes are counted.
-        if chooser.wants(&uuid)
+        if chooser.defect.may_be_in(&event.token)
+            && chooser.wants(&uuid)
             && let Some(changed) = spoiled(&chooser.defect, event)
         {
             chooser.planted(&uuid);
@@ -259,6 +263,19 @@ mod tests {
         assert_eq!(applied.events[0], plain("a"));
         assert_ne!(applied.events[1], event("b"));
         assert_eq!(applied.events[2], event("c"));
+    }
+
+    #[test]
+    fn projects_whose_events_are_dropped_later_are_spared() {
+        let of = |token: &'static str, uuid| CapturedEvent { token: token.into(), ..event(uuid) };
+        for name in [DefectName::RemintUuid, DefectName::DropBatchTail] {
+            let tokens = vec!["kept".to_owned()];
+            let planted = Planted::new(vec![PlantedDefect { every: 1, tokens, ..defect(name) }], HashSet::new());
+            assert_eq!(planted.apply(vec![of("dropped", "a"), of("dropped", "b")]).events.len(), 2);
+            let events = planted.apply(vec![of("dropped", "c"), of("kept", "d")]).events;
+            assert_eq!(events[0], of("dropped", "c"));
+            assert_ne!(events.get(1), Some(&of("kept", "d")), "{name:?}");
+        }
     }
 
     #[test]
