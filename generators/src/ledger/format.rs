@@ -14,6 +14,10 @@ pub const TEXT_LIMIT: usize = 200;
 /// A block with more bytes is ended, so that no journal record becomes too long.
 const BLOCK_LIMIT: usize = 1 << 16;
 
+/// The kind of an outcome and an intent that are both as expected in everything but their moments.
+const BOTH: u8 = 3;
+/// How many bits of a moment stand in such an entry's tag, above its kind.
+const IN_TAG: u32 = 6;
 const SAME_STREAM: u8 = 4;
 const NEXT_INDEX: u8 = 8;
 const STATUS_200: u8 = 8;
@@ -46,10 +50,17 @@ struct Place {
 /// The blocks that hold `records`, in their order, behind those `before`.
 pub(super) fn encode<'a>(before: &mut Before, records: impl IntoIterator<Item = &'a Record>) -> Vec<Vec<u8>> {
     let (mut blocks, mut block) = (Vec::new(), Vec::new());
-    for record in records {
+    let mut records = records.into_iter().peekable();
+    while let Some(record) = records.next() {
         match record {
             Record::Intent(intent) => before.put_intent(intent, &mut block),
-            Record::Outcome(outcome) => before.put_outcome(outcome, &mut block),
+            Record::Outcome(outcome) => {
+                let next = records.next_if(|next| matches!(next, Record::Intent(next) if before.both(outcome, next)));
+                match next {
+                    Some(Record::Intent(next)) => before.put_both(outcome, next, &mut block),
+                    _ => before.put_outcome(outcome, &mut block),
+                }
+            }
             Record::End(end) => block.extend_from_slice(&[2, u8::from(*end == End::Complete)]),
         }
         if block.len() > BLOCK_LIMIT {
@@ -67,9 +78,14 @@ pub(super) fn decode(before: &mut Before, mut block: &[u8]) -> Option<Vec<Record
     let mut records = Vec::new();
     while let Some((tag, rest)) = block.split_first() {
         block = rest;
-        records.push(match tag & 3 {
+        let record = match tag & 3 {
             0 => Record::Intent(before.take_intent(*tag, &mut block)?),
             1 => Record::Outcome(before.take_outcome(*tag, &mut block)?),
+            BOTH => {
+                let (outcome, intent) = before.take_both(*tag, &mut block)?;
+                records.push(Record::Outcome(outcome));
+                Record::Intent(intent)
+            }
             2 if *tag == 2 => {
                 let (complete, rest) = block.split_first()?;
                 block = rest;
@@ -80,7 +96,8 @@ pub(super) fn decode(before: &mut Before, mut block: &[u8]) -> Option<Vec<Record
                 }
             }
             _ => return None,
-        });
+        };
+        records.push(record);
     }
     Some(records)
 }
@@ -234,6 +251,73 @@ impl Before {
             answered: Duration::from_micros(answered),
             answer,
         })
+    }
+
+    /// Whether nothing has to be said of an outcome and the intent behind it but when.
+    fn both(&self, outcome: &Outcome, intent: &Intent) -> bool {
+        let Place { stream, index, attempt, position, moment } = self.intent;
+        let Intent { request, released } = intent;
+        let is_last = (outcome.stream.0, outcome.index, outcome.attempt) == (stream, index, attempt);
+        let is_next = request.stream.0 == stream
+            && request.index == index.wrapping_add(1)
+            && request.positions == (position..position.wrapping_add(1))
+            && request.resends.is_empty()
+            && request.retry.is_none();
+        is_last
+            && matches!(&outcome.answer, Answer::Reply { status: 200, excerpt } if excerpt.is_empty())
+            && is_next
+            && micros(*released) >= moment
+    }
+
+    fn put_both(&mut self, outcome: &Outcome, intent: &Intent, block: &mut Vec<u8>) {
+        let released = self.intent.moment;
+        let (sent, next) = (micros(outcome.sent), micros(intent.released));
+        let since = sent.wrapping_sub(released);
+        block.push(BOTH | (since as u8) << (8 - IN_TAG));
+        put_varint(block, since >> IN_TAG);
+        put_varint(block, micros(outcome.answered).saturating_sub(sent));
+        put_varint(block, next - released);
+        self.go_on(sent, next);
+    }
+
+    fn take_both(&mut self, tag: u8, block: &mut &[u8]) -> Option<(Outcome, Intent)> {
+        let Place { stream, index, attempt, position, moment: released } = self.intent;
+        let since = take_varint(block)?.checked_mul(1 << IN_TAG)? | u64::from(tag >> (8 - IN_TAG));
+        let sent = released.wrapping_add(since);
+        let answered = sent.checked_add(take_varint(block)?)?;
+        let next = released.checked_add(take_varint(block)?)?;
+        let end = position.checked_add(1)?;
+        self.go_on(sent, next);
+        let outcome = Outcome {
+            stream: StreamId(stream),
+            index,
+            attempt,
+            sent: Duration::from_micros(sent),
+            answered: Duration::from_micros(answered),
+            answer: Answer::Reply { status: 200, excerpt: String::new() },
+        };
+        let request = Request {
+            stream: StreamId(stream),
+            index: self.intent.index,
+            positions: position..end,
+            resends: 0..0,
+            only: None,
+            retry: None,
+        };
+        Some((outcome, Intent { request, released: Duration::from_micros(next) }))
+    }
+
+    /// The outcome of the intent before was the one of `sent`, and the next intent follows.
+    fn go_on(&mut self, sent: u64, released: u64) {
+        let Place { stream, index, attempt, position, .. } = self.intent;
+        self.outcome = Place { stream, index, attempt, position: 0, moment: sent };
+        self.intent = Place {
+            stream,
+            index: index.wrapping_add(1),
+            attempt: 1,
+            position: position.wrapping_add(1),
+            moment: released,
+        };
     }
 }
 
@@ -458,37 +542,62 @@ mod tests {
         );
     }
 
+    /// Number `index` of single posts, and its outcome.
+    fn post(index: u64, released: Duration, sent_after: u64, waited: u64) -> [Record; 2] {
+        let request =
+            Request { stream: StreamId(0), index, positions: index..index + 1, resends: 0..0, only: None, retry: None };
+        let sent = released + Duration::from_micros(sent_after);
+        let answered = Outcome {
+            stream: StreamId(0),
+            index,
+            attempt: 1,
+            sent,
+            answered: sent + Duration::from_micros(waited),
+            answer: Answer::Reply { status: 200, excerpt: String::new() },
+        };
+        [Record::Intent(Intent { request, released }), Record::Outcome(answered)]
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_was_written_of_one_post_at_a_time(
+            posts in prop::collection::vec((0u64..1 << 40, 0u64..1 << 40, 0u64..1 << 40), 1..40),
+            strangers in prop::collection::vec((any_record(), 0usize..80), 0..4),
+        ) {
+            let mut released = Duration::ZERO;
+            let mut records: Vec<Record> = (0..).zip(posts).flat_map(|(index, (gap, sent_after, waited))| {
+                released += Duration::from_micros(gap);
+                post(index, released, sent_after, waited)
+            }).collect();
+            for (stranger, place) in strangers {
+                records.insert(place % records.len(), stranger);
+            }
+            let mut before = Before::default();
+            // In blocks that end between an intent and its outcome, or between an outcome and the next intent.
+            let blocks: Vec<Vec<u8>> = records.chunks(3).flat_map(|some| encode(&mut before, some)).collect();
+            let mut before = Before::default();
+            let read: Option<Vec<Vec<Record>>> = blocks.iter().map(|block| decode(&mut before, block)).collect();
+            prop_assert_eq!(read.map(|blocks| blocks.concat()), Some(records));
+        }
+    }
+
     #[test]
     fn one_post_at_a_time_costs_a_dozen_bytes() {
-        let mut before = Before::default();
-        let mut last = None;
-        let lengths = (0..1_000u64).map(|index| {
-            let released = Duration::from_micros(index * 5_000 + index % 7);
-            let request = Request {
-                stream: StreamId(0),
-                index,
-                positions: index..index + 1,
-                resends: 0..0,
-                only: None,
-                retry: None,
-            };
-            let answered = Outcome {
-                stream: StreamId(0),
-                index,
-                attempt: 1,
-                sent: released + Duration::from_micros(90),
-                answered: released + Duration::from_micros(900),
-                answer: Answer::Reply { status: 200, excerpt: String::new() },
-            };
-            // What was answered waits for the next intent.
-            let answered = last.replace(Record::Outcome(answered));
-            let records: Vec<Record> =
-                answered.into_iter().chain([Record::Intent(Intent { request, released })]).collect();
-            encode(&mut before, &records)[0].len()
-        });
-        // Beside them a journal's record has its length and its checksum.
-        let around = 1 + 4;
-        assert!(lengths.skip(1).all(|length| length + around <= 12));
+        for (a_second, sent_after, waited) in [(1, 90, 900), (60, 8_000, 16_000), (200, 300, 3_000)] {
+            let mut before = Before::default();
+            let mut last = None;
+            let lengths = (0..1_000u64).map(|index| {
+                let [intent, answered] =
+                    post(index, Duration::from_micros(index * 1_000_000 / a_second + index % 7), sent_after, waited);
+                // What was answered waits for the next intent.
+                let answered = last.replace(answered);
+                let records: Vec<Record> = answered.into_iter().chain([intent]).collect();
+                encode(&mut before, &records)[0].len()
+            });
+            // Beside them a journal's record has its length and its checksum.
+            let around = 1 + 4;
+            assert!(lengths.skip(1).all(|length| length + around <= 12), "{a_second} a second");
+        }
     }
 
     #[test]
