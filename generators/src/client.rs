@@ -49,8 +49,13 @@ const HEAVY_LASTS: Duration = Duration::from_millis(100);
 /// Where there is no room, this part of the connections shall be free before more is released: a write to the ledger costs
 /// as much as several requests.
 const TOGETHER: usize = 4;
-/// So long do outcomes wait for others before they are written to the ledger.
-const OUTCOMES_WAIT: Duration = Duration::from_millis(10);
+/// So long do outcomes wait for others before they are taken, and what is sent again because of them is planned.
+const OUTCOMES_GATHER: Duration = Duration::from_millis(10);
+/// So long do outcomes wait for the next intent, with which they are written to the ledger: a block of their own costs as
+/// much as a whole post. Whoever looks on sees them no later, and what dies with the sender is this many or …
+const OUTCOMES_WAIT: Duration = Duration::from_millis(250);
+/// … that old: more of them do not wait.
+const OUTCOMES_HELD: usize = 64;
 
 /// How to send.
 #[derive(Debug, Clone)]
@@ -161,7 +166,7 @@ async fn send(
     let mut upcoming = Upcoming::new(workload, clock.start(), &options, buffers.clone())?;
     let mut workers = Workers::new(options, clock, progress, buffers);
     let (mut end, mut records, mut jobs, mut write_at) = (End::Complete, Vec::new(), Vec::new(), None);
-    let mut heavy = None;
+    let (mut take_at, mut heavy) = (None, None);
     // Before the start the clock stands at zero, and so would what is due first be due already.
     tokio::select! {
         Ok(_) = stop.wait_for(|stop| *stop) => end = upcoming.stop(),
@@ -170,9 +175,10 @@ async fn send(
     loop {
         let now = clock.elapsed();
         let is_due = upcoming.due().is_some_and(|due| due <= now);
-        let must_write = write_at.is_some_and(|at| at <= now);
+        let must_take = take_at.is_some_and(|at| at <= now);
         // Outcomes wait for others, since a request without one is only indeterminate. Their connections are free at once.
-        if is_due || must_write || upcoming.is_over() {
+        if is_due || must_take || upcoming.is_over() {
+            take_at = None;
             let stopped = *stop.borrow();
             for finished in workers.take() {
                 upcoming.ended(&finished.outcome, finished.back, stopped);
@@ -190,6 +196,7 @@ async fn send(
         }
         let is_over = upcoming.is_empty() && jobs.is_empty() && workers.open() == 0;
         records.extend(is_over.then_some(Record::End(end)));
+        let must_write = records.len() >= OUTCOMES_HELD || write_at.is_some_and(|at| at <= now);
         if !jobs.is_empty() || must_write || is_over {
             ledger.append(&records)?;
             records.clear();
@@ -207,7 +214,10 @@ async fn send(
             tokio::task::yield_now().await;
             continue;
         }
-        if write_at.is_none() && (workers.has_outcomes() || !records.is_empty()) {
+        if take_at.is_none() && workers.has_outcomes() {
+            take_at = Some(now + OUTCOMES_GATHER);
+        }
+        if write_at.is_none() && !records.is_empty() {
             write_at = Some(now + OUTCOMES_WAIT);
         }
         let is_full = !workers.have_room_for(1);
@@ -232,7 +242,7 @@ async fn send(
             true => workers.open(),
         };
         let look_again = (is_full || (is_over && workers.open() > 0)).then_some(now + TICK);
-        let wake = [due, write_at, look_again].into_iter().flatten().min();
+        let wake = [due, take_at, write_at, look_again].into_iter().flatten().min();
         tokio::select! {
             biased;
             // A dropped handle means that nobody can stop us any more; then this branch never fires.
