@@ -15,7 +15,7 @@ mod v1;
 use serde::Serialize;
 
 use self::{
-    body::{Envelope, JSON, Query, pack, target},
+    body::{Envelope, JSON, Query, UNKNOWN, pack, target},
     moments::Moments,
 };
 use crate::{
@@ -135,11 +135,14 @@ impl Encoder {
             self.write(workload, token, (style, fault), request, clock, &mut json)?
         };
         self.length = json.len();
-        let headers = match style.endpoint {
+        let mut headers = match style.endpoint {
             Endpoint::V1 | Endpoint::AiV1 => v1::headers(workload.plan().run, token, style, request, clock),
             Endpoint::Ai => parts::headers(token, style),
             _ => Vec::new(),
         };
+        if fault == Some(ClientFault::BadHeaders) {
+            bad::spoil(workload.plan().seed, request, &mut headers);
+        }
         let query = Query {
             spelling: workload.spelling(request),
             sent_at_ms: clock.says_sent_at.then_some(clock.sent_at_ms),
@@ -151,7 +154,8 @@ impl Encoder {
                 .map(|retry| retry.attempt - 1),
         };
         if is_plain {
-            let target = target(style.endpoint, query, None, None);
+            let hint = query.spelling.misleading_hint && !style.endpoint.has_bearer();
+            let target = target(style.endpoint, query, hint.then_some(UNKNOWN), None);
             let content_type = if style.endpoint == Endpoint::Ai { parts::CONTENT_TYPE } else { JSON };
             return Ok(Encoded { method: Method::Post, target, content_type, headers, body: json, events });
         }
@@ -212,7 +216,7 @@ impl Encoder {
             Some(ClientFault::EmptyBatch) => json.truncate(list + 1),
             Some(ClientFault::WrongTypes) => {
                 json.push(b',');
-                json.extend_from_slice(bad::event(workload.plan().seed, request));
+                json.extend_from_slice(&bad::event(workload, request, style.endpoint));
             }
             Some(ClientFault::BadToken) => {
                 if let Some(stranger) = bad::stranger(workload.plan().seed, request, style.endpoint) {
@@ -249,7 +253,7 @@ impl Encoder {
         let Some(event) = workload.event(request.stream, seq) else { return Ok(0) };
         match fault {
             Some(ClientFault::EmptyBatch) => parts::end(body),
-            Some(ClientFault::WrongTypes) => parts::write_text(bad::event(workload.plan().seed, request), body),
+            Some(ClientFault::WrongTypes) => parts::write_text(&bad::event(workload, request, Endpoint::Ai), body),
             _ => parts::write(&event, again, clock, &mut self.moments, body)?,
         }
         Ok(1)

@@ -44,6 +44,7 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
         | ClientFault::BadToken
         | ClientFault::EmptyBatch
         | ClientFault::WrongTypes
+        | ClientFault::BadHeaders
         | ClientFault::Preflight => (),
     }
     Ok(())

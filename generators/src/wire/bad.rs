@@ -1,10 +1,13 @@
-//! What a capture must refuse, made on purpose: tokens that cannot be one, and events whose own fields are of wrong types or not
-//! there (ingestion contract 1.2, 1.4).
+//! What a capture must refuse, made on purpose: tokens that cannot be one, events whose own fields are of wrong types or not
+//! there, a uuid that is in the batch twice, and headers (ingestion contract 1.2, 1.4).
+
+use std::borrow::Cow;
 
 use crate::{
+    event::EventSource,
     random::{Purpose, Random},
     request::Request,
-    workload::Endpoint,
+    workload::{Endpoint, Workload},
 };
 
 /// Sixty-five characters are one too many.
@@ -52,8 +55,47 @@ const fn has_own_tokens(endpoint: Endpoint) -> bool {
 }
 
 /// The event that spoils a request.
-pub(super) fn event(seed: u64, request: &Request) -> &'static [u8] {
-    random(seed, request).pick(&EVENTS).copied().unwrap_or_default()
+pub(super) fn event(workload: &Workload, request: &Request, endpoint: Endpoint) -> Cow<'static, [u8]> {
+    let mut random = random(workload.plan().seed, request);
+    if endpoint.is_v1()
+        && random.below(4) == 0
+        && let Some(first) = request.seqs(workload).next().and_then(|(seq, _)| workload.event(request.stream, seq))
+    {
+        return again(&first.id.to_string()).into();
+    }
+    random.pick(&EVENTS).copied().unwrap_or_default().into()
+}
+
+/// A whole event of v1, but for its uuid, which another event has.
+fn again(uuid: &str) -> Vec<u8> {
+    let event = serde_json::json!({
+        "event": "bad", "distinct_id": "bad", "uuid": uuid, "timestamp": "2026-01-01T00:00:00.000Z", "properties": {},
+    });
+    event.to_string().into_bytes()
+}
+
+/// What v1 does not take in place of a header, or that it is not there.
+const HEADERS: [(&str, Option<&str>); 13] = [
+    ("authorization", None),
+    ("authorization", Some("Basic cGhjOg==")),
+    ("posthog-sdk-info", None),
+    ("posthog-attempt", None),
+    ("posthog-attempt", Some("0")),
+    ("posthog-attempt", Some("first")),
+    ("posthog-request-id", None),
+    ("posthog-request-id", Some("no uuid")),
+    ("posthog-request-timestamp", None),
+    ("posthog-request-timestamp", Some("yesterday")),
+    ("posthog-request-timestamp", Some("1790000000000")),
+    ("content-encoding", Some("br")),
+    ("content-encoding", Some("zstd")),
+];
+
+/// Spoils one of the headers of a request.
+pub(super) fn spoil(seed: u64, request: &Request, headers: &mut Vec<(&'static str, String)>) {
+    let Some((name, value)) = random(seed, request).pick(&HEADERS).copied() else { return };
+    headers.retain(|(header, _)| *header != name);
+    headers.extend(value.map(|value| (name, value.to_owned())));
 }
 
 const fn random(seed: u64, request: &Request) -> Random {

@@ -1,6 +1,6 @@
 //! What is on the wire, in every form.
 
-use std::{io::Read, time::Duration};
+use std::{collections::HashSet, io::Read, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use proptest::prelude::*;
@@ -204,9 +204,10 @@ fn what_must_be_refused_is_wrong_in_one_way() {
         let mut plan = small().plan().clone();
         plan.traffic[0].endpoint = endpoint;
         let faults = &mut plan.traffic[0].client.faults;
-        (faults.bad_token, faults.empty_batch, faults.wrong_types) = (share(0.3), share(0.3), share(0.3));
+        (faults.bad_token, faults.empty_batch, faults.wrong_types) = (share(0.3), share(0.2), share(0.2));
+        faults.bad_headers = share(if endpoint == Endpoint::V1 { 0.2 } else { 0.0 });
         let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
-        let (mut encoder, mut seen) = (Encoder::default(), [0; 4]);
+        let (mut encoder, mut seen, mut twice, mut spoilt) = (Encoder::default(), [0; 4], 0, HashSet::new());
         for request in Requests::new(&workload, StreamId(0)) {
             let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
             let text = String::from_utf8(made.body).unwrap();
@@ -230,7 +231,13 @@ fn what_must_be_refused_is_wrong_in_one_way() {
                 }
                 Some(ClientFault::WrongTypes) => {
                     assert_eq!(length, held + 1);
+                    let uuids: Vec<_> = list.as_array().unwrap().iter().map(|event| &event["uuid"]).collect();
+                    twice += u32::from(uuids.last() == uuids.first());
                     seen[2] += 1;
+                }
+                Some(ClientFault::BadHeaders) => {
+                    assert_eq!(length, held, "nothing is wrong with the body");
+                    spoilt.insert(v1_headers(&made.headers));
                 }
                 _ => {
                     assert!(whole.contains("phc_test") && length == held, "{whole}");
@@ -239,7 +246,37 @@ fn what_must_be_refused_is_wrong_in_one_way() {
             }
         }
         assert!(seen.iter().all(|times| *times > 10), "{seen:?}");
+        assert_eq!((twice > 3, spoilt.len() > 8), (endpoint == Endpoint::V1, endpoint == Endpoint::V1), "{spoilt:?}");
+        assert!(spoilt.iter().all(|headers| headers.iter().any(|header| header != "whole")), "{spoilt:?}");
     }
+}
+
+/// Each header that v1 wants: "whole", "missing", or what it says that cannot be right.
+fn v1_headers(headers: &[(&'static str, String)]) -> Vec<String> {
+    let is_whole = |name: &str, value: &str| match name {
+        "authorization" => value == "Bearer phc_test",
+        "posthog-attempt" => value.parse::<u32>().is_ok_and(|attempt| attempt > 0),
+        "posthog-request-id" => uuid::Uuid::parse_str(value).is_ok(),
+        "posthog-request-timestamp" => value.ends_with('Z'),
+        "content-encoding" => value == "gzip",
+        _ => !value.is_empty(),
+    };
+    [
+        "authorization",
+        "posthog-sdk-info",
+        "posthog-attempt",
+        "posthog-request-id",
+        "posthog-request-timestamp",
+        "content-encoding",
+    ]
+    .map(|name| match headers.iter().find(|(header, _)| *header == name) {
+        Some((_, value)) if is_whole(name, value) => "whole".to_owned(),
+        Some((_, value)) => value.clone(),
+        // A body may be as it is.
+        None if name == "content-encoding" => "whole".to_owned(),
+        None => "missing".to_owned(),
+    })
+    .into()
 }
 
 #[test]
@@ -444,6 +481,20 @@ fn bytes_of_every_form_are_pinned_under_their_version() {
             Box::new(|traffic| {
                 let faults = &mut traffic.client.faults;
                 (faults.bad_token, faults.empty_batch, faults.wrong_types) = (share(0.2), share(0.2), share(0.2));
+            }),
+        ),
+        (
+            "what v1 refuses",
+            Box::new(|traffic| {
+                traffic.endpoint = Endpoint::V1;
+                let faults = &mut traffic.client.faults;
+                (faults.bad_headers, faults.wrong_types) = (share(0.4), share(0.3));
+            }),
+        ),
+        (
+            "spelt forms",
+            Box::new(|traffic| {
+                (traffic.endpoint, traffic.form, traffic.spelling) = (Endpoint::Track, Form::Urlencoded, share(0.5));
             }),
         ),
     ];

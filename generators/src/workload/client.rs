@@ -48,6 +48,7 @@ pub struct ClientFaults {
     pub empty_batch: Share,
     pub wrong_types: Share,
     pub preflight: Share,
+    pub bad_headers: Share,
 }
 
 impl Default for ClientFaults {
@@ -66,6 +67,7 @@ impl Default for ClientFaults {
             empty_batch: none,
             wrong_types: none,
             preflight: none,
+            bad_headers: none,
         }
     }
 }
@@ -95,6 +97,8 @@ pub enum ClientFault {
     WrongTypes,
     /// A browser asks first, with OPTIONS, whether it may send: no failure, but a request beside the request.
     Preflight,
+    /// A header that v1 wants is missing, or says nothing that can be read.
+    BadHeaders,
 }
 
 impl ClientFault {
@@ -112,6 +116,7 @@ impl ClientFault {
             Self::EmptyBatch => "empty_batch",
             Self::WrongTypes => "wrong_types",
             Self::Preflight => "preflight",
+            Self::BadHeaders => "bad_headers",
         }
     }
 
@@ -125,7 +130,8 @@ impl ClientFault {
             | Self::GarbageBody
             | Self::BadToken
             | Self::EmptyBatch
-            | Self::WrongTypes => true,
+            | Self::WrongTypes
+            | Self::BadHeaders => true,
             Self::SlowBody(_) | Self::DuplicateHeaders | Self::WrongContentType | Self::Preflight => false,
         }
     }
@@ -133,7 +139,7 @@ impl ClientFault {
 
 impl ClientFaults {
     /// All shares, with what they are shares of.
-    pub const fn shares(&self) -> [(Share, ClientFault); 11] {
+    pub const fn shares(&self) -> [(Share, ClientFault); 12] {
         [
             (self.disconnect, ClientFault::Disconnect),
             (self.slow_body, ClientFault::SlowBody(self.slow_over)),
@@ -146,6 +152,7 @@ impl ClientFaults {
             (self.empty_batch, ClientFault::EmptyBatch),
             (self.wrong_types, ClientFault::WrongTypes),
             (self.preflight, ClientFault::Preflight),
+            (self.bad_headers, ClientFault::BadHeaders),
         ]
     }
 

@@ -105,6 +105,10 @@ pub struct RequestSpelling {
     pub more_query: bool,
     /// Where it would not say when it is sent, the query says so in seconds, which nobody believes.
     pub seconds: bool,
+    /// The query says of a body that is not compressed that it is, by a word that nobody knows, and of one that is nothing.
+    pub misleading_hint: bool,
+    /// What stands in a form or a query as base64 is packed once more, as some old clients do.
+    pub packed_twice: bool,
 }
 
 impl RequestSpelling {
@@ -117,6 +121,8 @@ impl RequestSpelling {
             other_hint: bit(),
             more_query: bit(),
             seconds: bit(),
+            misleading_hint: bit(),
+            packed_twice: bit(),
         }
     }
 }

@@ -57,6 +57,7 @@ fn faults(mut section: Section<'_>) -> ClientFaults {
         empty_batch: share("empty_batch"),
         wrong_types: share("wrong_types"),
         preflight: share("preflight"),
+        bad_headers: share("bad_headers"),
         slow_over: usual.slow_over,
     };
     let slow_over = section.optional("slow_over", Duration::parse).unwrap_or(usual.slow_over);

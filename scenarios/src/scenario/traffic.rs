@@ -177,6 +177,9 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
             "is refused there, and elsewhere it is not: leave it out, or make two traffics of it",
         );
     }
+    if !endpoint.is_v1() && client.faults.bad_headers > Share::default() {
+        section.problem("client_faults.bad_headers", "are those of v1: leave it out, or say `endpoint = \"v1\"`");
+    }
     if *form != Form::Plain && client.faults != ClientFaults::default() {
         section.problem("client_faults", "spoil plain bodies: leave out `form`, or make two traffics of it");
     }
@@ -298,6 +301,16 @@ pub(super) fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Di
                     );
                 }
             }
+        }
+        let is_unpacked_twice = dialect == Dialect::V2026 || traffic.form == Form::Plain;
+        let is_told_by_bytes = dialect != Dialect::V2021 || traffic.compression != Compression::GzipJs;
+        if traffic.spelling > Share::default() && !(is_unpacked_twice && is_told_by_bytes) {
+            root.problem(
+                "traffic",
+                &format!(
+                    "what this `dialect` made of base64 twice, or of gzip that nobody speaks of, is not known: leave `spelling` out of `{name}`"
+                ),
+            );
         }
         if traffic.compression == Compression::Lz64 && dialect == Dialect::V2024 {
             root.problem(

@@ -133,7 +133,15 @@ events   = 500
 arrival  = { shape = "constant", rate = "100/s" }
 endpoint = "v1/ai"
 batch    = { size = "1..10" }
-client_faults = { bad_token = "4%", empty_batch = "4%", wrong_types = "8%" }
+client_faults = { bad_token = "4%", empty_batch = "4%", wrong_types = "10%", bad_headers = "20%" }
+
+[[traffic]]
+name     = "forms"
+events   = 500
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "track"
+form     = "form"
+spelling = "60%"
 
 [[traffic]]
 name     = "misrouted"

@@ -9,6 +9,7 @@ mod cors;
 mod deliveries;
 pub mod drop_list;
 pub mod encoding;
+mod metrics;
 pub mod planted;
 pub mod recording;
 pub mod request;
@@ -54,6 +55,7 @@ use self::{
     deliveries::{Awaited, Deliveries, ToRequests},
     drop_list::DropList,
     encoding::Sent,
+    metrics::Metrics,
     planted::Planted,
     request::{Received, Refusal, events},
     routes::{BATCH_LIMIT, Modes, Route, route},
@@ -124,6 +126,7 @@ async fn run() -> Result<(), Error> {
             }
         },
         started: Instant::now(),
+        metrics: Metrics::default(),
         planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
     });
     let (stopping, stop) = watch::channel(false);
@@ -146,7 +149,9 @@ async fn run() -> Result<(), Error> {
                 let capture = Arc::clone(&capture);
                 async move {
                     let asked = cors::Asked::read(request.headers());
+                    let path = request.uri().path().to_owned();
                     let mut answer = capture.answer(request, peer).await;
+                    capture.metrics.answered(&path, answer.status().as_u16());
                     asked.allow(answer.headers_mut());
                     Ok::<_, Infallible>(answer)
                 }
@@ -184,6 +189,7 @@ struct Capture {
     /// How fast a project's requests may come, where that is limited.
     rate_limit: Option<Buckets>,
     started: Instant,
+    metrics: Metrics,
     planted: Planted,
 }
 
@@ -203,6 +209,7 @@ impl Capture {
             Some(Route::Ai) => return self.answer_ai(request, peer).await,
             Some(Route::Recordings) => return self.answer_recording(request).await,
             Some(Route::BlackHole) => return swallow(request).await,
+            Some(Route::Metrics) => return text(StatusCode::OK, &self.metrics.text()),
             Some(Route::Text(words)) => return text(StatusCode::OK, words),
             None => return text(StatusCode::NOT_FOUND, ""),
         };
@@ -418,6 +425,7 @@ impl Capture {
             }
         }
         let told = deliveries.all().await;
+        self.metrics.ingested((events.len() - failures.len() - told.len()) as u64);
         failures.extend(told.into_iter().map(|(place, error)| (place, not_produced(error))));
         let uuid = |place: usize| events.get(place).and_then(|event| Uuid::parse_str(&event.uuid).ok());
         failures.into_iter().map(|(place, error)| (uuid(place).unwrap_or_default(), error)).collect()
@@ -430,7 +438,11 @@ impl Capture {
             .iter()
             .enumerate()
             .try_for_each(|(place, event)| self.enqueue(event, deliveries.of(place), &mut value));
-        settled(enqueued, deliveries).await
+        let settled = settled(enqueued, deliveries).await;
+        if settled.is_ok() {
+            self.metrics.ingested(events.len() as u64);
+        }
+        settled
     }
 
     /// Hands an event to the client library; `value` is room for its text, which all of a request share.

@@ -134,7 +134,7 @@ const CONTENT: [Key; 6] = [
     ),
 ];
 
-const CLIENT_FAULTS: [Key; 12] = [
+const CLIENT_FAULTS: [Key; 13] = [
     share("disconnect", "1%", "The connection breaks in the middle of the body."),
     share("slow_body", "2%", "The body comes in pieces."),
     key("slow_over", Kind::In(&DURATION), Default("2s"), "5s", "How long a slow body takes. With `slow_body`."),
@@ -148,8 +148,10 @@ const CLIENT_FAULTS: [Key; 12] = [
     share(
         "wrong_types",
         "1%",
-        "Behind the events stands one whose own fields are of wrong types or missing, which refuses them all.",
+        "Behind the events stands one whose own fields are of wrong types or missing, or in v1 whose uuid another one has, which refuses \
+         them all.",
     ),
+    share("bad_headers", "1%", "A header that v1 wants is missing, or cannot be read. With `v1` and `v1/ai`."),
     share(
         "preflight",
         "5%",

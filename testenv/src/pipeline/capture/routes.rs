@@ -92,6 +92,8 @@ pub enum Route {
     Recordings,
     /// Takes everything and stores nothing: for load tests of what is before Kafka.
     BlackHole,
+    /// Its counters.
+    Metrics,
     /// A fixed text.
     Text(&'static str),
 }
@@ -107,6 +109,7 @@ pub fn route(path: &str, dialect: Dialect, modes: &Modes) -> Option<Route> {
     let path = path.trim_end_matches('/');
     match path {
         "" | "/_readiness" => return Some(Route::Text("capture")),
+        "/metrics" => return Some(Route::Metrics),
         "/_liveness" => return Some(Route::Text("ok")),
         "/s" if modes.has(Mode::Recordings) && dialect == Dialect::V2026 => return Some(Route::Recordings),
         _ if !modes.has(Mode::Events) && !modes.has(Mode::Import) => return None,
