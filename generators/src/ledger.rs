@@ -186,7 +186,7 @@ impl Iterator for LedgerReader {
                 return Some(Ok(record));
             }
             if self.stand_alone {
-                self.before = Before::default();
+                self.before = Before::alone();
             }
             let block = self
                 .journal
@@ -245,7 +245,7 @@ mod tests {
         let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
         let blocks = [vec![intent(7), intent(8)], vec![outcome(7, 0), intent(9)], vec![outcome(8, 3)]];
         let mut journal = JournalWriter::create(&path, ALONE, header).unwrap();
-        journal.append(blocks.iter().flat_map(|block| format::encode(&mut Before::default(), block))).unwrap();
+        journal.append(blocks.iter().flat_map(|block| format::encode(&mut Before::alone(), block))).unwrap();
         let reader = LedgerReader::open(&path).unwrap();
         assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), blocks.concat());
     }

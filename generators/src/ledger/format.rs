@@ -25,13 +25,17 @@ const LAST_INTENT: u8 = 32;
 const FIRST_ATTEMPT: u8 = 16;
 const NEXT_POSITION: u8 = 32;
 const ONE_POSITION: u8 = 64;
-const RESENDS: u8 = 128;
+const OTHER_RESENDS: u8 = 128;
 
 /// What the next entry is expected to be: what those before it were, in the block and in those before that.
 #[derive(Debug, Default)]
 pub(super) struct Before {
     intent: Place,
     outcome: Place,
+    /// What the next request may send again: as much as the one before, and what follows on that.
+    resends: Range<u64>,
+    /// Whether no request is expected to send anything again, as in version 3.
+    expects_none: bool,
 }
 
 /// Where an entry stands.
@@ -103,6 +107,32 @@ pub(super) fn decode(before: &mut Before, mut block: &[u8]) -> Option<Vec<Record
 }
 
 impl Before {
+    /// What blocks of version 3 begin with.
+    pub(super) fn alone() -> Self {
+        Self { expects_none: true, ..Self::default() }
+    }
+
+    /// A request that may send so much again was written.
+    fn expect_behind(&mut self, resends: &Range<u64>) {
+        let length = resends.end - resends.start;
+        let is_expected = length > 0 && !self.expects_none;
+        self.resends = if is_expected { resends.end..resends.end.saturating_add(length) } else { 0..0 };
+    }
+
+    /// What may be sent again by a request whose positions begin at `start`, where that is said.
+    fn take_resends(&self, start: u64, block: &mut &[u8]) -> Option<Range<u64>> {
+        if self.expects_none {
+            let first = unzigzag(take_varint(block)?, start);
+            return Some(first..first.checked_add(take_varint(block)?)?);
+        }
+        let length = take_varint(block)?;
+        if length == 0 {
+            return Some(0..0);
+        }
+        let first = unzigzag(take_varint(block)?, start);
+        Some(first..first.checked_add(length)?)
+    }
+
     fn put_intent(&mut self, intent: &Intent, block: &mut Vec<u8>) {
         let before = &self.intent;
         let Intent { request, released } = intent;
@@ -115,7 +145,7 @@ impl Before {
             (FIRST_ATTEMPT, request.retry.is_none()),
             (NEXT_POSITION, start == before.position),
             (ONE_POSITION, count == 1),
-            (RESENDS, resent > 0),
+            (OTHER_RESENDS, request.resends != self.resends),
         ];
         let tag = flags.iter().filter(|(_, is_so)| *is_so).fold(0, |tag, (flag, _)| tag | flag);
         block.push(tag);
@@ -133,14 +163,17 @@ impl Before {
         for (_, field) in fields.iter().filter(|(flag, _)| tag & flag == 0) {
             put_varint(block, *field);
         }
-        if resent > 0 {
-            put_varint(block, zigzag(request.resends.start, start));
+        if tag & OTHER_RESENDS != 0 {
             put_varint(block, resent);
+            if resent > 0 {
+                put_varint(block, zigzag(request.resends.start, start));
+            }
         }
         put_varint(block, zigzag(released, before.moment));
         if request.retry.is_some() {
             put_only(request.only.as_deref(), block);
         }
+        self.expect_behind(&request.resends);
         let (stream, index) = (request.stream.0, request.index);
         self.intent = Place { stream, index, attempt, position: end, moment: released };
     }
@@ -156,13 +189,9 @@ impl Before {
         let since = (field(FIRST_ATTEMPT, 0)?, field(FIRST_ATTEMPT, 0)?);
         let start = unzigzag(field(NEXT_POSITION, 0)?, before.position);
         let end = start.checked_add(field(ONE_POSITION, 1)?)?;
-        let resends = if tag & RESENDS == 0 {
-            0..0
-        } else {
-            let first = unzigzag(take_varint(block)?, start);
-            first..first.checked_add(take_varint(block)?)?
-        };
-        let moment = unzigzag(take_varint(block)?, before.moment);
+        let resends = if tag & OTHER_RESENDS == 0 { self.resends.clone() } else { self.take_resends(start, block)? };
+        let moment = unzigzag(take_varint(block)?, self.intent.moment);
+        self.expect_behind(&resends);
         self.intent = Place { stream, index, attempt, position: end, moment };
         let at = |distance| Duration::from_micros(unzigzag(distance, moment));
         let retry = (tag & FIRST_ATTEMPT == 0).then(|| Retry { attempt, due: at(since.0), built: at(since.1) });
@@ -261,7 +290,7 @@ impl Before {
         let is_next = request.stream.0 == stream
             && request.index == index.wrapping_add(1)
             && request.positions == (position..position.wrapping_add(1))
-            && request.resends.is_empty()
+            && request.resends == self.resends
             && request.retry.is_none();
         is_last
             && matches!(&outcome.answer, Answer::Reply { status: 200, excerpt } if excerpt.is_empty())
@@ -287,6 +316,7 @@ impl Before {
         let answered = sent.checked_add(take_varint(block)?)?;
         let next = released.checked_add(take_varint(block)?)?;
         let end = position.checked_add(1)?;
+        let resends = self.resends.clone();
         self.go_on(sent, next);
         let outcome = Outcome {
             stream: StreamId(stream),
@@ -300,7 +330,7 @@ impl Before {
             stream: StreamId(stream),
             index: self.intent.index,
             positions: position..end,
-            resends: 0..0,
+            resends,
             only: None,
             retry: None,
         };
@@ -309,6 +339,7 @@ impl Before {
 
     /// The outcome of the intent before was the one of `sent`, and the next intent follows.
     fn go_on(&mut self, sent: u64, released: u64) {
+        self.expect_behind(&self.resends.clone());
         let Place { stream, index, attempt, position, .. } = self.intent;
         self.outcome = Place { stream, index, attempt, position: 0, moment: sent };
         self.intent = Place {
