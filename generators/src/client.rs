@@ -52,9 +52,9 @@ const TOGETHER: usize = 4;
 /// So long do outcomes wait for others before they are taken, and what is sent again because of them is planned.
 const OUTCOMES_GATHER: Duration = Duration::from_millis(10);
 /// So long do outcomes wait for the next intent, with which they are written to the ledger: a block of their own costs as
-/// much as a whole post. Whoever looks on sees them no later, and what dies with the sender is this many or …
+/// much as a whole post. Whoever looks on sees them so much later, and they die with the sender; …
 const OUTCOMES_WAIT: Duration = Duration::from_millis(250);
-/// … that old: more of them do not wait.
+/// … so many of them do not wait.
 const OUTCOMES_HELD: usize = 64;
 
 /// How to send.

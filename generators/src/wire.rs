@@ -15,7 +15,7 @@ mod v1;
 use serde::Serialize;
 
 use self::{
-    body::{Envelope, JSON, Query, UNKNOWN, pack, target},
+    body::{Envelope, JSON, Query, pack, target},
     moments::Moments,
 };
 use crate::{
@@ -154,8 +154,7 @@ impl Encoder {
                 .map(|retry| retry.attempt - 1),
         };
         if is_plain {
-            let hint = query.spelling.misleading_hint && !style.endpoint.has_bearer();
-            let target = target(style.endpoint, query, hint.then_some(UNKNOWN), None);
+            let target = target(style.endpoint, query, None, None);
             let content_type = if style.endpoint == Endpoint::Ai { parts::CONTENT_TYPE } else { JSON };
             return Ok(Encoded { method: Method::Post, target, content_type, headers, body: json, events });
         }

@@ -152,14 +152,9 @@ fn held(scenario: &Scenario, name: DefectName) -> Duration {
     }
 }
 
-/// The tokens of projects of whose events none is dropped on the way.
-fn kept(scenario: &Scenario, run: RunId) -> Vec<String> {
-    let token = |traffic| own_project(scenario, traffic, run).0;
-    let is_dropped = |traffic: &&scenario::Traffic| {
-        traffic.absent == Some(Absence::DropListed) || traffic.drop_events_older_than.is_some()
-    };
-    let dropped: Vec<String> = scenario.traffic.iter().filter(is_dropped).map(token).collect();
-    scenario.traffic.iter().map(token).filter(|token| !dropped.contains(token)).collect()
+/// Whether none of its events is dropped on the way.
+fn is_kept(traffic: &scenario::Traffic) -> bool {
+    traffic.absent.is_none() && traffic.drop_events_older_than.is_none()
 }
 
 /// The defects to plant, spread over nine tenths of the planned events, so that their number is certain to be reached.
@@ -170,10 +165,13 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
     // Of which those are counted that are too old.
     let backdated = |traffic: &scenario::Traffic| traffic.events as f64 * traffic.disorder.backdated.get();
     let too_old: f64 = scenario.traffic.iter().filter(is_limited).map(backdated).sum();
-    let good = scenario.traffic.iter().position(|traffic| traffic.absent.is_none()).unwrap_or_default();
+    // Where all are dropped in part, those that are left will do.
+    let find = |is_good: fn(&scenario::Traffic) -> bool| scenario.traffic.iter().position(is_good);
+    let good = find(is_kept).or_else(|| find(|traffic| traffic.absent.is_none())).unwrap_or_default();
     let planned = scenario.traffic.get(good).map_or(0, |traffic| traffic.events);
     let spread = |events: u64| (planned * 9 / 10 / events.max(1)).max(1);
-    let kept = kept(scenario, run);
+    let projects = scenario.traffic.iter().filter(|traffic| is_kept(traffic));
+    let kept: Vec<String> = projects.map(|traffic| own_project(scenario, traffic, run).0).collect();
     let uuid = |seq| EventId { run, stream: StreamId(good as u16), seq }.to_string();
     scenario
         .planted_defects
@@ -200,4 +198,28 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
             span_ms: scenario.traffic.get(good).map_or(0, |traffic| traffic.arrival.lasts(planned).as_millis() as u64),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_on_the_way_carries_no_defect() {
+        let clean = crate::library::read("calibrate", &[]).unwrap();
+        let planted = |scenario: &Scenario| {
+            let defect = testenv::pipeline::defect::CATALOGUE.iter().find(|defect| defect.word == "remint_uuid");
+            planted_defects(&crate::calibrate::scenario(scenario, defect), RunId::new(7)).remove(0)
+        };
+        let project = |traffic| own_project(&clean, traffic, RunId::new(7)).0;
+        let app = project(&clean.traffic[0]);
+        let defect = planted(&clean);
+        assert_eq!((defect.tokens, defect.every), (vec![app], 20_000 * 9 / 10 / 4), "quota, drop list and age");
+        // Where the first traffic is dropped in part, another one has them all.
+        let mut turned = clean.clone();
+        turned.traffic.rotate_left(3);
+        assert!(turned.traffic[0].drop_events_older_than.is_some());
+        let defect = planted(&turned);
+        assert_eq!((defect.tokens.len(), defect.every), (1, 20_000 * 9 / 10 / 4));
+    }
 }

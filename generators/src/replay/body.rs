@@ -78,6 +78,13 @@ fn unpack(hint: Option<&str>, form: Form, data: Vec<u8>) -> Result<(Compression,
         let compression = if hint == Some("gzip-js") { Compression::GzipJs } else { Compression::Gzip };
         return Ok((compression, text(json)?));
     }
+    // Some clients pack twice.
+    let again = if is_base64 && !matches!(begins(&data), Some(b'{' | b'[')) {
+        BASE64_STANDARD.decode(&data).ok()
+    } else {
+        None
+    };
+    let data = again.unwrap_or(data);
     // In a form and a query it is base64 always.
     let compression = if is_base64 && form == Form::Plain { Compression::Base64 } else { Compression::None };
     Ok((compression, text(data)?))

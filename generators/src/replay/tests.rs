@@ -261,6 +261,7 @@ fn what_cannot_be_understood_is_told_by_its_line() {
         (request("/e/", "%%%"), Some("neither JSON nor gzip nor base64")),
         (request("/e/?compression=lz64", "%%%"), Some("no JSON that")),
         (request("/engage/", r#"{"distinct_id":"d","$set":{"a":1}}"#), None),
+        (request("/e/?compression=base64", &BASE64_STANDARD.encode(BASE64_STANDARD.encode(good))), None),
         (String::new(), None),
         (request(V1, r#"{"batch":[{"event":"a","distinct_id":"d"}]}"#), Some("no timestamp, which v1 demands")),
         (request(V1, r#"{"batch":[{"event":"a","distinct_id":7,"timestamp":1}]}"#), Some("7 is no string, which v1")),
@@ -282,7 +283,7 @@ fn what_cannot_be_understood_is_told_by_its_line() {
             (what, reason) => panic!("{line}: {what:?}, not {reason:?}"),
         }
     }
-    assert_eq!((counts.events, counts.not_understood), (2, 21));
+    assert_eq!((counts.events, counts.not_understood), (3, 21));
     let engaged = recording.event(1).unwrap();
     assert_eq!((engaged.name.as_str(), engaged.others[0].key.as_str()), ("$identify", "$set"));
 }

@@ -74,7 +74,7 @@ fn again(uuid: &str) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-/// What v1 does not take in place of a header, or that it is not there.
+/// What v1 does not take in place of a header, that it is not there, or that it says what the body is not.
 const HEADERS: [(&str, Option<&str>); 13] = [
     ("authorization", None),
     ("authorization", Some("Basic cGhjOg==")),

@@ -54,8 +54,8 @@ pub(super) struct Envelope {
 }
 
 pub(super) const JSON: &str = "application/json";
-/// No word for a compression, which says nothing then (ingestion contract 1.3).
-pub(super) const UNKNOWN: &str = "zip";
+/// Longer bodies are not packed twice, or they might outgrow what those paths take.
+const MOST_TWICE: usize = 1 << 20;
 const TEXT: &str = "text/plain";
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 
@@ -65,7 +65,7 @@ pub(super) fn pack(style: Style, query: Query, json: &[u8], body: &mut Vec<u8>) 
     let (hint, is_text) = match style.compression {
         Compression::None => {
             body.extend_from_slice(json);
-            (query.spelling.misleading_hint.then_some(UNKNOWN), false)
+            (None, false)
         }
         Compression::Gzip => {
             gzip(json, body)?;
@@ -73,12 +73,16 @@ pub(super) fn pack(style: Style, query: Query, json: &[u8], body: &mut Vec<u8>) 
         }
         Compression::GzipJs => {
             gzip(json, body)?;
-            // Its first bytes tell.
             let hint = if query.spelling.other_hint { "gzip" } else { "gzip-js" };
-            ((!query.spelling.misleading_hint).then_some(hint), true)
+            // In a form nobody looks at first bytes.
+            ((style.form != Form::Plain || !query.spelling.no_hint).then_some(hint), true)
         }
         Compression::Base64 => {
-            body.extend_from_slice(BASE64_STANDARD.encode(json).as_bytes());
+            let mut text = BASE64_STANDARD.encode(json);
+            if query.spelling.packed_twice && is_unpacked_twice(style) && json.len() < MOST_TWICE {
+                text = BASE64_STANDARD.encode(text);
+            }
+            body.extend_from_slice(text.as_bytes());
             (Some("base64"), true)
         }
         Compression::Lz64 => {
@@ -93,7 +97,7 @@ pub(super) fn pack(style: Style, query: Query, json: &[u8], body: &mut Vec<u8>) 
             content_type: if is_text { TEXT } else { JSON },
         },
         Form::Urlencoded => {
-            let data = as_base64(style.compression, query.spelling, std::mem::take(body));
+            let data = as_base64(style.compression, std::mem::take(body));
             let mut form = form_urlencoded::Serializer::new(String::new());
             form.append_pair("data", &data);
             if let Some(hint) = hint {
@@ -107,7 +111,7 @@ pub(super) fn pack(style: Style, query: Query, json: &[u8], body: &mut Vec<u8>) 
             }
         }
         Form::Query => {
-            let data = as_base64(style.compression, query.spelling, std::mem::take(body));
+            let data = as_base64(style.compression, std::mem::take(body));
             Envelope {
                 method: Method::Get,
                 target: target(style.endpoint, query, hint, Some(&data)),
@@ -118,14 +122,17 @@ pub(super) fn pack(style: Style, query: Query, json: &[u8], body: &mut Vec<u8>) 
 }
 
 /// What can stand in a form or a query: base64, unless it is that already.
-fn as_base64(compression: Compression, spelling: RequestSpelling, bytes: Vec<u8>) -> String {
-    let once = match compression {
+fn as_base64(compression: Compression, bytes: Vec<u8>) -> String {
+    match compression {
         Compression::Base64 | Compression::Lz64 => String::from_utf8(bytes).unwrap_or_default(),
         Compression::None | Compression::Gzip | Compression::GzipJs => BASE64_STANDARD.encode(bytes),
-    };
-    // What is unpacked once more is text.
-    let is_text = matches!(compression, Compression::None | Compression::Base64);
-    if spelling.packed_twice && is_text { BASE64_STANDARD.encode(once) } else { once }
+    }
+}
+
+/// Where base64 within base64 is undone: in a plain body, at the paths of old clients (rust/capture, payload/decompression.rs).
+const fn is_unpacked_twice(style: Style) -> bool {
+    matches!(style.form, Form::Plain)
+        && matches!(style.endpoint, Endpoint::E | Endpoint::Capture | Endpoint::Track | Endpoint::Engage)
 }
 
 fn gzip(json: &[u8], body: &mut Vec<u8>) -> std::io::Result<()> {

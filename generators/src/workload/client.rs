@@ -93,7 +93,7 @@ pub enum ClientFault {
     BadToken,
     /// The list of events is empty.
     EmptyBatch,
-    /// Behind the events stands one whose own fields are of wrong types.
+    /// Behind the events stands one whose own fields are of wrong types, or whose uuid another one has.
     WrongTypes,
     /// A browser asks first, with OPTIONS, whether it may send: no failure, but a request beside the request.
     Preflight,

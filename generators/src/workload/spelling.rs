@@ -105,9 +105,9 @@ pub struct RequestSpelling {
     pub more_query: bool,
     /// Where it would not say when it is sent, the query says so in seconds, which nobody believes.
     pub seconds: bool,
-    /// The query says of a body that is not compressed that it is, by a word that nobody knows, and of one that is nothing.
-    pub misleading_hint: bool,
-    /// What stands in a form or a query as base64 is packed once more, as some old clients do.
+    /// The query says nothing of gzip, which is told by its first bytes.
+    pub no_hint: bool,
+    /// What is base64 is packed once more, as some old clients do, where that is undone.
     pub packed_twice: bool,
 }
 
@@ -121,7 +121,7 @@ impl RequestSpelling {
             other_hint: bit(),
             more_query: bit(),
             seconds: bit(),
-            misleading_hint: bit(),
+            no_hint: bit(),
             packed_twice: bit(),
         }
     }

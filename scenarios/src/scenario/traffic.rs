@@ -302,7 +302,7 @@ pub(super) fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Di
                 }
             }
         }
-        let is_unpacked_twice = dialect == Dialect::V2026 || traffic.form == Form::Plain;
+        let is_unpacked_twice = dialect == Dialect::V2026 || traffic.compression != Compression::Base64;
         let is_told_by_bytes = dialect != Dialect::V2021 || traffic.compression != Compression::GzipJs;
         if traffic.spelling > Share::default() && !(is_unpacked_twice && is_told_by_bytes) {
             root.problem(

@@ -136,11 +136,11 @@ batch    = { size = "1..10" }
 client_faults = { bad_token = "4%", empty_batch = "4%", wrong_types = "10%", bad_headers = "20%" }
 
 [[traffic]]
-name     = "forms"
+name     = "packed"
 events   = 500
 arrival  = { shape = "constant", rate = "100/s" }
 endpoint = "track"
-form     = "form"
+compression = "base64"
 spelling = "60%"
 
 [[traffic]]

@@ -87,6 +87,7 @@ pub fn serve() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let topic = required("KAFKA_TOPIC")?;
+    let metrics = Metrics::default();
     let producer: ThreadedProducer<ToRequests> = ClientConfig::new()
         .set("bootstrap.servers", required("KAFKA_HOSTS")?)
         .set("acks", "all")
@@ -95,7 +96,7 @@ async fn run() -> Result<(), Error> {
         .set("linger.ms", or("KAFKA_PRODUCER_LINGER_MS", 20u32)?.to_string())
         .set("message.timeout.ms", or("KAFKA_MESSAGE_TIMEOUT_MS", 20_000u32)?.to_string())
         .set("message.max.bytes", or("KAFKA_MESSAGE_MAX_BYTES", 1_000_000u32)?.to_string())
-        .create_with_context(ToRequests)?;
+        .create_with_context(ToRequests(Arc::clone(&metrics.ingested)))?;
     let mut terminate = signal(SignalKind::terminate())?;
     let listener = TcpListener::bind(or("ADDRESS", "127.0.0.1:0".to_owned())?).await?;
     let port = listener.local_addr()?.port();
@@ -126,7 +127,7 @@ async fn run() -> Result<(), Error> {
             }
         },
         started: Instant::now(),
-        metrics: Metrics::default(),
+        metrics,
         planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
     });
     let (stopping, stop) = watch::channel(false);
@@ -209,7 +210,11 @@ impl Capture {
             Some(Route::Ai) => return self.answer_ai(request, peer).await,
             Some(Route::Recordings) => return self.answer_recording(request).await,
             Some(Route::BlackHole) => return swallow(request).await,
-            Some(Route::Metrics) => return text(StatusCode::OK, &self.metrics.text()),
+            Some(Route::Metrics) => {
+                let mut answer = text(StatusCode::OK, &self.metrics.text());
+                answer.headers_mut().insert(CONTENT_TYPE, metrics::CONTENT_TYPE);
+                return answer;
+            }
             Some(Route::Text(words)) => return text(StatusCode::OK, words),
             None => return text(StatusCode::NOT_FOUND, ""),
         };
@@ -425,7 +430,6 @@ impl Capture {
             }
         }
         let told = deliveries.all().await;
-        self.metrics.ingested((events.len() - failures.len() - told.len()) as u64);
         failures.extend(told.into_iter().map(|(place, error)| (place, not_produced(error))));
         let uuid = |place: usize| events.get(place).and_then(|event| Uuid::parse_str(&event.uuid).ok());
         failures.into_iter().map(|(place, error)| (uuid(place).unwrap_or_default(), error)).collect()
@@ -438,11 +442,7 @@ impl Capture {
             .iter()
             .enumerate()
             .try_for_each(|(place, event)| self.enqueue(event, deliveries.of(place), &mut value));
-        let settled = settled(enqueued, deliveries).await;
-        if settled.is_ok() {
-            self.metrics.ingested(events.len() as u64);
-        }
-        settled
+        settled(enqueued, deliveries).await
     }
 
     /// Hands an event to the client library; `value` is room for its text, which all of a request share.

@@ -152,7 +152,7 @@ const TRAFFIC: [Key; 19] = [
         "20%",
         "Which share of events, and of requests, says the same in another way: `$token`, `token` or `properties.token`; `$distinct_id` or \
          `properties.distinct_id`; a profile without a name at `engage`; paths with and without the last slash, a list of one, other \
-         words for compressions, unknown words for it or none, base64 twice, more in the query.",
+         words for compressions, none for gzip, base64 twice, more in the query.",
     ),
     key(
         "clients",

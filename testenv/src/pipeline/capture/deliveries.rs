@@ -1,6 +1,9 @@
 //! What Kafka says of a request's messages: counted together, and waited for once.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use rdkafka::{ClientContext, error::KafkaError, message::DeliveryResult, producer::ProducerContext};
 use tokio::sync::oneshot;
@@ -8,9 +11,9 @@ use tokio::sync::oneshot;
 /// Which messages of a request failed, by their place in it.
 pub(super) type Failures = Vec<(usize, KafkaError)>;
 
-/// Hands each answer to the request that waits for it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ToRequests;
+/// Hands each answer to the request that waits for it, and counts what Kafka has.
+#[derive(Debug, Clone)]
+pub(super) struct ToRequests(pub Arc<AtomicU64>);
 
 impl ClientContext for ToRequests {}
 
@@ -18,8 +21,11 @@ impl ProducerContext for ToRequests {
     type DeliveryOpaque = Box<Awaited>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, awaited: Box<Awaited>) {
-        if let Err((error, _)) = result {
-            awaited.request.failed().push((awaited.place, error.clone()));
+        match result {
+            Ok(_) => {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, _)) => awaited.request.failed().push((awaited.place, error.clone())),
         }
     }
 }

@@ -1,15 +1,19 @@
 //! `/metrics`: what a capture has answered and produced, in Prometheus' text form, by the names that PostHog's own has
-//! (rust/common/metrics, rust/capture/src/sinks/kafka.rs).
+//! (rust/common/metrics, rust/capture/src/sinks/producer.rs).
 
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use hyper::header::HeaderValue;
+
+/// What Prometheus wants to be told of the text.
+pub const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
 /// How a path that there is none of is called: whatever is asked for, there are no more series.
 const UNKNOWN: &str = "unknown";
 
@@ -18,7 +22,8 @@ const UNKNOWN: &str = "unknown";
 pub struct Metrics {
     /// By path and status.
     answers: Mutex<BTreeMap<(&'static str, u16), u64>>,
-    ingested: AtomicU64,
+    /// What Kafka has.
+    pub(super) ingested: Arc<AtomicU64>,
 }
 
 /// All paths, without the slash at their end.
@@ -51,11 +56,6 @@ impl Metrics {
         *answers.entry((path, status)).or_default() += 1;
     }
 
-    /// Counts events that Kafka has.
-    pub fn ingested(&self, events: u64) {
-        self.ingested.fetch_add(events, Ordering::Relaxed);
-    }
-
     /// All of them, as Prometheus reads them.
     pub fn text(&self) -> String {
         let mut text = String::from("# TYPE http_requests_total counter\n");
@@ -82,8 +82,7 @@ mod tests {
             metrics.answered(path, if path.len() > 12 { 200 } else { 404 });
         }
         metrics.answered("/batch", 200);
-        metrics.ingested(40);
-        metrics.ingested(2);
+        metrics.ingested.fetch_add(42, Ordering::Relaxed);
         assert_eq!(
             metrics.text(),
             "# TYPE http_requests_total counter\n\
