@@ -73,7 +73,7 @@ pub struct Bench {
     folder: TempDir,
 }
 
-/// 6 000 events in six seconds: enough for 99.9 % at 95 % confidence, and several runs fit beside each other.
+/// 6 000 events in six seconds: enough for 99.9 % at 95 % confidence.
 const SCENARIO: &str = r#"
 [scenario]
 name = "e2e"

@@ -1,6 +1,6 @@
 //! Whole runs through the real Kafka and the real ClickHouse, as a user starts them.
 //!
-//! One substrate for all tests of this binary; each run brings a pipeline of its own, and several run beside each other.
+//! One substrate for all tests of this binary; each run brings a pipeline of its own, and has the machine to itself.
 //! The tests that kill things have a substrate of their own.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
