@@ -243,7 +243,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
         let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
-        let blocks = [vec![intent(7), intent(8)], vec![outcome(7, 0), intent(9)], vec![outcome(8, 3)]];
+        let mut resending = intent(7);
+        if let Record::Intent(intent) = &mut resending {
+            intent.request.resends = 3..5;
+        }
+        let blocks = [vec![resending, intent(8)], vec![outcome(7, 0), intent(9)], vec![outcome(8, 3)]];
+        // As version 3 wrote it: that the second one sends nothing again is not said.
+        let first = [0xd4, 7, 14, 7, 2, 0xb0, 0x6d, 0x7c, 0xd0, 0x0f];
+        assert_eq!(format::encode(&mut Before::alone(), &blocks[0]), [first]);
         let mut journal = JournalWriter::create(&path, ALONE, header).unwrap();
         journal.append(blocks.iter().flat_map(|block| format::encode(&mut Before::alone(), block))).unwrap();
         let reader = LedgerReader::open(&path).unwrap();
