@@ -104,8 +104,8 @@ pub struct ClientClock {
     origin_micros: i64,
     error: ClockError,
     /// What it showed when the request was due: an offset is said once, whenever the request is tried again (posthog-js,
-    /// request-queue.ts).
-    due_ms: i64,
+    /// request-queue.ts), and so is when a batch of v1 was made. In milliseconds since 1970.
+    pub due_ms: i64,
     /// What the request says in `sent_at`, in milliseconds since 1970: its intended moment, so that the bytes are a pure
     /// function of the index; for a later attempt, what its ledger entry says.
     pub sent_at_ms: i64,

@@ -80,7 +80,7 @@ pub(super) fn parse(bytes: &[u8], ended: bool) -> io::Result<Option<Reply<'_>>> 
         ended.then_some(Cow::Borrowed(rest))
     };
     let Some(body) = body else { return not_whole(bytes, ended) };
-    let retry_after = header("retry-after").filter(|_| status != 200).map(str::to_owned);
+    let retry_after = header("retry-after").map(str::to_owned);
     let allowed_origin = header("access-control-allow-origin").map(str::to_owned);
     Ok(Some(Reply { status, body, retry_after, keeps: keeps && !ended, allowed_origin }))
 }
@@ -156,7 +156,7 @@ mod tests {
 
     /// Each reply with its status, body and whether the connection may be used again.
     const REPLIES: [(&str, u16, &str, bool); 9] = [
-        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 200, "{}", true),
+        ("HTTP/1.1 200 OK\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\n{}", 200, "{}", true),
         ("HTTP/1.1 503 \r\nretry-after: 7\r\nContent-Length: 0\r\n\r\n", 503, "", true),
         ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1", 200, "1", true),
         (
@@ -177,7 +177,7 @@ mod tests {
         for (text, status, body, keeps) in REPLIES {
             let reply = parse(text.as_bytes(), false).unwrap().unwrap();
             assert_eq!((reply.status, &*reply.body, reply.keeps), (status, body.as_bytes(), keeps), "{text}");
-            assert_eq!(reply.retry_after.as_deref(), (status == 503).then_some("7"));
+            assert_eq!(reply.retry_after.as_deref(), text.to_ascii_lowercase().contains("retry-after").then_some("7"));
             assert!(!parse(text.as_bytes(), true).unwrap().unwrap().keeps, "whoever has ended takes no other request");
             let whole = text.len() - text.rsplit_once("1HTTP/1.1 408").map_or(0, |_| "HTTP/1.1 408".len());
             for cut in 0..whole {

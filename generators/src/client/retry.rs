@@ -188,6 +188,10 @@ impl Part {
     }
 }
 
+/// Longer than this no client waits in v1, whatever is asked for (posthog-python's `posthog/capture_send.py`, `_backoff`, which
+/// says that posthog-go and posthog-rs do the same).
+const V1_LONGEST_WAIT: Duration = Duration::from_secs(30);
+
 /// What a client has still to deliver of a request.
 #[derive(Debug)]
 pub(super) struct Delivery {
@@ -267,7 +271,13 @@ impl Delivery {
                 self.request.index.wrapping_shl(8) | u64::from(self.attempts & 0xff),
                 Purpose::BackOff,
             );
-            let wait = wait.unwrap_or_else(|| facts.back_off.before(self.retries, random.unit()));
+            let back_off = facts.back_off.before(self.retries, random.unit());
+            let wait = match wait {
+                // In v1 what is asked for is a minimum, and both have one limit.
+                Some(asked) if is_v1 => back_off.max(asked.min(V1_LONGEST_WAIT)),
+                Some(asked) => asked,
+                None => back_off,
+            };
             self.retries += 1;
             // In v1 the time stands in a header, which each attempt writes anew.
             if is_v1 || facts.sent_at == SentAt::PerAttempt {

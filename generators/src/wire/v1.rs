@@ -38,10 +38,11 @@ fn request_id(run: RunId, request: &Request) -> uuid::Uuid {
         .into_uuid()
 }
 
-/// Appends what stands before the events.
+/// Appends what stands before the events: the same in every attempt (posthog-python's `posthog/capture_send.py`,
+/// `_send_v1_batch`).
 pub(super) fn begin(historical: bool, clock: ClientClock, moments: &mut Moments, json: &mut Vec<u8>) {
     json.extend_from_slice(b"{\"created_at\":\"");
-    moments.write(clock.sent_at_ms, json);
+    moments.write(clock.due_ms, json);
     json.push(b'"');
     if historical {
         json.extend_from_slice(b",\"historical_migration\":true");

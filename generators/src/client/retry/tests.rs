@@ -191,6 +191,14 @@ fn single_events_are_asked_for_until_the_library_has_enough() {
         attempts.push((at.as_secs(), request.seqs(&workload).map(|(seq, _)| seq).collect::<Vec<_>>()));
     }
     assert_eq!(attempts, [(11, vec![2, 5]), (11, vec![2])], "three attempts in all");
+    // It is asked to wait for at least so long, and waits half a minute at the most.
+    for (asked, retries, expected) in [("1", 0, 1), ("1", 2, 4), ("3600", 0, 30)] {
+        let (workload, request) = example_of(Profile::PosthogPython, Endpoint::V1);
+        let mut delivery = Delivery { retries, ..Delivery::first(&workload, request) };
+        let reply = Reply { answer: &results(&[2]), at: Duration::from_secs(10), retry_after: Some(asked) };
+        let at = delivery.next(&workload, Profile::PosthogPython.facts(), reply);
+        assert_eq!(at, Some(Duration::from_secs(10 + expected)), "{asked} after {retries}");
+    }
     // A time-out of what was asked for has the same sent again, and 429 means to stop.
     let (workload, request) = example_of(Profile::PosthogPython, Endpoint::V1);
     let mut delivery = Delivery::first(&workload, request);
