@@ -10,5 +10,6 @@ pub mod json;
 pub mod plain;
 pub mod plugin;
 pub mod presence;
+pub mod profile;
 pub mod row;
 pub mod v1;

@@ -55,15 +55,22 @@ pub(crate) fn put_digits(place: &mut [u8], mut number: u64) {
 }
 
 /// Fills a place with the lowest hexadecimal digits of `word`.
-pub(crate) fn put_hexadecimal(place: &mut [u8], mut word: u64) {
-    let mut places = place.rchunks_exact_mut(8);
-    for eight in &mut places {
-        eight.copy_from_slice(&eight_hexadecimal(word as u32));
-        word >>= 32;
+pub(crate) fn put_hexadecimal(place: &mut [u8], word: u64) {
+    let digits = hexadecimal(word);
+    if let Some(whole) = place.as_mut_array() {
+        *whole = digits;
+    } else {
+        let (beyond, lowest) = place.split_at_mut(place.len().saturating_sub(digits.len()));
+        beyond.fill(b'0');
+        lowest.copy_from_slice(&digits[digits.len() - lowest.len()..]);
     }
-    let rest = places.into_remainder();
-    let digits = eight_hexadecimal(word as u32);
-    rest.copy_from_slice(&digits[8 - rest.len()..]);
+}
+
+/// All digits of `word`.
+const fn hexadecimal(word: u64) -> [u8; 16] {
+    let (high, low) = (eight_hexadecimal((word >> 32) as u32), eight_hexadecimal(word as u32));
+    let both = (u64::from_le_bytes(low) as u128) << 64 | u64::from_le_bytes(high) as u128;
+    both.to_le_bytes()
 }
 
 /// The eight digits of `word`, all at once: its half-bytes are spread over bytes, and those beyond 9 moved on to the letters.
@@ -80,21 +87,17 @@ const fn eight_hexadecimal(word: u32) -> [u8; 8] {
 /// The length of a UUID's text.
 pub(crate) const UUID_LENGTH: usize = 36;
 
-/// Fills a place with the text of a UUID.
-pub(crate) fn put_uuid(place: &mut [u8; UUID_LENGTH], uuid: uuid::Uuid) {
+/// The text of a UUID.
+pub(crate) fn uuid(uuid: uuid::Uuid) -> [u8; UUID_LENGTH] {
+    let mut place = [b'-'; UUID_LENGTH];
     let (high, low) = uuid.as_u64_pair();
-    let second = eight_hexadecimal(high as u32);
-    let third = eight_hexadecimal((low >> 32) as u32);
-    place[..8].copy_from_slice(&eight_hexadecimal((high >> 32) as u32));
-    place[8] = b'-';
-    place[9..13].copy_from_slice(&second[..4]);
-    place[13] = b'-';
-    place[14..18].copy_from_slice(&second[4..]);
-    place[18] = b'-';
-    place[19..23].copy_from_slice(&third[..4]);
-    place[23] = b'-';
-    place[24..28].copy_from_slice(&third[4..]);
-    place[28..].copy_from_slice(&eight_hexadecimal(low as u32));
+    let (high, low) = (hexadecimal(high), hexadecimal(low));
+    place[..8].copy_from_slice(&high[..8]);
+    place[9..13].copy_from_slice(&high[8..12]);
+    place[14..18].copy_from_slice(&high[12..]);
+    place[19..23].copy_from_slice(&low[..4]);
+    place[24..].copy_from_slice(&low[4..]);
+    place
 }
 
 #[cfg(test)]
@@ -117,6 +120,9 @@ mod tests {
             assert_eq!(place[4..], *format!("{number:016x}").as_bytes());
             put_hexadecimal(&mut place[9..], number);
             assert_eq!(place[9..], format!("{number:016x}").as_bytes()[5..]);
+            let mut longer = [0; 18];
+            put_hexadecimal(&mut longer, number);
+            assert_eq!(longer, *format!("{number:018x}").as_bytes());
         }
     }
 
@@ -124,9 +130,7 @@ mod tests {
     fn uuids_are_written_as_everywhere_else() {
         for bits in [0, u128::MAX, 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210] {
             let id = uuid::Uuid::from_u128(bits);
-            let mut place = [0; UUID_LENGTH];
-            put_uuid(&mut place, id);
-            assert_eq!(place, *id.to_string().as_bytes());
+            assert_eq!(uuid(id), *id.to_string().as_bytes());
         }
     }
 }

@@ -290,8 +290,9 @@ impl Encoder {
         // Neither ids nor names hold anything that JSON would escape.
         let begin = json.len();
         json.extend_from_slice(BEGIN);
+        let id = text::uuid(content.id().to_uuid());
         if let Some(place) = json[begin + UUID_AT..].first_chunk_mut() {
-            text::put_uuid(place, content.id().to_uuid());
+            *place = id;
         }
         json.extend_from_slice(content.name().as_bytes());
         json.extend_from_slice(b"\",\"distinct_id\":\"");
@@ -299,7 +300,7 @@ impl Encoder {
         json.extend_from_slice(b"\",\"timestamp\":\"");
         self.moments.write(clock.timestamp_ms(occurred), json);
         json.extend_from_slice(b"\",\"properties\":");
-        content.write_text(&self.anonymous, json);
+        content.write_text(&id, &self.anonymous, json);
         json.push(b'}');
         Ok(true)
     }

@@ -149,11 +149,13 @@ impl Dialect {
     }
 
     /// Whether the pipeline itself writes this property, so that what was sent need not be what is stored
-    /// (ingestion contract 2.2).
+    /// (ingestion contract 2.2). What is for heatmaps leaves with them (rust/capture/src/events/analytics.rs, and the plugin
+    /// server's heatmap step before).
     pub fn rewrites_property(self, key: &str) -> bool {
         match self {
             Self::V2021 | Self::V2024 | Self::V2026 => {
                 matches!(key, "$ip" | "$sent_at" | "$set" | "$set_once" | "$unset" | "token")
+                    || (self != Self::V2021 && key == "$heatmap_data")
                     || super::elements::takes(key)
                     || ["$geoip_", "$group_", "$plugins_"].iter().any(|prefix| key.starts_with(prefix))
             }

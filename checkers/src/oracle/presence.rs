@@ -8,7 +8,7 @@ use generators::{
 
 use serde_json::Value;
 
-use super::{dialect::Dialect, plugin::Plugins, row::expect, v1};
+use super::{dialect::Dialect, plugin::Plugins, profile, row::expect, v1};
 
 /// What must become of an acked event, and why, where that is not the usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,16 @@ pub fn fate(dialect: Dialect, plugins: &Plugins, workload: &Workload, stream: St
 fn captured(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -> Fate {
     if let Some(absence) = workload.traffic(stream).and_then(|traffic| traffic.absent) {
         return Fate::Absent(absence.reason());
+    }
+    // Of what is made none is of these.
+    let is_recorded = workload.traffic(stream).is_some_and(|traffic| traffic.replay.is_some());
+    if let Some(event) = (is_recorded && dialect != Dialect::V2021).then(|| workload.event(stream, seq)).flatten() {
+        if matches!(&*event.name, "$$heatmap" | "$$client_ingestion_warning") {
+            return Fate::Absent("it is stored elsewhere, for its name");
+        }
+        if profile::is_dropped(dialect, &event) {
+            return Fate::Absent("it says that it has no person, and is nothing without one");
+        }
     }
     let oddities = workload.oddities(stream, seq);
     // Until pull request 18282 (2023) an event with a NUL was answered with 200 and never stored (issue 17297).

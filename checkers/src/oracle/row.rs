@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{dialect::Dialect, elements, json, v1};
+use super::{dialect::Dialect, elements, json, profile, v1};
 
 /// Servers keep milliseconds, cut or rounded, of clocks that are read in microseconds.
 pub(super) const ROUNDING_MICROS: i64 = 1_000;
@@ -216,9 +216,14 @@ pub fn expect(
         let groups = event.members.iter().find(|member| member.key == "$groups");
         let keys = groups.and_then(|groups| serde_json::from_str::<BTreeMap<String, String>>(&groups.value).ok());
         let reason = "the index of a type is given in the order of arrival, so each key may be in any of the five";
-        let keys = keys.unwrap_or_default().into_values().collect();
         let missing = event.oddities.group_types_over;
-        columns.push(column(GROUPS, Expected::Groups { keys, missing }, reason));
+        columns.push(if profile::has_none(dialect, event) {
+            let reason = "an event without a person gets no groups";
+            column(GROUPS, Expected::Groups { keys: Vec::new(), missing: 0 }, reason)
+        } else {
+            let keys = keys.unwrap_or_default().into_values().collect();
+            column(GROUPS, Expected::Groups { keys, missing }, reason)
+        });
     }
     Expectation { columns, most_rows, minted_uuid }
 }

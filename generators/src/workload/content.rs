@@ -5,7 +5,6 @@
 //! width always, so the text is copied from a [`Template`] and its holes are patched.
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::person::{Numbers, Role};
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
     identity::{EventId, MARKER_PROPERTY, StreamId},
     persona::Persona,
     random::{Purpose, Random, mix},
-    text::{decimal_length, put_decimal, put_digits, put_hexadecimal, put_uuid},
+    text::{UUID_LENGTH, decimal_length, put_decimal, put_digits, put_hexadecimal},
 };
 
 pub const LIBRARY: &str = "assay";
@@ -261,7 +260,14 @@ impl Template {
     }
 
     /// Appends the JSON text of [`properties`], byte for byte as `serde_json` writes it; `marker` is the event's UUID.
-    pub fn write(&self, values: &Values, role: &Numbers, marker: Uuid, anonymous: &[u8], into: &mut Vec<u8>) {
+    pub fn write(
+        &self,
+        values: &Values,
+        role: &Numbers,
+        marker: &[u8; UUID_LENGTH],
+        anonymous: &[u8],
+        into: &mut Vec<u8>,
+    ) {
         let Form { text, ordinal, holes, .. } = &self.0[usize::from(role.identifies)];
         let mut text = &text[..];
         if role.identifies {
@@ -272,18 +278,27 @@ impl Template {
             text = &text[1..];
         }
         let base = into.len() - usize::from(role.identifies);
-        let (head, tail) = text.split_at(*ordinal - usize::from(role.identifies));
-        into.extend_from_slice(head);
-        let before = into.len();
-        put_decimal(into, role.ordinal);
-        let shift = into.len() - before - 1;
-        into.extend_from_slice(&tail[1..]);
+        let ordinal = *ordinal - usize::from(role.identifies);
+        let shift = if role.ordinal < 10 {
+            // It has the place that there is.
+            let at = into.len() + ordinal;
+            into.extend_from_slice(text);
+            into[at] = b'0' + role.ordinal as u8;
+            0
+        } else {
+            let (head, tail) = text.split_at(ordinal);
+            into.extend_from_slice(head);
+            let before = into.len();
+            put_decimal(into, role.ordinal);
+            into.extend_from_slice(&tail[1..]);
+            into.len() - before - tail.len()
+        };
         let text = &mut into[base..];
         put_digits(&mut text[holes.browser_version..][..3], values.browser_version);
         put_hexadecimal(&mut text[holes.session..][..16], values.session.id);
         put_hexadecimal(&mut text[holes.device..][..16], values.session.device);
         if let Some(place) = text[holes.marker..].first_chunk_mut() {
-            put_uuid(place, marker);
+            *place = *marker;
         }
         put_digits(&mut text[holes.balance..][..5], values.balance);
         for (count, hole) in values.counts.iter().zip(holes.counts).take_while(|(_, hole)| *hole > 0) {

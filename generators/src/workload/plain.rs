@@ -4,7 +4,10 @@ use super::{
     content::{Template, Values},
     person::Numbers,
 };
-use crate::identity::EventId;
+use crate::{
+    identity::EventId,
+    text::{self, UUID_LENGTH},
+};
 
 /// The ids that an event carries, as text; the buffers are used again for the next one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,11 +79,11 @@ impl Content<'_> {
     /// member begins, with the quote of its key.
     pub fn write(&self, ids: &Ids, into: &mut Vec<u8>, members: &mut Vec<u32>) {
         self.template.members(&self.role, &ids.anonymous, into.len(), members);
-        self.write_text(&ids.anonymous, into);
+        self.write_text(&text::uuid(self.id.to_uuid()), &ids.anonymous, into);
     }
 
-    /// Appends its properties without noting where they begin.
-    pub(crate) fn write_text(&self, anonymous: &[u8], into: &mut Vec<u8>) {
-        self.template.write(&self.values, &self.role, self.id.to_uuid(), anonymous, into);
+    /// Appends its properties without noting where they begin; `id` is the text of its identity.
+    pub(crate) fn write_text(&self, id: &[u8; UUID_LENGTH], anonymous: &[u8], into: &mut Vec<u8>) {
+        self.template.write(&self.values, &self.role, id, anonymous, into);
     }
 }

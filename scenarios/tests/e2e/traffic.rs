@@ -278,7 +278,18 @@ fn a_recording_is_replayed_and_judged_and_its_odd_lines_are_told() {
         event(json!({"options": [], "properties": {"a": 1}})),
     ]});
     let v1 = json!({"time": 0.5, "path": "/i/v1/analytics/events", "body": BASE64_STANDARD.encode(odd.to_string())});
-    fs::write(&recording, format!("no JSON\n{requests}{{\"event\":\"e\"}}\n{v1}\n")).unwrap();
+    // What is stored elsewhere, what becomes an event of its own beside, and what is nothing without a person.
+    let named = |name: &str, properties: Value| event(json!({"event": name, "properties": properties}));
+    let elsewhere = json!({"api_key": "k", "batch": [
+        named("$$heatmap", json!({"$heatmap_data": {"/": [1]}})),
+        named("$$client_ingestion_warning", json!({"$$client_ingestion_warning_message": "m"})),
+        named("$pageview", json!({"$heatmap_data": {"/": [{"x": 1.50}]}, "$current_url": "/", "a": 1.50})),
+        named("$pageleave", json!({"$prev_pageview_pathname": "/", "$current_url": "/x"})),
+        named("$identify", json!({"$process_person_profile": false, "$anon_distinct_id": "a"})),
+        named("seen", json!({"$process_person_profile": false, "$set": {"a": 1}})),
+    ]});
+    let elsewhere = json!({"time": 0.6, "path": "/batch", "body": BASE64_STANDARD.encode(elsewhere.to_string())});
+    fs::write(&recording, format!("no JSON\n{requests}{{\"event\":\"e\"}}\n{v1}\n{elsewhere}\n")).unwrap();
     let environment = shared_environment();
     let output = {
         let _room = alone();

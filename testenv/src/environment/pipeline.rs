@@ -298,6 +298,8 @@ impl Pipeline {
             ("KAFKA_HISTORICAL_TOPIC", self.topics.historical.clone()),
             ("KAFKA_OVERFLOW_TOPIC", self.topics.overflow.clone()),
             ("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", self.topics.recordings.clone()),
+            ("KAFKA_HEATMAPS_TOPIC", self.topics.heatmaps.clone()),
+            ("KAFKA_CLIENT_INGESTION_WARNING_TOPIC", self.topics.client_warnings.clone()),
             ("CAPTURE_MODE", options.capture_modes.to_string()),
             ("OVERFLOW_ENABLED", options.overflow.is_some().to_string()),
             ("OVERFLOW_PER_SECOND_LIMIT", overflow.per_second.to_string()),

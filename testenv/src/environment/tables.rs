@@ -40,6 +40,10 @@ pub struct Topics {
     pub warnings: String,
     /// What capture writes of sessions' recordings.
     pub recordings: String,
+    /// What it writes for heatmaps.
+    pub heatmaps: String,
+    /// What it writes of clients' own warnings.
+    pub client_warnings: String,
 }
 
 impl Topics {
@@ -56,13 +60,27 @@ impl Topics {
             distinct_ids: name("clickhouse_person_distinct_id"),
             warnings: name("clickhouse_ingestion_warnings"),
             recordings: name("session_recording_snapshot_item_events"),
+            heatmaps: name("heatmaps_ingestion"),
+            client_warnings: name("client_iwarnings_ingestion"),
         }
     }
 
-    fn all(&self) -> [&str; 9] {
-        let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, warnings, recordings } =
-            self;
-        [capture, historical, overflow, dead_letters, events, persons, distinct_ids, warnings, recordings]
+    fn all(&self) -> [&str; 11] {
+        let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, .. } = self;
+        let Self { warnings, recordings, heatmaps, client_warnings, .. } = self;
+        [
+            capture,
+            historical,
+            overflow,
+            dead_letters,
+            events,
+            persons,
+            distinct_ids,
+            warnings,
+            recordings,
+            heatmaps,
+            client_warnings,
+        ]
     }
 }
 

@@ -9,6 +9,7 @@ mod cors;
 mod deliveries;
 pub mod drop_list;
 pub mod encoding;
+mod heatmap;
 mod metrics;
 pub mod planted;
 pub mod recording;
@@ -117,6 +118,10 @@ async fn run() -> Result<(), Error> {
         drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", DropList::default())?,
         overflow: or("OVERFLOW_ENABLED", false)?.then_some(Buckets::new(overflow)),
         overflow_topic: or("KAFKA_OVERFLOW_TOPIC", String::new())?,
+        topics_of_names: TopicsOfNames {
+            heatmaps: or("KAFKA_HEATMAPS_TOPIC", String::new())?,
+            client_warnings: or("KAFKA_CLIENT_INGESTION_WARNING_TOPIC", String::new())?,
+        },
         recordings_topic: or("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", String::new())?,
         modes: or("CAPTURE_MODE", Modes::default())?,
         rate_limit: match or("ASSAY_RATE_LIMIT_PER_SECOND", 0)? {
@@ -185,6 +190,7 @@ struct Capture {
     overflow: Option<Buckets>,
     overflow_topic: String,
     /// Where recordings go.
+    topics_of_names: TopicsOfNames,
     recordings_topic: String,
     modes: Modes,
     /// How fast a project's requests may come, where that is limited.
@@ -445,8 +451,19 @@ impl Capture {
         settled(enqueued, deliveries).await
     }
 
-    /// Hands an event to the client library; `value` is room for its text, which all of a request share.
+    /// Hands an event to the client library, and with it the one that it makes for heatmaps; `value` is room for its text, which
+    /// all of a request share.
     fn enqueue(&self, event: &CapturedEvent<'_>, awaited: Awaited, value: &mut Vec<u8>) -> Result<(), NotProduced> {
+        match (self.dialect == Dialect::V2026).then(|| heatmap::split(event)).flatten() {
+            None => self.enqueue_one(event, awaited, value),
+            Some((left, redirected)) => {
+                self.enqueue_one(&left, awaited.again(), value)?;
+                self.enqueue_one(&redirected, awaited, value)
+            }
+        }
+    }
+
+    fn enqueue_one(&self, event: &CapturedEvent<'_>, awaited: Awaited, value: &mut Vec<u8>) -> Result<(), NotProduced> {
         let key = format!("{}:{}", event.token, event.distinct_id);
         value.clear();
         // These are strings and a flag: they always become JSON.
@@ -468,23 +485,43 @@ impl Capture {
             headers = headers.insert(Header { key: NO_PERSON_HEADER, value: Some(b"true") });
         }
         let is_import = is_import(self.dialect, event) && !self.historical_topic.is_empty();
-        // Imports never overflow.
-        let over = self.overflow.as_ref().filter(|_| !is_import).is_some_and(|overflow| {
+        let of_its_name = if self.dialect == Dialect::V2026 { self.topics_of_names.of(&event.event) } else { None };
+        // Neither imports nor what goes elsewhere overflow.
+        let over = self.overflow.as_ref().filter(|_| !is_import && of_its_name.is_none()).is_some_and(|overflow| {
             let taken = overflow.take(&key, self.started.elapsed());
             if taken == (Taken::Over { first: true }) {
                 log(&format!("overflow: {key} comes too often"));
             }
             taken != Taken::Within
         });
-        let topic = match (is_import, over) {
-            (true, _) => &self.historical_topic,
-            (false, true) if self.dialect == Dialect::V2026 => &self.overflow_topic,
+        let topic = match (of_its_name, is_import, over) {
+            (Some(topic), ..) => topic,
+            (None, true, _) => &self.historical_topic,
+            (None, false, true) if self.dialect == Dialect::V2026 => &self.overflow_topic,
             _ => &self.topic,
         };
         let record = BaseRecord::with_opaque_to(topic, Box::new(awaited)).payload(value.as_slice()).headers(headers);
         // Without a key they go to all partitions, and their order is lost.
         let record = if over { record } else { record.key(key.as_str()) };
         self.producer.send(record).map_err(|(error, _)| not_produced(error))
+    }
+}
+
+/// Where events go that have a topic by their name (rust/capture/src/v0_request.rs, `DataType::from_event_name`); where there is
+/// none, with all others.
+struct TopicsOfNames {
+    heatmaps: String,
+    client_warnings: String,
+}
+
+impl TopicsOfNames {
+    fn of(&self, name: &str) -> Option<&String> {
+        let topic = match name {
+            heatmap::NAME => &self.heatmaps,
+            "$$client_ingestion_warning" => &self.client_warnings,
+            _ => return None,
+        };
+        Some(topic).filter(|topic| !topic.is_empty())
     }
 }
 

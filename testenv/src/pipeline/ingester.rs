@@ -452,7 +452,7 @@ fn process<'o>(
             out.extend(warn(kind)?);
             return Ok(());
         }
-        Err(NotStored::Lost) => return Ok(()),
+        Err(NotStored::Lost | NotStored::Elsewhere) => return Ok(()),
         Err(NotStored::Waits(time)) => {
             state.store.set_aside(own, Timestamp::now() + time, message)?;
             return Ok(());

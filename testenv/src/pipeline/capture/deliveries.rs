@@ -37,6 +37,13 @@ pub(super) struct Awaited {
     request: Arc<Request>,
 }
 
+impl Awaited {
+    /// What goes with another message of the same place.
+    pub(super) fn again(&self) -> Self {
+        Self { place: self.place, request: Arc::clone(&self.request) }
+    }
+}
+
 /// What all messages of a request share. The last of them to be answered lets go of it, which tells who waits.
 #[derive(Debug)]
 struct Request {

@@ -80,6 +80,9 @@ pub enum NotStored {
     /// It is dropped, as the contract says, and its team is warned.
     #[error("dropped: {}", .0.word())]
     Dropped(Kind),
+    /// It is none for the events table, though this pipeline has no other for it.
+    #[error("it goes elsewhere")]
+    Elsewhere,
     /// It is dropped, and nobody is told: a planted defect.
     #[error("lost on purpose")]
     Lost,
@@ -126,7 +129,13 @@ pub fn normalise(
     let mut properties = object(data.properties).map_err(|error| invalid(format!("invalid properties: {error}")))?;
     let name = if captured.event.is_empty() { data.event.as_deref().unwrap_or_default() } else { &captured.event };
     let name = without_nul(name);
-    let has_profile = |properties: &Properties| properties.get(NO_PROFILE).is_none_or(|value| value.get() != "false");
+    // Both came with capture's rewrite, and so did events without a person (ingestion contract 2, step order).
+    if dialect != Dialect::V2021 && matches!(name.as_ref(), "$$heatmap" | "$$client_ingestion_warning") {
+        return Err(NotStored::Elsewhere);
+    }
+    let has_profile = |properties: &Properties| {
+        dialect == Dialect::V2021 || properties.get(NO_PROFILE).is_none_or(|value| value.get() != "false")
+    };
     if !has_profile(&properties)
         && matches!(name.as_ref(), "$identify" | "$create_alias" | "$merge_dangerously" | "$groupidentify")
     {
@@ -147,8 +156,8 @@ pub fn normalise(
 
     let name = cut(&name);
     let person_profile = has_profile(&properties);
-    let odd_person_profile =
-        properties.get(NO_PROFILE).is_some_and(|value| !matches!(value.get(), "true" | "false" | "null"));
+    let odd_person_profile = dialect != Dialect::V2021
+        && properties.get(NO_PROFILE).is_some_and(|value| !matches!(value.get(), "true" | "false" | "null"));
     let mut person = PersonUpdate::default();
     if person_profile {
         put(&mut properties, "$set", &set);

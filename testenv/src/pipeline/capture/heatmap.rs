@@ -1,0 +1,101 @@
+//! What an event says for heatmaps becomes an event of its own (rust/capture/src/events/analytics.rs; ingestion contract 1.5).
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use memchr::memmem::Finder;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::pipeline::captured::CapturedEvent;
+
+/// The name of such an event.
+pub(super) const NAME: &str = "$$heatmap";
+/// Where the pointer was.
+const DATA: &str = "$heatmap_data";
+/// With the address of the page it says how far the one before was scrolled.
+const PAGE_BEFORE: &str = "$prev_pageview_pathname";
+const ADDRESS: &str = "$current_url";
+/// What such an event takes with it.
+const TAKEN: [&str; 7] =
+    [DATA, "$viewport_height", "$viewport_width", "$session_id", PAGE_BEFORE, "$prev_pageview_max_scroll", ADDRESS];
+
+static MAY_HOLD: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [Finder::new(DATA), Finder::new(PAGE_BEFORE)]);
+
+/// An event as it was sent.
+#[derive(Serialize, Deserialize)]
+struct Data<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    properties: Option<BTreeMap<String, &'a RawValue>>,
+    #[serde(borrow, flatten)]
+    others: BTreeMap<String, &'a RawValue>,
+}
+
+/// An event that says something for heatmaps, without what the second one takes away, and that one; `None` for any other.
+pub(super) fn split<'a>(event: &CapturedEvent<'a>) -> Option<(CapturedEvent<'a>, CapturedEvent<'a>)> {
+    // Nearly all hold neither name, so they are not parsed once more.
+    if event.event == NAME || MAY_HOLD.iter().all(|name| name.find(event.data.as_bytes()).is_none()) {
+        return None;
+    }
+    let mut data: Data<'_> = serde_json::from_str(&event.data).ok()?;
+    let properties = data.properties.as_mut()?;
+    let has = |key: &str| properties.contains_key(key);
+    if !has(DATA) && !(has(PAGE_BEFORE) && has(ADDRESS)) {
+        return None;
+    }
+    let taken = properties.iter().filter(|(key, _)| TAKEN.contains(&key.as_str()));
+    let taken: BTreeMap<&str, &RawValue> = taken.map(|(key, value)| (key.as_str(), *value)).collect();
+    let redirected = serde_json::json!({ "event": NAME, "distinct_id": event.distinct_id, "properties": taken });
+    let redirected = CapturedEvent {
+        uuid: Uuid::now_v7().to_string().into(),
+        event: NAME.into(),
+        data: redirected.to_string().into(),
+        historical_migration: false,
+        ..event.clone()
+    };
+    properties.remove(DATA);
+    let left = CapturedEvent { data: serde_json::to_string(&data).ok()?.into(), ..event.clone() };
+    Some((left, redirected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(properties: &str) -> CapturedEvent<'static> {
+        CapturedEvent {
+            uuid: "01890a5d-ac96-774b-bcce-b302099a8057".into(),
+            distinct_id: "u1".into(),
+            ip: "".into(),
+            data: format!(r#"{{"event":"seen","properties":{properties},"$set":{{"a":1.50}}}}"#).into(),
+            now: "".into(),
+            sent_at: None,
+            token: "phc".into(),
+            event: "seen".into(),
+            timestamp: "".into(),
+            historical_migration: true,
+            force_disable_person_processing: false,
+        }
+    }
+
+    #[test]
+    fn what_heatmaps_need_leaves_as_an_event_of_its_own() {
+        let (left, taken) =
+            split(&event(r#"{"$heatmap_data":{"u":[1]},"price":1.50,"$viewport_width":7,"$session_id":"s"}"#)).unwrap();
+        let expected =
+            r#"{"properties":{"$session_id":"s","$viewport_width":7,"price":1.50},"$set":{"a":1.50},"event":"seen"}"#;
+        assert_eq!((&*left.data, &*left.uuid), (expected, "01890a5d-ac96-774b-bcce-b302099a8057"));
+        let expected = r#"{"distinct_id":"u1","event":"$$heatmap","properties":{"$heatmap_data":{"u":[1]},"$session_id":"s","$viewport_width":7}}"#;
+        assert_eq!((&*taken.data, &*taken.event), (expected, NAME));
+        assert!(taken.uuid != left.uuid && left.historical_migration && !taken.historical_migration);
+    }
+
+    #[test]
+    fn a_page_before_counts_with_an_address_only_and_stays() {
+        let (left, _) = split(&event(r#"{"$prev_pageview_pathname":"/","$current_url":"/x"}"#)).unwrap();
+        assert!(left.data.contains(PAGE_BEFORE) && left.data.contains(ADDRESS));
+        for properties in [r#"{"$prev_pageview_pathname":"/"}"#, r#"{"text":"$heatmap_data"}"#, "{}", "null"] {
+            assert!(split(&event(properties)).is_none(), "{properties}");
+        }
+    }
+}
