@@ -199,7 +199,7 @@ impl Active<'_> {
         let clickhouse = self.environment.check().await?;
         self.agree(&planned)?;
         if let Wanted::External(external) = &self.request.environment {
-            check_tokens(external, &access.capture).await?;
+            Box::pin(check_tokens(external, &access.capture)).await?;
         }
         // Somebody may have thought for long before agreeing.
         let workload = Arc::new(planned());

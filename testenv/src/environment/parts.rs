@@ -215,9 +215,9 @@ mod tests {
     /// Parts with an ingester. What its guard answers to orders, two for each component, is in `news`, a line each.
     async fn parts(folder: &Path, news: &[&str]) -> Parts {
         let guard = folder.join("guard");
-        let answers: String =
+        let answers: Vec<String> =
             news.iter().map(|line| format!("read -r order\n[ -n '{line}' ] && echo '{line}'\n")).collect();
-        fs::write(&guard, format!("#!/bin/sh\n{answers}cat >/dev/null\n")).unwrap();
+        fs::write(&guard, format!("#!/bin/sh\n{}cat >/dev/null\n", answers.concat())).unwrap();
         fs::set_permissions(&guard, fs::Permissions::from_mode(0o755)).unwrap();
         let guard = Guard::start(&guard).unwrap();
         let spec = ChildSpec::role("ingester", folder, folder, BTreeMap::new());
