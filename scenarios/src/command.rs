@@ -58,13 +58,7 @@ enum Command {
         markdown: bool,
     },
     /// Check a scenario file without running it
-    Validate {
-        /// The file
-        file: String,
-        /// Check it for the pipeline of this file as well (`run --env external --external FILE`)
-        #[arg(long, value_name = "FILE")]
-        external: Option<PathBuf>,
-    },
+    Validate(validate::Arguments),
     /// Judge a run's directory again, without the pipeline
     Check {
         /// The directory, such as runs/smoke/latest
@@ -273,7 +267,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::List => list::list(),
         Command::Schema { markdown } => schema::schema(markdown),
-        Command::Validate { file, external } => validate::validate(&file, external.as_deref()),
+        Command::Validate(arguments) => validate::validate(&arguments),
         Command::Check { directory, json } => check::check(&directory, json),
         Command::Compare { before, after, json } => compare::compare(&before, &after, json),
         Command::History { scenario, out, last } => compare::history(&scenario, &out, last),

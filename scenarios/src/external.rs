@@ -22,7 +22,7 @@ use self::secret::Secret;
 pub use self::{
     ceiling::{Confirmation, confirm},
     fault_command::{CommandError, Commands, FaultCommand},
-    preflight::{Reached, reach},
+    preflight::{Reached, check_tokens, reach},
     project::{Project, Projects, Token},
 };
 

@@ -65,7 +65,7 @@ pub use self::{
 };
 
 use crate::{
-    external::{Confirmation, Projects, confirm},
+    external::{Confirmation, Projects, check_tokens, confirm},
     failure::{Failure, Kind},
     faults::{planned, timeline},
     ledgers::Ledgers,
@@ -198,6 +198,9 @@ impl Active<'_> {
         let store = access.store.clone();
         let clickhouse = self.environment.check().await?;
         self.agree(&planned)?;
+        if let Wanted::External(external) = &self.request.environment {
+            Box::pin(check_tokens(external, &access.capture)).await?;
+        }
         // Somebody may have thought for long before agreeing.
         let workload = Arc::new(planned());
         let clock = RunClock::starting_in(LEAD.max(self.request.starts_in));

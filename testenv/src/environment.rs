@@ -125,6 +125,14 @@ pub enum EnvironmentError {
         /// The log's last lines.
         last_lines: String,
     },
+    /// A component was to end, and did not.
+    #[error("{name} was to end, and still ran {seconds} s later")]
+    NotEnded {
+        /// Its name.
+        name: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// A port is in use.
     #[error("port {port} is used by another program, and {name} was to listen there")]
     PortUsed {
@@ -190,6 +198,9 @@ impl EnvironmentError {
             }
             Self::PortUsed { port, .. } => {
                 format!("leave the port out and a free one is chosen, or end the program that holds {port}")
+            }
+            Self::NotEnded { .. } => {
+                "a process that waits for a disk cannot be killed; the system's log tells more".into()
             }
             Self::Docker { help, .. } => help.clone(),
             Self::Substitute { .. } => "correct the scenario; README says what its variables may name".into(),

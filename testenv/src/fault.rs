@@ -224,7 +224,9 @@ impl PlannedFault {
 
 impl fmt::Display for PlannedFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.action.word(), self.target)?;
+        // Started again at once: that is what scenarios call it.
+        let restarts = self.action == Action::Stop && self.lasts.is_zero();
+        write!(f, "{} {}", if restarts { "restart" } else { self.action.word() }, self.target)?;
         match self.action {
             Action::Delay { by, jitter } => write!(f, " by {by:?} ± {jitter:?}")?,
             Action::Narrow { bytes_per_second } => write!(f, " to {bytes_per_second} B/s")?,
@@ -279,6 +281,8 @@ mod tests {
             action,
         };
         assert_eq!(fault(Action::Kill, Target::Ingester, 0).to_string(), "kill ingester");
+        assert_eq!(fault(Action::Stop, Target::Ingester, 0).to_string(), "restart ingester");
+        assert_eq!(fault(Action::Stop, Target::Ingester, 3).to_string(), "stop ingester for 3s");
         let delay = Action::Delay { by: Duration::from_millis(100), jitter: Duration::from_millis(20) };
         let told = fault(delay, Target::CaptureKafka, 10).to_string();
         assert_eq!(told, "delay capture-kafka by 100ms ± 20ms for 10s");

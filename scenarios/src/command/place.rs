@@ -45,6 +45,28 @@ pub(super) struct PlaceOptions {
     pub clickhouse_port: Option<u16>,
 }
 
+/// The pipeline of the file that `--external` names.
+pub(super) fn external(file: Option<&Path>) -> Result<External, Failure> {
+    match file {
+        Some(path) => External::open(path),
+        None => Err(Failure::told(
+            Kind::Usage,
+            "`--env external` needs to know where the pipeline is",
+            "name the file that says it: --external FILE; docs/your-own-pipeline.md shows one",
+        )),
+    }
+}
+
+/// Refuses what of a scenario `needs` containers where components are child processes.
+pub(super) fn fits_processes(needs: Option<&str>) -> Result<(), Failure> {
+    let Some(what) = needs else { return Ok(()) };
+    Err(Failure::told(
+        Kind::Usage,
+        format!("{what} cannot be had where components are child processes"),
+        "run it with `--env containers`, or take it out of the scenario",
+    ))
+}
+
 fn parse_image(text: &str) -> Result<(Part, Image), String> {
     let parts = Part::ALL.map(|(word, _)| word).join(", ");
     let (word, image) = text.split_once('=').ok_or("write PART=IMAGE, such as kafka=apache/kafka:4.1.0")?;
@@ -80,8 +102,11 @@ impl PlaceOptions {
         progress: &Progress,
     ) -> Result<Wanted, Failure> {
         if self.env == "external" {
-            let external = self.external()?;
+            let external = external(self.external.as_deref())?;
             external.check(scenario)?;
+            if let Some(line) = external.ignored(scenario) {
+                progress.step(&format!("note: {line}"));
+            }
             return Ok(Wanted::External(Box::new(external)));
         }
         self.choose_for(&scenario.images, scenario.needs_containers().as_deref(), runtime, progress)
@@ -95,17 +120,6 @@ impl PlaceOptions {
         progress: &Progress,
     ) -> Result<Wanted, Failure> {
         self.choose_for(&scenario.images, scenario.needs_containers().as_deref(), runtime, progress)
-    }
-
-    fn external(&self) -> Result<External, Failure> {
-        match &self.external {
-            Some(path) => External::open(path),
-            None => Err(Failure::told(
-                Kind::Usage,
-                "`--env external` needs to know where the pipeline is",
-                "name the file that says it: --external FILE; docs/your-own-pipeline.md shows one",
-            )),
-        }
     }
 
     /// Whether somebody has to agree before anything is sent to somebody else's pipeline.
@@ -166,13 +180,8 @@ impl PlaceOptions {
             file => Wanted::Shared(super::env::read(Path::new(file))?.substrate),
         };
         let is_containers = chosen.kind() == "containers";
-        if let Some(what) = needs.filter(|_| !is_containers) {
-            let what = format!("{what} cannot be had where components are child processes");
-            return Err(Failure::told(
-                Kind::Usage,
-                what,
-                "run it with `--env containers`, or take it out of the scenario",
-            ));
+        if !is_containers {
+            fits_processes(needs)?;
         }
         if is_containers && (self.kafka_port.is_some() || self.clickhouse_port.is_some()) {
             return Err(Failure::told(

@@ -23,6 +23,21 @@ impl External {
         ))
     }
 
+    /// What of `scenario` this pipeline ignores, if there is something: settings that are hints for the reference pipeline, and
+    /// without which the traffic and the promise are the same.
+    pub fn ignored(&self, scenario: &Scenario) -> Option<String> {
+        let settings = &scenario.pipeline;
+        let hints = [
+            ("flush_interval", settings.said.has("flush_interval")),
+            ("ingesters", settings.said.has("ingesters")),
+            ("overflow", settings.overflow.is_some()),
+        ];
+        let said: Vec<String> =
+            hints.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| format!("pipeline.{key}")).collect();
+        let what = said.join(", ");
+        (!said.is_empty()).then(|| format!("{what}: ignored, since {} is set up already", self.capture.url))
+    }
+
     fn problems(&self, scenario: &Scenario) -> Vec<String> {
         let mut problems = Vec::new();
         for fault in &scenario.faults {
@@ -64,6 +79,23 @@ impl External {
                 problems.push(format!("pipeline.{key}: somebody else's components cannot be limited"));
             }
         }
+        for (key, is_set, why) in [
+            ("partitions", settings.said.has("partitions"), "somebody else's topics are as they are"),
+            (
+                "plugin_time_out",
+                settings.said.has("plugin_time_out"),
+                "somebody else's plugins have a limit of their own",
+            ),
+            (
+                "budget",
+                settings.budget.is_some(),
+                "what somebody else's components use can be neither limited nor seen",
+            ),
+        ] {
+            if is_set {
+                problems.push(format!("pipeline.{key}: {why}"));
+            }
+        }
         if settings.imports_only {
             problems.push(
                 "pipeline.capture_mode: what somebody else's capture is there for is not for a scenario to say".into(),
@@ -94,11 +126,21 @@ impl External {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::external::file::tests::whole;
+    use crate::{external::file::tests::whole, scenario::Override};
 
     fn problems(more: &str) -> Vec<String> {
         let source = format!("{}\n{more}", include_str!("../../library/smoke.toml"));
         whole().problems(&Scenario::read("smoke", &source, &[]).unwrap())
+    }
+
+    #[test]
+    fn hints_for_the_reference_pipeline_are_ignored_and_told() {
+        let ignored = |name: &str| whole().ignored(&crate::library::read(name, &[]).unwrap());
+        let of = |keys: &str| Some(format!("{keys}: ignored, since {} is set up already", whole().capture.url));
+        assert_eq!(ignored("smoke"), of("pipeline.flush_interval"));
+        assert_eq!(ignored("hot-keys"), of("pipeline.flush_interval, pipeline.overflow"));
+        assert_eq!(ignored("chaos-rebalance"), of("pipeline.ingesters"));
+        assert_eq!(ignored("chaos-kill"), None);
     }
 
     #[test]
@@ -111,6 +153,15 @@ mod tests {
         assert!(problems("[[planted_defect]]\nname = \"drop_late\"\nevents = 1")[0].starts_with("planted_defect"));
         let export = problems("[[plugin]]\nname = \"crm\"\naction = \"export\"");
         assert!(export.len() == 2 && export[1].contains("webhook of Assay's own"), "{export:?}");
+        for (key, value, named) in [
+            ("partitions", "4", "partitions"),
+            ("plugin_time_out", "30s", "plugin_time_out"),
+            ("budget.memory", "1GiB", "budget"),
+        ] {
+            let set = Override { key: format!("pipeline.{key}"), value: value.into() };
+            let told = whole().problems(&crate::library::read("smoke", &[set]).unwrap());
+            assert!(told.len() == 1 && told[0].starts_with(&format!("pipeline.{named}: ")), "{told:?}");
+        }
         let quota = "[[traffic]]\nname = \"quota\"\nevents = 10\narrival = { shape = \"constant\", rate = \"1/s\" }\nover_quota = true";
         assert!(problems(quota)[0].starts_with("traffic.quota: no [[project]]"), "{:?}", problems(quota));
         let old = quota.replace("over_quota = true", "team = \"tidy\"\ndrop_events_older_than = \"1h\"");

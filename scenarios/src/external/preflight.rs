@@ -47,7 +47,6 @@ pub struct Reached {
 /// What is not as it should be.
 pub async fn reach(external: &External, run: RunId) -> Result<Reached, Failure> {
     let capture = open(&external.capture, "the capture").await?;
-    check_tokens(external, &capture).await?;
     let mut weaker = Vec::new();
     let Clickhouse { database, table, user, .. } = &external.clickhouse;
     let target = open(&external.clickhouse.place, "ClickHouse").await?;
@@ -126,14 +125,21 @@ async fn open(place: &Place, what: &str) -> Result<Target, Failure> {
     Ok(target)
 }
 
-/// PostHog's capture takes events of any token, and its flags know which there are. Where nobody answers that, nothing is known.
-async fn check_tokens(external: &External, capture: &Target) -> Result<(), Failure> {
+/// Asks for each project whether its token is known. PostHog's capture takes events of any token, and its flags know which there
+/// are; where nobody answers that, nothing is known. Asking is a POST, so it waits until somebody has agreed to what is sent.
+///
+/// # Errors
+/// When a token is not known.
+pub async fn check_tokens(external: &External, capture: &Target) -> Result<(), Failure> {
     for project in &external.projects {
         let body = serde_json::json!({ "token": project.token.text(), "distinct_id": "assay-preflight" });
         if connector::post(capture.clone(), "/flags/?v=2", body.to_string()).await == Some(401) {
             return Err(Failure::told(
                 Kind::Usage,
-                format!("{} knows no project with the token {}; nothing was sent", external.capture.url, project.token),
+                format!(
+                    "{} knows no project with the token {}; no event was sent",
+                    external.capture.url, project.token
+                ),
                 "the token is under \"Project ID & API key\" in the project's settings",
             ));
         }
@@ -272,4 +278,38 @@ async fn check_kafka(access: KafkaAccess, kafka: Kafka) -> Result<(), Failure> {
         };
         Failure::caused(kind, "Kafka cannot be read; nothing was sent", help, problem)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Read,
+        net::TcpListener,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+    use crate::external::file::tests::whole;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn reaching_a_capture_sends_it_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut external = whole();
+        external.capture = Place { url: format!("http://{}", listener.local_addr().unwrap()), ca: None };
+        external.clickhouse.place = Place { url: "http://127.0.0.1:1".into(), ca: None };
+        let (taken, sent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (counts, bytes) = (Arc::clone(&taken), Arc::clone(&sent));
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                counts.fetch_add(1, Ordering::SeqCst);
+                bytes.fetch_add(stream.read(&mut [0; 64]).unwrap_or_default(), Ordering::SeqCst);
+            }
+        });
+        let failure = reach(&external, RunId::new(0)).await.unwrap_err();
+        assert!(failure.line().starts_with("ClickHouse cannot be reached"), "{}", failure.line());
+        while taken.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(sent.load(Ordering::SeqCst), 0);
+    }
 }

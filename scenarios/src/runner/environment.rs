@@ -60,6 +60,7 @@ struct Own {
     substrate: Option<Substrate>,
     launcher: Launcher,
     pipeline: Pipeline,
+    parts: Parts,
 }
 
 /// What somebody else has started.
@@ -128,7 +129,7 @@ impl Environment {
     /// What faults can act on.
     pub(super) fn reach(&self) -> Reach {
         match &self.place {
-            Place::Own(own) => Reach::Parts(Parts::of(&own.pipeline, own.substrate.as_ref())),
+            Place::Own(own) => Reach::Parts(own.parts.clone()),
             Place::Elsewhere(elsewhere) => Reach::Commands(elsewhere.commands.clone()),
         }
     }
@@ -263,7 +264,10 @@ impl Own {
             Pipeline::up(&launcher, &addresses, &options).await
         };
         match started.await {
-            Ok(pipeline) => Ok(Self { substrate, launcher, pipeline }),
+            Ok(pipeline) => {
+                let parts = Parts::of(&pipeline, substrate.as_ref());
+                Ok(Self { substrate, launcher, pipeline, parts })
+            }
             Err(error) => {
                 launcher.guard().clone().end().await;
                 Err(unavailable(error))
@@ -274,7 +278,8 @@ impl Own {
     fn usage(&self) -> Vec<(&'static str, Usage)> {
         let shared = self.substrate.as_ref().map_or(&[][..], Substrate::components);
         let components = self.pipeline.components().iter().chain(shared);
-        components.map(|component| (component.name(), component.usage())).collect()
+        let lasting = components.map(|component| (component.name(), component.usage()));
+        lasting.chain(self.parts.guests_usage()).collect()
     }
 
     async fn failed(&self) -> ComponentEnded {

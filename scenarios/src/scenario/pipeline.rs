@@ -1,6 +1,6 @@
 //! `[pipeline]` and `[images]`: what the pipeline is made of.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use checkers::oracle::dialect::Dialect;
 use testenv::{
@@ -39,6 +39,29 @@ pub struct PipelineSettings {
     pub memory: Option<u64>,
     /// What capture and ingesters may use together.
     pub budget: Option<Budget>,
+    /// Which of [`OF_REFERENCE`] the scenario says itself.
+    pub said: Said,
+}
+
+/// The settings that mean something for the reference pipeline alone and have a value where nobody says one.
+pub const OF_REFERENCE: [&str; 4] = ["flush_interval", "partitions", "ingesters", "plugin_time_out"];
+
+/// Which of [`OF_REFERENCE`] a scenario says itself. It changes nothing of a run on the reference pipeline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Said([bool; OF_REFERENCE.len()]);
+
+impl Said {
+    /// Whether it says `key`.
+    pub fn has(self, key: &str) -> bool {
+        OF_REFERENCE.iter().zip(self.0).any(|(word, said)| said && *word == key)
+    }
+}
+
+impl fmt::Debug for Said {
+    /// Whoever says what holds anyway says the same: a scenario's digest is made of this.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Said")
+    }
 }
 
 /// What capture and ingesters may use together; Kafka and ClickHouse are beside it.
@@ -60,6 +83,7 @@ pub(super) const MODES: [(&str, bool); 2] = [("events", false), ("import", true)
 /// Reads `[pipeline]`.
 pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
     let settings = PipelineSettings {
+        said: Said(OF_REFERENCE.map(|key| section.mentions(key))),
         flush_interval: section.optional("flush_interval", Duration::parse).unwrap_or(Duration::from_millis(500)),
         partitions: section.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
         ingesters: section.optional("ingesters", whole(1..=MOST_INGESTERS as u64)).unwrap_or(1) as usize,

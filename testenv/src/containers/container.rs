@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use super::{
-    docker::{Docker, refused},
+    docker::{Docker, carried_out, refused},
     images::{Image, Part},
 };
 use crate::environment::{ComponentEnded, EnvironmentError, last_lines};
@@ -84,6 +84,29 @@ pub struct Limits {
     pub processors: Option<f64>,
     /// Memory, in bytes; there is no swap beside it.
     pub memory: Option<u64>,
+}
+
+impl Limits {
+    /// What the daemon is told to change.
+    fn told(self) -> ContainerUpdateBody {
+        let memory = self.memory.and_then(|memory| i64::try_from(memory).ok());
+        ContainerUpdateBody {
+            nano_cpus: self.processors.map(nanoseconds),
+            memory,
+            // Both together: the kernel refuses a limit of memory above that of memory and swap.
+            memory_swap: memory,
+            ..ContainerUpdateBody::default()
+        }
+    }
+
+    /// What lifts these limits where `made` is what was there before. The daemon takes zero to leave a limit as it is, so the
+    /// `whole` machine stands for none.
+    fn lifted(self, made: Self, whole: Self) -> Self {
+        Self {
+            processors: self.processors.and(made.processors.or(whole.processors)),
+            memory: self.memory.and(made.memory.or(whole.memory)),
+        }
+    }
 }
 
 impl ContainerSpec {
@@ -209,8 +232,8 @@ impl Container {
         // Listened to before it starts, or what it says first would be mixed with what it said before.
         let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
         let what = || format!("{name} cannot be started again");
-        let attached = client.attach_container(id, Some(options)).await.map_err(refused(what()))?;
-        client.start_container(id, None::<StartContainerOptions>).await.map_err(refused(what()))?;
+        let attached = carried_out(what(), client.attach_container(id, Some(options))).await?;
+        carried_out(what(), client.start_container(id, None::<StartContainerOptions>)).await?;
         Self::live(Arc::clone(&self.spec), Arc::clone(&self.owned), attached.output).await
     }
 
@@ -222,8 +245,8 @@ impl Container {
     ) -> Result<Self, EnvironmentError> {
         let client = spec.docker.client().clone();
         let id = owned.id().to_owned();
-        let inspected = client.inspect_container(&id, None::<InspectContainerOptions>).await;
-        let pid = inspected.map_err(refused("looking at a container"))?.state.and_then(|state| state.pid);
+        let inspected = client.inspect_container(&id, None::<InspectContainerOptions>);
+        let pid = carried_out("looking at a container", inspected).await?.state.and_then(|state| state.pid);
         let log = OpenOptions::new().create(true).append(true).open(&spec.log).map_err(|source| {
             EnvironmentError::System { what: format!("the log {} cannot be opened", spec.log.display()), source }
         })?;
@@ -285,53 +308,69 @@ impl Container {
     }
 
     /// Kills it.
-    pub(crate) async fn kill(&self) {
-        let client = self.spec.docker.client();
-        // A paused one cannot be killed; one that is not paused cannot be resumed; one that has ended cannot be killed.
-        let _ = client.unpause_container(self.owned.id()).await;
+    pub(crate) async fn kill(&self) -> Result<(), EnvironmentError> {
+        self.go_on().await;
         let options = KillContainerOptionsBuilder::new().signal("KILL").build();
-        let _ = client.kill_container(self.owned.id(), Some(options)).await;
+        let killed = self.spec.docker.client().kill_container(self.owned.id(), Some(options));
+        let what = format!("{} cannot be killed", self.spec.name);
+        carried_out(what, async { unless_it_has_ended(killed.await) }).await
     }
 
-    /// Asks it to end, and after `grace`, in whole seconds, makes it.
-    pub(crate) async fn stop(&self, grace: Duration) {
-        let client = self.spec.docker.client();
-        // As above.
-        let _ = client.unpause_container(self.owned.id()).await;
+    /// Asks it to end, and after `grace`, in whole seconds, makes it, and waits for its end.
+    pub(crate) async fn stop(&self, grace: Duration) -> Result<(), EnvironmentError> {
+        self.go_on().await;
         let seconds = grace.as_secs().max(1) as i32;
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
-        let _ = client.stop_container(self.owned.id(), Some(options)).await;
-        let _ = timeout(grace + DONE_WITHIN, self.ended()).await;
+        let stopped = self.spec.docker.client().stop_container(self.owned.id(), Some(options));
+        let what = format!("{} cannot be stopped", self.spec.name);
+        unless_it_has_ended(stopped.await).map_err(refused(what))?;
+        self.ended().await;
+        Ok(())
     }
 
-    /// Changes what it may use of the machine; back to what it was made with for [`None`].
-    pub(crate) async fn limit(&self, limits: Option<Limits>) -> Result<(), EnvironmentError> {
-        let what = format!("what {} may use cannot be changed", self.spec.name);
-        let client = self.spec.docker.client();
-        let whole = client.info().await.map_err(refused(what.clone()))?;
-        // Zero would mean to leave it as it is, so all of the machine stands for no limit. Memory and swap are raised and lowered
-        // together: the kernel refuses a limit of memory above that of both.
-        let Limits { processors, memory } = limits.unwrap_or(self.spec.limits);
-        let memory = memory.and_then(|memory| i64::try_from(memory).ok()).or(whole.mem_total);
-        let update = ContainerUpdateBody {
-            nano_cpus: processors.map(nanoseconds).or_else(|| Some(whole.ncpu? * 1_000_000_000)),
-            memory,
-            memory_swap: memory,
-            ..ContainerUpdateBody::default()
+    /// A paused one cannot be ended; that one which is not paused cannot be resumed is no fault.
+    async fn go_on(&self) {
+        let _ = self.resume().await;
+    }
+
+    /// Changes what it may use of the machine; what `limits` does not say stays as it is.
+    pub(crate) async fn limit(&self, limits: Limits) -> Result<(), EnvironmentError> {
+        let update = self.spec.docker.client().update_container(self.owned.id(), limits.told());
+        carried_out(self.cannot_be_limited(), update).await
+    }
+
+    /// Limits what `limits` says as it was made with; the rest stays as it is.
+    pub(crate) async fn lift(&self, limits: Limits) -> Result<(), EnvironmentError> {
+        let whole = carried_out(self.cannot_be_limited(), self.spec.docker.client().info()).await?;
+        let whole = Limits {
+            processors: whole.ncpu.map(|processors| processors as f64),
+            memory: whole.mem_total.and_then(|memory| u64::try_from(memory).ok()),
         };
-        client.update_container(self.owned.id(), update).await.map_err(refused(what))
+        self.limit(limits.lifted(self.spec.limits, whole)).await
+    }
+
+    fn cannot_be_limited(&self) -> String {
+        format!("what {} may use cannot be changed", self.spec.name)
     }
 
     /// Has it stand still.
     pub(crate) async fn pause(&self) -> Result<(), EnvironmentError> {
         let what = format!("{} cannot be paused", self.spec.name);
-        self.spec.docker.client().pause_container(self.owned.id()).await.map_err(refused(what))
+        carried_out(what, self.spec.docker.client().pause_container(self.owned.id())).await
     }
 
     /// Has it go on.
     pub(crate) async fn resume(&self) -> Result<(), EnvironmentError> {
         let what = format!("{} cannot be resumed", self.spec.name);
-        self.spec.docker.client().unpause_container(self.owned.id()).await.map_err(refused(what))
+        carried_out(what, self.spec.docker.client().unpause_container(self.owned.id())).await
+    }
+}
+
+/// One that has ended already (404, 409) cannot be ended, which is no fault; who then waits for its end sees whether it has.
+fn unless_it_has_ended(done: Result<(), DockerError>) -> Result<(), DockerError> {
+    match done {
+        Err(DockerError::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+        done => done,
     }
 }
 
@@ -399,5 +438,34 @@ fn code(code: i64) -> String {
         // Shells and container runtimes add 128 to the signal's number.
         129..=192 => format!("signal {}", code - 128),
         _ => format!("exit code {code}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_changes_itself_alone_and_is_lifted_to_what_was_there() {
+        let throttle = Limits { processors: Some(0.05), memory: None };
+        let squeeze = Limits { processors: None, memory: Some(64 << 20) };
+        let told = |limits: Limits| (limits.told().nano_cpus, limits.told().memory, limits.told().memory_swap);
+        assert_eq!(told(throttle), (Some(50_000_000), None, None));
+        assert_eq!(told(squeeze), (None, Some(64 << 20), Some(64 << 20)));
+
+        let made = Limits { processors: Some(0.5), memory: Some(1 << 30) };
+        let whole = Limits { processors: Some(8.0), memory: Some(16 << 30) };
+        assert_eq!(throttle.lifted(made, whole), Limits { processors: Some(0.5), memory: None });
+        assert_eq!(squeeze.lifted(made, whole), Limits { processors: None, memory: Some(1 << 30) });
+        assert_eq!(throttle.lifted(Limits::default(), whole), Limits { processors: Some(8.0), memory: None });
+        assert_eq!(squeeze.lifted(Limits::default(), whole), Limits { processors: None, memory: Some(16 << 30) });
+    }
+
+    #[test]
+    fn what_has_ended_need_not_be_ended() {
+        let answered = |status_code| {
+            unless_it_has_ended(Err(DockerError::DockerResponseServerError { status_code, message: String::new() }))
+        };
+        assert!(answered(409).is_ok() && answered(404).is_ok() && answered(500).is_err());
     }
 }

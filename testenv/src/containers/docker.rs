@@ -19,6 +19,7 @@ use testcontainers::{
     },
     runners::AsyncRunner,
 };
+use tokio::time::timeout;
 
 use super::images::{Image, Images, Part};
 use crate::{embedded::children::Guard, environment::EnvironmentError};
@@ -27,7 +28,9 @@ use crate::{embedded::children::Guard, environment::EnvironmentError};
 pub(crate) const LABEL: &str = "assay.run";
 /// A daemon that takes longer to say that it is there is not.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Who waits for a container's end waits as long as it runs.
+/// A daemon that takes longer to do what it is told once is of no use.
+pub(crate) const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(30);
+/// Who waits for a container's end, or hears what it says, waits as long as it runs.
 const PATIENCE: Duration = Duration::from_hours(24 * 7);
 
 /// A run's own corner of a Docker daemon. Clones are the same one.
@@ -62,7 +65,7 @@ pub async fn connect() -> Result<bollard::Docker, EnvironmentError> {
         source,
     };
     let client = bollard::Docker::connect_with_defaults().map_err(|error| nobody(error.into()))?;
-    match tokio::time::timeout(ANSWER_WITHIN, client.ping()).await {
+    match timeout(ANSWER_WITHIN, client.ping()).await {
         Ok(Ok(_)) => Ok(client.with_timeout(PATIENCE)),
         Ok(Err(error)) => Err(nobody(error.into())),
         Err(_) => Err(nobody(io::Error::from(io::ErrorKind::TimedOut).into())),
@@ -198,6 +201,32 @@ pub(crate) fn refused(what: impl Into<String>) -> impl FnOnce(bollard::errors::E
     }
 }
 
+/// What the daemon answers to something that it does at once, within [`CARRIED_OUT_WITHIN`].
+///
+/// # Errors
+/// When it refuses, or does not answer by then: the client's own patience is that of a run.
+pub(crate) async fn carried_out<T>(
+    what: impl Into<String>,
+    order: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<T, EnvironmentError> {
+    answered(CARRIED_OUT_WITHIN, what.into(), order).await
+}
+
+async fn answered<T>(
+    within: Duration,
+    what: String,
+    order: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<T, EnvironmentError> {
+    match timeout(within, order).await {
+        Ok(done) => done.map_err(refused(what)),
+        Err(late) => Err(EnvironmentError::Docker {
+            what: format!("Docker does not answer within {within:?}: {what}"),
+            help: "the daemon's own log tells more".into(),
+            source: late.into(),
+        }),
+    }
+}
+
 /// Makes sure that `image` is there, and pulls it if it is not.
 async fn have(
     client: &bollard::Docker,
@@ -230,4 +259,22 @@ async fn fits(client: &bollard::Docker, part: Part, image: &Image) -> Result<(),
         help: format!("name an image of the same contract as {public} with `--image {word}=NAME`"),
         source: "by what the image says of itself (EXPOSE)".into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_daemon_that_refuses_or_does_not_answer_is_an_error_in_time() {
+        let late = answered::<()>(Duration::from_millis(20), "kafka cannot be paused".into(), pending()).await;
+        let late = late.unwrap_err().to_string();
+        assert_eq!(late, "Docker does not answer within 20ms: kafka cannot be paused");
+        let no = bollard::errors::Error::DockerResponseServerError { status_code: 409, message: "no".into() };
+        let refused = carried_out::<()>("kafka cannot be paused", ready(Err(no))).await.unwrap_err().to_string();
+        assert_eq!(refused, "Docker refuses: kafka cannot be paused");
+        assert_eq!(carried_out("x", ready(Ok(1))).await.unwrap(), 1);
+    }
 }

@@ -93,7 +93,7 @@ pub async fn up(options: &SubstrateOptions, tell: &(dyn Fn(&str) + Sync)) -> Res
     }
     let guard = Guard::start(&options.executable)?;
     guard.delete_at_end(&options.folder)?;
-    let started = start(guard.clone(), options, tell).await;
+    let started = Box::pin(start(guard.clone(), options, tell)).await;
     if started.is_err() {
         guard.end().await;
     }

@@ -10,7 +10,7 @@ use super::{
     port::ReservedPort,
     usage::Usage,
 };
-use crate::containers::container::Limits;
+use crate::containers::{container::Limits, docker::CARRIED_OUT_WITHIN};
 
 /// How one knows that a component serves.
 #[derive(Debug, Clone)]
@@ -129,15 +129,40 @@ impl Component {
     }
 
     /// Kills it, and waits until it is dead.
-    pub async fn kill(&self) {
-        let life = self.bury();
-        life.kill().await;
-        life.ended().await;
+    ///
+    /// # Errors
+    /// When the environment refuses, or it is not dead in time; it is meant to run then as before.
+    pub async fn kill(&self) -> Result<(), EnvironmentError> {
+        let killed = async |life: &Life| {
+            life.kill().await?;
+            life.ended().await;
+            Ok(())
+        };
+        self.end(CARRIED_OUT_WITHIN, killed).await
     }
 
     /// Asks it to end, and after `grace` makes it.
-    pub async fn stop(&self, grace: Duration) {
-        self.bury().stop(grace).await;
+    ///
+    /// # Errors
+    /// As for [`Self::kill`].
+    pub async fn stop(&self, grace: Duration) -> Result<(), EnvironmentError> {
+        self.end(grace + CARRIED_OUT_WITHIN, async |life: &Life| life.stop(grace).await).await
+    }
+
+    /// Has `end` end it, which may take so long.
+    pub(super) async fn end(
+        &self,
+        within: Duration,
+        end: impl AsyncFnOnce(&Life) -> Result<(), EnvironmentError>,
+    ) -> Result<(), EnvironmentError> {
+        let State { wanted, used, .. } = self.0.state.borrow().clone();
+        let life = self.bury();
+        let late = |_| Err(EnvironmentError::NotEnded { name: self.name().to_owned(), seconds: within.as_secs() });
+        let ended = timeout(within, end(&life)).await.unwrap_or_else(late);
+        if ended.is_err() {
+            self.0.state.send_modify(|state| (state.wanted, state.used) = (wanted, used));
+        }
+        ended
     }
 
     /// Notes that it is to end, and what it has used until then.
@@ -155,11 +180,14 @@ impl Component {
         if wanted { used.and(used_by(&life)) } else { used }
     }
 
-    /// Starts it again after it was killed or stopped, and waits until it serves.
+    /// Starts it again after it was killed or stopped, and waits until it serves. One that could not be ended has gone on.
     ///
     /// # Errors
     /// When it cannot be started, or does not become ready.
     pub async fn start_again(&self) -> Result<(), EnvironmentError> {
+        if self.0.state.borrow().wanted {
+            return Ok(());
+        }
         let life = self.0.recipe.start_after(&self.life()).await?;
         // From here on its end is a failure; who waits for it to be ready is told as well.
         self.0.state.send_modify(|state| (state.life, state.wanted) = (life, true));
@@ -185,12 +213,20 @@ impl Component {
         Ok(())
     }
 
-    /// Changes what it may use of the machine, now; back to what it was started with for [`None`].
+    /// Changes what it may use of the machine, now; what `limits` does not say stays as it is.
     ///
     /// # Errors
     /// When the environment refuses.
-    pub(crate) async fn limit(&self, limits: Option<Limits>) -> Result<(), EnvironmentError> {
+    pub(crate) async fn limit(&self, limits: Limits) -> Result<(), EnvironmentError> {
         self.life().limit(limits).await
+    }
+
+    /// Limits what `limits` says as it was started with.
+    ///
+    /// # Errors
+    /// When the environment refuses.
+    pub(crate) async fn lift(&self, limits: Limits) -> Result<(), EnvironmentError> {
+        self.life().lift(limits).await
     }
 
     /// Has it stand still.
@@ -219,8 +255,11 @@ impl Component {
     }
 
     /// Kills it as somebody else would: that it ends of it is not expected.
-    pub async fn kill_by_surprise(&self) {
-        self.life().kill().await;
+    ///
+    /// # Errors
+    /// When the environment refuses.
+    pub async fn kill_by_surprise(&self) -> Result<(), EnvironmentError> {
+        self.life().kill().await
     }
 }
 

@@ -106,17 +106,23 @@ impl Life {
     }
 
     /// Asks it to end, and after `grace` makes it.
-    pub(crate) async fn stop(&self, grace: Duration) {
+    pub(crate) async fn stop(&self, grace: Duration) -> Result<(), EnvironmentError> {
         match self {
-            Self::Process(child) => child.stop(grace).await,
+            Self::Process(child) => {
+                child.stop(grace).await;
+                Ok(())
+            }
             Self::Container(container) => container.stop(grace).await,
         }
     }
 
     /// Kills it.
-    pub(crate) async fn kill(&self) {
+    pub(crate) async fn kill(&self) -> Result<(), EnvironmentError> {
         match self {
-            Self::Process(child) => child.signal(Signal::KILL),
+            Self::Process(child) => {
+                child.signal(Signal::KILL);
+                Ok(())
+            }
             Self::Container(container) => container.kill().await,
         }
     }
@@ -143,14 +149,26 @@ impl Life {
         }
     }
 
-    /// Changes what it may use of the machine; back to what it was started with for [`None`].
-    pub(crate) async fn limit(&self, limits: Option<Limits>) -> Result<(), EnvironmentError> {
+    /// Changes what it may use of the machine; what `limits` does not say stays as it is.
+    pub(crate) async fn limit(&self, limits: Limits) -> Result<(), EnvironmentError> {
         match self {
-            Self::Process(_) => Err(EnvironmentError::System {
-                what: "a child process cannot be limited".into(),
-                source: std::io::ErrorKind::Unsupported.into(),
-            }),
+            Self::Process(_) => Err(not_limited()),
             Self::Container(container) => container.limit(limits).await,
         }
+    }
+
+    /// Limits what `limits` says as it was started with.
+    pub(crate) async fn lift(&self, limits: Limits) -> Result<(), EnvironmentError> {
+        match self {
+            Self::Process(_) => Err(not_limited()),
+            Self::Container(container) => container.lift(limits).await,
+        }
+    }
+}
+
+fn not_limited() -> EnvironmentError {
+    EnvironmentError::System {
+        what: "a child process cannot be limited".into(),
+        source: std::io::ErrorKind::Unsupported.into(),
     }
 }

@@ -1,15 +1,18 @@
 //! The parts of a running environment that faults can act on, and how each fault is carried out and healed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use rdkafka::{
     ClientConfig,
     producer::{FutureProducer, FutureRecord},
 };
-use tokio::sync::Mutex;
 
-use super::{component::Component, pipeline::Pipeline, substrate::Substrate};
+use super::{component::Component, pipeline::Pipeline, substrate::Substrate, usage::Usage};
 use crate::{
     containers::container::Limits,
     environment::EnvironmentError,
@@ -33,8 +36,16 @@ pub struct Parts {
     disks: BTreeMap<Target, RemoteDisk>,
     topics: BTreeMap<Target, String>,
     brokers: String,
-    /// Components that joined, and are to leave.
-    guests: Arc<Mutex<BTreeMap<Target, Component>>>,
+    guests: Arc<Mutex<Guests>>,
+}
+
+/// Components that joined for a while.
+#[derive(Debug, Default)]
+struct Guests {
+    /// Those that are to leave.
+    present: BTreeMap<Target, Component>,
+    /// What those have used that have left, if any have.
+    used: Option<Usage>,
 }
 
 impl Parts {
@@ -66,16 +77,17 @@ impl Parts {
     pub async fn begin(&self, fault: &PlannedFault) -> Result<(), FaultError> {
         let target = fault.target;
         match fault.action {
-            Action::Kill => self.component(target)?.kill().await,
-            Action::Stop => self.component(target)?.stop(GRACE).await,
+            Action::Kill => self.component(target)?.kill().await?,
+            Action::Stop => self.component(target)?.stop(GRACE).await?,
             Action::Pause => self.component(target)?.pause().await?,
             Action::Rebalance => {
                 let guest = self
                     .component(target)?
                     .another(GUEST, &[("INGESTION_CONSUMER_GROUP_INSTANCE_ID", String::new())])
                     .await?;
+                // One that does not become ready has to leave as well.
+                self.guests().present.insert(target, guest.clone());
                 guest.ready().await?;
-                self.guests.lock().await.insert(target, guest);
             }
             Action::Cut => self.link(target)?.set(Condition::Cut).await?,
             Action::Reset => self.link(target)?.set(Condition::Reset).await?,
@@ -87,14 +99,11 @@ impl Parts {
                 self.component(target)?.excuse();
                 self.disk(target)?.set_full(true).await?;
             }
-            Action::Throttle { thousandths } => {
-                let limits = Limits { processors: Some(f64::from(thousandths) / 1_000.0), memory: None };
-                self.component(target)?.limit(Some(limits)).await?;
-            }
+            Action::Throttle { thousandths } => self.component(target)?.limit(throttle(thousandths)).await?,
             Action::Squeeze { memory } => {
                 let component = self.component(target)?;
                 component.excuse();
-                component.limit(Some(Limits { processors: None, memory: Some(memory) })).await?;
+                component.limit(squeeze(memory)).await?;
             }
             Action::BrokenMessage => {
                 let topic = self.topics.get(&target).ok_or(FaultError::OutOfReach(target))?;
@@ -116,9 +125,11 @@ impl Parts {
             Action::Kill | Action::Stop => self.component(target)?.start_again().await?,
             Action::Pause => self.component(target)?.resume().await?,
             Action::Rebalance => {
-                if let Some(guest) = self.guests.lock().await.remove(&target) {
+                let guest = self.guests().present.get(&target).cloned();
+                if let Some(guest) = guest {
                     let ended = guest.failed().now_or_never();
-                    guest.stop(GRACE).await;
+                    guest.stop(GRACE).await?;
+                    self.guests().leaves(target);
                     if let Some(ended) = ended {
                         return Err(EnvironmentError::Ended(ended).into());
                     }
@@ -131,15 +142,24 @@ impl Parts {
                 self.disk(target)?.set_full(false).await?;
                 self.component(target)?.recover().await?;
             }
-            Action::Throttle { .. } => self.component(target)?.limit(None).await?,
-            Action::Squeeze { .. } => {
+            Action::Throttle { thousandths } => self.component(target)?.lift(throttle(thousandths)).await?,
+            Action::Squeeze { memory } => {
                 let component = self.component(target)?;
-                component.limit(None).await?;
+                component.lift(squeeze(memory)).await?;
                 component.recover().await?;
             }
             Action::BrokenMessage => (),
         }
         Ok(())
+    }
+
+    /// What components that joined for a while have used so far, under their name, if any have.
+    pub fn guests_usage(&self) -> Option<(&'static str, Usage)> {
+        self.guests().usage().map(|usage| (GUEST, usage))
+    }
+
+    fn guests(&self) -> MutexGuard<'_, Guests> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn component(&self, target: Target) -> Result<&Component, FaultError> {
@@ -155,5 +175,80 @@ impl Parts {
     }
 }
 
+impl Guests {
+    /// Notes that the one of `target` has left, and what it has used.
+    fn leaves(&mut self, target: Target) {
+        if let Some(guest) = self.present.remove(&target) {
+            self.used = Some(self.used.unwrap_or_default().and(guest.usage()));
+        }
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.present.values().map(Component::usage).chain(self.used).reduce(Usage::and)
+    }
+}
+
+const fn throttle(thousandths: u32) -> Limits {
+    Limits { processors: Some(thousandths as f64 / 1_000.0), memory: None }
+}
+
+const fn squeeze(memory: u64) -> Limits {
+    Limits { processors: None, memory: Some(memory) }
+}
+
 /// The name of an ingester that joins for a while.
 const GUEST: &str = "second-ingester";
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+    use super::*;
+    use crate::{
+        embedded::children::{ChildSpec, Guard},
+        environment::{component::Readiness, life::Recipe},
+    };
+
+    const REBALANCE: PlannedFault =
+        PlannedFault { at: Duration::ZERO, lasts: Duration::ZERO, target: Target::Ingester, action: Action::Rebalance };
+
+    /// Parts with an ingester. What its guard answers to orders, two for each component, is in `news`, a line each.
+    async fn parts(folder: &Path, news: &[&str]) -> Parts {
+        let guard = folder.join("guard");
+        let answers: Vec<String> =
+            news.iter().map(|line| format!("read -r order\n[ -n '{line}' ] && echo '{line}'\n")).collect();
+        fs::write(&guard, format!("#!/bin/sh\n{}cat >/dev/null\n", answers.concat())).unwrap();
+        fs::set_permissions(&guard, fs::Permissions::from_mode(0o755)).unwrap();
+        let guard = Guard::start(&guard).unwrap();
+        let spec = ChildSpec::role("ingester", folder, folder, BTreeMap::new());
+        let recipe = Recipe::Process(guard, spec);
+        let within = Duration::from_millis(200);
+        let ingester = Component::start(recipe, Readiness::SaysSo, within, Vec::new()).await.unwrap();
+        Parts { components: [(Target::Ingester, ingester)].into(), ..Parts::default() }
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_does_not_become_ready_leaves_again() {
+        let folder = tempfile::tempdir().unwrap();
+        // The second child says nothing, and ends when it is asked to.
+        let ended = r#"{"exited":{"id":2,"how":{"code":0}}}"#;
+        let parts = parts(folder.path(), &["", "", ended]).await;
+        let error = parts.begin(&REBALANCE).await.unwrap_err().to_string();
+        assert!(error.contains("was not ready"), "{error}");
+        assert!(parts.guests_usage().is_some() && parts.guests().present.contains_key(&Target::Ingester));
+        parts.heal(&REBALANCE).await.unwrap();
+        assert!(parts.guests().present.is_empty());
+        assert!(parts.guests_usage().is_some_and(|(name, _)| name == GUEST), "what it has used counts on");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_in_time_is_an_error_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path(), &[]).await;
+        let ingester = parts.component(Target::Ingester).unwrap();
+        let error = ingester.end(Duration::from_millis(50), async |_| std::future::pending().await).await.unwrap_err();
+        assert!(matches!(error, EnvironmentError::NotEnded { .. }), "{error}");
+        // Nobody says that another one is ready.
+        ingester.start_again().await.unwrap();
+    }
+}

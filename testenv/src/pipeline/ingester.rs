@@ -45,7 +45,7 @@ use self::{
     age::AgeLimits,
     aside::Message as Incoming,
     deliveries::Deliveries,
-    event::{EventRow, NotStored, normalise},
+    event::{EventRow, NotStored, is_stored_as_import, normalise},
     groups::Groups,
     person::{Changes, Persons},
     planted::{Fate, Planted},
@@ -491,6 +491,7 @@ fn process<'o>(
         person_properties: belongs.properties.text(),
         person_created_at: clickhouse_seconds(belongs.created_at),
         person_mode: if event.person_profile { "full" } else { "propertyless" },
+        historical_migration: is_stored_as_import(dialect, &captured),
     };
     let (key, payload) = (event.uuid.to_string(), json_text::written(&row, row.room())?.into_bytes());
     if let Some(kind) = belongs.refused {

@@ -154,15 +154,15 @@ fn a_component_that_dies_is_named_and_another_life_is_possible(kind: Kind) {
         };
         let capture = named(pipeline.components(), "capture");
         let first = capture.pid().unwrap();
-        capture.kill().await;
+        capture.kill().await.unwrap();
         assert!(std::net::TcpStream::connect(pipeline.endpoints().capture).is_err());
         capture.start_again().await.unwrap();
         assert_ne!(capture.pid(), Some(first));
         assert!(std::net::TcpStream::connect(pipeline.endpoints().capture).is_ok());
-        named(pipeline.components(), "ingester").kill_by_surprise().await;
+        named(pipeline.components(), "ingester").kill_by_surprise().await.unwrap();
         let ended = pipeline.failed().await;
         assert_eq!((ended.name.as_str(), ended.how.as_str()), ("ingester", "signal 9"));
-        named(substrate.components(), "kafka").kill_by_surprise().await;
+        named(substrate.components(), "kafka").kill_by_surprise().await.unwrap();
         let ended = substrate.failed().await;
         assert_eq!((ended.name.as_str(), ended.how.as_str()), ("kafka", "signal 9"));
         substrate.down().await;

@@ -311,6 +311,9 @@ pub struct EventRow<'a> {
     pub person_created_at: String,
     /// Whether a person is kept.
     pub person_mode: &'a str,
+    /// Whether it belongs to an import; the column came in 2026, and what is not said is false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub historical_migration: bool,
 }
 
 impl EventRow<'_> {
@@ -318,6 +321,11 @@ impl EventRow<'_> {
     pub fn room(&self) -> usize {
         (self.properties.len() + self.person_properties.len()) * 5 / 4 + self.elements_chain.len() + 768
     }
+}
+
+/// What is stored of an event as an import's.
+pub fn is_stored_as_import(dialect: Dialect, captured: &CapturedEvent<'_>) -> bool {
+    captured.historical_migration && dialect == Dialect::V2026
 }
 
 #[cfg(test)]
@@ -443,6 +451,36 @@ mod tests {
                 "{dialect}"
             );
         }
+    }
+
+    #[test]
+    fn an_import_is_stored_as_one_since_2026() {
+        let row = |dialect, historical_migration| {
+            let captured = CapturedEvent { historical_migration, ..captured("e", "{}") };
+            let row = EventRow {
+                uuid: Uuid::nil(),
+                event: "e",
+                properties: "{}".into(),
+                timestamp: String::new(),
+                team_id: 1,
+                project_id: 1,
+                distinct_id: "d",
+                elements_chain: "",
+                created_at: String::new(),
+                captured_at: String::new(),
+                person_id: Uuid::nil(),
+                person_properties: "{}",
+                person_created_at: String::new(),
+                person_mode: "full",
+                historical_migration: is_stored_as_import(dialect, &captured),
+            };
+            serde_json::to_value(&row).unwrap().get("historical_migration").cloned()
+        };
+        assert_eq!(row(Dialect::V2026, true), Some(true.into()));
+        assert_eq!(
+            (row(Dialect::V2026, false), row(Dialect::V2024, true), row(Dialect::V2021, true)),
+            (None, None, None)
+        );
     }
 
     #[test]
