@@ -95,6 +95,8 @@ pub enum Purpose {
     Subject = 34,
     /// Whether an event has other fields, and which.
     Fields = 35,
+    /// Whether and how an event's timestamp is written in another form.
+    TimeSpelling = 36,
 }
 
 /// The random values for one purpose in one stream, by their index.

@@ -9,7 +9,7 @@ use crate::{
     clock::RunStart,
     event::{Event, EventSource},
     identity::StreamId,
-    workload::{ClientFault, ClockError, TimeForm, Workload},
+    workload::{ClientFault, ClockError, Oddities, TimeForm, Workload},
 };
 
 /// A request before it has bytes.
@@ -72,7 +72,9 @@ impl Request {
     pub fn clock(&self, workload: &Workload, started_at: RunStart) -> ClientClock {
         let error = workload.clock(self.stream, self.client(workload));
         let origin_micros = started_at.unix_micros();
-        let clock = ClientClock { origin_micros, error, due_ms: 0, sent_at_ms: 0, says_sent_at: true };
+        let sent_at_in_query = workload.style(self).is_some_and(|style| style.endpoint.has_sent_at_in_query());
+        let clock =
+            ClientClock { origin_micros, error, due_ms: 0, sent_at_ms: 0, says_sent_at: true, sent_at_in_query };
         let shown = |moment: Duration| clock.timestamp_ms(moment.as_micros() as i64);
         let due = self.due(workload);
         ClientClock {
@@ -111,38 +113,49 @@ pub struct ClientClock {
     pub sent_at_ms: i64,
     /// Whether it says so at all.
     pub says_sent_at: bool,
+    /// Whether it would say so in its query.
+    sent_at_in_query: bool,
 }
 
 impl ClientClock {
     /// What an event that occurred at `occurred_micros` says in `timestamp`, in milliseconds since 1970.
     pub const fn timestamp_ms(self, occurred_micros: i64) -> i64 {
-        (self.origin_micros + occurred_micros + self.error.at(occurred_micros)).div_euclid(1_000)
+        self.timestamp_micros(occurred_micros).div_euclid(1_000)
     }
 
-    /// What an event that occurred at `occurred_micros` says about its time.
-    pub const fn said(self, form: TimeForm, occurred_micros: i64) -> Said {
-        let timestamp_ms = self.timestamp_ms(occurred_micros);
-        let offset_ms = self.due_ms - timestamp_ms;
-        let (timestamp_ms, offset_ms) = match form {
-            TimeForm::Timestamp | TimeForm::IgnoreSentAt => (Some(timestamp_ms), None),
+    /// The same before it is cut, in microseconds since 1970.
+    pub const fn timestamp_micros(self, occurred_micros: i64) -> i64 {
+        self.origin_micros + occurred_micros + self.error.at(occurred_micros)
+    }
+
+    /// What an event that occurred at `occurred_micros`, with these `oddities`, says about its time.
+    pub const fn said(self, oddities: Oddities, occurred_micros: i64) -> Said {
+        let shown_ms = self.timestamp_ms(occurred_micros);
+        let timestamp_ms = oddities.time_spelling.told_ms(shown_ms);
+        let offset_ms = self.due_ms - shown_ms;
+        let (timestamp_ms, offset_ms) = match oddities.time {
+            TimeForm::Timestamp | TimeForm::IgnoreSentAt => (timestamp_ms, None),
             TimeForm::Offset => (None, Some(offset_ms)),
-            TimeForm::Both => (Some(timestamp_ms), Some(offset_ms + 60_000)),
+            TimeForm::Both => (timestamp_ms, Some(offset_ms + 60_000)),
             TimeForm::Neither => (None, None),
         };
         let sent_at_ms = if self.says_sent_at { Some(self.sent_at_ms) } else { None };
-        Said { timestamp_ms, offset_ms, sent_at_ms, ignores_sent_at: matches!(form, TimeForm::IgnoreSentAt) }
+        let ignores_sent_at = matches!(oddities.time, TimeForm::IgnoreSentAt);
+        Said { timestamp_ms, offset_ms, sent_at_ms, sent_at_in_query: self.sent_at_in_query, ignores_sent_at }
     }
 }
 
 /// What an event and its request say about the event's time. All times are in milliseconds, moments since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Said {
-    /// The event's `timestamp`.
+    /// The event's `timestamp`, as far as it can be read.
     pub timestamp_ms: Option<i64>,
     /// Its `offset`.
     pub offset_ms: Option<i64>,
     /// The request's `sent_at`.
     pub sent_at_ms: Option<i64>,
+    /// Whether that stands in the query.
+    pub sent_at_in_query: bool,
     /// Whether the event has the property `$ignore_sent_at`.
     pub ignores_sent_at: bool,
 }

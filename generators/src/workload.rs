@@ -14,6 +14,7 @@ mod plain;
 mod plan;
 mod profile;
 mod spelling;
+mod time_spelling;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -44,6 +45,7 @@ pub use plan::{
 };
 pub use profile::{BackOff, Facts, Profile, RetryAfter, SentAt};
 pub use spelling::{RequestSpelling, Spelling};
+pub use time_spelling::{NO_TIME, TimeSpelling};
 
 /// The workload of a run.
 #[derive(Debug, Clone)]
@@ -366,19 +368,19 @@ impl Workload {
     /// The clock of a client.
     pub fn clock(&self, stream: StreamId, client: u64) -> ClockError {
         let Some(Disorder { clock_skew, clock_drift, wrong_year, .. }) =
-            self.traffic(stream).map(|traffic| traffic.disorder)
+            self.traffic(stream).map(|traffic| &traffic.disorder)
         else {
             return ClockError::default();
         };
         let random = |purpose| Random::new(self.plan.seed, stream, client, purpose);
-        let skew_micros = random(Purpose::ClockSkew).offset_micros(clock_skew);
-        let drift_micros = if clock_drift == Distribution::default() {
+        let skew_micros = random(Purpose::ClockSkew).offset_micros(*clock_skew);
+        let drift_micros = if *clock_drift == Distribution::default() {
             0
         } else {
-            random(Purpose::ClockDrift).offset_micros(clock_drift)
+            random(Purpose::ClockDrift).offset_micros(*clock_drift)
         };
         let mut year = random(Purpose::WrongYear);
-        let years = if wrong_year > Share::default() && year.chance(wrong_year) {
+        let years = if *wrong_year > Share::default() && year.chance(*wrong_year) {
             year.pick(&WRONG_BY_YEARS).copied().unwrap_or_default()
         } else {
             0

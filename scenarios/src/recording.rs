@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use checkers::oracle::dialect::Dialect;
 use generators::replay::{Imported, Recording, RecordingError, import};
 
 use crate::{
@@ -40,6 +41,7 @@ pub fn prepare(
     say: impl Fn(&str),
 ) -> Result<Prepared, Failure> {
     let mut scenario = scenario.clone();
+    let dialect = scenario.pipeline.dialect;
     let replaying =
         scenario.traffic.iter_mut().find_map(|traffic| Some((&mut traffic.events, traffic.replay.clone()?)));
     let Some((events, Replay { file, batch, .. })) = replaying else {
@@ -47,7 +49,9 @@ pub fn prepare(
     };
     let mut others = LeftOut { path: left_out, file: None, failed: None };
     let mut first = Vec::new();
-    let result = import(&file, to, batch, |line| {
+    // What older dialects make of an unreadable timestamp is not known (ingestion contract 2.1).
+    let taken_for_unreadable = dialect == Dialect::V2026;
+    let result = import(&file, to, batch, taken_for_unreadable, |line| {
         let told = format!("line {}: {}", line.line, line.what);
         match left_out {
             None => say(&format!("recording, {told}")),

@@ -54,7 +54,7 @@ mod tests {
     }
 
     const fn said(timestamp_ms: Option<i64>, offset_ms: Option<i64>, sent_at_ms: Option<i64>) -> Said {
-        Said { timestamp_ms, offset_ms, sent_at_ms, ignores_sent_at: false }
+        Said { timestamp_ms, offset_ms, sent_at_ms, sent_at_in_query: false, ignores_sent_at: false }
     }
 
     #[test]

@@ -27,6 +27,8 @@ const FUTURE_LIMIT_MICROS: i64 = 23 * 3_600_000_000;
 /// The first moments of the years 0 and 10000, in microseconds since 1970.
 const YEAR_0_MICROS: i64 = -62_167_219_200_000_000;
 const YEAR_10000_MICROS: i64 = 253_402_300_800_000_000;
+/// The first moment of the year 2021, in milliseconds since 1970.
+const YEAR_2021_MS: i64 = 1_609_459_200_000;
 /// Names are cut to so many UTF-16 units (ps-2021 utils/db/utils.ts, and its successors).
 const NAME_LIMIT: usize = 200;
 /// Distinct ids are cut to so many characters (capture, `v0_request.rs`).
@@ -66,10 +68,14 @@ impl Dialect {
     /// The formula is `now + (timestamp − sent_at)` where both are known. In 2026 an `offset` beats the timestamp, and what
     /// is too far ahead becomes `now` (rust/common/types/src/timestamp.rs); before, a timestamp beats the offset, and
     /// nothing is too far (plugin-server/src/worker/ingestion/timestamps.ts). What is in no year from 0 to 9999 becomes 1970.
+    /// A `sent_at` in the query from before 2021 is taken for seconds in the place of milliseconds, and so for none (ingestion
+    /// contract 1.3).
     pub const fn stored_timestamp_micros(self, said: Said, now_micros: i64) -> i64 {
-        let Said { timestamp_ms, offset_ms, sent_at_ms, ignores_sent_at } = said;
+        let Said { timestamp_ms, offset_ms, sent_at_ms, sent_at_in_query, ignores_sent_at } = said;
         let by_timestamp = match (timestamp_ms, sent_at_ms) {
-            (Some(timestamp), Some(sent_at)) if !ignores_sent_at => Some(now_micros + (timestamp - sent_at) * 1_000),
+            (Some(timestamp), Some(sent_at)) if !ignores_sent_at && !(sent_at_in_query && sent_at < YEAR_2021_MS) => {
+                Some(now_micros + (timestamp - sent_at) * 1_000)
+            }
             (Some(timestamp), _) => Some(timestamp * 1_000),
             (None, _) => None,
         };
@@ -215,15 +221,24 @@ mod tests {
     fn stored_timestamps() {
         const NOW_MS: i64 = 50_000;
         const HOURS: i64 = 3_600_000;
-        let said =
-            |timestamp_ms, offset_ms, sent_at_ms| Said { timestamp_ms, offset_ms, sent_at_ms, ignores_sent_at: false };
+        let said = |timestamp_ms, offset_ms, sent_at_ms| Said {
+            timestamp_ms,
+            offset_ms,
+            sent_at_ms,
+            sent_at_in_query: false,
+            ignores_sent_at: false,
+        };
         let ignoring = |said| Said { ignores_sent_at: true, ..said };
+        let by_query = |said| Said { sent_at_in_query: true, ..said };
+        const IN_2021: i64 = 1_609_459_200_000;
         // What is said, and what is stored of it in 2026 and before, in milliseconds.
         for (name, said, in_2026, before) in [
             ("a second before it was sent", said(Some(9_000), None, Some(10_000)), 49_000, 49_000),
             ("as it was sent", said(Some(10_000), None, Some(10_000)), NOW_MS, NOW_MS),
             ("no sent_at", said(Some(9_000), None, None), 9_000, 9_000),
             ("sent_at ignored", ignoring(said(Some(9_000), None, Some(10_000))), 9_000, 9_000),
+            ("sent_at before 2021 in the query", by_query(said(Some(9_000), None, Some(IN_2021 - 1))), 9_000, 9_000),
+            ("sent_at in the query", by_query(said(Some(IN_2021 - 1_000), None, Some(IN_2021))), 49_000, 49_000),
             ("an offset alone", said(None, Some(1_500), Some(10_000)), 48_500, 48_500),
             ("an offset and a timestamp", said(Some(9_000), Some(1_500), Some(10_000)), 48_500, 49_000),
             ("nothing", said(None, None, Some(10_000)), NOW_MS, NOW_MS),

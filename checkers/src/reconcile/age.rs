@@ -26,12 +26,12 @@ impl Case<'_> {
             return Fate::Present;
         };
         let latest = self.judged_at().unwrap_or_default();
-        let form = self.workload.oddities(stream, seq).time;
+        let oddities = self.workload.oddities(stream, seq);
         let attempts = self.sent.attempts(stream, seq).filter_map(|exchange| {
             let outcome = exchange.outcome_of(seq);
             let moments = exchange.moments(self.workload, self.start, latest)?;
             (outcome >= EventOutcome::Indeterminate)
-                .then(|| (outcome, self.age_fate(limit, &moments.of(form, occurred))))
+                .then(|| (outcome, self.age_fate(limit, &moments.of(oddities, occurred))))
         });
         of_attempts(attempts)
     }
@@ -94,7 +94,7 @@ impl Exchange {
         let limit = workload.traffic(stream).and_then(|traffic| traffic.drop_events_older_than);
         let Some((limit, occurred)) = limit.zip(workload.occurred_micros(stream, seq)) else { return Fate::Present };
         let moments = self.moments(workload, start, self.sent);
-        let attempt = moments.map(|moments| moments.of(workload.oddities(stream, seq).time, occurred));
+        let attempt = moments.map(|moments| moments.of(workload.oddities(stream, seq), occurred));
         attempt.map_or(Fate::Present, |attempt| age::fate(dialect, limit, &attempt, 0))
     }
 }

@@ -254,9 +254,14 @@ impl<'a> Alike<'a> {
             && case.final_reads.last().and_then(|read| read.plain_at(one)).is_none_or(|timestamp| {
                 let seq = case.sent.window().seqs.start + one as u64;
                 let stream = case.sent.window().stream;
-                let form = case.workload.oddities(stream, seq).time;
+                let oddities = case.workload.oddities(stream, seq);
                 case.workload.occurred_micros(stream, seq).is_some_and(|occurred| {
-                    row::is_timely(case.dialect, &moments.of(form, occurred), case.clock_tolerance_micros, timestamp)
+                    row::is_timely(
+                        case.dialect,
+                        &moments.of(oddities, occurred),
+                        case.clock_tolerance_micros,
+                        timestamp,
+                    )
                 })
             });
         if is_like {

@@ -62,7 +62,7 @@ pub(crate) fn odd(events: u64) -> Workload {
         ..Extras::default()
     };
     traffic.disorder =
-        Disorder { no_uuid: Share::new(0.1).unwrap(), altered: Share::new(0.2).unwrap(), ..traffic.disorder };
+        Disorder { no_uuid: Share::new(0.1).unwrap(), altered: Share::new(0.2).unwrap(), ..traffic.disorder.clone() };
     traffic.persons.identify = Share::new(0.5).unwrap();
     Workload::new(plan, PersonaTable::make(1, 2))
 }

@@ -11,7 +11,7 @@ use generators::{
     journal::{ReadError, put_varint, take_varint},
     ledger::{Answer, EventResult, Outcome, Record},
     request::{ClientClock, Request, Retry},
-    workload::{TimeForm, Workload},
+    workload::{Oddities, Workload},
 };
 use serde::{Deserialize, Serialize};
 
@@ -410,10 +410,10 @@ impl Sent {
         occurred_micros: i64,
         latest: Duration,
     ) -> Vec<AttemptTimes> {
-        let form = workload.oddities(stream, seq).time;
+        let oddities = workload.oddities(stream, seq);
         self.attempts(stream, seq)
             .filter(|exchange| exchange.outcome_of(seq) >= EventOutcome::Indeterminate)
-            .filter_map(|exchange| Some(exchange.moments(workload, start, latest)?.of(form, occurred_micros)))
+            .filter_map(|exchange| Some(exchange.moments(workload, start, latest)?.of(oddities, occurred_micros)))
             .collect()
     }
 }
@@ -427,10 +427,10 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// The times of the attempt for an event that occurred at `occurred_micros` and says so in this form.
-    pub const fn of(self, form: TimeForm, occurred_micros: i64) -> AttemptTimes {
+    /// The times of the attempt for an event that occurred at `occurred_micros`, with these `oddities`.
+    pub const fn of(self, oddities: Oddities, occurred_micros: i64) -> AttemptTimes {
         AttemptTimes {
-            said: self.clock.said(form, occurred_micros),
+            said: self.clock.said(oddities, occurred_micros),
             earliest_micros: self.earliest_micros,
             latest_micros: self.latest_micros,
         }

@@ -59,7 +59,8 @@ pub struct ImportError {
 }
 
 /// Reads the recording `from`, writes it to `to` in our form, and reports each line that is left out. Events without a request
-/// go into batches of `batch`.
+/// go into batches of `batch`. What nobody can read as a timestamp is kept as it is where the server's clock is
+/// `taken_for_unreadable` ones, and else left out.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -67,6 +68,7 @@ pub fn import(
     from: &Path,
     to: &Path,
     batch: usize,
+    taken_for_unreadable: bool,
     mut report: impl FnMut(NotUnderstood),
 ) -> Result<Imported, ImportError> {
     let cannot = |path: &Path, what| {
@@ -95,7 +97,7 @@ pub fn import(
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match understand(&line).and_then(|understood| understood.by(&mut clock)) {
+        match understand(&line, taken_for_unreadable).and_then(|understood| understood.by(&mut clock)) {
             Ok(request) => writer.take(request).map_err(cannot(&unsorted, "written"))?,
             Err(what) => {
                 not_understood += 1;
@@ -186,7 +188,7 @@ struct RecordedLine<'a> {
     timestamp: Option<&'a RawValue>,
 }
 
-fn understand(line: &[u8]) -> Result<Understood, String> {
+fn understand(line: &[u8], taken_for_unreadable: bool) -> Result<Understood, String> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let read: RecordedLine<'_> =
         serde_json::from_str(line).map_err(|error| format!("it is no JSON object of ours: {error}"))?;
@@ -198,7 +200,9 @@ fn understand(line: &[u8]) -> Result<Understood, String> {
         }
         let at = read.timestamp.ok_or("the event has no `timestamp`")?;
         let at_ms = moment(at.get()).ok_or_else(|| format!("the timestamp {at} is no time"))?;
-        let event = event(line, Context { endpoint: Endpoint::Batch, reference_ms: at_ms, exported: true })?;
+        let context =
+            Context { endpoint: Endpoint::Batch, reference_ms: at_ms, exported: true, taken_for_unreadable: false };
+        let event = event(line, context)?;
         return Ok(Understood::Event(at_ms, event));
     };
     let at_ms = read.time.and_then(|time| moment(time.get())).ok_or("it has no `time` in seconds or RFC 3339")?;
@@ -214,7 +218,7 @@ fn understand(line: &[u8]) -> Result<Understood, String> {
         let sent_at = header("posthog-request-timestamp").and_then(|text| text.parse::<Timestamp>().ok());
         opened.sent_at_ms = sent_at.map(Timestamp::as_millisecond);
     }
-    request(at_ms, opened).map(Understood::Request)
+    request(at_ms, opened, taken_for_unreadable).map(Understood::Request)
 }
 
 /// A batch's own fields.
@@ -229,7 +233,7 @@ struct Batch<'a> {
     sent_at: Option<&'a RawValue>,
 }
 
-fn request(at_ms: i64, opened: body::Opened) -> Result<Request, String> {
+fn request(at_ms: i64, opened: body::Opened, taken_for_unreadable: bool) -> Result<Request, String> {
     let body::Opened { mut style, sent_at_ms, json } = opened;
     let no_json = |error: serde_json::Error| format!("its body is no JSON that events are sent in: {error}");
     let (texts, sent_at_ms) = if json.trim_start().starts_with('[') {
@@ -246,7 +250,10 @@ fn request(at_ms: i64, opened: body::Opened) -> Result<Request, String> {
     if texts.is_empty() {
         return Err("its body holds no event".into());
     }
-    let context = Context { endpoint: style.endpoint, reference_ms: sent_at_ms.unwrap_or(at_ms), exported: false };
+    let reference_ms = sent_at_ms.unwrap_or(at_ms);
+    // v1 refuses it.
+    let taken_for_unreadable = taken_for_unreadable && !style.endpoint.is_v1();
+    let context = Context { endpoint: style.endpoint, reference_ms, exported: false, taken_for_unreadable };
     let events = texts.iter().enumerate().map(|(number, text)| {
         event(text.get(), context).map_err(|what| format!("event {} of {}: {what}", number + 1, texts.len()))
     });
@@ -260,6 +267,8 @@ struct Context {
     reference_ms: i64,
     /// Whether its other fields are the store's, and not the client's.
     exported: bool,
+    /// Whether the server's clock is taken where its timestamp cannot be read.
+    taken_for_unreadable: bool,
 }
 
 /// Fields that are the run's own, or are kept in another way.
@@ -291,9 +300,16 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
     properties.remove(MARKER_PROPERTY);
     let id = fields.get("distinct_id").or_else(|| fields.get("$distinct_id")).or_else(|| properties.get("distinct_id"));
     let id = id.copied().filter(|id| !matches!(id.get(), "null" | "\"\"")).ok_or("it has no distinct id")?;
+    let mut unreadable = None;
     let timestamp = match fields.get("timestamp").map(|text| text.get()) {
         None | Some("null") => None,
-        Some(text) => Some(moment(text).ok_or_else(|| format!("its timestamp {text} is no time"))?),
+        Some(text) => match moment(text) {
+            None if context.taken_for_unreadable && is_no_time(text) => {
+                unreadable = fields.remove("timestamp");
+                None
+            }
+            moment => Some(moment.ok_or_else(|| format!("its timestamp {text} is no time"))?),
+        },
     };
     let ignores = match context.endpoint {
         Endpoint::AiV1 if !name.starts_with("$ai_") => {
@@ -327,6 +343,7 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
     let is_clients = |key: &str| !context.exported || matches!(key, "$set" | "$set_once");
     let others = fields.iter().filter(|(key, _)| !OURS.contains(&key.as_str()) && is_clients(key));
     kept.extend(others.map(|(key, value)| (key.clone(), (*value).to_owned())));
+    kept.extend(unreadable.map(|text| ("timestamp".to_owned(), text.to_owned())));
     let text = raw(&kept)?;
     // What cannot be read when it is to be sent is not kept, such as half a surrogate pair in an id.
     Recorded::read(text.get()).map_err(|error| format!("it cannot be sent again: {error}"))?;
@@ -371,6 +388,11 @@ fn moment(json: &str) -> Option<i64> {
     }
     let civil = text.parse::<DateTime>().ok()?;
     civil.to_zoned(TimeZone::UTC).ok().map(|moment| moment.timestamp().as_millisecond())
+}
+
+/// Whether a text is a time to nobody. Other libraries read more forms than are read here, and all of these have digits.
+fn is_no_time(json: &str) -> bool {
+    serde_json::from_str::<String>(json).is_ok_and(|text| !text.contains(|c: char| c.is_ascii_digit()))
 }
 
 /// Requests in the order in which they were read.

@@ -52,7 +52,7 @@ fn imported(text: &str, batch: usize) -> (Recording, Imported, Vec<NotUnderstood
     let (from, to) = (folder.path().join("from.jsonl"), folder.path().join("recording.jsonl"));
     std::fs::write(&from, text).unwrap();
     let mut left_out = Vec::new();
-    let counts = import(&from, &to, batch, |line| left_out.push(line)).unwrap();
+    let counts = import(&from, &to, batch, true, |line| left_out.push(line)).unwrap();
     assert!(!to.with_extension("unsorted").exists());
     (Recording::open(&to).unwrap(), counts, left_out)
 }
@@ -268,6 +268,9 @@ fn what_cannot_be_understood_is_told_by_its_line() {
         (request("/e/", r#"{"event":"a","distinct_id":"half \ud83d"}"#), Some("cannot be sent again")),
         (request("/e/", r#"{"event":"a","distinct_id":"d","offset":9223372036854775807}"#), Some("before it was sent")),
         (request("/e/", r#"{"event":"a","distinct_id":"d","offset":"1"}"#), Some("no number of milliseconds")),
+        (request("/e/", r#"{"event":"a","distinct_id":"d","timestamp":"1 Jul 2003"}"#), Some("no time")),
+        (request("/e/", r#"{"event":"a","distinct_id":"d","timestamp":true}"#), Some("no time")),
+        (request(V1, r#"{"batch":[{"event":"a","distinct_id":"d","timestamp":"soon"}]}"#), Some("no time")),
         (
             r#"{"event":"a","distinct_id":"d","timestamp":"2026-01-01T00:00:00Z"}"#.into(),
             Some("by different clocks: they are in seconds"),
@@ -283,9 +286,28 @@ fn what_cannot_be_understood_is_told_by_its_line() {
             (what, reason) => panic!("{line}: {what:?}, not {reason:?}"),
         }
     }
-    assert_eq!((counts.events, counts.not_understood), (3, 21));
+    assert_eq!((counts.events, counts.not_understood), (3, 24));
     let engaged = recording.event(1).unwrap();
     assert_eq!((engaged.name.as_str(), engaged.others[0].key.as_str()), ("$identify", "$set"));
+}
+
+#[test]
+fn a_timestamp_that_nobody_can_read_is_sent_again_as_it_is() {
+    let event = r#"{"event":"a","distinct_id":"d","properties":{},"timestamp":"Invalid Date"}"#;
+    let with_offset = r#"{"event":"a","distinct_id":"d","offset":5,"timestamp":""}"#;
+    let body = BASE64_STANDARD.encode(format!("[{event},{with_offset}]"));
+    let line = json!({"time": 1, "path": "/e/?_=1790000000000", "body": body}).to_string();
+    let (recording, _, left_out) = imported(&line, 1);
+    assert_eq!(left_out, []);
+    let replay = replaying(recording, |_| ());
+    let (_, request) = Timetable::new(&replay, Shard::WHOLE).next().unwrap();
+    let body = Encoder::default().encode(&replay, &request, START, Vec::new()).unwrap().body;
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!([&body[0]["timestamp"], &body[1]["timestamp"]], ["Invalid Date", ""]);
+    assert_eq!([&body[0]["offset"], &body[1]["offset"]], [&Value::Null, &json!(5)]);
+    let told = |seq| request.clock(&replay, START).said(replay.oddities(STREAM, seq), 0);
+    assert_eq!([told(0), told(1)].map(|said| said.timestamp_ms), [None, None]);
+    assert!(told(0).offset_ms.is_none() && told(1).offset_ms.is_some());
 }
 
 #[test]

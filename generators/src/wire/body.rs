@@ -153,13 +153,8 @@ pub(super) fn target(endpoint: Endpoint, query: Query, hint: Option<&str>, data:
     if query.spelling.other_slash && target.pop() != Some('/') {
         target = format!("{}/", endpoint.path());
     }
-    // A batch says when it is sent in its body, as the form of parts does, and v1 in a header.
     let seconds = query.spelling.seconds.then_some(query.due_ms.div_euclid(1_000));
-    let sent_at = query
-        .sent_at_ms
-        .or(seconds)
-        .filter(|_| !endpoint.is_v1() && !matches!(endpoint, Endpoint::Batch | Endpoint::Ai))
-        .map(|ms| ms.to_string());
+    let sent_at = query.sent_at_ms.or(seconds).filter(|_| endpoint.has_sent_at_in_query()).map(|ms| ms.to_string());
     let retry_count = query.retry_count.map(|count| count.to_string());
     let (version, keeps_address) =
         if query.spelling.more_query { (Some(LIBRARY_VERSION), Some("0")) } else { (None, None) };

@@ -2,9 +2,14 @@
 
 use jiff::Timestamp;
 
-use crate::text::put_digits;
+use crate::{
+    text::put_digits,
+    workload::{NO_TIME, TimeSpelling},
+};
 
 const DAY_MS: i64 = 86_400_000;
+/// Another zone than UTC is so far ahead.
+const ZONE_MS: i64 = 2 * 3_600_000;
 
 /// Writes moments; the date of the last one is kept, since the next one is likely to be of the same day.
 #[derive(Debug, Default)]
@@ -34,6 +39,32 @@ impl Moments {
         put_digits(&mut text[14..16], time / 60_000 % 60);
         put_digits(&mut text[17..19], time / 1_000 % 60);
         put_digits(&mut text[20..23], time % 1_000);
+    }
+
+    /// Appends a moment in microseconds since 1970 in this form.
+    pub fn spell(&mut self, spelling: TimeSpelling, unix_micros: i64, into: &mut Vec<u8>) {
+        let unix_ms = unix_micros.div_euclid(1_000);
+        let spelling = spelling.at(unix_ms);
+        match spelling {
+            TimeSpelling::Digits => return into.extend_from_slice(unix_ms.to_string().as_bytes()),
+            TimeSpelling::Unreadable => return into.extend_from_slice(NO_TIME.as_bytes()),
+            TimeSpelling::Offset | TimeSpelling::Hours => self.write(unix_ms + ZONE_MS, into),
+            _ => self.write(unix_ms, into),
+        }
+        let zone = into.len() - 1;
+        let (end, tail): (usize, &[u8]) = match spelling {
+            TimeSpelling::Offset => (zone, b"+02:00"),
+            TimeSpelling::Hours => (zone, b"+02"),
+            TimeSpelling::Seconds => (zone - ".000".len(), b"Z"),
+            TimeSpelling::Micros => (zone, b"000Z"),
+            TimeSpelling::Civil => (zone, b""),
+            _ => return,
+        };
+        into.truncate(end);
+        into.extend_from_slice(tail);
+        if spelling == TimeSpelling::Micros {
+            put_digits(&mut into[end..end + 3], unix_micros.rem_euclid(1_000) as u64);
+        }
     }
 }
 
@@ -73,6 +104,34 @@ mod tests {
                 prop_assert_eq!(written(&mut moments, at), rfc3339(at));
                 at += step;
             }
+        }
+    }
+
+    #[test]
+    fn every_form_is_written() {
+        let spelt = |spelling, unix_micros| {
+            let mut text = Vec::new();
+            Moments::default().spell(spelling, unix_micros, &mut text);
+            String::from_utf8(text).unwrap()
+        };
+        const AT: i64 = 1_790_000_000_012_034;
+        assert_eq!(spelt(TimeSpelling::Usual, AT), "2026-09-21T14:13:20.012Z");
+        let all = TimeSpelling::ALL.map(|(_, spelling)| spelt(spelling, AT));
+        assert_eq!(
+            all,
+            [
+                "2026-09-21T16:13:20.012+02:00",
+                "2026-09-21T16:13:20.012+02",
+                "2026-09-21T14:13:20Z",
+                "2026-09-21T14:13:20.012034Z",
+                "2026-09-21T14:13:20.012",
+                "1790000000012",
+                "yesterday",
+            ]
+        );
+        for (_, spelling) in TimeSpelling::ALL {
+            assert_eq!(spelt(spelling, 999_999_999_999_999), "2001-09-09T01:46:39.999Z");
+            assert_eq!(spelling.told_ms(999_999_999_999), Some(999_999_999_999));
         }
     }
 

@@ -71,14 +71,13 @@ pub(super) fn write_fields(
             None => push_json(&event.distinct_id, json)?,
         }
     }
-    let said = clock.said(event.oddities.time, event.occurred_micros);
-    if let Some(timestamp_ms) = said.timestamp_ms {
+    if event.oddities.time.has_timestamp() {
         key("timestamp", json);
         json.push(b'"');
-        moments.write(timestamp_ms, json);
+        moments.spell(event.oddities.time_spelling, clock.timestamp_micros(event.occurred_micros), json);
         json.push(b'"');
     }
-    if let Some(offset_ms) = said.offset_ms {
+    if let Some(offset_ms) = clock.said(event.oddities, event.occurred_micros).offset_ms {
         key("offset", json);
         json.extend_from_slice(offset_ms.to_string().as_bytes());
     }

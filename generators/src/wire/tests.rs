@@ -295,7 +295,7 @@ fn odd_events_are_whole_json_and_say_what_they_mean() {
             assert_eq!(sent.event, event.name);
             let id = serde_json::to_string(&event.distinct_id).unwrap();
             assert_eq!(sent.distinct_id.get(), event.distinct_id_json.as_deref().unwrap_or(&id));
-            let said = clock.said(event.oddities.time, event.occurred_micros);
+            let said = clock.said(event.oddities, event.occurred_micros);
             assert_eq!(sent.offset, said.offset_ms);
             assert_eq!(sent.timestamp.is_some(), said.timestamp_ms.is_some());
             let properties = sent.properties.get();

@@ -10,6 +10,7 @@ use super::{
     hostile::Hostile,
     plan::{Disorder, Endpoint, Plan, Traffic},
     spelling::Spelling,
+    time_spelling::TimeSpelling,
 };
 use crate::{
     event::{Event, Member},
@@ -33,6 +34,13 @@ pub enum TimeForm {
     Neither,
     /// By `timestamp`, with the property `$ignore_sent_at`: it is to be taken as it is.
     IgnoreSentAt,
+}
+
+impl TimeForm {
+    /// Whether there is a `timestamp`.
+    pub const fn has_timestamp(self) -> bool {
+        matches!(self, Self::Timestamp | Self::Both | Self::IgnoreSentAt)
+    }
 }
 
 /// What an event is about; most are about what somebody did.
@@ -65,6 +73,8 @@ pub struct Oddities {
     pub fields: bool,
     /// How it says when it happened.
     pub time: TimeForm,
+    /// How its timestamp is written, if it has one.
+    pub time_spelling: TimeSpelling,
     /// It is sent without a uuid.
     pub no_uuid: bool,
     /// What stands for that is an empty text.
@@ -101,7 +111,8 @@ impl Oddities {
 
     /// Whether its row holds what a template makes, however it says its time.
     pub fn is_plainly_stored(self) -> bool {
-        self.time != TimeForm::IgnoreSentAt && Self { time: TimeForm::default(), ..self }.is_plain()
+        self.time != TimeForm::IgnoreSentAt
+            && Self { time: TimeForm::default(), time_spelling: TimeSpelling::default(), ..self }.is_plain()
     }
 }
 
@@ -122,6 +133,7 @@ pub(super) struct OddSources {
     elements: Source,
     fields: Source,
     time: Source,
+    time_spelling: Source,
     uuidless: Source,
     altered: Source,
     resend: Source,
@@ -136,10 +148,18 @@ impl OddSources {
         let source = |purpose| Source::new(plan.seed, stream, purpose);
         let of_team = plan.traffic.iter().filter(|other| other.team == traffic.team);
         let group_types = of_team.map(|other| other.extras.group_types).max().unwrap_or_default();
-        let (disorder, extras) = (traffic.disorder, &traffic.extras);
+        let (disorder, extras) = (&traffic.disorder, &traffic.extras);
         let Disorder {
-            offset, offset_and_timestamp, no_timestamp, ignore_sent_at, no_uuid, empty_uuid, altered, ..
-        } = disorder;
+            offset,
+            offset_and_timestamp,
+            no_timestamp,
+            ignore_sent_at,
+            no_uuid,
+            empty_uuid,
+            altered,
+            time_spelling,
+            ..
+        } = *disorder;
         let shares = [
             empty_uuid,
             traffic.persons.illegal_alias,
@@ -149,6 +169,7 @@ impl OddSources {
             offset_and_timestamp,
             no_timestamp,
             ignore_sent_at,
+            time_spelling,
             no_uuid,
             altered,
             extras.hostile,
@@ -168,6 +189,7 @@ impl OddSources {
             elements: source(Purpose::Elements),
             fields: source(Purpose::Fields),
             time: source(Purpose::TimeForm),
+            time_spelling: source(Purpose::TimeSpelling),
             uuidless: source(Purpose::Uuidless),
             altered: source(Purpose::Altered),
             resend: source(Purpose::Resend),
@@ -209,6 +231,11 @@ impl OddSources {
             elements: chosen(self.elements, extras.elements),
             fields: chosen(self.fields, extras.fields),
             time: self.time_form(seq),
+            time_spelling: if chosen(self.time_spelling, disorder.time_spelling) {
+                self.spelling_of_time(seq)
+            } else {
+                TimeSpelling::Usual
+            },
             no_uuid: empty_uuid || chosen(self.uuidless, disorder.no_uuid),
             v1: endpoint.is_v1() && (chosen(self.hostile, extras.hostile) || chosen(self.fields, extras.fields)),
             recorded: false,
@@ -246,6 +273,13 @@ impl OddSources {
             left -= share.get();
         }
         TimeForm::Timestamp
+    }
+
+    fn spelling_of_time(&self, seq: u64) -> TimeSpelling {
+        let all = TimeSpelling::ALL.map(|(_, spelling)| spelling);
+        let forms = &self.traffic.disorder.time_forms;
+        let forms = if forms.is_empty() { &all[..] } else { forms };
+        second(self.time_spelling, seq).pick(forms).copied().unwrap_or_default()
     }
 
     /// Gives `event` what its oddities say.
@@ -404,6 +438,32 @@ mod tests {
         let joins: Vec<_> = events().into_iter().filter(|event| event.name == "$identify").collect();
         assert!(joins.iter().any(|event| event.oddities.hostile.is_some()));
         assert!(joins.iter().all(|event| event.ids_of_person.len() == 2 && event.distinct_id_json.is_none()));
+    }
+
+    #[test]
+    fn the_form_of_a_timestamp_changes_nothing_else() {
+        let without = odd();
+        let spelt = |forms: &[TimeSpelling]| {
+            let mut plan = without.plan().clone();
+            plan.traffic[0].disorder.time_spelling = Share::new(0.5).unwrap();
+            plan.traffic[0].disorder.time_forms = forms.to_vec();
+            crate::workload::Workload::new(plan, crate::persona::PersonaTable::make(42, 16))
+        };
+        let (all, some) = (spelt(&[]), spelt(&[TimeSpelling::Civil, TimeSpelling::Hours]));
+        let mut counts = std::collections::HashMap::<TimeSpelling, u64>::new();
+        for seq in 0..all.planned(STREAM) {
+            let event = all.event(STREAM, seq).unwrap();
+            let spelling = event.oddities.time_spelling;
+            *counts.entry(spelling).or_default() += 1;
+            let oddities = Oddities { time_spelling: TimeSpelling::Usual, ..event.oddities };
+            assert_eq!(event.oddities.is_plainly_stored(), oddities.is_plainly_stored());
+            assert_eq!(Event { oddities, ..event }, without.event(STREAM, seq).unwrap());
+            let of_two = some.oddities(STREAM, seq).time_spelling;
+            assert_eq!(of_two == TimeSpelling::Usual, spelling == TimeSpelling::Usual);
+            assert!(matches!(of_two, TimeSpelling::Usual | TimeSpelling::Civil | TimeSpelling::Hours));
+        }
+        assert!((2_300..2_700).contains(&counts.remove(&TimeSpelling::Usual).unwrap()));
+        assert!(counts.len() == 7 && counts.values().all(|count| (250..470).contains(count)), "{counts:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{client::Client, hostile::Hostile};
+use super::{client::Client, hostile::Hostile, time_spelling::TimeSpelling};
 use crate::{
     identity::RunId,
     random::{Distribution, Share},
@@ -248,6 +248,12 @@ impl Endpoint {
         matches!(self, Self::Capture | Self::Ai)
     }
 
+    /// Whether its requests say in the query when they are sent: a batch says it in its body, as the form of parts does, and v1
+    /// in a header.
+    pub const fn has_sent_at_in_query(self) -> bool {
+        !self.is_v1() && !matches!(self, Self::Batch | Self::Ai)
+    }
+
     /// Whether its events are of AI.
     pub const fn is_of_ai(self) -> bool {
         matches!(self, Self::Ai | Self::AiV1)
@@ -303,7 +309,7 @@ pub struct Persons {
 }
 
 /// How a stream differs from an orderly one, which is the default.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Disorder {
     /// Which share of events happened earlier than their place says.
     pub backdated: Share,
@@ -354,6 +360,12 @@ pub struct Disorder {
     /// Which share of those that are sent a second time holds something else then.
     #[serde(default)]
     pub altered: Share,
+    /// Which share writes its timestamp in another form.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub time_spelling: Share,
+    /// In which forms, in turn; none means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub time_forms: Vec<TimeSpelling>,
 }
 
 /// What events hold beside the ordinary; nothing is the default.

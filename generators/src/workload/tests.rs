@@ -67,7 +67,7 @@ pub(crate) fn odd() -> Workload {
         midnight: share(0.05),
         wrong_year: share(0.5),
         clock_drift: Distribution::Constant { value: Duration::from_mins(1) },
-        ..traffic.disorder
+        ..traffic.disorder.clone()
     };
     traffic.extras = Extras {
         hostile: share(0.2),

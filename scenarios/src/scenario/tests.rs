@@ -296,6 +296,8 @@ fn what_does_not_go_together_is_said() {
         ("names", "[\"a:0\"]", "a weight if it likes"),
         ("disorder.offset", "101%", "outside"),
         ("disorder.altered", "1%", ""),
+        ("disorder.time_forms", "[\"civil\"]", "say which with `time_spelling`"),
+        ("disorder.time_forms", "[\"noon\"]", "must be \"offset\""),
         ("replay", "recording.jsonl", "is what the recording says"),
         ("speed", "2x", "name one with `replay`"),
         ("persons.hot", "half", "half"),
@@ -308,6 +310,10 @@ fn what_does_not_go_together_is_said() {
     assert_eq!(v1("traffic.app.compression", "gzip"), "");
     assert!(v1("traffic.app.compression", "lz64").contains("take plain bodies"));
     assert!(v1("traffic.app.disorder.no_uuid", "1%").contains("want a uuid"));
+    assert!(
+        v1("traffic.app.disorder.time_spelling", "1%")
+            .contains("traffic.app.disorder.time_forms: v1 and AI want RFC 3339")
+    );
 }
 
 #[test]
@@ -328,6 +334,21 @@ fn traffic_goes_where_its_generation_listens() {
     }
     assert!(told("2024", "traffic.app.compression", "lz64").contains("reads no lz64, which `app` sends"));
     assert_eq!(told("2021", "traffic.app.compression", "lz64"), "");
+    for (dialect, forms, fine) in [
+        ("2024", "[\"offset\", \"seconds\"]", true),
+        ("2021", "[\"offset\", \"micros\"]", false),
+        ("2024", "[]", false),
+        ("2026", "[]", true),
+    ] {
+        let overrides = [
+            ("pipeline.dialect", format!("\"{dialect}\"")),
+            ("traffic.app.disorder.time_spelling", "1%".to_owned()),
+            ("traffic.app.disorder.time_forms", forms.to_owned()),
+        ];
+        let told = problems_with(GOOD, &overrides.each_ref().map(|(key, value)| (*key, value.as_str()))).concat();
+        let what = format!("`disorder.time_forms` of `app` it is known what the `dialect` {dialect} made of");
+        assert_eq!(told.contains(&what), !fine, "{dialect} {forms}: {told}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use generators::{
     schedule::{Arrival, Rate},
     workload::{
         Absence, ClientFaults, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons,
+        TimeSpelling,
     },
 };
 
@@ -184,7 +185,14 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
         section.problem("client_faults", "spoil plain bodies: leave out `form`, or make two traffics of it");
     }
     let Disorder { no_uuid, empty_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp, .. } = *disorder;
-    let of_events = [disorder.backdated, disorder.ahead, disorder.midnight, disorder.ignore_sent_at, disorder.altered];
+    let of_events = [
+        disorder.backdated,
+        disorder.ahead,
+        disorder.midnight,
+        disorder.ignore_sent_at,
+        disorder.altered,
+        disorder.time_spelling,
+    ];
     let said = [no_uuid, empty_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp];
     if traffic.replay.is_some() && (is_any(&of_events) || is_any(&said)) {
         section.problem(
@@ -198,6 +206,12 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
             "endpoint",
             "v1 and AI want a uuid, a timestamp and the client's clock of every event: leave out `no_uuid`, `empty_uuid`, `offset`, \
              `offset_and_timestamp`, `no_timestamp` and `no_sent_at`",
+        );
+    }
+    if endpoint.has_bearer() && !has_only(disorder, TimeSpelling::is_rfc3339) {
+        section.problem(
+            "disorder.time_forms",
+            "v1 and AI want RFC 3339: say `time_forms` with nothing but \"offset\", \"seconds\" and \"micros\"",
         );
     }
     let is_special = endpoint.is_of_ai() || *endpoint == Endpoint::Recordings;
@@ -239,6 +253,12 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
             "it takes one event a request: leave out `batch` and `disorder.resend`, or send to `e` or `v1/ai`",
         );
     }
+}
+
+/// Whether all other forms of timestamps are of some kind, if there are any.
+fn has_only(disorder: &Disorder, is_of_kind: impl Fn(TimeSpelling) -> bool) -> bool {
+    let Disorder { time_spelling, time_forms, .. } = disorder;
+    *time_spelling == Share::default() || (!time_forms.is_empty() && time_forms.iter().all(|form| is_of_kind(*form)))
 }
 
 /// Makes sure that no team has two limits for the age of events, or one where there is no such thing; returns whether some team
@@ -301,6 +321,18 @@ pub(super) fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Di
                     );
                 }
             }
+        }
+        // What ECMA-262 itself says of dates, which whatever read them in Node knew.
+        let is_known = |form| matches!(form, TimeSpelling::Offset | TimeSpelling::Seconds);
+        if dialect != Dialect::V2026 && !has_only(&traffic.disorder, is_known) {
+            root.problem(
+                "traffic",
+                &format!(
+                    "of the `disorder.time_forms` of `{name}` it is known what the `dialect` {} made of \"offset\" and \"seconds\": say \
+                     these alone, or choose the `dialect` 2026",
+                    dialect.word()
+                ),
+            );
         }
         let is_unpacked_twice = dialect == Dialect::V2026 || traffic.compression != Compression::Base64;
         let is_told_by_bytes = dialect != Dialect::V2021 || traffic.compression != Compression::GzipJs;
@@ -463,6 +495,8 @@ fn disorder(mut section: Section<'_>) -> Disorder {
         midnight: section.optional("midnight", Share::parse).unwrap_or_default(),
         no_uuid: section.optional("no_uuid", Share::parse).unwrap_or_default(),
         empty_uuid: section.optional("empty_uuid", Share::parse).unwrap_or_default(),
+        time_spelling: section.optional("time_spelling", Share::parse).unwrap_or_default(),
+        time_forms: section.optional("time_forms", words(&TimeSpelling::ALL)).unwrap_or_default(),
     };
     let forms = [disorder.offset, disorder.offset_and_timestamp, disorder.no_timestamp, disorder.ignore_sent_at];
     if forms.iter().map(|share| share.get()).sum::<f64>() > 1.0 {
@@ -474,6 +508,9 @@ fn disorder(mut section: Section<'_>) -> Disorder {
     }
     if disorder.altered > Share::default() && disorder.resend == Share::default() {
         section.problem("altered", "is a share of what is sent a second time: say which with `resend`");
+    }
+    if !disorder.time_forms.is_empty() && disorder.time_spelling == Share::default() {
+        section.problem("time_forms", "are those of a share of events: say which with `time_spelling`");
     }
     section.end();
     disorder

@@ -1,9 +1,25 @@
 //! Traffic that is not plain, through the whole pipeline: odd content and times, every form, v1, and recordings.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use checkers::oracle::dialect::Dialect;
+use generators::{
+    clock::RunStart,
+    identity::{RunId, StreamId},
+    persona::PersonaTable,
+    random::{Distribution, Share},
+    request::Requests,
+    schedule::{Arrival, Rate},
+    wire::Encoder,
+    workload::{Disorder, Endpoint, Plan, Traffic, Workload},
+};
+use proptest::prelude::*;
 use serde_json::{Value, json};
+use testenv::pipeline::{
+    capture::request::{Received, events},
+    dialect::Dialect as Played,
+};
 
 use super::harness::{Bench, Finished, alone, assay, shared_environment};
 
@@ -16,7 +32,7 @@ batch    = { size = "1..30" }
 persons  = { count = 300, identify = "20%", hot = "10%", hot_count = 2 }
 content  = { hostile = "30%", large = "1%", padding = "1000..200000" }
 groups   = { share = "30%", types = 7, count = 20 }
-disorder = { resend = "5%", altered = "30%", no_uuid = "3%", midnight = "3%", clock_drift = "normal(0s, 1m)", wrong_year = "20%", offset = "3%", offset_and_timestamp = "3%", no_timestamp = "3%", ignore_sent_at = "3%", no_sent_at = "5%" }
+disorder = { resend = "5%", altered = "30%", no_uuid = "3%", midnight = "3%", clock_drift = "normal(0s, 1m)", wrong_year = "20%", offset = "3%", offset_and_timestamp = "3%", no_timestamp = "3%", ignore_sent_at = "3%", no_sent_at = "5%", time_spelling = "20%" }
 
 [[traffic]]
 name     = "form"
@@ -25,6 +41,7 @@ arrival  = { shape = "constant", rate = "100/s" }
 endpoint = "e"
 form     = "form"
 compression = "lz64"
+disorder = { clock_skew = "normal(0s, 4000d)" }
 
 [[traffic]]
 name     = "query"
@@ -55,7 +72,7 @@ endpoint = "v1"
 compression = "gzip"
 batch    = { size = "1..30" }
 content  = { hostile = "20%", kinds = ["emoji", "long_name", "long_distinct_id", "wrong_types", "illegal_distinct_id"], fields = "20%" }
-disorder = { resend = "2%", ignore_sent_at = "5%", clock_skew = "normal(0s, 3s)" }
+disorder = { resend = "2%", ignore_sent_at = "5%", clock_skew = "normal(0s, 3s)", time_spelling = "20%", time_forms = ["offset", "seconds", "micros"] }
 "#;
 
 const NOTHING_WRONG: [&str; 9] = [
@@ -310,4 +327,56 @@ fn a_recording_is_replayed_and_judged_and_its_odd_lines_are_told() {
     let lines: Vec<_> = left_out.lines().collect();
     assert!(lines[0].starts_with("line 1: ") && lines[1].contains("no `timestamp`") && lines.len() == 2, "{left_out}");
     assert!(run.stdout.contains("2 lines of the recording were not understood"), "{}", run.told());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What is read and what is expected share no code, so they are held to each other here: clocks of the years 2001 to 2096.
+    #[test]
+    fn the_reference_reads_every_form_of_a_time_as_the_oracle_expects(
+        seed: u64,
+        start_ms in 1_000_000_000_000i64..4_000_000_000_000,
+        ahead in 0u64..500_000_000,
+        way_ms in -60_000i64..60_000,
+        is_batch: bool,
+    ) {
+        const STREAM: StreamId = StreamId(0);
+        let share = |share| Share::new(share).unwrap_or_default();
+        let arrival = Arrival::Constant { rate: Rate::new(7, Duration::from_secs(1)).unwrap() };
+        let traffic = Traffic {
+            batch: (40, 40),
+            endpoint: if is_batch { Endpoint::Batch } else { Endpoint::E },
+            disorder: Disorder {
+                clock_skew: Distribution::Constant { value: Duration::from_secs(ahead) },
+                offset_and_timestamp: share(0.1),
+                no_timestamp: share(0.1),
+                ignore_sent_at: share(0.2),
+                no_sent_at: share(0.2),
+                time_spelling: share(0.9),
+                ..Disorder::default()
+            },
+            ..Traffic::orderly(40, arrival)
+        };
+        let workload =
+            Workload::new(Plan::new(RunId::new(1), seed, vec![traffic]), PersonaTable::make(seed, 1));
+        let start = RunStart::from_unix_micros(start_ms * 1_000 + 321);
+        let request = Requests::new(&workload, STREAM).next().unwrap();
+        let made = Encoder::default().encode(&workload, &request, start, Vec::new()).unwrap();
+        let sent_at_ms = made.target.split_once("_=").and_then(|(_, ms)| ms.parse().ok());
+        let now_ms = start_ms + way_ms;
+        let now = jiff::Timestamp::from_millisecond(now_ms).unwrap();
+        for (dialect, played) in
+            [(Dialect::V2021, Played::V2021), (Dialect::V2024, Played::V2024), (Dialect::V2026, Played::V2026)]
+        {
+            let received = Received { now, ip: String::new(), sent_at_ms, dialect: played, is_engage: false };
+            let read = events(str::from_utf8(&made.body).unwrap(), &received).unwrap();
+            for (captured, event) in read.iter().zip(request.events(&workload)) {
+                let said = request.clock(&workload, start).said(event.oddities, event.occurred_micros);
+                let expected = dialect.stored_timestamp_micros(said, now_ms * 1_000);
+                let found: jiff::Timestamp = captured.timestamp.parse().unwrap();
+                prop_assert_eq!(found.as_microsecond(), expected, "{} {:?}", captured.data, said);
+            }
+        }
+    }
 }

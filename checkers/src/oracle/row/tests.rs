@@ -31,7 +31,8 @@ fn event(ids: &[&str]) -> Event {
 
 fn attempt(noon_offset_ms: i64) -> AttemptTimes {
     let now = DAY / 2 + noon_offset_ms * 1_000;
-    let said = Said { timestamp_ms: Some(5_000), offset_ms: None, sent_at_ms: Some(6_000), ignores_sent_at: false };
+    let (timestamp_ms, sent_at_ms) = (Some(5_000), Some(6_000));
+    let said = Said { timestamp_ms, offset_ms: None, sent_at_ms, sent_at_in_query: false, ignores_sent_at: false };
     AttemptTimes { said, earliest_micros: now, latest_micros: now + 20_000 }
 }
 

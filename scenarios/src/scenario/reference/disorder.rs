@@ -1,6 +1,6 @@
 //! What of `[[traffic]]` is out of the ordinary: order and clocks, content that hurts, clients that fail.
 
-use generators::workload::Hostile;
+use generators::workload::{Hostile, TimeSpelling};
 
 use super::{
     Key, Occurs,
@@ -47,7 +47,7 @@ const fn share(name: &'static str, example: &'static str, doc: &'static str) -> 
     key(name, Kind::In(&SHARE), Default("0%"), example, doc)
 }
 
-const DISORDER: [Key; 18] = [
+const DISORDER: [Key; 20] = [
     share("backdated", "5%", "Which share of events happened earlier than it is sent."),
     key("backdated_by", Kind::In(&DISTRIBUTION), RequiredIf("with `backdated`"), "exponential(30s)", "By how much."),
     share("ahead", "2%", "Which share of events is said to happen later than it is sent."),
@@ -90,6 +90,21 @@ const DISORDER: [Key; 18] = [
     share("offset_and_timestamp", "2%", "Which share says both, and a minute apart."),
     share("no_timestamp", "2%", "Which share says neither."),
     share("ignore_sent_at", "2%", "Which share asks for its time to be taken as it is (`$ignore_sent_at`)."),
+    share(
+        "time_spelling",
+        "10%",
+        "Which share of events writes its `timestamp` in another form than `2026-01-01T12:00:00.000Z`.",
+    ),
+    key(
+        "time_forms",
+        Kind::Choices(|| words_of(&TimeSpelling::ALL)),
+        Otherwise("all of them"),
+        "[\"offset\", \"seconds\"]",
+        "In which: `offset` (`14:00:00.000+02:00`), `hours` (`14:00:00.000+02`), `seconds` (no fraction, so that the time is cut), \
+         `micros` (six digits of it), `civil` (no zone), `digits` (milliseconds since 1970, as text), `unreadable` (`yesterday`, for which \
+         the pipeline takes the server's clock). For `v1` and AI `offset`, `seconds` and `micros`, before 2026 `offset` and `seconds`. \
+         With `time_spelling`.",
+    ),
     share("no_sent_at", "5%", "Which share of requests does not say when it is sent."),
     share("no_uuid", "1%", "Which share of events is sent without a uuid."),
     share(
