@@ -95,8 +95,12 @@ pub enum Purpose {
     Subject = 34,
     /// Whether an event has other fields, and which.
     Fields = 35,
+    /// Whether a request names a compression that nobody knows, and which.
+    UnknownCompression = 36,
+    /// Whether an event is one that v1 refuses, and why.
+    Refused = 37,
     /// Whether and how an event's timestamp is written in another form.
-    TimeSpelling = 36,
+    TimeSpelling = 38,
 }
 
 /// The random values for one purpose in one stream, by their index.

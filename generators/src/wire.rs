@@ -140,8 +140,10 @@ impl Encoder {
             Endpoint::Ai => parts::headers(token, style),
             _ => Vec::new(),
         };
-        if fault == Some(ClientFault::BadHeaders) {
-            bad::spoil(workload.plan().seed, request, &mut headers);
+        match fault {
+            Some(ClientFault::BadHeaders) => bad::spoil(workload.plan().seed, request, &mut headers),
+            Some(ClientFault::NoToken) => headers.retain(|(header, _)| *header != "authorization"),
+            _ => (),
         }
         let query = Query {
             spelling: workload.spelling(request),
@@ -154,7 +156,7 @@ impl Encoder {
                 .map(|retry| retry.attempt - 1),
         };
         if is_plain {
-            let target = target(style.endpoint, query, None, None);
+            let target = target(style.endpoint, query, query.spelling.unknown_hint, None);
             let content_type = if style.endpoint == Endpoint::Ai { parts::CONTENT_TYPE } else { JSON };
             return Ok(Encoded { method: Method::Post, target, content_type, headers, body: json, events });
         }
@@ -186,8 +188,11 @@ impl Encoder {
         if is_v1 {
             v1::begin(style.historical, clock, &mut self.moments, json);
         } else if is_batch {
-            json.extend_from_slice(if spelling.token { b"{\"token\":" } else { b"{\"api_key\":" });
-            json.extend_from_slice(&token);
+            let begin = json.len();
+            if fault != Some(ClientFault::NoToken) {
+                json.extend_from_slice(if spelling.token { b",\"token\":" } else { b",\"api_key\":" });
+                json.extend_from_slice(&token);
+            }
             if clock.says_sent_at {
                 json.extend_from_slice(b",\"sent_at\":\"");
                 self.moments.write(clock.sent_at_ms, json);
@@ -197,6 +202,8 @@ impl Encoder {
                 json.extend_from_slice(b",\"historical_migration\":true");
             }
             json.extend_from_slice(b",\"batch\":");
+            // Whatever is the first of them.
+            json[begin] = b'{';
         }
         let list = json.len();
         json.push(b'[');
@@ -205,7 +212,7 @@ impl Encoder {
             if events > 0 {
                 json.push(b',');
             }
-            let own_token = (!is_batch).then_some(token.as_slice());
+            let own_token = (!is_batch && fault != Some(ClientFault::NoToken)).then_some(token.as_slice());
             let place = EventPlace { request, seq, again, is_v1, fault };
             events += u64::from(self.write_event(workload, place, clock, own_token, json)?);
         }
@@ -273,6 +280,9 @@ impl Encoder {
             if fault == Some(ClientFault::BadToken) && event.oddities.spelling == Spelling::TokenInProperties {
                 // There it would still be right.
                 event.oddities.spelling = Spelling::Usual;
+            }
+            if fault == Some(ClientFault::NoToken) {
+                event.members.retain(|member| member.key != "token");
             }
             odd::write(&event, again, clock, (token, is_v1), &mut self.moments, json)?;
             return Ok(true);

@@ -13,6 +13,7 @@ mod person;
 mod plain;
 mod plan;
 mod profile;
+mod refused;
 mod spelling;
 mod time_spelling;
 
@@ -44,6 +45,7 @@ pub use plan::{
     Absence, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons, Plan, Traffic, WORKLOAD_VERSION,
 };
 pub use profile::{BackOff, Facts, Profile, RetryAfter, SentAt};
+pub use refused::Refused;
 pub use spelling::{RequestSpelling, Spelling};
 pub use time_spelling::{NO_TIME, TimeSpelling};
 
@@ -402,13 +404,22 @@ impl Workload {
 
     /// How a request says what it is.
     pub fn spelling(&self, request: &Request) -> RequestSpelling {
-        let share = self.traffic(request.stream).map(|traffic| traffic.spelling).unwrap_or_default();
-        if share == Share::default() {
-            return RequestSpelling::default();
+        let Some(traffic) = self.traffic(request.stream) else { return RequestSpelling::default() };
+        let mut spelling = RequestSpelling::default();
+        if traffic.spelling > Share::default() {
+            // Far from the numbers of events, which are spelt by the same source.
+            let mut random = Random::new(self.plan.seed, request.stream, !request.index, Purpose::Spelling);
+            if random.chance(traffic.spelling) {
+                spelling = RequestSpelling::draw(&mut random);
+            }
         }
-        // Far from the numbers of events, which are spelt by the same source.
-        let mut random = Random::new(self.plan.seed, request.stream, !request.index, Purpose::Spelling);
-        if random.chance(share) { RequestSpelling::draw(&mut random) } else { RequestSpelling::default() }
+        if traffic.unknown_compression > Share::default() {
+            let mut random = Random::new(self.plan.seed, request.stream, request.index, Purpose::UnknownCompression);
+            if random.chance(traffic.unknown_compression) {
+                spelling = spelling.with_unknown_hint(&mut random);
+            }
+        }
+        spelling
     }
 
     /// How request `index` of the stream fails on purpose, if it does.

@@ -29,6 +29,9 @@ pub const DROP_LISTED_TEAM: i64 = 4;
 /// A team that no traffic is meant for; `swap_tenant` puts events there.
 pub const OTHER_TEAM: i64 = 3;
 
+/// The team of traffic whose token no project has: there is no such team.
+pub const NO_TEAM: i64 = 0;
+
 /// The token of the project whose quota is used up.
 pub fn over_quota_token(run: RunId) -> String {
     format!("phc_assay_{run}_over_quota")
@@ -37,6 +40,11 @@ pub fn over_quota_token(run: RunId) -> String {
 /// The token of the project that is on the drop list.
 pub fn drop_listed_token(run: RunId) -> String {
     format!("phc_assay_{run}_drop_listed")
+}
+
+/// A token that no project has.
+pub fn unknown_token(run: RunId) -> String {
+    format!("phc_assay_{run}_unknown")
 }
 
 /// The token of a project that no traffic is meant for.
@@ -102,6 +110,7 @@ pub fn own_project(scenario: &Scenario, traffic: &scenario::Traffic, run: RunId)
     match traffic.absent {
         Some(Absence::OverQuota) => (over_quota_token(run), OVER_QUOTA_TEAM),
         Some(Absence::DropListed) => (drop_listed_token(run), DROP_LISTED_TEAM),
+        Some(Absence::UnknownToken) => (unknown_token(run), NO_TEAM),
         _ => {
             let team = team(scenario, traffic.team());
             (token_of(team, run), team)
@@ -127,6 +136,7 @@ pub fn workload(scenario: &Scenario, projects: &Projects, run: RunId, seed: u64,
         form: traffic.form,
         historical: traffic.historical,
         spelling: traffic.spelling,
+        unknown_compression: traffic.unknown_compression,
         extras: traffic.extras.clone(),
         disorder: traffic.disorder.clone(),
         clients: traffic.clients,

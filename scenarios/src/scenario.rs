@@ -107,6 +107,8 @@ pub struct Traffic {
     pub historical: bool,
     /// Which share of events, and of requests, says the same in another way.
     pub spelling: Share,
+    /// Which share of requests names a compression that nobody knows.
+    pub unknown_compression: Share,
     /// How many clients share the requests.
     pub clients: u64,
     /// Whom the events are about.

@@ -72,6 +72,11 @@ fn captured(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
         }
     }
     if let Some(event) = oddities.v1.then(|| workload.event(stream, seq)).flatten() {
+        if event.oddities.refused.is_some() {
+            return Fate::Absent(
+                "v1 refuses events without a name, an id, a timestamp, or properties that are an object",
+            );
+        }
         // What v0 cuts, v1 refuses, and it counts bytes.
         if event.name.len().max(event.distinct_id.trim().len()) > V1_MOST_BYTES {
             return Fate::Absent("v1 refuses names and ids of more than 200 bytes");
@@ -160,6 +165,19 @@ mod tests {
     }
 
     #[test]
+    fn v1_refuses_single_events_that_are_not_whole() {
+        let of = |endpoint| {
+            fates(|traffic| {
+                traffic.endpoint = endpoint;
+                traffic.extras.refused = Share::new(0.3).unwrap();
+            })
+        };
+        let absent = of(Endpoint::V1).iter().filter(|fate| matches!(fate, Fate::Absent(_))).count();
+        assert!((10..50).contains(&absent), "{absent}");
+        assert!(of(Endpoint::Batch).iter().all(|fate| *fate == Fate::Present), "nobody else is sent such");
+    }
+
+    #[test]
     fn what_could_not_be_stored_in_2021_is_absent_there() {
         let of = |dialect, kind| {
             let mut plan = workload(100).plan().clone();
@@ -179,6 +197,8 @@ mod tests {
         assert!(fates(|_| ()).iter().all(|fate| *fate == Fate::Present));
         let listed = fates(|traffic| traffic.absent = Some(Absence::DropListed));
         assert!(listed.iter().all(|fate| matches!(fate, Fate::Absent(reason) if reason.contains("drop list"))));
+        let nobodys = fates(|traffic| traffic.absent = Some(Absence::UnknownToken));
+        assert!(nobodys.iter().all(|fate| matches!(fate, Fate::Absent(reason) if reason.contains("no project"))));
         assert!(large((1_000, 799_000)).iter().all(|fate| *fate == Fate::Present));
         assert!(large((810_000, 999_000)).iter().all(|fate| matches!(fate, Fate::Either(_))));
         assert!(large((1_000_000, 2_000_000)).iter().all(|fate| matches!(fate, Fate::Absent(_))));

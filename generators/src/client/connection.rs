@@ -172,7 +172,7 @@ impl Reused {
         let Self { target, head, received, .. } = self;
         head.clear();
         let host = target.host().to_str().unwrap_or_default();
-        http::begin(encoded, host, head).map_err(|error| Answer::NeverLeft { error: error.to_string() })?;
+        http::begin(encoded, host, true, head).map_err(|error| Answer::NeverLeft { error: error.to_string() })?;
         head.extend_from_slice(b"content-type: ");
         head.extend_from_slice(encoded.content_type.as_bytes());
         head.extend_from_slice(b"\r\n\r\n");

@@ -18,8 +18,10 @@ use crate::{ledger::Answer, random::Random, wire::Encoded, workload::ClientFault
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
 /// In so many pieces does a slow body come.
 const PIECES: u32 = 20;
+/// What v1 takes for no JSON; nothing means that there is no such header.
+const REFUSED_CONTENT_TYPES: [&str; 4] = ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonl"];
 
-/// Makes the body what `fault` says it is; noise comes from `random`.
+/// Makes the body, or what is said of it, what `fault` says it is; noise comes from `random`.
 ///
 /// # Errors
 /// When it cannot be compressed, which does not happen in memory.
@@ -36,15 +38,21 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
         ClientFault::EmptyBody => encoded.body.clear(),
         // The lowest bit is set in every byte, so that neither gzip nor JSON nor white space begins like it.
         ClientFault::GarbageBody => encoded.body.iter_mut().for_each(|byte| *byte = random.bits() as u8 | 0x81),
+        ClientFault::RefusedContentType => {
+            encoded.content_type = random.pick(&REFUSED_CONTENT_TYPES).copied().unwrap_or_default();
+        }
         ClientFault::Disconnect
         | ClientFault::SlowBody(_)
         | ClientFault::DuplicateHeaders
         | ClientFault::WrongContentType
+        // That is for the head to say.
+        | ClientFault::NoUserAgent
         // These were written so.
         | ClientFault::BadToken
         | ClientFault::EmptyBatch
         | ClientFault::WrongTypes
         | ClientFault::BadHeaders
+        | ClientFault::NoToken
         | ClientFault::Preflight => (),
     }
     Ok(())
@@ -54,8 +62,11 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
 fn head(host: &str, encoded: &Encoded, fault: ClientFault) -> Vec<u8> {
     let mut head = Vec::new();
     // Writing into memory does not fail.
-    let _ = http::begin(encoded, host, &mut head);
-    let usual = format!("content-type: {}\r\n", encoded.content_type);
+    let _ = http::begin(encoded, host, fault != ClientFault::NoUserAgent, &mut head);
+    let usual = match encoded.content_type {
+        "" => String::new(),
+        content_type => format!("content-type: {content_type}\r\n"),
+    };
     head.extend_from_slice(match fault {
         ClientFault::WrongContentType => b"content-type: application/xml\r\n",
         _ => usual.as_bytes(),
@@ -183,6 +194,16 @@ mod tests {
         assert_eq!(count(&plain, "content-type: application/json\r\n"), 1);
         assert_eq!(count(&of(ClientFault::DuplicateHeaders), "content-type: application/json\r\n"), 2);
         assert_eq!(count(&of(ClientFault::WrongContentType), "json"), 0);
+        assert!(plain.contains("user-agent: ") && !of(ClientFault::NoUserAgent).contains("user-agent"));
+        let mut refused = std::collections::BTreeSet::new();
+        for index in 0..50 {
+            let mut encoded = encoded();
+            spoil(&mut encoded, ClientFault::RefusedContentType, noise(index)).unwrap();
+            let head = String::from_utf8(head("h:1", &encoded, ClientFault::RefusedContentType)).unwrap();
+            assert_eq!(count(&head, "content-type"), usize::from(!encoded.content_type.is_empty()), "{head}");
+            refused.insert(encoded.content_type);
+        }
+        assert!(refused.len() == 4 && !refused.contains("application/json"), "{refused:?}");
         for fault in [ClientFault::DuplicateHeaders, ClientFault::WrongContentType, ClientFault::EmptyBody] {
             assert_eq!(count(&of(fault), "content-length: "), 1, "two are no HTTP");
         }

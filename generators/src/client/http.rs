@@ -29,13 +29,17 @@ pub(super) struct Reply<'a> {
     pub allowed_origin: Option<String>,
 }
 
-/// Appends a request's first line and its headers but for the content type, up to the empty line.
+/// Appends a request's first line and its headers but for the content type, up to the empty line; the client `says_who` it is,
+/// or not.
 ///
 /// # Errors
 /// Never, in memory.
-pub(super) fn begin(encoded: &Encoded, host: &str, into: &mut Vec<u8>) -> io::Result<()> {
+pub(super) fn begin(encoded: &Encoded, host: &str, says_who: bool, into: &mut Vec<u8>) -> io::Result<()> {
     let Encoded { method, target, headers, body, .. } = encoded;
-    write!(into, "{} {target} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {USER_AGENT}\r\n", method.name())?;
+    write!(into, "{} {target} HTTP/1.1\r\nhost: {host}\r\n", method.name())?;
+    if says_who {
+        write!(into, "user-agent: {USER_AGENT}\r\n")?;
+    }
     for (name, value) in headers {
         write!(into, "{name}: {value}\r\n")?;
     }
@@ -147,7 +151,7 @@ mod tests {
             events: 1,
         };
         let mut head = Vec::new();
-        begin(&encoded, "h:1", &mut head).unwrap();
+        begin(&encoded, "h:1", true, &mut head).unwrap();
         let expected = format!(
             "POST /e/?_=7 HTTP/1.1\r\nhost: h:1\r\nuser-agent: {USER_AGENT}\r\nposthog-attempt: 1\r\ncontent-length: 2\r\n"
         );

@@ -69,13 +69,14 @@ pub(super) fn pack(style: Style, query: Query, json: &[u8], body: &mut Vec<u8>) 
         }
         Compression::Gzip => {
             gzip(json, body)?;
-            (None, false)
+            (query.spelling.unknown_hint, false)
         }
         Compression::GzipJs => {
             gzip(json, body)?;
             let hint = if query.spelling.other_hint { "gzip" } else { "gzip-js" };
             // In a form nobody looks at first bytes.
-            ((style.form != Form::Plain || !query.spelling.no_hint).then_some(hint), true)
+            let usual = (style.form != Form::Plain || !query.spelling.no_hint).then_some(hint);
+            (query.spelling.unknown_hint.or(usual), true)
         }
         Compression::Base64 => {
             let mut text = BASE64_STANDARD.encode(json);

@@ -4,7 +4,7 @@ use super::{moments::Moments, push_json};
 use crate::{
     event::{Event, Member},
     request::ClientClock,
-    workload::{ALTERED, Spelling, TimeForm},
+    workload::{ALTERED, Refused, Spelling, TimeForm},
 };
 
 /// Appends `event`; `token` is its JSON text where the event carries it, and `again` tells whether this is its second sending.
@@ -23,7 +23,10 @@ pub(super) fn write(
         json.extend_from_slice(b",\"options\":{\"disable_skew_correction\":true}");
     }
     json.extend_from_slice(b",\"properties\":");
-    write_properties(event, again, json)?;
+    match event.oddities.refused {
+        Some(Refused::Properties(text)) => json.extend_from_slice(text.as_bytes()),
+        _ => write_properties(event, again, json)?,
+    }
     write_members(&event.others, json);
     json.push(b'}');
     Ok(())
@@ -71,7 +74,10 @@ pub(super) fn write_fields(
             None => push_json(&event.distinct_id, json)?,
         }
     }
-    if event.oddities.time.has_timestamp() {
+    if let Some(Refused::Timestamp(text)) = event.oddities.refused {
+        key("timestamp", json);
+        push_json(text, json)?;
+    } else if event.oddities.time.has_timestamp() {
         key("timestamp", json);
         json.push(b'"');
         moments.spell(event.oddities.time_spelling, clock.timestamp_micros(event.occurred_micros), json);

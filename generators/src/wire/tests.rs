@@ -280,6 +280,86 @@ fn v1_headers(headers: &[(&'static str, String)]) -> Vec<String> {
 }
 
 #[test]
+fn where_there_is_no_token_there_is_none_anywhere() {
+    let share = |share| crate::random::Share::new(share).unwrap();
+    for endpoint in [Endpoint::Batch, Endpoint::E, Endpoint::Engage, Endpoint::V1, Endpoint::Ai] {
+        let mut plan = small().plan().clone();
+        (plan.traffic[0].endpoint, plan.traffic[0].spelling) = (endpoint, share(0.5));
+        (plan.traffic[0].disorder.no_sent_at, plan.traffic[0].client.faults.no_token) = (share(0.5), share(1.0));
+        let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+        let mut encoder = Encoder::default();
+        for request in Requests::new(&workload, StreamId(0)).take(100) {
+            let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+            let text = String::from_utf8(made.body).unwrap();
+            let has_key = ["api_key", "token\":", "phc_test"].iter().any(|key| text.contains(key));
+            assert!(!has_key && !made.headers.iter().any(|(header, _)| *header == "authorization"), "{text}");
+            assert!(endpoint == Endpoint::Ai || serde_json::from_str::<Value>(&text).is_ok(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_compression_that_nobody_knows_is_named_where_the_first_bytes_tell() {
+    let share = crate::random::Share::new(0.5).unwrap();
+    for (endpoint, compression) in [
+        (Endpoint::Batch, Compression::None),
+        (Endpoint::E, Compression::Gzip),
+        (Endpoint::E, Compression::GzipJs),
+        (Endpoint::E, Compression::Lz64),
+    ] {
+        let mut plan = small().plan().clone();
+        (plan.traffic[0].endpoint, plan.traffic[0].compression) = (endpoint, compression);
+        let usual = Workload::new(plan.clone(), crate::persona::PersonaTable::make(42, 16));
+        plan.traffic[0].unknown_compression = share;
+        let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+        let (mut encoder, mut seen) = (Encoder::default(), HashSet::new());
+        for request in Requests::new(&workload, StreamId(0)).take(200) {
+            let mut encode = |workload| encoder.encode(workload, &request, START, Vec::new()).unwrap();
+            let (made, before) = (encode(&workload), encode(&usual));
+            assert_eq!((made.body, made.content_type), (before.body, before.content_type));
+            let query = made.target.split_once('?').map_or("", |(_, query)| query);
+            seen.extend(query.split('&').filter_map(|pair| pair.strip_prefix("compression=")).map(str::to_owned));
+        }
+        let known = match compression {
+            Compression::GzipJs => Some("gzip-js"),
+            Compression::Lz64 => Some("lz64"),
+            _ => None,
+        };
+        let unknown = seen.iter().filter(|word| Some(word.as_str()) != known).count();
+        assert_eq!(unknown, if compression == Compression::Lz64 { 0 } else { 4 }, "{compression:?} {seen:?}");
+        assert_eq!(known.is_some_and(|known| seen.contains(known)), known.is_some(), "{seen:?}");
+    }
+}
+
+#[test]
+fn what_v1_refuses_by_itself_is_wrong_in_one_way() {
+    let mut plan = small().plan().clone();
+    (plan.traffic[0].endpoint, plan.traffic[0].extras.refused) =
+        (Endpoint::V1, crate::random::Share::new(0.2).unwrap());
+    let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+    let (mut encoder, mut seen) = (Encoder::default(), [0; 5]);
+    for request in Requests::new(&workload, StreamId(0)) {
+        let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+        let body: Value = serde_json::from_slice(&made.body).unwrap();
+        for (event, sent) in request.events(&workload).zip(body["batch"].as_array().unwrap()) {
+            assert_eq!(sent["uuid"], event.id.to_string(), "a result is told of it");
+            let wrong = [
+                sent["event"] == "",
+                sent["distinct_id"].as_str().unwrap().trim().is_empty(),
+                !sent["timestamp"].as_str().unwrap().ends_with('Z'),
+                !sent["properties"].is_object(),
+            ];
+            let place = wrong.iter().position(|is_wrong| *is_wrong);
+            assert_eq!(wrong.iter().filter(|is_wrong| **is_wrong).count(), usize::from(place.is_some()), "{sent}");
+            assert_eq!(event.oddities.refused.is_some(), place.is_some(), "{sent}");
+            assert!(place.is_none() || event.name != "$identify" || event.ids_of_person.len() == 1, "{sent}");
+            seen[place.unwrap_or(4)] += 1;
+        }
+    }
+    assert!(seen[..4].iter().all(|times| *times > 150) && seen[4] > 3_500, "{seen:?}");
+}
+
+#[test]
 fn odd_events_are_whole_json_and_say_what_they_mean() {
     let workload = odd();
     let (mut encoder, mut seen) = (Encoder::default(), [0; 6]);

@@ -49,6 +49,9 @@ pub struct ClientFaults {
     pub wrong_types: Share,
     pub preflight: Share,
     pub bad_headers: Share,
+    pub no_token: Share,
+    pub refused_content_type: Share,
+    pub no_user_agent: Share,
 }
 
 impl Default for ClientFaults {
@@ -68,6 +71,9 @@ impl Default for ClientFaults {
             wrong_types: none,
             preflight: none,
             bad_headers: none,
+            no_token: none,
+            refused_content_type: none,
+            no_user_agent: none,
         }
     }
 }
@@ -99,6 +105,12 @@ pub enum ClientFault {
     Preflight,
     /// A header that v1 wants is missing, or says nothing that can be read.
     BadHeaders,
+    /// There is no token at all.
+    NoToken,
+    /// The content type is missing or none of JSON, where v1 takes nothing else.
+    RefusedContentType,
+    /// The client does not say who it is, where v1 wants to know.
+    NoUserAgent,
 }
 
 impl ClientFault {
@@ -117,6 +129,9 @@ impl ClientFault {
             Self::WrongTypes => "wrong_types",
             Self::Preflight => "preflight",
             Self::BadHeaders => "bad_headers",
+            Self::NoToken => "no_token",
+            Self::RefusedContentType => "refused_content_type",
+            Self::NoUserAgent => "no_user_agent",
         }
     }
 
@@ -131,7 +146,10 @@ impl ClientFault {
             | Self::BadToken
             | Self::EmptyBatch
             | Self::WrongTypes
-            | Self::BadHeaders => true,
+            | Self::BadHeaders
+            | Self::NoToken
+            | Self::RefusedContentType
+            | Self::NoUserAgent => true,
             Self::SlowBody(_) | Self::DuplicateHeaders | Self::WrongContentType | Self::Preflight => false,
         }
     }
@@ -139,7 +157,7 @@ impl ClientFault {
 
 impl ClientFaults {
     /// All shares, with what they are shares of.
-    pub const fn shares(&self) -> [(Share, ClientFault); 12] {
+    pub const fn shares(&self) -> [(Share, ClientFault); 15] {
         [
             (self.disconnect, ClientFault::Disconnect),
             (self.slow_body, ClientFault::SlowBody(self.slow_over)),
@@ -153,6 +171,9 @@ impl ClientFaults {
             (self.wrong_types, ClientFault::WrongTypes),
             (self.preflight, ClientFault::Preflight),
             (self.bad_headers, ClientFault::BadHeaders),
+            (self.no_token, ClientFault::NoToken),
+            (self.refused_content_type, ClientFault::RefusedContentType),
+            (self.no_user_agent, ClientFault::NoUserAgent),
         ]
     }
 

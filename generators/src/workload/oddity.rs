@@ -9,6 +9,7 @@ use super::{
     elements, fields,
     hostile::Hostile,
     plan::{Disorder, Endpoint, Plan, Traffic},
+    refused::Refused,
     spelling::Spelling,
     time_spelling::TimeSpelling,
 };
@@ -91,6 +92,8 @@ pub struct Oddities {
     pub v1: bool,
     /// It was recorded, and no template makes anything of it.
     pub recorded: bool,
+    /// What is wrong with it, where v1 refuses it by itself.
+    pub refused: Option<Refused>,
 }
 
 /// The property that an altered event's second sending changes, and what it holds then.
@@ -141,6 +144,7 @@ pub(super) struct OddSources {
     illegal_alias: Source,
     spelling: Source,
     subject: Source,
+    refused: Source,
 }
 
 impl OddSources {
@@ -176,6 +180,7 @@ impl OddSources {
             extras.large,
             extras.grouped,
             extras.elements,
+            extras.refused,
         ];
         Self {
             run: plan.run,
@@ -197,6 +202,7 @@ impl OddSources {
             illegal_alias: source(Purpose::IllegalAlias),
             spelling: source(Purpose::Spelling),
             subject: source(Purpose::Subject),
+            refused: source(Purpose::Refused),
         }
     }
 
@@ -215,6 +221,7 @@ impl OddSources {
         let grouped = chosen(self.groups, extras.grouped);
         let empty_uuid = chosen(self.empty_uuid, disorder.empty_uuid);
         let is_spelt = chosen(self.spelling, self.traffic.spelling);
+        let is_refused = endpoint.is_v1() && chosen(self.refused, extras.refused);
         Oddities {
             empty_uuid,
             illegal_alias: chosen(self.illegal_alias, self.traffic.persons.illegal_alias),
@@ -237,8 +244,10 @@ impl OddSources {
                 TimeSpelling::Usual
             },
             no_uuid: empty_uuid || chosen(self.uuidless, disorder.no_uuid),
-            v1: endpoint.is_v1() && (chosen(self.hostile, extras.hostile) || chosen(self.fields, extras.fields)),
+            v1: endpoint.is_v1()
+                && (is_refused || chosen(self.hostile, extras.hostile) || chosen(self.fields, extras.fields)),
             recorded: false,
+            refused: is_refused.then(|| Refused::draw(&mut second(self.refused, seq))),
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
         }
@@ -334,6 +343,12 @@ impl OddSources {
             fields::add(event, &mut second(self.fields, seq), self.traffic.endpoint.is_v1());
         }
         event.oddities.spelling.apply(event, &self.traffic.token);
+        // One that joins two ids is whole: what became of its person would depend on it.
+        let joins = event.ids_of_person.len() > 1 && event.name == "$identify";
+        event.oddities.refused = event.oddities.refused.filter(|_| !joins);
+        if let Some(refused) = event.oddities.refused {
+            refused.apply(event);
+        }
     }
 
     /// The type and the key of each of the event's groups.

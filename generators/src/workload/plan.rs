@@ -62,6 +62,9 @@ pub struct Traffic {
     /// Which share of events, and of requests, says the same in another way.
     #[serde(default, skip_serializing_if = "is_none")]
     pub spelling: Share,
+    /// Which share of requests says that it is compressed in a way that nobody knows.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unknown_compression: Share,
     /// The project's token.
     pub token: String,
     /// The team that the token belongs to, in which rows must appear.
@@ -120,6 +123,7 @@ impl Traffic {
             form: Form::default(),
             historical: false,
             spelling: Share::default(),
+            unknown_compression: Share::default(),
             token: "phc_assay".into(),
             team: 1,
             persons: Persons { count: 1, ..Persons::default() },
@@ -143,6 +147,8 @@ pub enum Absence {
     OverQuota,
     /// The token is on the operator's drop list.
     DropListed,
+    /// No project has the token.
+    UnknownToken,
     /// They are sent to where everything is swallowed.
     BlackHole,
     /// They are recordings of sessions.
@@ -159,6 +165,7 @@ impl Absence {
         match self {
             Self::OverQuota => "the token's quota is used up",
             Self::DropListed => "the token is on the drop list",
+            Self::UnknownToken => "no project has the token",
             Self::BlackHole => "the black hole swallows everything",
             Self::Recording => "recordings of sessions go to a topic of their own",
             Self::Live => "the capture takes imports and nothing else",
@@ -166,9 +173,9 @@ impl Absence {
         }
     }
 
-    /// Whether the reason lies in the project, which then is one of its own.
+    /// Whether the reason lies in the project, which then is one of its own, or none.
     pub const fn is_of_project(self) -> bool {
-        matches!(self, Self::OverQuota | Self::DropListed)
+        matches!(self, Self::OverQuota | Self::DropListed | Self::UnknownToken)
     }
 }
 
@@ -391,4 +398,7 @@ pub struct Extras {
     /// Which share of events has other fields beside the usual ones: a person's properties, options, what nobody knows.
     #[serde(default, skip_serializing_if = "is_none")]
     pub fields: Share,
+    /// Which share of events is refused by v1, and by itself.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub refused: Share,
 }

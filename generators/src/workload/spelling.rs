@@ -109,9 +109,19 @@ pub struct RequestSpelling {
     pub no_hint: bool,
     /// What is base64 is packed once more, as some old clients do, where that is undone.
     pub packed_twice: bool,
+    /// Where its first bytes tell of a compression, the query calls it by a word that nobody knows.
+    pub unknown_hint: Option<&'static str>,
 }
 
+/// Words for no compression that capture knows, now or later; it takes them for none (rust/capture, payload/types.rs).
+const UNKNOWN_HINTS: [&str; 4] = ["zip", "snappy", "none", ""];
+
 impl RequestSpelling {
+    /// The same, with a word that nobody knows.
+    pub(super) fn with_unknown_hint(self, random: &mut Random) -> Self {
+        Self { unknown_hint: random.pick(&UNKNOWN_HINTS).copied(), ..self }
+    }
+
     pub(super) fn draw(random: &mut Random) -> Self {
         let mut bit = || random.below(2) == 1;
         Self {
@@ -123,6 +133,7 @@ impl RequestSpelling {
             seconds: bit(),
             no_hint: bit(),
             packed_twice: bit(),
+            unknown_hint: None,
         }
     }
 }

@@ -24,6 +24,7 @@ pub(crate) fn small() -> Workload {
             form: Form::Plain,
             historical: false,
             spelling: Share::default(),
+            unknown_compression: Share::default(),
             token: "phc_test".into(),
             team: 1,
             persons: Persons { count: 400, identify: Share::new(0.25).unwrap(), ..Persons::default() },
@@ -79,6 +80,7 @@ pub(crate) fn odd() -> Workload {
         groups: 20,
         elements: Share::default(),
         fields: Share::default(),
+        refused: Share::default(),
     };
     Workload::new(plan, PersonaTable::make(42, 16))
 }

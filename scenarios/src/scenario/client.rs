@@ -58,6 +58,9 @@ fn faults(mut section: Section<'_>) -> ClientFaults {
         wrong_types: share("wrong_types"),
         preflight: share("preflight"),
         bad_headers: share("bad_headers"),
+        no_token: share("no_token"),
+        refused_content_type: share("refused_content_type"),
+        no_user_agent: share("no_user_agent"),
         slow_over: usual.slow_over,
     };
     let slow_over = section.optional("slow_over", Duration::parse).unwrap_or(usual.slow_over);

@@ -1,6 +1,7 @@
 //! Scenario files and what is said about wrong ones.
 
 use generators::{
+    identity::RunId,
     random::{Distribution, Share},
     workload::Profile,
 };
@@ -301,6 +302,9 @@ fn what_does_not_go_together_is_said() {
         ("replay", "recording.jsonl", "is what the recording says"),
         ("speed", "2x", "name one with `replay`"),
         ("persons.hot", "half", "half"),
+        ("content.refused", "1%", "elsewhere the whole request would be"),
+        ("client_faults.no_user_agent", "1%", "is of v1"),
+        ("client_faults.refused_content_type", "1%", "is of v1"),
     ] {
         let problems = traffic((key, value));
         let fine = key == "disorder.altered";
@@ -314,6 +318,15 @@ fn what_does_not_go_together_is_said() {
         v1("traffic.app.disorder.time_spelling", "1%")
             .contains("traffic.app.disorder.time_forms: v1 and AI want RFC 3339")
     );
+    assert_eq!(v1("traffic.app.content.refused", "1%"), "");
+    let unknown = |key: &str, value: &str| {
+        problems_with(GOOD, &[("traffic.app.unknown_compression", "5%"), (key, value)]).concat()
+    };
+    assert_eq!(unknown("traffic.app.compression", "gzip-js"), "");
+    for (key, value) in [("compression", "lz64"), ("form", "form"), ("endpoint", "v1")] {
+        assert!(unknown(&format!("traffic.app.{key}"), value).contains("first bytes of a plain body"), "{key}");
+    }
+    assert!(unknown("pipeline.dialect", "\"2021\"").contains("of `unknown_compression` is not known"));
 }
 
 #[test]
@@ -466,6 +479,9 @@ fn a_team_may_drop_what_is_old() {
     assert_eq!(limited.traffic[0].drop_events_older_than, Some(Duration::from_hours(1)));
     assert_eq!(crate::plan::age_limits(&limited), [(1, 3_600)].into());
     assert_eq!(crate::plan::age_limits(&read("")), [].into());
+    let nobodys = read("unknown_token = true");
+    let (token, _) = crate::plan::own_project(&nobodys, &nobodys.traffic[0], RunId::new(7));
+    assert!(!crate::plan::teams(&nobodys, RunId::new(7)).contains_key(&token), "{token}");
     let other = |lines: &str| {
         let more = "arrival = { shape = \"constant\", rate = \"1/s\" }\nevents = 1\nname = \"other\"";
         format!("{}\n[[traffic]]\n{more}\n{lines}", with("drop_events_older_than = \"1h\""))
@@ -479,6 +495,9 @@ fn a_team_may_drop_what_is_old() {
         (with("drop_events_older_than = \"1500ms\""), "must be whole seconds, one at least"),
         (with("drop_events_older_than = \"0s\""), "must be whole seconds, one at least"),
         (with("drop_events_older_than = \"1h\"\nover_quota = true"), "comes so far that its age is looked at"),
+        (with("drop_events_older_than = \"1h\"\nunknown_token = true"), "comes so far that its age is looked at"),
+        (with("unknown_token = true\nover_quota = true"), "there is no project that could be"),
+        (with("unknown_token = true\nteam = \"shop\""), "has no other team"),
         (other(""), "is a setting of the team `main`: `app` and `other` must say the same"),
         (other("drop_events_older_than = \"2h\""), "`app` and `other` must say the same"),
         (

@@ -73,6 +73,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let form = section.optional("form", choice(&FORMS)).unwrap_or_default();
     let historical = section.optional("historical", flag).unwrap_or_default();
     let spelling = section.optional("spelling", Share::parse).unwrap_or_default();
+    let unknown_compression = section.optional("unknown_compression", Share::parse).unwrap_or_default();
     let clients = section.optional("clients", whole(1..=10_000)).unwrap_or(16);
     let mut batch = section.section("batch");
     let size = batch.optional("size", notation::parse_range).unwrap_or((1, 1));
@@ -86,24 +87,34 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let team = section.optional("team", text);
     let over_quota = section.optional("over_quota", flag).unwrap_or_default();
     let drop_listed = section.optional("drop_listed", flag).unwrap_or_default();
+    let unknown_token = section.optional("unknown_token", flag).unwrap_or_default();
     if over_quota && drop_listed {
         section
             .problem("drop_listed", "a project is either over its quota or on the drop list: make two traffics of it");
     }
-    if (over_quota || drop_listed) && team.is_some() {
-        section
-            .problem("team", "traffic that is over its quota or on the drop list has a team of its own: leave it out");
+    if unknown_token && (over_quota || drop_listed) {
+        section.problem(
+            "unknown_token",
+            "there is no project that could be over its quota or on the drop list: make two traffics of it",
+        );
+    }
+    if (over_quota || drop_listed || unknown_token) && team.is_some() {
+        section.problem(
+            "team",
+            "traffic that is over its quota, on the drop list or of nobody's token has no other team: leave it out",
+        );
     }
     if team.as_deref().is_some_and(str::is_empty) {
         section.problem("team", "must be a name");
     }
-    let absent = match (over_quota, drop_listed, endpoint) {
-        (true, ..) => Some(Absence::OverQuota),
-        (false, true, _) => Some(Absence::DropListed),
-        (.., Endpoint::BlackHole) => Some(Absence::BlackHole),
-        (.., Endpoint::Recordings) => Some(Absence::Recording),
+    let absent = match endpoint {
+        _ if over_quota => Some(Absence::OverQuota),
+        _ if drop_listed => Some(Absence::DropListed),
+        _ if unknown_token => Some(Absence::UnknownToken),
+        Endpoint::BlackHole => Some(Absence::BlackHole),
+        Endpoint::Recordings => Some(Absence::Recording),
         // None of these names is one of AI.
-        (.., Endpoint::AiV1) if !names.is_empty() => Some(Absence::Misrouted),
+        Endpoint::AiV1 if !names.is_empty() => Some(Absence::Misrouted),
         _ => None,
     };
     let drop_events_older_than = section.optional("drop_events_older_than", Duration::parse);
@@ -127,6 +138,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         form,
         historical,
         spelling,
+        unknown_compression,
         clients,
         persons,
         names,
@@ -178,8 +190,17 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
             "is refused there, and elsewhere it is not: leave it out, or make two traffics of it",
         );
     }
-    if !endpoint.is_v1() && client.faults.bad_headers > Share::default() {
-        section.problem("client_faults.bad_headers", "are those of v1: leave it out, or say `endpoint = \"v1\"`");
+    for (share, key) in [
+        (client.faults.bad_headers, "client_faults.bad_headers"),
+        (client.faults.refused_content_type, "client_faults.refused_content_type"),
+        (client.faults.no_user_agent, "client_faults.no_user_agent"),
+    ] {
+        if !endpoint.is_v1() && share > Share::default() {
+            section.problem(key, "is of v1, which alone looks at it: leave it out, or say `endpoint = \"v1\"`");
+        }
+    }
+    if *endpoint == Endpoint::BlackHole && client.faults.no_token > Share::default() {
+        section.problem("client_faults.no_token", "is swallowed there like anything: leave it out");
     }
     if *form != Form::Plain && client.faults != ClientFaults::default() {
         section.problem("client_faults", "spoil plain bodies: leave out `form`, or make two traffics of it");
@@ -234,6 +255,22 @@ fn check(section: &mut Section<'_>, traffic: &Traffic) {
     }
     if matches!(endpoint, Endpoint::Ai | Endpoint::Recordings) && !traffic.names.is_empty() {
         section.problem("names", "are given there: the endpoint takes no others");
+    }
+    let is_told_by_bytes = matches!(compression, Compression::None | Compression::Gzip | Compression::GzipJs);
+    if traffic.unknown_compression > Share::default()
+        && (*form != Form::Plain || endpoint.has_bearer() || !is_told_by_bytes)
+    {
+        section.problem(
+            "unknown_compression",
+            "is ignored where the first bytes of a plain body tell what it is: leave out `form`, choose the `compression` \"none\", \"gzip\" \
+             or \"gzip-js\", and no `endpoint` of v1 or `i/v0/ai`",
+        );
+    }
+    if !endpoint.is_v1() && extras.refused > Share::default() {
+        section.problem(
+            "content.refused",
+            "is what v1 refuses by itself, and elsewhere the whole request would be: leave it out, or say `endpoint = \"v1\"`",
+        );
     }
     if *form == Form::Query && traffic.spelling > Share::default() {
         section.problem("spelling", "is for bodies: leave out `form`, or make two traffics of it");
@@ -312,6 +349,7 @@ pub(super) fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Di
             for (share, key) in [
                 (traffic.persons.illegal_alias, "persons.illegal_alias"),
                 (faults.wrong_types, "client_faults.wrong_types"),
+                (traffic.unknown_compression, "unknown_compression"),
                 (if traffic.endpoint == Endpoint::Engage { traffic.spelling } else { Share::default() }, "spelling"),
             ] {
                 if share > Share::default() {
@@ -376,7 +414,7 @@ pub(super) fn import_only(root: &mut Section<'_>, all: &mut [Traffic]) {
 }
 
 /// Keys that say what a recording says.
-const RECORDED: [&str; 12] = [
+const RECORDED: [&str; 13] = [
     "events",
     "duration",
     "endpoint",
@@ -384,6 +422,7 @@ const RECORDED: [&str; 12] = [
     "form",
     "historical",
     "spelling",
+    "unknown_compression",
     "batch",
     "persons",
     "names",
@@ -529,6 +568,7 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
     }
     let elements = content.optional("elements", Share::parse).unwrap_or_default();
     let fields = content.optional("fields", Share::parse).unwrap_or_default();
+    let refused = content.optional("refused", Share::parse).unwrap_or_default();
     content.end();
     let grouped = groups.optional("share", Share::parse).unwrap_or_default();
     let group_types = groups.optional("types", whole(1..=GROUP_TYPES.len() as u64));
@@ -544,5 +584,6 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         groups: of_type,
         elements,
         fields,
+        refused,
     }
 }

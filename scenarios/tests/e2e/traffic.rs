@@ -116,9 +116,10 @@ compression = "gzip-js"
 batch    = { size = "1..5" }
 persons  = { count = 200, identify = "20%", illegal_alias = "5%" }
 spelling = "60%"
+unknown_compression = "30%"
 content  = { hostile = "10%", fields = "20%" }
 disorder = { empty_uuid = "2%", resend = "2%" }
-client_faults = { bad_token = "4%", empty_batch = "4%", wrong_types = "8%", preflight = "10%" }
+client_faults = { bad_token = "4%", no_token = "4%", empty_batch = "4%", wrong_types = "8%", preflight = "10%" }
 
 [[traffic]]
 name     = "spelt-batches"
@@ -127,7 +128,7 @@ arrival  = { shape = "constant", rate = "200/s" }
 compression = "lz64"
 batch    = { size = "1..20" }
 spelling = "60%"
-client_faults = { bad_token = "5%", empty_batch = "5%", wrong_types = "10%" }
+client_faults = { bad_token = "5%", no_token = "5%", empty_batch = "5%", wrong_types = "10%" }
 
 [[traffic]]
 name     = "profiles"
@@ -135,6 +136,7 @@ events   = 500
 arrival  = { shape = "constant", rate = "100/s" }
 endpoint = "engage"
 spelling = "60%"
+unknown_compression = "30%"
 
 [[traffic]]
 name     = "models"
@@ -142,7 +144,7 @@ events   = 500
 arrival  = { shape = "constant", rate = "100/s" }
 endpoint = "i/v0/ai"
 compression = "gzip"
-client_faults = { bad_token = "4%", empty_batch = "4%", wrong_types = "8%" }
+client_faults = { bad_token = "4%", no_token = "4%", empty_batch = "4%", wrong_types = "8%" }
 
 [[traffic]]
 name     = "models-v1"
@@ -150,7 +152,8 @@ events   = 500
 arrival  = { shape = "constant", rate = "100/s" }
 endpoint = "v1/ai"
 batch    = { size = "1..10" }
-client_faults = { bad_token = "4%", empty_batch = "4%", wrong_types = "10%", bad_headers = "20%" }
+content  = { refused = "10%" }
+client_faults = { bad_token = "4%", no_token = "4%", empty_batch = "4%", wrong_types = "10%", bad_headers = "20%", refused_content_type = "6%", no_user_agent = "4%" }
 
 [[traffic]]
 name     = "packed"
@@ -159,6 +162,23 @@ arrival  = { shape = "constant", rate = "100/s" }
 endpoint = "track"
 compression = "base64"
 spelling = "60%"
+
+[[traffic]]
+name     = "results"
+events   = 1_000
+arrival  = { shape = "constant", rate = "200/s" }
+endpoint = "v1"
+batch    = { size = "1..20" }
+persons  = { count = 200, identify = "20%" }
+content  = { refused = "20%", fields = "20%", hostile = "10%", kinds = ["emoji", "long_name", "illegal_distinct_id"] }
+disorder = { resend = "2%" }
+
+[[traffic]]
+name     = "nobodys"
+events   = 300
+arrival  = { shape = "constant", rate = "100/s" }
+batch    = { size = "1..10" }
+unknown_token = true
 
 [[traffic]]
 name     = "misrouted"
@@ -193,7 +213,12 @@ fn every_endpoint_spelling_and_refusal_is_as_the_contract_says() {
     // Those that were sent to be refused: the misrouted ones, which are told so one by one, and more than as many others.
     assert!(rejected > 600 && rejected == run.count("rejected_on_purpose"), "{}", run.told());
     assert_eq!((run.count("acked"), run.count("indeterminate")), (planned - rejected, 0), "{}", run.told());
-    assert_eq!(run.count("visible"), run.count("acked") - 600, "recordings and what was swallowed: {}", run.told());
+    assert_eq!(
+        run.count("visible"),
+        run.count("acked") - 900,
+        "recordings, nobody's and what was swallowed: {}",
+        run.told()
+    );
 }
 
 #[test]

@@ -114,7 +114,7 @@ const DISORDER: [Key; 20] = [
     ),
 ];
 
-const CONTENT: [Key; 6] = [
+const CONTENT: [Key; 7] = [
     share("hostile", "30%", "Which share of events holds content that hurts."),
     key(
         "kinds",
@@ -147,9 +147,15 @@ const CONTENT: [Key; 6] = [
         "Which share of events has other fields beside the usual ones: `$set` and `$set_once`, what nobody knows, and for `v1` options \
          (some of which it refuses), session and window.",
     ),
+    share(
+        "refused",
+        "2%",
+        "Which share of events v1 refuses, and the others of their request not: an empty name, a blank distinct id, a timestamp that is not \
+         RFC 3339, properties that are no object. With `v1` and `v1/ai`.",
+    ),
 ];
 
-const CLIENT_FAULTS: [Key; 13] = [
+const CLIENT_FAULTS: [Key; 16] = [
     share("disconnect", "1%", "The connection breaks in the middle of the body."),
     share("slow_body", "2%", "The body comes in pieces."),
     key("slow_over", Kind::In(&DURATION), Default("2s"), "5s", "How long a slow body takes. With `slow_body`."),
@@ -167,6 +173,13 @@ const CLIENT_FAULTS: [Key; 13] = [
          them all.",
     ),
     share("bad_headers", "1%", "A header that v1 wants is missing, or cannot be read. With `v1` and `v1/ai`."),
+    share("no_token", "1%", "There is no token at all, in the body or a header."),
+    share(
+        "refused_content_type",
+        "1%",
+        "The content type is missing, or none of JSON, which v1 refuses. With `v1` and `v1/ai`.",
+    ),
+    share("no_user_agent", "1%", "The header `user-agent` is missing, which v1 refuses. With `v1` and `v1/ai`."),
     share(
         "preflight",
         "5%",

@@ -96,7 +96,7 @@ pub(super) const SECTIONS: [Section; 6] = [
     },
 ];
 
-const TRAFFIC: [Key; 19] = [
+const TRAFFIC: [Key; 21] = [
     key("name", Kind::Text, Required, "app", "What it is called, in reports and for `--set traffic.NAME.KEY=VALUE`."),
     key(
         "events",
@@ -155,6 +155,14 @@ const TRAFFIC: [Key; 19] = [
          words for compressions, none for gzip, base64 twice, more in the query.",
     ),
     key(
+        "unknown_compression",
+        Kind::In(&SHARE),
+        Default("0%"),
+        "10%",
+        "Which share of requests says in its query that it is compressed in a way that nobody knows, which is ignored: the first bytes \
+         tell. For plain bodies of v0 that are not compressed, or with gzip.",
+    ),
+    key(
         "clients",
         Kind::Whole { from: 1, to: Some(10_000) },
         Default("16"),
@@ -204,6 +212,13 @@ const TRAFFIC: [Key; 19] = [
         Default("false"),
         "true",
         "The project is on the operator's drop list: every event is acked and none may appear.",
+    ),
+    key(
+        "unknown_token",
+        Kind::Flag,
+        Default("false"),
+        "true",
+        "No project has the token, which capture does not look up: every event is acked and none may appear.",
     ),
     key(
         "drop_events_older_than",

@@ -8,7 +8,7 @@ mod options;
 use std::{borrow::Cow, collections::HashSet};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
@@ -202,8 +202,13 @@ struct Event<'a> {
     window_id: Option<String>,
     #[serde(borrow, default)]
     options: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     properties: Option<&'a RawValue>,
+}
+
+/// What is there, also where it is null.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The events of a batch, in their order, received at `now` from `ip`.
@@ -418,6 +423,7 @@ mod tests {
             (event("e", &"x".repeat(201), at, ""), EventResult::Drop, Some("distinct_id_too_large")),
             (event("e", "d", "2026-06-01 09:00", ""), EventResult::Drop, Some("invalid_event_timestamp")),
             (event("e", "d", at, r#","properties":[1]"#), EventResult::Drop, Some("malformed_event_properties")),
+            (event("e", "d", at, r#","properties":null"#), EventResult::Drop, Some("malformed_event_properties")),
             (
                 event("e", "d", at, r#","options":{"disable_skew_correction":{}}"#),
                 EventResult::Drop,
