@@ -3,20 +3,25 @@
 //! Each defect of the reference pipeline's catalogue is planted alone in the same traffic; what the judge says is held
 //! against what the catalogue says must be found.
 
+use std::time::Duration;
+
 use checkers::{
     reconcile::evidence::{Class, Finding},
     record::RunRecord,
     verdict::Verdict,
 };
+use generators::random::Distribution;
 use reports::calibration::{Outcome, Row};
 use testenv::pipeline::defect::{Defect, DefectName, Stage};
 
-use crate::scenario::{PlantedDefect, Scenario, plugin::Action};
+use crate::scenario::{Fault, PlantedDefect, Scenario, plugin::Action};
 
 /// So many events carry a defect that is planted event by event: about 0.02 % of them.
 const EVENTS: u64 = 4;
 /// So many rows or messages make a block.
 const BLOCK: u64 = 100;
+/// A defect that shows under a fault only has it then, in the middle of the traffic.
+const BROKEN_AT: Duration = Duration::from_secs(2);
 /// So many rows are late: 2 %, where the promise allows 1 %.
 const LATE: u64 = 400;
 
@@ -28,6 +33,7 @@ pub fn scenario(clean: &Scenario, defect: Option<&Defect>) -> Scenario {
             DefectName::PartialReject | DefectName::StallPartition | DefectName::SlowDrift => 1,
             DefectName::WithholdBlock => LATE,
             DefectName::CommitBeforeProcess
+            | DefectName::ReprocessOnRestart
             | DefectName::SkipPoisonBlock
             | DefectName::CommitBeforeExport
             | DefectName::LoseBlock => BLOCK,
@@ -37,6 +43,14 @@ pub fn scenario(clean: &Scenario, defect: Option<&Defect>) -> Scenario {
         amount: None,
     });
     let mut scenario = Scenario { planted_defects: planted.into_iter().collect(), ..clean.clone() };
+    scenario.faults.extend(defect.and_then(Defect::shows_under).map(|(target, action)| Fault {
+        at: Distribution::Constant { value: BROKEN_AT },
+        lasts: Distribution::Constant { value: Duration::ZERO },
+        every: Duration::ZERO,
+        times: 1,
+        targets: vec![target],
+        action,
+    }));
     if defect.is_some_and(|defect| defect.stage != Stage::Exporter) {
         // What is lost or changed before it is exported is not exported as it is: one defect would be found twice.
         scenario.plugins.retain(|plugin| plugin.action != Action::Export);
@@ -124,8 +138,6 @@ fn found_of(record: &RunRecord, class: Class) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use checkers::{
         checks::{Independence, Targets},
         files::{Options, RowsFile, SentFile, judge},

@@ -85,6 +85,8 @@ pub struct Chooser {
     chosen_before: usize,
     /// Whether it leaves the batch that is being read alone.
     rests: bool,
+    /// How much is left of the block that has begun.
+    block: u64,
     /// Uuids that were passed over, so that a second sending of one is not taken for a new event.
     spared: HashSet<String>,
 }
@@ -92,7 +94,15 @@ pub struct Chooser {
 impl Chooser {
     /// A chooser that has seen nothing yet.
     pub fn new(defect: PlantedDefect) -> Self {
-        Self { defect, passed: 0, chosen: HashSet::new(), chosen_before: 0, rests: false, spared: HashSet::new() }
+        Self {
+            defect,
+            passed: 0,
+            chosen: HashSet::new(),
+            chosen_before: 0,
+            rests: false,
+            block: 0,
+            spared: HashSet::new(),
+        }
     }
 
     /// Whether the defect is to be planted in this event, if it can be: the event's turn has come, or it was planted in it
@@ -109,11 +119,30 @@ impl Chooser {
         })
     }
 
+    /// Begins a block: as many new events as are to be chosen, from here on.
+    pub fn begin_block(&mut self) {
+        self.block = self.defect.count;
+    }
+
+    /// Whether this event is in a block that was begun. One of which an attempt came before the block is not.
+    pub fn wants_in_block(&mut self, uuid: &str) -> bool {
+        if self.chosen.contains(uuid) {
+            return true;
+        }
+        let wanted = self.spared.insert(uuid.to_owned()) && self.block > 0;
+        self.block -= u64::from(wanted);
+        wanted
+    }
+
     fn wants_when(&mut self, uuid: &str, due: impl Fn(&Self) -> bool) -> bool {
         if self.chosen.contains(uuid) {
             return true;
         }
-        if self.chosen.len() as u64 >= self.defect.count || self.spared.contains(uuid) {
+        if self.chosen.len() as u64 >= self.defect.count {
+            self.spared = HashSet::new();
+            return false;
+        }
+        if self.spared.contains(uuid) {
             return false;
         }
         self.passed += 1;
@@ -125,9 +154,6 @@ impl Chooser {
     pub fn planted(&mut self, uuid: &str) {
         log(&format!("planted {} in {uuid}", self.defect.name.defect().word));
         self.chosen.insert(uuid.to_owned());
-        if self.chosen.len() as u64 >= self.defect.count {
-            self.spared = HashSet::new();
-        }
     }
 
     /// Whether the defect was planted in this event before.
@@ -208,6 +234,29 @@ mod tests {
         let mut chooser = chooser(3, 10);
         assert_eq!(chosen_in_a_row(&mut chooser, 0..30), [15, 16, 17]);
         assert_eq!(chosen_in_a_row(&mut chooser, 0..30), [15, 16, 17], "each attempt is treated alike");
+    }
+
+    #[test]
+    fn a_block_is_what_comes_new_after_it_was_begun() {
+        let mut chooser = chooser(3, 1);
+        let mut of = |begins: bool, events: std::ops::Range<u32>| {
+            if begins {
+                chooser.begin_block();
+            }
+            let wanted = |event: &u32| {
+                let uuid = event.to_string();
+                let wanted = chooser.wants_in_block(&uuid);
+                if wanted {
+                    chooser.planted(&uuid);
+                }
+                wanted
+            };
+            events.filter(wanted).collect::<Vec<_>>()
+        };
+        assert_eq!(of(false, 0..10), Vec::<u32>::new());
+        assert_eq!(of(true, 8..20), [10, 11, 12], "what came before is no part of it");
+        assert_eq!(of(false, 8..20), [10, 11, 12], "each attempt is treated alike");
+        assert_eq!(of(true, 18..30), [20, 21, 22], "the next one costs as much");
     }
 
     #[test]

@@ -7,12 +7,14 @@
 //! whose plugins take their time is set [`aside`] and holds up nobody else's. [`event`] and [`person`] hold the rules; this
 //! file is the process.
 
+mod again;
 pub mod age;
 pub mod aside;
 mod deliveries;
 pub mod elements;
 pub mod event;
 pub mod groups;
+mod held;
 pub mod person;
 mod planted;
 pub mod store;
@@ -35,7 +37,7 @@ use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, Header, Headers, OwnedHeaders},
+    message::{Header, Headers, OwnedHeaders},
     producer::{BaseRecord, ThreadedProducer},
 };
 use serde::Serialize;
@@ -47,6 +49,7 @@ use self::{
     deliveries::Deliveries,
     event::{EventRow, NotStored, normalise},
     groups::Groups,
+    held::Held,
     person::{Changes, Persons},
     planted::{Fate, Planted},
     store::{Offsets, Store},
@@ -54,6 +57,7 @@ use self::{
 };
 use super::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
+    defect::PlantedDefect,
     dialect::Dialect,
     json_text,
     membership::Membership,
@@ -124,6 +128,8 @@ struct Ingester {
     groups: Groups,
     plugins: Plugins,
     planted: Planted,
+    /// None but in one that commits before it processes.
+    held: Option<Held>,
 }
 
 /// What is known of teams.
@@ -164,6 +170,8 @@ impl Ingester {
             .create_with_context(deliveries.clone())?;
         let dialect = or("DIALECT", Dialect::default())?;
         let store = Store::open(Path::new(&required("ASSAY_PERSON_STORE")?))?;
+        let defects: Vec<PlantedDefect> = json("ASSAY_PLANTED_DEFECTS")?;
+        let held = Held::new(&defects, or("INGESTION_CONSUMER_GROUP_INSTANCE_ID", String::new())?, &store)?;
         Ok(Self {
             consumer: join(&topics)?,
             producer,
@@ -182,16 +190,19 @@ impl Ingester {
             persons: Persons::new(dialect),
             groups: Groups::default(),
             plugins: Plugins::new(json("ASSAY_PLUGINS")?, Duration::try_from_secs_f64(or("TASK_TIMEOUT", 30.0)?)?),
-            planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?),
+            planted: Planted::new(defects),
+            held,
         })
     }
 
     fn work(mut self, stop: &AtomicBool) -> Result<(), Error> {
         let mut last = Offsets::new();
-        while !stop.load(Ordering::Relaxed) {
-            let first = self.consumer.poll(IDLE);
+        while !stop.load(Ordering::Relaxed) || self.held.as_ref().is_some_and(|held| held.has_due(true)) {
+            let ends = stop.load(Ordering::Relaxed);
+            self.go_back(stop)?;
+            let first = if ends { None } else { self.consumer.poll(IDLE) };
             let is_due = self.plugins.may_take_time() && self.store.is_due(Timestamp::now())?;
-            if first.is_none() && !is_due {
+            if first.is_none() && !is_due && !self.held.as_ref().is_some_and(|held| held.has_due(ends)) {
                 continue;
             }
             if self.store.begin()? {
@@ -206,7 +217,7 @@ impl Ingester {
                 plugins: &self.plugins,
                 planted: &mut self.planted,
             };
-            if is_due {
+            if is_due && self.held.is_none() {
                 // They came before whatever comes now.
                 for message in state.store.take_due(Timestamp::now(), BATCH)? {
                     process(&mut state, &self.teams, &self.outputs, &message.view(), &mut outputs)?;
@@ -231,15 +242,35 @@ impl Ingester {
                     None => state.store.next_offset(&place.0, place.1)?.unwrap_or_default(),
                 };
                 // One below was processed before, by this ingester or by another one.
-                if offset >= due {
-                    next.insert(place, offset + 1);
-                    process(&mut state, &self.teams, &self.outputs, &incoming(&message), &mut outputs)?;
+                if offset >= due || state.planted.is_again(&place.0, place.1, offset) {
+                    next.insert(place, due.max(offset + 1));
+                    match &mut self.held {
+                        Some(held) => held.take(state.store, &message)?,
+                        None => process(&mut state, &self.teams, &self.outputs, &incoming(&message), &mut outputs)?,
+                    }
                 }
                 if messages < BATCH && bytes < BATCH_BYTES {
                     polled = self.consumer.poll(Duration::ZERO);
                 }
             }
-            self.planted.end_batch();
+            let mut released = Vec::new();
+            if let Some(held) = &mut self.held {
+                state.store.write(&Changes::default(), &next)?;
+                commit(&self.consumer, &next, CommitMode::Async)?;
+                if state.store.begin()? {
+                    state.persons.forget();
+                    *state.groups = Groups::default();
+                }
+                if is_due {
+                    for message in state.store.take_due(Timestamp::now(), BATCH)? {
+                        process(&mut state, &self.teams, &self.outputs, &message.view(), &mut outputs)?;
+                    }
+                }
+                released = held.release(ends);
+                for message in &released {
+                    process(&mut state, &self.teams, &self.outputs, &incoming(message), &mut outputs)?;
+                }
+            }
             let changes = self.persons.changes();
             outputs.extend(person_rows(&self.outputs, &changes)?);
             if !self.produce(&outputs, stop) {
@@ -247,20 +278,48 @@ impl Ingester {
                 return Ok(());
             }
             drop(outputs);
+            if let Some(held) = &self.held {
+                held.forget(&self.store, &released)?;
+            }
             self.store.write(&changes, &next)?;
             if !next.is_empty() {
                 // Messages that were set aside have no offsets of their own.
                 last = next;
             }
             self.persons.written();
-            self.commit(&last, CommitMode::Async)?;
+            commit(&self.consumer, &last, CommitMode::Async)?;
             if expelled {
                 // While Kafka stood still it may have taken this one's attempts to come back for another's.
                 self.join_again(stop);
             }
         }
         // What is committed asynchronously shall arrive.
-        self.commit(&last, CommitMode::Sync)
+        commit(&self.consumer, &last, CommitMode::Sync)
+    }
+
+    /// With `reprocess_on_restart`: back to what was processed before, in the partitions that were just given to this one.
+    fn go_back(&mut self, stop: &AtomicBool) -> Result<(), Error> {
+        if !self.planted.may_go_back() || !self.consumer.context().takes_new_share() {
+            return Ok(());
+        }
+        let mut next = Offsets::new();
+        for partition in self.consumer.assignment()?.elements() {
+            let place = (partition.topic().to_owned(), partition.partition());
+            if let Some(offset) = self.store.next_offset(&place.0, place.1)? {
+                next.insert(place, offset);
+            }
+        }
+        for ((topic, partition), offset) in self.planted.go_back(next) {
+            // Until the client library has begun to read a partition, it cannot be told to read elsewhere.
+            while let Err(error) = self.consumer.seek(&topic, partition, Offset::Offset(offset), PRODUCE_TIME_OUT) {
+                log(&format!("partition {partition} cannot be read again from {offset} yet: {error}"));
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                std::thread::sleep(BACK_OFF);
+            }
+        }
+        Ok(())
     }
 
     /// Joins the group anew, as often as it takes, unless told to end.
@@ -319,21 +378,21 @@ impl Ingester {
             }
         }
     }
+}
 
-    fn commit(&self, next: &Offsets, mode: CommitMode) -> Result<(), Error> {
-        if next.is_empty() {
-            return Ok(());
-        }
-        let mut offsets = TopicPartitionList::new();
-        for ((topic, partition), next) in next {
-            offsets.add_partition_offset(topic, *partition, Offset::Offset(*next))?;
-        }
-        // The store is the truth; Kafka's copy is there for whoever reads the lag.
-        if let Err(error) = self.consumer.commit(&offsets, mode) {
-            log(&format!("offsets could not be committed: {error}"));
-        }
-        Ok(())
+fn commit(consumer: &BaseConsumer<Membership>, next: &Offsets, mode: CommitMode) -> Result<(), Error> {
+    if next.is_empty() {
+        return Ok(());
     }
+    let mut offsets = TopicPartitionList::new();
+    for ((topic, partition), next) in next {
+        offsets.add_partition_offset(topic, *partition, Offset::Offset(*next))?;
+    }
+    // The store is the truth; Kafka's copy is there for whoever reads the lag.
+    if let Err(error) = consumer.commit(&offsets, mode) {
+        log(&format!("offsets could not be committed: {error}"));
+    }
+    Ok(())
 }
 
 /// A consumer that joins the group; the ingester is ready when it has its share of the partitions. Kafka tells where each
@@ -379,7 +438,7 @@ struct State<'a> {
 }
 
 /// A message as it comes from Kafka.
-fn incoming<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
+fn incoming(message: &impl Message) -> Incoming<'_> {
     // Whether capture forbids that a person comes of it.
     let forbids_person = message.headers().is_some_and(|headers| {
         headers.iter().any(|header| header.key == NO_PERSON_HEADER && header.value == Some(b"true"))
@@ -410,7 +469,10 @@ fn process<'o>(
     };
     let captured: CapturedEvent<'_> = match serde_json::from_slice(message.payload) {
         Ok(captured) => captured,
-        Err(error) => return bury(out, &format!("invalid message: {error}")),
+        Err(error) => {
+            state.planted.meets_poison();
+            return bury(out, &format!("invalid message: {error}"));
+        }
     };
     let Some(team) = of_token.get(captured.token.as_ref()).copied() else {
         log(&format!("dropped {}: no team has the token", captured.uuid));
@@ -476,6 +538,7 @@ fn process<'o>(
     if event.person_profile {
         state.groups.apply(state.store, team, &mut event.properties)?;
     }
+    event.uuid = state.planted.identity(message, &captured.uuid, event.uuid);
     let row = EventRow {
         uuid: event.uuid,
         event: &event.name,

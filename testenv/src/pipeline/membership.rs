@@ -13,6 +13,15 @@ use super::settings::{log, say_ready};
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     has_joined: AtomicBool,
+    /// Whether it was given a share that it has not looked at yet.
+    has_new_share: AtomicBool,
+}
+
+impl Membership {
+    /// Whether the group has given this consumer a share since the last time that this was asked.
+    pub(super) fn takes_new_share(&self) -> bool {
+        self.has_new_share.swap(false, Ordering::Relaxed)
+    }
 }
 
 impl ClientContext for Membership {}
@@ -22,6 +31,7 @@ impl ConsumerContext for Membership {
         match rebalance {
             Rebalance::Assign(partitions) => {
                 log(&format!("{} partitions are this consumer's", partitions.count()));
+                self.has_new_share.store(true, Ordering::Relaxed);
                 if !self.has_joined.swap(true, Ordering::Relaxed)
                     && let Err(error) = say_ready(0)
                 {

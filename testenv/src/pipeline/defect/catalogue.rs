@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Action, Target};
+
 /// The defects that can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,6 +29,7 @@ pub enum DefectName {
     TruncateBody,
     QuotaIgnored,
     CommitBeforeProcess,
+    ReprocessOnRestart,
     SkipPoisonBlock,
     SilentDeadLetter,
     DropLate,
@@ -139,12 +142,24 @@ impl Defect {
         Some(Amount { key, default })
     }
 
+    /// What must be done to the pipeline for it to show at all: without that it harms nothing.
+    pub const fn shows_under(&self) -> Option<(Target, Action)> {
+        match self.name {
+            DefectName::CommitBeforeProcess => Some((Target::Ingester, Action::Kill)),
+            DefectName::ReprocessOnRestart => Some((Target::Ingester, Action::Stop)),
+            DefectName::SkipPoisonBlock => Some((Target::CaptureTopic, Action::BrokenMessage)),
+            _ => None,
+        }
+    }
+
     /// Whether as many events are concerned as are planted, so that as many must be found. Others concern rows or requests, of
-    /// which an event that was sent twice has two, or a stretch of time with whatever comes then.
+    /// which an event that was sent twice has two, or a stretch of time with whatever comes then; and of what was being
+    /// produced when the process was killed, nobody knows before the end how much has arrived.
     pub const fn counts_events(&self) -> bool {
         !matches!(
             self.name,
             DefectName::PartialReject
+                | DefectName::CommitBeforeProcess
                 | DefectName::LoseBlock
                 | DefectName::WithholdBlock
                 | DefectName::StallPartition
@@ -177,10 +192,9 @@ use Stage::{Capture, Exporter, Ingester, Sink};
 
 /// Every defect, in the order of the pipeline.
 ///
-/// Not among them are defects that leave no trace where there is no person model to judge by: `reprocess_on_restart` makes
-/// rows of equal keys, which merges remove; `lose_key` and `parallel_same_person` change the order of a person's events.
+/// Not among them are `lose_key` and `parallel_same_person`: they change the order of a person's events only.
 #[rustfmt::skip]
-pub const CATALOGUE: [Defect; 44] = [
+pub const CATALOGUE: [Defect; 45] = [
     defect(N::AckThenDrop, "ack_then_drop", Capture, "answers 200 and produces nothing", "lost", None, &[]),
     defect(N::DropBatchTail, "drop_batch_tail", Capture, "forgets the last event of a batch", "lost", None, &[]),
     defect(N::DropOversize, "drop_oversize", Capture, "answers 200 to a large event and produces nothing", "lost", None, &[]),
@@ -200,8 +214,9 @@ pub const CATALOGUE: [Defect; 44] = [
     defect(N::NullForEmpty, "null_for_empty", Capture, "writes null for what is empty", "corrupted", Some("properties."), &[]),
     defect(N::TruncateBody, "truncate_body", Capture, "loses the last properties", "corrupted", Some("properties."), &[]),
     defect(N::QuotaIgnored, "quota_ignored", Capture, "produces although the quota is used up", "should_be_absent", None, &[]),
-    defect(N::CommitBeforeProcess, "commit_before_process", Ingester, "dies between committing a block and processing it", "lost", None, &[]),
-    defect(N::SkipPoisonBlock, "skip_poison_block", Ingester, "skips a block after a message that it cannot read", "lost", None, &[]),
+    defect(N::CommitBeforeProcess, "commit_before_process", Ingester, "commits what it has polled before it processes it, and loses that when it is killed", "lost", None, &[]),
+    defect(N::ReprocessOnRestart, "reprocess_on_restart", Ingester, "after a restart or a rebalance processes the last messages again, as new events", "duplicated", None, &["corrupted", "wrong_person"]),
+    defect(N::SkipPoisonBlock, "skip_poison_block", Ingester, "skips a block with a message in it that it cannot read", "lost", None, &[]),
     defect(N::SilentDeadLetter, "silent_dead_letter", Ingester, "puts good events into the dead-letter topic", "lost", None, &[]),
     defect(N::DropLate, "drop_late", Ingester, "drops events that happened a while ago", "lost", None, &[]),
     defect(N::DropFuture, "drop_future", Ingester, "drops events that are yet to happen", "lost", None, &[]),

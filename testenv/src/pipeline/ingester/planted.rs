@@ -2,11 +2,18 @@
 
 use uuid::Uuid;
 
-use crate::pipeline::defect::{Chooser, DefectName, PlantedDefect, Stage};
+use super::{again::Again, aside::Message, store::Offsets};
+use crate::pipeline::{
+    defect::{Chooser, DefectName, PlantedDefect, Stage},
+    settings::log,
+};
 
-/// The planted defects of one ingester.
+/// The planted defects of one ingester, but for `commit_before_process`, which is in [`held`](super::held).
 #[derive(Debug)]
-pub(super) struct Planted(Vec<Chooser>);
+pub(super) struct Planted {
+    choosers: Vec<Chooser>,
+    again: Option<Again>,
+}
 
 /// What becomes of a good event.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,17 +30,39 @@ pub(super) enum Fate {
 
 impl Planted {
     pub(super) fn new(defects: Vec<PlantedDefect>) -> Self {
+        let again = Again::of(&defects);
         let own = defects.into_iter().filter(|defect| defect.name.defect().stage == Stage::Ingester);
-        Self(own.map(Chooser::new).collect())
+        Self { choosers: own.map(Chooser::new).collect(), again }
     }
 
-    /// Notes that a polled batch has ended. Nothing restarts an ingester here, so `commit_before_process` does what its
-    /// death would: the rest of a batch, whose offsets are committed, is never processed; and it dies again until that has
-    /// cost as many events as were asked for.
-    pub(super) fn end_batch(&mut self) {
-        for chooser in self.0.iter_mut().filter(|chooser| chooser.defect.name == DefectName::CommitBeforeProcess) {
-            chooser.end_batch();
+    /// Whether it goes back when it is given partitions.
+    pub(super) const fn may_go_back(&self) -> bool {
+        self.again.is_some()
+    }
+
+    /// From where on partitions are read again, of which everything before `next` was processed.
+    pub(super) fn go_back(&mut self, next: Offsets) -> Offsets {
+        self.again.as_mut().map(|again| again.go_back(next)).unwrap_or_default()
+    }
+
+    /// Whether what stands there was processed before, and is processed again.
+    pub(super) fn is_again(&self, topic: &str, partition: i32, offset: i64) -> bool {
+        self.again.as_ref().is_some_and(|again| again.is_again(topic, partition, offset))
+    }
+
+    /// Under which uuid the event of `message` is stored, whose own one is `uuid`: each processing again is a new event.
+    pub(super) fn identity(&self, message: &Message<'_>, written: &str, uuid: Uuid) -> Uuid {
+        if message.has_waited || !self.is_again(message.topic, message.partition, message.offset) {
+            return uuid;
         }
+        log(&format!("planted {} in {written}", DefectName::ReprocessOnRestart.defect().word));
+        Uuid::now_v7()
+    }
+
+    /// Notes that a message could not be read: what was polled with it is skipped.
+    pub(super) fn meets_poison(&mut self) {
+        let skipping = |chooser: &&mut Chooser| chooser.defect.name == DefectName::SkipPoisonBlock;
+        self.choosers.iter_mut().filter(skipping).for_each(Chooser::begin_block);
     }
 
     /// Whether the event `uuid` is kept, which is too old for its team.
@@ -53,7 +82,7 @@ impl Planted {
 
     /// Plants a defect in the event `uuid`, if its turn has come and it can be.
     fn plants(&mut self, name: DefectName, uuid: &str, can: impl FnOnce() -> bool) -> bool {
-        let Some(chooser) = self.0.iter_mut().find(|chooser| chooser.defect.name == name) else { return false };
+        let Some(chooser) = self.choosers.iter_mut().find(|chooser| chooser.defect.name == name) else { return false };
         let planted = chooser.wants(uuid) && can();
         if planted {
             chooser.planted(uuid);
@@ -63,14 +92,14 @@ impl Planted {
 
     /// What becomes of the event `uuid`, which happened so long before it was captured.
     pub(super) fn fate(&mut self, uuid: &str, age_ms: i64) -> Fate {
-        for chooser in &mut self.0 {
+        for chooser in &mut self.choosers {
             let name = chooser.defect.name;
             let wanted = match name {
-                DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock => chooser.wants_in_a_row(uuid),
+                DefectName::SkipPoisonBlock => chooser.wants_in_block(uuid),
                 _ => chooser.wants(uuid),
             };
             let fate = match name {
-                DefectName::CommitBeforeProcess | DefectName::SkipPoisonBlock => Fate::Dropped,
+                DefectName::SkipPoisonBlock => Fate::Dropped,
                 DefectName::SilentDeadLetter => Fate::DeadLetter,
                 DefectName::DropLate if age_ms > chooser.defect.amount() as i64 * 1_000 => Fate::Dropped,
                 DefectName::DropFuture if -age_ms > chooser.defect.amount() as i64 * 1_000 => Fate::Dropped,
@@ -99,25 +128,37 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_skipped_with_every_attempt_at_its_events() {
+    fn a_block_is_skipped_after_a_message_that_cannot_be_read() {
         let mut skipping = planted(DefectName::SkipPoisonBlock, 3, 2);
-        assert_eq!(dropped(&mut skipping, 0..5), [3, 4]);
-        skipping.end_batch();
-        assert_eq!(dropped(&mut skipping, 0..10), [3, 4, 5], "a block does not end with a batch");
+        assert_eq!(dropped(&mut skipping, 0..5), Vec::<u32>::new(), "without one nothing is lost");
+        skipping.meets_poison();
+        assert_eq!(dropped(&mut skipping, 3..10), [5, 6, 7]);
+        assert_eq!(dropped(&mut skipping, 3..10), [5, 6, 7], "every attempt at its events");
         let mut none = planted(DefectName::AckThenDrop, 3, 1);
+        none.meets_poison();
         assert_eq!(dropped(&mut none, 0..10), Vec::<u32>::new(), "capture's defects are capture's");
     }
 
     #[test]
-    fn what_is_committed_and_not_processed_ends_with_its_batch() {
-        let mut dying = planted(DefectName::CommitBeforeProcess, 100, 1);
-        assert_eq!(dropped(&mut dying, 0..40), Vec::<u32>::new());
-        dying.end_batch();
-        assert_eq!(dropped(&mut dying, 40..53), [50, 51, 52]);
-        dying.end_batch();
-        assert_eq!(dropped(&mut dying, 53..60), Vec::<u32>::new(), "what it finds when it is back is processed");
-        dying.end_batch();
-        assert_eq!(dropped(&mut dying, 60..300), (60..157).collect::<Vec<_>>(), "it dies until it has cost a hundred");
+    fn what_is_processed_again_is_a_new_event_each_time() {
+        let own = Uuid::from_u128(7);
+        let message = |offset| Message {
+            topic: "t",
+            partition: 0,
+            offset,
+            key: b"",
+            payload: b"",
+            forbids_person: false,
+            has_waited: false,
+        };
+        let mut again = planted(DefectName::ReprocessOnRestart, 2, 1);
+        let stored = |again: &Planted, offset| again.identity(&message(offset), "7", own);
+        assert_eq!(stored(&again, 8), own, "it has not gone back");
+        assert_eq!(again.go_back(Offsets::from([(("t".into(), 0), 9)])), Offsets::from([(("t".into(), 0), 7)]));
+        let (first, second) = (stored(&again, 8), stored(&again, 8));
+        assert!(first != own && second != own && first != second);
+        assert_eq!((stored(&again, 6), stored(&again, 9)), (own, own));
+        assert_eq!(again.identity(&Message { has_waited: true, ..message(8) }, "7", own), own);
     }
 
     #[test]

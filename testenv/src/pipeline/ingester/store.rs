@@ -19,6 +19,7 @@ use super::{
     aside,
     event::Properties,
     groups::KnownTypes,
+    held,
     person::{Changes, Id, Known, Person},
     turn::{ATTEMPT_AFTER, Turn},
 };
@@ -85,6 +86,7 @@ impl Store {
         connection.busy_timeout(BUSY)?;
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(aside::SCHEMA)?;
+        connection.execute_batch(held::SCHEMA)?;
         Ok(Self { connection, data_version: 0, turn: Turn::beside(path)? })
     }
 
