@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use memchr::memmem::Finder;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::pipeline::captured::CapturedEvent;
@@ -22,40 +22,41 @@ const TAKEN: [&str; 7] =
 
 static MAY_HOLD: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [Finder::new(DATA), Finder::new(PAGE_BEFORE)]);
 
-/// An event as it was sent.
-#[derive(Serialize, Deserialize)]
-struct Data<'a> {
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    properties: Option<BTreeMap<String, &'a RawValue>>,
-    #[serde(borrow, flatten)]
-    others: BTreeMap<String, &'a RawValue>,
-}
-
 /// An event that says something for heatmaps, without what the second one takes away, and that one; `None` for any other.
 pub(super) fn split<'a>(event: &CapturedEvent<'a>) -> Option<(CapturedEvent<'a>, CapturedEvent<'a>)> {
     // Nearly all hold neither name, so they are not parsed once more.
     if event.event == NAME || MAY_HOLD.iter().all(|name| name.find(event.data.as_bytes()).is_none()) {
         return None;
     }
-    let mut data: Data<'_> = serde_json::from_str(&event.data).ok()?;
-    let properties = data.properties.as_mut()?;
+    let mut fields: BTreeMap<String, &RawValue> = serde_json::from_str(&event.data).ok()?;
+    let properties = fields.get("properties")?;
+    let mut properties: BTreeMap<String, &RawValue> = serde_json::from_str(properties.get()).ok()?;
     let has = |key: &str| properties.contains_key(key);
     if !has(DATA) && !(has(PAGE_BEFORE) && has(ADDRESS)) {
         return None;
     }
     let taken = properties.iter().filter(|(key, _)| TAKEN.contains(&key.as_str()));
     let taken: BTreeMap<&str, &RawValue> = taken.map(|(key, value)| (key.as_str(), *value)).collect();
-    let redirected = serde_json::json!({ "event": NAME, "distinct_id": event.distinct_id, "properties": taken });
+    let redirected = Redirected { distinct_id: &event.distinct_id, event: NAME, properties: taken };
     let redirected = CapturedEvent {
         uuid: Uuid::now_v7().to_string().into(),
         event: NAME.into(),
-        data: redirected.to_string().into(),
+        data: serde_json::to_string(&redirected).ok()?.into(),
         historical_migration: false,
         ..event.clone()
     };
     properties.remove(DATA);
-    let left = CapturedEvent { data: serde_json::to_string(&data).ok()?.into(), ..event.clone() };
+    let properties = to_raw_value(&properties).ok()?;
+    fields.insert("properties".to_owned(), &properties);
+    let left = CapturedEvent { data: serde_json::to_string(&fields).ok()?.into(), ..event.clone() };
     Some((left, redirected))
+}
+
+#[derive(Serialize)]
+struct Redirected<'a> {
+    distinct_id: &'a str,
+    event: &'a str,
+    properties: BTreeMap<&'a str, &'a RawValue>,
 }
 
 #[cfg(test)]
@@ -83,7 +84,7 @@ mod tests {
         let (left, taken) =
             split(&event(r#"{"$heatmap_data":{"u":[1]},"price":1.50,"$viewport_width":7,"$session_id":"s"}"#)).unwrap();
         let expected =
-            r#"{"properties":{"$session_id":"s","$viewport_width":7,"price":1.50},"$set":{"a":1.50},"event":"seen"}"#;
+            r#"{"$set":{"a":1.50},"event":"seen","properties":{"$session_id":"s","$viewport_width":7,"price":1.50}}"#;
         assert_eq!((&*left.data, &*left.uuid), (expected, "01890a5d-ac96-774b-bcce-b302099a8057"));
         let expected = r#"{"distinct_id":"u1","event":"$$heatmap","properties":{"$heatmap_data":{"u":[1]},"$session_id":"s","$viewport_width":7}}"#;
         assert_eq!((&*taken.data, &*taken.event), (expected, NAME));
