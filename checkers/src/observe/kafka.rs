@@ -21,6 +21,12 @@ use super::lag::Subscription;
 pub const HAS_TLS: bool = cfg!(feature = "kafka-tls");
 
 const TIME_OUT: Duration = Duration::from_secs(10);
+/// The first question is asked for so long each time, ten seconds together: what the client library meets meanwhile, such as a
+/// refused password, it tells in between only.
+const TRIES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3), Duration::from_secs(4)];
+/// So long it is waited for what the client library has to tell.
+const SOON: Duration = Duration::from_millis(20);
 
 /// How Kafka is reached. Its settings may hold a password and are never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,6 +54,15 @@ pub enum KafkaProblem {
         /// What it said in the end.
         source: Box<KafkaError>,
     },
+    /// It does not let us in.
+    #[error("Kafka refuses the user: {0}")]
+    Refused(String),
+    /// There is no TLS with it.
+    #[error("TLS with Kafka fails: {0}")]
+    Tls(String),
+    /// The user lacks a right.
+    #[error("Kafka lets the user in, but not do this: {0}")]
+    Forbidden(Box<KafkaError>),
     /// The client library refuses its settings.
     #[error("Kafka's settings cannot be used")]
     Settings(#[source] Box<KafkaError>),
@@ -99,16 +114,17 @@ impl KafkaAccess {
             config.set("group.id", group).set("enable.auto.commit", "false").set("allow.auto.create.topics", "false");
             config.create_with_context(said.clone()).map_err(|error| KafkaProblem::Settings(Box::new(error)))
         };
-        let unreachable = |source| KafkaProblem::Unreachable {
-            brokers: self.brokers.clone(),
-            said: said.0.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            source: Box::new(source),
-        };
+        let unanswered = |source| said.problem(&self.brokers, source);
         let consumer = client("assay-preflight")?;
-        // What the client library meets on its way it tells only to who polls.
-        let metadata = consumer.fetch_metadata(None, TIME_OUT);
-        let _ = consumer.poll(Duration::ZERO);
-        let metadata = metadata.map_err(unreachable)?;
+        let mut metadata = Err(KafkaError::Canceled);
+        for within in TRIES {
+            metadata = consumer.fetch_metadata(None, within);
+            while metadata.is_err() && consumer.poll(SOON).is_some() {}
+            if metadata.is_ok() || said.is_final() {
+                break;
+            }
+        }
+        let metadata = metadata.map_err(unanswered)?;
         let known: Vec<&str> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
         let wanted = topics.iter().chain(subscriptions.iter().map(|subscription| &subscription.topic));
         for topic in wanted {
@@ -124,7 +140,7 @@ impl KafkaAccess {
             for partition in of_topic.flat_map(rdkafka::metadata::MetadataTopic::partitions) {
                 partitions.add_partition(topic, partition.id());
             }
-            let committed = consumer.committed_offsets(partitions, TIME_OUT).map_err(unreachable)?;
+            let committed = consumer.committed_offsets(partitions, TIME_OUT).map_err(unanswered)?;
             let has_any = committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_)));
             let is_empty = || {
                 committed.elements().iter().all(|element| {
@@ -140,15 +156,47 @@ impl KafkaAccess {
     }
 }
 
-/// Keeps the last error that the client library tells, such as a refused password.
+/// Keeps the last error that the client library tells, such as a refused password, and that above all others.
 #[derive(Debug, Clone, Default)]
-struct Said(Arc<Mutex<Option<String>>>);
+struct Said(Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>);
+
+/// Whether asking again would be answered the same.
+const fn is_final(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)
+}
+
+impl Said {
+    fn latest(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_final(&self) -> bool {
+        self.latest().is_some_and(|(code, _)| is_final(code))
+    }
+
+    /// What it means that a question was not answered at `brokers`, but with `source`.
+    fn problem(&self, brokers: &str, source: KafkaError) -> KafkaProblem {
+        use RDKafkaErrorCode::{Authentication, GroupAuthorizationFailed, SSL, TopicAuthorizationFailed};
+        let source = Box::new(source);
+        match (source.rdkafka_error_code(), self.latest()) {
+            (Some(GroupAuthorizationFailed | TopicAuthorizationFailed), _) => KafkaProblem::Forbidden(source),
+            (_, Some((Authentication, said))) => KafkaProblem::Refused(said),
+            (_, Some((SSL, said))) => KafkaProblem::Tls(said),
+            (_, said) => {
+                KafkaProblem::Unreachable { brokers: brokers.to_owned(), said: said.map(|(_, said)| said), source }
+            }
+        }
+    }
+}
 
 impl ClientContext for Said {
     fn error(&self, error: KafkaError, reason: &str) {
         // That all brokers are down says less than why the last one was.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        let Some(code) = error.rdkafka_error_code().filter(|code| *code != RDKafkaErrorCode::AllBrokersDown) else {
+            return;
+        };
+        if is_final(code) || !self.is_final() {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
         }
     }
 }
@@ -164,6 +212,27 @@ mod tests {
         let access = KafkaAccess::plain("broker:9092").with("sasl.password", "secret");
         assert_eq!(format!("{access:?}"), "KafkaAccess(broker:9092)");
         assert_eq!(access.config().get("sasl.password"), Some("secret"));
+    }
+
+    #[test]
+    fn why_nobody_answers_is_told_by_what_was_said() {
+        use RDKafkaErrorCode::{AllBrokersDown, Authentication, BrokerTransportFailure, GroupAuthorizationFailed};
+        let told = |said: &[(RDKafkaErrorCode, &str)], code| {
+            let all = Said::default();
+            for (code, reason) in said {
+                all.error(KafkaError::Global(*code), reason);
+            }
+            all.problem("k:1", KafkaError::MetadataFetch(code)).to_string()
+        };
+        let wrong = (Authentication, "wrong password");
+        let closed = (BrokerTransportFailure, "closed");
+        assert_eq!(told(&[wrong, closed], BrokerTransportFailure), "Kafka refuses the user: wrong password");
+        assert_eq!(
+            told(&[closed, (AllBrokersDown, "1/1 down")], BrokerTransportFailure),
+            "no broker of Kafka answers at k:1: closed"
+        );
+        assert_eq!(told(&[], BrokerTransportFailure), "no broker of Kafka answers at k:1");
+        assert!(told(&[], GroupAuthorizationFailed).contains("but not do this"));
     }
 
     #[test]

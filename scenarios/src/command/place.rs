@@ -43,6 +43,9 @@ pub(super) struct PlaceOptions {
     /// Let ClickHouse listen on this port instead of a free one
     #[arg(long, value_name = "PORT")]
     pub clickhouse_port: Option<u16>,
+    /// Give Kafka the settings in this file as well, such as listeners that demand a password: for tests
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub kafka_settings: Option<PathBuf>,
 }
 
 /// The pipeline of the file that `--external` names.
@@ -183,17 +186,23 @@ impl PlaceOptions {
         if !is_containers {
             fits_processes(needs)?;
         }
-        if is_containers && (self.kafka_port.is_some() || self.clickhouse_port.is_some()) {
+        let is_for_processes =
+            self.kafka_port.is_some() || self.clickhouse_port.is_some() || self.kafka_settings.is_some();
+        if is_containers && is_for_processes {
             return Err(Failure::told(
                 Kind::Usage,
-                "--kafka-port and --clickhouse-port are for the embedded environment",
+                "--kafka-port, --clickhouse-port and --kafka-settings are for the embedded environment",
                 "leave them out: containers get free ports",
             ));
         }
         Ok(chosen)
     }
 
-    const fn embedded(&self) -> Wanted {
-        Wanted::Own(Own::Embedded { kafka_port: self.kafka_port, clickhouse_port: self.clickhouse_port })
+    fn embedded(&self) -> Wanted {
+        Wanted::Own(Own::Embedded {
+            kafka_port: self.kafka_port,
+            clickhouse_port: self.clickhouse_port,
+            kafka_settings: self.kafka_settings.clone(),
+        })
     }
 }

@@ -255,6 +255,7 @@ fn kafka(kafka: &Kafka) -> Result<KafkaAccess, Failure> {
 
 async fn check_kafka(access: KafkaAccess, kafka: Kafka) -> Result<(), Failure> {
     let access = Arc::new(access);
+    let user = kafka.sasl.as_ref().map(|sasl| sasl.user.clone()).unwrap_or_default();
     let checked = tokio::task::spawn_blocking(move || {
         let topics = kafka.topics.iter().flat_map(|topics| {
             topics.capture.iter().chain([&topics.dead_letters, &topics.events]).filter(|topic| !topic.is_empty())
@@ -267,6 +268,19 @@ async fn check_kafka(access: KafkaAccess, kafka: Kafka) -> Result<(), Failure> {
         let (kind, help) = match &problem {
             KafkaProblem::Unreachable { .. } => {
                 (Kind::Unavailable, "are `brokers`, TLS and SASL in the external file right?")
+            }
+            KafkaProblem::Refused(_) => {
+                let what = format!(
+                    "Kafka does not let the user {user} in: wrong password, no such user, or another mechanism; nothing was sent"
+                );
+                let help = "are `user`, `mechanism` and what `password_env` or `password_file` name right?";
+                return Failure::caused(Kind::Usage, what, help, problem);
+            }
+            KafkaProblem::Tls(_) => {
+                (Kind::Unavailable, "is `tls` right, and is `ca` in the external file the CA that signed Kafka's certificate?")
+            }
+            KafkaProblem::Forbidden(_) => {
+                (Kind::Usage, "the user needs to describe the topics and groups, and to read the topics that are tapped")
             }
             KafkaProblem::Settings(_) => (Kind::Usage, "see [kafka] in the external file"),
             KafkaProblem::NoTopic(_) => {

@@ -47,6 +47,8 @@ pub enum Own {
         kafka_port: Option<u16>,
         /// ClickHouse's.
         clickhouse_port: Option<u16>,
+        /// Further settings of Kafka's.
+        kafka_settings: Option<PathBuf>,
     },
     /// Containers of these images.
     Containers(Images),
@@ -127,7 +129,7 @@ impl Own {
         let executable = executable()?;
         let (folder, logs) = (folder.to_owned(), logs.to_owned());
         let started = match self {
-            Self::Embedded { kafka_port, clickhouse_port } => {
+            Self::Embedded { kafka_port, clickhouse_port, kafka_settings } => {
                 let artefacts = tokio::task::block_in_place(|| prepare(&Places::of_user(), &tell));
                 let artefacts = artefacts.map_err(|error| unavailable(error.into()))?;
                 let (kafka_port, clickhouse_port) = (*kafka_port, *clickhouse_port);
@@ -140,6 +142,7 @@ impl Own {
                     kafka_port,
                     clickhouse_port,
                     linked,
+                    kafka_settings: kafka_settings.clone(),
                 })
                 .await
             }

@@ -66,7 +66,7 @@ fn finished(bench: &Bench, external: &Path) -> Finished {
 }
 
 /// Everything on stderr in one line.
-fn told(output: &Output) -> String {
+pub fn told(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let words: Vec<&str> = text.split_whitespace().filter(|word| !matches!(*word, "│" | "×" | "╰─▶" | "├─▶")).collect();
     words.join(" ")

@@ -9,6 +9,7 @@ mod capacity;
 mod clients;
 mod errors;
 mod external;
+mod external_kafka;
 mod faults;
 mod files;
 mod harness;

@@ -1,5 +1,7 @@
 //! Apache Kafka as a child process: KRaft, one node.
 
+mod further;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -10,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use self::further::Further;
 use super::{
     artefacts::Artefacts,
     children::{ChildSpec, Guard},
@@ -60,13 +63,14 @@ struct Listener {
 }
 
 /// Starts Kafka with its data in `folder` and its log in `logs`, and waits until it answers; `linked` clients reach it over a
-/// link each.
+/// link each, and others over the listeners that the file `further` may add.
 pub(super) async fn start(
     guard: &Guard,
     artefacts: &Artefacts,
     (folder, logs): (&Path, &Path),
     wanted: Option<u16>,
     linked: &[Target],
+    further: Option<&Path>,
 ) -> Result<Kafka, EnvironmentError> {
     let (broker, controller) = (reserve(wanted)?, reserve(None)?);
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -84,7 +88,9 @@ pub(super) async fn start(
     let settings = folder.join("kafka.properties");
     let log = logs.join("kafka.log");
     fs::create_dir_all(&data).map_err(|error| system("Kafka's data folder cannot be made", error))?;
-    fs::write(&settings, properties(&data, &listeners, controller.get()))
+    let further = further.map_or_else(|| Ok(Further::default()), Further::read);
+    let further = further.map_err(|error| system("Kafka's further settings cannot be read", error))?;
+    fs::write(&settings, further.added_to(&properties(&data, &listeners, controller.get())))
         .map_err(|error| system("Kafka's settings cannot be written", error))?;
     let class_path = format!("{}/*", artefacts.kafka_libs.display());
     let java = |name, arguments: &[&str]| ChildSpec {
@@ -98,11 +104,15 @@ pub(super) async fn start(
     // A node must have its storage formatted before it starts.
     let settings = settings.to_string_lossy();
     let kept = artefacts.kafka_libs.with_file_name(KEPT);
-    if copy_formatted(&kept, &data).is_err() {
-        let format = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", &settings];
+    let users: Vec<&str> = further.users().collect();
+    if !users.is_empty() || copy_formatted(&kept, &data).is_err() {
+        let mut format = vec!["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", &settings];
+        format.extend(&users);
         guard.spawn(&java(FORMATTING, &format))?.success(READY_WITHIN).await?;
-        // Where it cannot be kept, the next one formats its own again.
-        let _ = keep_formatted(&data, &kept);
+        if users.is_empty() {
+            // Where it cannot be kept, the next one formats its own again.
+            let _ = keep_formatted(&data, &kept);
+        }
     }
 
     let brokers = address(broker.get()).to_string();

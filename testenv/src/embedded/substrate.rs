@@ -42,6 +42,8 @@ pub struct SubstrateOptions {
     pub clickhouse_port: Option<u16>,
     /// The links to Kafka that faults will act on.
     pub linked: Vec<Target>,
+    /// A file of further settings of Kafka's, for tests.
+    pub kafka_settings: Option<PathBuf>,
 }
 
 /// Starts Kafka and ClickHouse, and waits until they answer.
@@ -58,8 +60,9 @@ pub async fn up(options: &SubstrateOptions) -> Result<Substrate, EnvironmentErro
     let guard = Guard::start(&options.executable)?;
     guard.delete_at_end(&options.folder)?;
     let folders = (options.folder.as_path(), options.logs.as_path());
+    let (kafka_port, further) = (options.kafka_port, options.kafka_settings.as_deref());
     let started = tokio::try_join!(
-        kafka::start(&guard, &options.artefacts, folders, options.kafka_port, &options.linked),
+        kafka::start(&guard, &options.artefacts, folders, kafka_port, &options.linked, further),
         start_clickhouse(&guard, options),
     );
     let (kafka, (clickhouse, port)) = match started {

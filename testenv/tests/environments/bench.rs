@@ -141,6 +141,7 @@ fn embedded(folder: &Path) -> SubstrateOptions {
         kafka_port: None,
         clickhouse_port: None,
         linked: Vec::new(),
+        kafka_settings: None,
     }
 }
 
