@@ -578,6 +578,18 @@ fn forms() -> Vec<(&'static str, Change)> {
                     (Endpoint::Track, Compression::Base64, share(0.5));
             }),
         ),
+        (
+            "no token, unknown compressions",
+            Box::new(move |traffic| {
+                traffic.client.faults.no_token = share(0.3);
+                (traffic.compression, traffic.unknown_compression) = (Compression::GzipJs, share(0.5));
+            }),
+        ),
+        (
+            "what v1 refuses event by event",
+            Box::new(move |traffic| (traffic.endpoint, traffic.extras.refused) = (Endpoint::V1, share(0.3))),
+        ),
+        ("times in other forms", Box::new(move |traffic| traffic.disorder.time_spelling = share(0.5))),
     ]
 }
 

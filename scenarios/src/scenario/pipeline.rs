@@ -47,7 +47,7 @@ pub struct PipelineSettings {
 pub const OF_REFERENCE: [&str; 4] = ["flush_interval", "partitions", "ingesters", "plugin_time_out"];
 
 /// Which of [`OF_REFERENCE`] a scenario says itself. It changes nothing of a run on the reference pipeline.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Said([bool; OF_REFERENCE.len()]);
 
 impl Said {
@@ -57,8 +57,17 @@ impl Said {
     }
 }
 
+// Whoever says what holds anyway says the same.
+impl PartialEq for Said {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Said {}
+
 impl fmt::Debug for Said {
-    /// Whoever says what holds anyway says the same: a scenario's digest is made of this.
+    /// A scenario's digest is made of this.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Said")
     }
