@@ -73,7 +73,7 @@ impl Dialect {
     pub const fn stored_timestamp_micros(self, said: Said, now_micros: i64) -> i64 {
         let Said { timestamp_ms, offset_ms, sent_at_ms, sent_at_in_query, ignores_sent_at } = said;
         let by_timestamp = match (timestamp_ms, sent_at_ms) {
-            (Some(timestamp), Some(sent_at)) if !ignores_sent_at && !(sent_at_in_query && sent_at < YEAR_2021_MS) => {
+            (Some(timestamp), Some(sent_at)) if !(ignores_sent_at || sent_at_in_query && sent_at < YEAR_2021_MS) => {
                 Some(now_micros + (timestamp - sent_at) * 1_000)
             }
             (Some(timestamp), _) => Some(timestamp * 1_000),
@@ -219,6 +219,7 @@ mod tests {
 
     #[test]
     fn stored_timestamps() {
+        const IN_2021: i64 = 1_609_459_200_000;
         const NOW_MS: i64 = 50_000;
         const HOURS: i64 = 3_600_000;
         let said = |timestamp_ms, offset_ms, sent_at_ms| Said {
@@ -230,7 +231,6 @@ mod tests {
         };
         let ignoring = |said| Said { ignores_sent_at: true, ..said };
         let by_query = |said| Said { sent_at_in_query: true, ..said };
-        const IN_2021: i64 = 1_609_459_200_000;
         // What is said, and what is stored of it in 2026 and before, in milliseconds.
         for (name, said, in_2026, before) in [
             ("a second before it was sent", said(Some(9_000), None, Some(10_000)), 49_000, 49_000),

@@ -109,12 +109,12 @@ mod tests {
 
     #[test]
     fn every_form_is_written() {
+        const AT: i64 = 1_790_000_000_012_034;
         let spelt = |spelling, unix_micros| {
             let mut text = Vec::new();
             Moments::default().spell(spelling, unix_micros, &mut text);
             String::from_utf8(text).unwrap()
         };
-        const AT: i64 = 1_790_000_000_012_034;
         assert_eq!(spelt(TimeSpelling::Usual, AT), "2026-09-21T14:13:20.012Z");
         let all = TimeSpelling::ALL.map(|(_, spelling)| spelt(spelling, AT));
         assert_eq!(

@@ -51,6 +51,7 @@ impl TimeSpelling {
     }
 
     /// How a moment in milliseconds since 1970 is written then: a clock that is off by decades writes as usual.
+    #[must_use]
     pub const fn at(self, unix_ms: i64) -> Self {
         if SPELT_MS.start <= unix_ms && unix_ms < SPELT_MS.end { self } else { Self::Usual }
     }

@@ -165,7 +165,7 @@ fn look_for(
     progress: &Progress,
     options: &RunOptions,
 ) -> Result<ExitCode, Failure> {
-    let result = runtime.block_on(async { measure(request, capacity, progress, interrupt::listen()?).await });
+    let result = runtime.block_on(async { Box::pin(measure(request, capacity, progress, interrupt::listen()?)).await });
     progress.clear();
     let (found, directory) = result?;
     if options.json {

@@ -51,7 +51,7 @@ impl<'a> Place<'a> {
             disks: Vec::new(),
             limits: Limits::default(),
         };
-        let substrate = own.start(settings, progress).await?;
+        let substrate = Box::pin(own.start(settings, progress)).await?;
         let shared = Shared::of(&substrate, own);
         self.substrate = Some(substrate);
         Ok(Wanted::Shared(shared))
@@ -60,7 +60,7 @@ impl<'a> Place<'a> {
     /// Takes the substrate down, if it is the rounds' own.
     pub async fn leave(&mut self) {
         if let Some(substrate) = self.substrate.take() {
-            substrate.down().await;
+            Box::pin(substrate.down()).await;
         }
     }
 }

@@ -26,6 +26,8 @@ const SOON: Duration = Duration::from_secs(8);
 
 /// A pipeline, and the listeners of its Kafka.
 struct Standing {
+    /// Lies there as long as it stands.
+    #[cfg_attr(not(feature = "kafka-tls"), expect(dead_code, reason = "only the tests with TLS look into it"))]
     folder: TempDir,
     /// What `--external` takes.
     text: String,
@@ -92,7 +94,7 @@ fn standing() -> &'static Standing {
         let text = text.replace("environment.password", &reader);
         let line = text.lines().find(|line| line.starts_with("brokers = ")).unwrap();
         let plain = line.split('"').nth(1).unwrap().to_owned();
-        Standing { text, plain, folder, sasl, tls }
+        Standing { folder, text, plain, sasl, tls }
     })
 }
 

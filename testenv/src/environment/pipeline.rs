@@ -177,11 +177,11 @@ impl Pipeline {
                 .with_compression(clickhouse::Compression::None),
             playing: JoinSet::new(),
         };
-        match pipeline.start(launcher, options).await {
+        match Box::pin(pipeline.start(launcher, options)).await {
             Ok(()) => Ok(pipeline),
             Err(error) => {
                 // What made it fail is what matters; taking down may well fail for the same reason.
-                let _ = pipeline.down().await;
+                let _ = Box::pin(pipeline.down()).await;
                 Err(error)
             }
         }

@@ -11,6 +11,7 @@ pub mod drop_list;
 pub mod encoding;
 mod heatmap;
 mod metrics;
+mod names;
 pub mod planted;
 pub mod recording;
 pub mod request;
@@ -57,6 +58,7 @@ use self::{
     drop_list::DropList,
     encoding::Sent,
     metrics::Metrics,
+    names::TopicsOfNames,
     planted::Planted,
     request::{Received, Refusal, events},
     routes::{BATCH_LIMIT, Modes, Route, route},
@@ -504,24 +506,6 @@ impl Capture {
         // Without a key they go to all partitions, and their order is lost.
         let record = if over { record } else { record.key(key.as_str()) };
         self.producer.send(record).map_err(|(error, _)| not_produced(error))
-    }
-}
-
-/// Where events go that have a topic by their name (rust/capture/src/v0_request.rs, `DataType::from_event_name`); where there is
-/// none, with all others.
-struct TopicsOfNames {
-    heatmaps: String,
-    client_warnings: String,
-}
-
-impl TopicsOfNames {
-    fn of(&self, name: &str) -> Option<&String> {
-        let topic = match name {
-            heatmap::NAME => &self.heatmaps,
-            "$$client_ingestion_warning" => &self.client_warnings,
-            _ => return None,
-        };
-        Some(topic).filter(|topic| !topic.is_empty())
     }
 }
 

@@ -4,8 +4,8 @@
 //! offsets are committed to Kafka, so that the lag can be read. If it dies in between, the batch is done again: the rows
 //! are the same to ClickHouse, which removes the repeats. Several ingesters share the partitions as a consumer group, and
 //! the store, which one of them has at a time; a message that another has processed meanwhile is passed over. A message
-//! whose plugins take their time is set [`aside`] and holds up nobody else's. [`event`] and [`person`] hold the rules; this
-//! file is the process.
+//! whose plugins take their time is set [`aside`] and holds up nobody else's. [`event`] and [`person`] hold the rules, `step` says what
+//! becomes of one message; this file is the process.
 
 mod again;
 pub mod age;
@@ -15,14 +15,15 @@ pub mod elements;
 pub mod event;
 pub mod groups;
 mod held;
+mod outputs;
 pub mod person;
 mod planted;
+mod step;
 pub mod store;
 mod turn;
 pub mod warning;
 
 use std::{
-    collections::BTreeMap,
     path::Path,
     process::ExitCode,
     sync::{
@@ -32,38 +33,31 @@ use std::{
     time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, Headers, OwnedHeaders},
     producer::{BaseRecord, ThreadedProducer},
 };
-use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    age::AgeLimits,
-    aside::Message as Incoming,
     deliveries::Deliveries,
-    event::{EventRow, NotStored, is_stored_as_import, normalise},
     groups::Groups,
     held::Held,
+    outputs::{Output, Outputs, person_rows},
     person::{Changes, Persons},
-    planted::{Fate, Planted},
+    planted::Planted,
+    step::{State, Teams, incoming, process},
     store::{Offsets, Store},
-    warning::Kind as Warned,
 };
 use super::{
-    captured::{CapturedEvent, NO_PERSON_HEADER},
     defect::PlantedDefect,
     dialect::Dialect,
-    json_text,
     membership::Membership,
     plugin::Plugins,
     settings::{confine, end, json, log, or, required},
-    timestamp::{clickhouse_micros, clickhouse_seconds},
 };
 
 /// A batch is what has come meanwhile, but not more messages than this: while one waits for Kafka, nothing else is done.
@@ -106,16 +100,6 @@ async fn run() -> Result<(), Error> {
     }
 }
 
-/// Where rows go.
-struct Outputs {
-    events: String,
-    persons: String,
-    distinct_ids: String,
-    dead_letters: String,
-    /// None before PostHog had them.
-    warnings: Option<String>,
-}
-
 struct Ingester {
     consumer: BaseConsumer<Membership>,
     producer: ThreadedProducer<Deliveries>,
@@ -130,24 +114,6 @@ struct Ingester {
     planted: Planted,
     /// None but in one that commits before it processes.
     held: Option<Held>,
-}
-
-/// What is known of teams.
-struct Teams {
-    /// Which token belongs to which.
-    of_token: BTreeMap<String, i64>,
-    /// How old an event may be when capture receives it, for those that drop older ones.
-    age_limits: AgeLimits,
-}
-
-/// A message to be produced; kept until it is, so that it can be produced again.
-struct Output<'a> {
-    topic: &'a str,
-    key: String,
-    payload: Vec<u8>,
-    headers: Option<OwnedHeaders>,
-    /// What is produced in its place, if it is too large.
-    otherwise: Option<Box<Self>>,
 }
 
 impl Ingester {
@@ -426,228 +392,4 @@ fn join(topics: &[String]) -> Result<BaseConsumer<Membership>, Error> {
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     consumer.subscribe(&topics)?;
     Ok(consumer)
-}
-
-/// What processing a message may change.
-struct State<'a> {
-    persons: &'a mut Persons,
-    groups: &'a mut Groups,
-    store: &'a mut Store,
-    plugins: &'a Plugins,
-    planted: &'a mut Planted,
-}
-
-/// A message as it comes from Kafka.
-fn incoming(message: &impl Message) -> Incoming<'_> {
-    // Whether capture forbids that a person comes of it.
-    let forbids_person = message.headers().is_some_and(|headers| {
-        headers.iter().any(|header| header.key == NO_PERSON_HEADER && header.value == Some(b"true"))
-    });
-    Incoming {
-        topic: message.topic(),
-        partition: message.partition(),
-        offset: message.offset(),
-        key: message.key().unwrap_or_default(),
-        payload: message.payload().unwrap_or_default(),
-        forbids_person,
-        has_waited: false,
-    }
-}
-
-/// What a message becomes is put into `out`; a message that can never be processed becomes a dead letter.
-fn process<'o>(
-    state: &mut State<'_>,
-    Teams { of_token, age_limits }: &Teams,
-    outputs: &'o Outputs,
-    message: &Incoming<'_>,
-    out: &mut Vec<Output<'o>>,
-) -> Result<(), Error> {
-    let bury = |out: &mut Vec<Output<'o>>, reason: &str| {
-        log(&format!("dead letter ({}/{}): {reason}", message.partition, message.offset));
-        out.push(dead_letter(outputs, message, reason));
-        Ok(())
-    };
-    let captured: CapturedEvent<'_> = match serde_json::from_slice(message.payload) {
-        Ok(captured) => captured,
-        Err(error) => {
-            state.planted.meets_poison();
-            return bury(out, &format!("invalid message: {error}"));
-        }
-    };
-    let Some(team) = of_token.get(captured.token.as_ref()).copied() else {
-        log(&format!("dropped {}: no team has the token", captured.uuid));
-        return Ok(());
-    };
-    let warn = |kind| warning(outputs, team, kind, &captured);
-    let dialect = state.persons.dialect();
-    let State { plugins, planted, .. } = state;
-    let limit = age_limits.of(dialect, team);
-    let before = |uuid, name: &str, age: Option<SignedDuration>, properties: &mut _| {
-        let is_too_old = limit.zip(age).is_some_and(|(limit, age)| age > limit);
-        if is_too_old && !planted.keeps_old(&captured.uuid) {
-            return Err(NotStored::Dropped(Warned::TooOld));
-        }
-        let ran = plugins.run(team, uuid, name, properties);
-        if !ran.took.is_zero() && !message.has_waited {
-            return Err(NotStored::Waits(ran.took));
-        }
-        if ran.dropped {
-            return Err(NotStored::Dropped(Warned::DroppedByTransformation));
-        }
-        if planted.drops_thrown(&captured.uuid, ran.failed) {
-            return Err(NotStored::Lost);
-        }
-        planted.leak_into(&captured.uuid, || plugins.leak(properties));
-        Ok(())
-    };
-    // Whatever is of one distinct id stays in its order.
-    let own = (team, captured.distinct_id.as_ref());
-    if plugins.may_take_time() && !message.has_waited && state.store.has_aside(own)? {
-        state.store.set_aside(own, Timestamp::now(), message)?;
-        return Ok(());
-    }
-    let mut event = match normalise(dialect, &captured, before) {
-        Ok(event) => event,
-        Err(NotStored::Invalid(reason)) => return bury(out, &reason),
-        Err(NotStored::Dropped(kind)) => {
-            log(&format!("dropped {}: {}", captured.uuid, kind.word()));
-            out.extend(warn(kind)?);
-            return Ok(());
-        }
-        Err(NotStored::Lost | NotStored::Elsewhere) => return Ok(()),
-        Err(NotStored::Waits(time)) => {
-            state.store.set_aside(own, Timestamp::now() + time, message)?;
-            return Ok(());
-        }
-    };
-    event.person_profile &= !message.forbids_person;
-    let age = event.captured_at.as_millisecond() - event.timestamp.as_millisecond();
-    let fate = state.planted.fate(&captured.uuid, age);
-    match fate {
-        Fate::Stored | Fate::WrongPerson(_) => (),
-        Fate::Dropped => return Ok(()),
-        Fate::DeadLetter => return bury(out, "planted"),
-    }
-    if event.odd_person_profile {
-        out.extend(warn(Warned::InvalidPersonProfile)?);
-    }
-    let mut belongs = state.persons.process(state.store, team, &event)?;
-    if let Fate::WrongPerson(person) = fate {
-        belongs.person = person;
-    }
-    if event.person_profile {
-        state.groups.apply(state.store, team, &mut event.properties)?;
-    }
-    event.uuid = state.planted.identity(message, &captured.uuid, event.uuid);
-    let row = EventRow {
-        uuid: event.uuid,
-        event: &event.name,
-        properties: json_text::written(&event.properties, message.payload.len())?,
-        timestamp: clickhouse_micros(event.timestamp),
-        team_id: team,
-        project_id: team,
-        distinct_id: &event.distinct_id,
-        elements_chain: &event.elements_chain,
-        created_at: clickhouse_micros(Timestamp::now()),
-        captured_at: clickhouse_micros(event.captured_at),
-        person_id: belongs.person,
-        person_properties: belongs.properties.text(),
-        person_created_at: clickhouse_seconds(belongs.created_at),
-        person_mode: if event.person_profile { "full" } else { "propertyless" },
-        historical_migration: is_stored_as_import(dialect, &captured),
-    };
-    let (key, payload) = (event.uuid.to_string(), json_text::written(&row, row.room())?.into_bytes());
-    if let Some(kind) = belongs.refused {
-        out.extend(warn(kind)?);
-    }
-    // Few need one, and it would cost something for each.
-    let is_large = payload.len() >= MESSAGE_LIMIT as usize / 2;
-    let otherwise = if is_large { warn(Warned::MessageSizeTooLarge)?.map(Box::new) } else { None };
-    out.push(Output { topic: &outputs.events, key, payload, headers: None, otherwise });
-    Ok(())
-}
-
-/// The warning of an event, where there are warnings.
-fn warning<'o>(
-    outputs: &'o Outputs,
-    team: i64,
-    kind: Warned,
-    event: &CapturedEvent<'_>,
-) -> Result<Option<Output<'o>>, serde_json::Error> {
-    let Some(topic) = &outputs.warnings else { return Ok(None) };
-    let payload = warning::message(team, kind, &event.uuid, &event.distinct_id, Timestamp::now())?;
-    Ok(Some(Output { topic, key: team.to_string(), payload, headers: None, otherwise: None }))
-}
-
-fn dead_letter<'o>(outputs: &'o Outputs, message: &Incoming<'_>, reason: &str) -> Output<'o> {
-    let header = |key, value: &str| (key, value.to_owned());
-    let headers = [
-        header("dlq_reason", reason),
-        header("dlq_step", "normalize"),
-        header("dlq_timestamp", &Timestamp::now().to_string()),
-        header("dlq_topic", message.topic),
-        header("dlq_partition", &message.partition.to_string()),
-        header("dlq_offset", &message.offset.to_string()),
-    ];
-    let headers = headers
-        .iter()
-        .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value.as_bytes()) }));
-    Output {
-        topic: &outputs.dead_letters,
-        key: String::from_utf8_lossy(message.key).into_owned(),
-        payload: message.payload.to_vec(),
-        headers: Some(headers),
-        otherwise: None,
-    }
-}
-
-#[derive(Serialize)]
-struct PersonRow<'a> {
-    id: uuid::Uuid,
-    created_at: String,
-    team_id: i64,
-    properties: &'a str,
-    is_identified: u8,
-    is_deleted: u8,
-    version: u64,
-}
-
-#[derive(Serialize)]
-struct DistinctIdRow<'a> {
-    team_id: i64,
-    distinct_id: &'a str,
-    person_id: uuid::Uuid,
-    is_deleted: u8,
-    version: i64,
-}
-
-/// The rows of changed persons and distinct ids.
-fn person_rows<'o>(outputs: &'o Outputs, changes: &Changes) -> Result<Vec<Output<'o>>, serde_json::Error> {
-    let mut rows = Vec::with_capacity(changes.persons.len() + changes.ids.len());
-    for ((team, id), person) in &changes.persons {
-        let row = PersonRow {
-            id: *id,
-            created_at: clickhouse_micros(person.created_at)[..23].to_owned(),
-            team_id: *team,
-            properties: person.properties.text(),
-            is_identified: person.is_identified.into(),
-            is_deleted: person.is_deleted.into(),
-            version: person.version,
-        };
-        let payload = serde_json::to_vec(&row)?;
-        rows.push(Output { topic: &outputs.persons, key: id.to_string(), payload, headers: None, otherwise: None });
-    }
-    for ((team, distinct_id), id) in &changes.ids {
-        let Some(person_id) = id.person else { continue };
-        let row = DistinctIdRow { team_id: *team, distinct_id, person_id, is_deleted: 0, version: id.version };
-        let key = format!("{team}:{distinct_id}");
-        rows.push(Output {
-            topic: &outputs.distinct_ids,
-            key,
-            payload: serde_json::to_vec(&row)?,
-            headers: None,
-            otherwise: None,
-        });
-    }
-    Ok(rows)
 }

@@ -46,7 +46,8 @@ impl Further {
         for (key, value) in &self.lists {
             let list = lines.iter_mut().find(|line| line.split_once('=').is_some_and(|(name, _)| name == key));
             if let Some(list) = list {
-                *list += &format!(",{value}");
+                list.push(',');
+                list.push_str(value);
             }
         }
         lines.extend_from_slice(&self.others);

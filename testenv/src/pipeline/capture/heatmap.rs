@@ -32,7 +32,7 @@ pub(super) fn split<'a>(event: &CapturedEvent<'a>) -> Option<(CapturedEvent<'a>,
     let properties = fields.get("properties")?;
     let mut properties: BTreeMap<String, &RawValue> = serde_json::from_str(properties.get()).ok()?;
     let has = |key: &str| properties.contains_key(key);
-    if !has(DATA) && !(has(PAGE_BEFORE) && has(ADDRESS)) {
+    if !(has(DATA) || has(PAGE_BEFORE) && has(ADDRESS)) {
         return None;
     }
     let taken = properties.iter().filter(|(key, _)| TAKEN.contains(&key.as_str()));

@@ -1,0 +1,255 @@
+//! What of one kind of traffic does not go together, with the rest of it, with other traffic or with a dialect.
+
+use checkers::oracle::dialect::Dialect;
+use generators::{
+    random::Share,
+    workload::{ClientFaults, Compression, Disorder, Endpoint, Form, Persons, TimeSpelling},
+};
+
+use crate::scenario::{Traffic, reader::Section};
+
+/// From this many bytes on, Kafka takes no event (ingestion contract 1.4).
+const OVERSIZE: u64 = 1_000_000;
+/// So many events fit into a URL.
+const QUERY_EVENTS: u64 = 5;
+
+/// What does not go together.
+pub(super) fn check(section: &mut Section<'_>, traffic: &Traffic) {
+    check_requests(section, traffic);
+    check_events(section, traffic);
+}
+
+/// What requests are, and how their clients fail.
+fn check_requests(section: &mut Section<'_>, traffic: &Traffic) {
+    let Traffic { batch: size, endpoint, compression, form, historical, disorder, extras, client, .. } = traffic;
+    if *historical && !endpoint.is_v1() && *endpoint != Endpoint::Batch {
+        section.problem("historical", "only `batch`, `v1` and `v1/ai` can say so: leave out `endpoint`");
+    }
+    if endpoint.has_bearer() && (*form != Form::Plain || !matches!(compression, Compression::None | Compression::Gzip))
+    {
+        section.problem(
+            "endpoint",
+            "v1 and AI take plain bodies, as they are or with gzip: leave out `form` and other compressions",
+        );
+    }
+    if extras.padding.1 >= OVERSIZE && *size != (1, 1) {
+        section.problem(
+            "content.padding",
+            "from 1000000 bytes on, an event spoils its whole request: give such events a traffic of their own, without `batch`",
+        );
+    }
+    if endpoint.has_bearer() && client.faults.wrong_content_type > Share::default() {
+        section.problem(
+            "client_faults.wrong_content_type",
+            "is refused there, and elsewhere it is not: leave it out, or make two traffics of it",
+        );
+    }
+    for (share, key) in [
+        (client.faults.bad_headers, "client_faults.bad_headers"),
+        (client.faults.refused_content_type, "client_faults.refused_content_type"),
+        (client.faults.no_user_agent, "client_faults.no_user_agent"),
+    ] {
+        if !endpoint.is_v1() && share > Share::default() {
+            section.problem(key, "is of v1, which alone looks at it: leave it out, or say `endpoint = \"v1\"`");
+        }
+    }
+    if *endpoint == Endpoint::BlackHole && client.faults.no_token > Share::default() {
+        section.problem("client_faults.no_token", "is swallowed there like anything: leave it out");
+    }
+    if *form != Form::Plain && client.faults != ClientFaults::default() {
+        section.problem("client_faults", "spoil plain bodies: leave out `form`, or make two traffics of it");
+    }
+    let is_told_by_bytes = matches!(compression, Compression::None | Compression::Gzip | Compression::GzipJs);
+    if traffic.unknown_compression > Share::default()
+        && (*form != Form::Plain || endpoint.has_bearer() || !is_told_by_bytes)
+    {
+        section.problem(
+            "unknown_compression",
+            "is ignored where the first bytes of a plain body tell what it is: leave out `form`, choose the `compression` \"none\", \"gzip\" \
+             or \"gzip-js\", and no `endpoint` of v1 or `i/v0/ai`",
+        );
+    }
+    if *form == Form::Query && traffic.spelling > Share::default() {
+        section.problem("spelling", "is for bodies: leave out `form`, or make two traffics of it");
+    }
+    if *form == Form::Query
+        && (size.1 > QUERY_EVENTS
+            || is_any(&[extras.hostile, extras.large, extras.grouped, extras.elements, extras.fields]))
+    {
+        section.problem(
+            "form",
+            "a URL has room for few events: at most `batch = { size = \"1..5\" }`, no `content` and no `groups`",
+        );
+    }
+    if endpoint.takes_one() && (*size != (1, 1) || disorder.resend > Share::default()) {
+        section.problem(
+            "endpoint",
+            "it takes one event a request: leave out `batch` and `disorder.resend`, or send to `e` or `v1/ai`",
+        );
+    }
+}
+
+/// What events say and hold.
+fn check_events(section: &mut Section<'_>, traffic: &Traffic) {
+    let Traffic { endpoint, disorder, extras, client, .. } = traffic;
+    let Disorder { no_uuid, empty_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp, .. } = *disorder;
+    let of_events = [
+        disorder.backdated,
+        disorder.ahead,
+        disorder.midnight,
+        disorder.ignore_sent_at,
+        disorder.altered,
+        disorder.time_spelling,
+    ];
+    let said = [no_uuid, empty_uuid, no_sent_at, offset, offset_and_timestamp, no_timestamp];
+    if traffic.replay.is_some() && (is_any(&of_events) || is_any(&said)) {
+        section.problem(
+            "disorder",
+            "what its events say of themselves the recording says: beside `replay` go `shuffle`, `resend`, `clock_skew`, `clock_drift` \
+             and `wrong_year`",
+        );
+    }
+    if endpoint.has_bearer() && is_any(&said) {
+        section.problem(
+            "endpoint",
+            "v1 and AI want a uuid, a timestamp and the client's clock of every event: leave out `no_uuid`, `empty_uuid`, `offset`, \
+             `offset_and_timestamp`, `no_timestamp` and `no_sent_at`",
+        );
+    }
+    if endpoint.has_bearer() && !has_only(disorder, TimeSpelling::is_rfc3339) {
+        section.problem(
+            "disorder.time_forms",
+            "v1 and AI want RFC 3339: say `time_forms` with nothing but \"offset\", \"seconds\" and \"micros\"",
+        );
+    }
+    let is_special = endpoint.is_of_ai() || *endpoint == Endpoint::Recordings;
+    let Persons { identify, illegal_alias, .. } = traffic.persons;
+    if is_special
+        && is_any(&[
+            identify,
+            illegal_alias,
+            extras.hostile,
+            extras.elements,
+            traffic.spelling,
+            client.faults.preflight,
+        ])
+    {
+        section.problem(
+            "endpoint",
+            "the events of AI and of recordings have names and fields of their own: leave out `persons.identify`, \
+             `persons.illegal_alias`, `content.hostile`, `content.elements`, `spelling` and `client_faults.preflight`",
+        );
+    }
+    if !endpoint.is_v1() && extras.refused > Share::default() {
+        section.problem(
+            "content.refused",
+            "is what v1 refuses by itself, and elsewhere the whole request would be: leave it out, or say `endpoint = \"v1\"`",
+        );
+    }
+    if matches!(endpoint, Endpoint::Ai | Endpoint::Recordings) && !traffic.names.is_empty() {
+        section.problem("names", "are given there: the endpoint takes no others");
+    }
+}
+
+fn is_any(shares: &[Share]) -> bool {
+    shares.iter().any(|share| *share > Share::default())
+}
+
+/// Whether all other forms of timestamps are of some kind, if there are any.
+fn has_only(disorder: &Disorder, is_of_kind: impl Fn(TimeSpelling) -> bool) -> bool {
+    let Disorder { time_spelling, time_forms, .. } = disorder;
+    *time_spelling == Share::default() || (!time_forms.is_empty() && time_forms.iter().all(|form| is_of_kind(*form)))
+}
+
+/// Makes sure that no team has two limits for the age of events, or one where there is no such thing; returns whether some team
+/// has one.
+pub(in crate::scenario) fn check_age_limits(root: &mut Section<'_>, all: &[Traffic], dialect: Dialect) -> bool {
+    let has_own = |traffic: &&Traffic| traffic.absent.is_none();
+    for (number, one) in all.iter().enumerate().filter(|(_, one)| has_own(one)) {
+        let differs =
+            |other: &&Traffic| other.team() == one.team() && other.drop_events_older_than != one.drop_events_older_than;
+        if let Some(other) = all[..number].iter().filter(has_own).find(differs) {
+            let (name, team) = (&one.name, one.team());
+            root.problem(
+                "traffic",
+                &format!(
+                    "`drop_events_older_than` is a setting of the team `{team}`: `{}` and `{name}` must say the same",
+                    other.name
+                ),
+            );
+        }
+    }
+    let is_limited = all.iter().any(|traffic| traffic.drop_events_older_than.is_some());
+    if is_limited && dialect != Dialect::V2026 {
+        root.problem("traffic", "`drop_events_older_than` came in 2025: leave it out, or choose the `dialect` 2026");
+    }
+    is_limited
+}
+
+/// Makes sure that traffic goes where the capture of its generation listens, in forms that it reads (ingestion contract 1.1 and
+/// 1.3). Where recorded traffic goes its recording says.
+pub(in crate::scenario) fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Dialect) {
+    for traffic in all.iter().filter(|traffic| traffic.replay.is_none()) {
+        let is_there = match traffic.endpoint {
+            Endpoint::Batch | Endpoint::E => true,
+            Endpoint::IV0E => dialect != Dialect::V2021,
+            Endpoint::Capture | Endpoint::Track | Endpoint::Engage => dialect != Dialect::V2024,
+            Endpoint::V1 | Endpoint::AiV1 | Endpoint::Ai | Endpoint::Recordings | Endpoint::BlackHole => {
+                dialect == Dialect::V2026
+            }
+        };
+        let name = &traffic.name;
+        if !is_there {
+            root.problem(
+                "traffic",
+                &format!(
+                    "the capture of this `dialect` has no such `endpoint` as `{name}` sends to: choose another of them"
+                ),
+            );
+        }
+        if dialect == Dialect::V2021 {
+            let faults = traffic.client.faults;
+            for (share, key) in [
+                (traffic.persons.illegal_alias, "persons.illegal_alias"),
+                (faults.wrong_types, "client_faults.wrong_types"),
+                (traffic.unknown_compression, "unknown_compression"),
+                (if traffic.endpoint == Endpoint::Engage { traffic.spelling } else { Share::default() }, "spelling"),
+            ] {
+                if share > Share::default() {
+                    root.problem(
+                        "traffic",
+                        &format!("what the pipeline of 2021 made of `{key}` is not known: leave it out of `{name}`"),
+                    );
+                }
+            }
+        }
+        // What ECMA-262 itself says of dates, which whatever read them in Node knew.
+        let is_known = |form| matches!(form, TimeSpelling::Offset | TimeSpelling::Seconds);
+        if dialect != Dialect::V2026 && !has_only(&traffic.disorder, is_known) {
+            root.problem(
+                "traffic",
+                &format!(
+                    "of the `disorder.time_forms` of `{name}` it is known what the `dialect` {} made of \"offset\" and \"seconds\": say \
+                     these alone, or choose the `dialect` 2026",
+                    dialect.word()
+                ),
+            );
+        }
+        let is_unpacked_twice = dialect == Dialect::V2026 || traffic.compression != Compression::Base64;
+        let is_told_by_bytes = dialect != Dialect::V2021 || traffic.compression != Compression::GzipJs;
+        if traffic.spelling > Share::default() && !(is_unpacked_twice && is_told_by_bytes) {
+            root.problem(
+                "traffic",
+                &format!(
+                    "what this `dialect` made of base64 twice, or of gzip that nobody speaks of, is not known: leave `spelling` out of `{name}`"
+                ),
+            );
+        }
+        if traffic.compression == Compression::Lz64 && dialect == Dialect::V2024 {
+            root.problem(
+                "traffic",
+                &format!("the capture of 2024 reads no lz64, which `{name}` sends: choose another compression"),
+            );
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What becomes of one message.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use rdkafka::{Message, message::Headers};
+
+use super::{
+    Error, MESSAGE_LIMIT,
+    age::AgeLimits,
+    aside::Message as Incoming,
+    event::{EventRow, Normalised, NotStored, is_stored_as_import, normalise},
+    groups::Groups,
+    outputs::{Output, Outputs, dead_letter, warning},
+    person::Persons,
+    planted::{Fate, Planted},
+    store::Store,
+    warning::Kind as Warned,
+};
+use crate::pipeline::{
+    captured::{CapturedEvent, NO_PERSON_HEADER},
+    json_text,
+    plugin::Plugins,
+    settings::log,
+    timestamp::{clickhouse_micros, clickhouse_seconds},
+};
+
+/// What is known of teams.
+pub(super) struct Teams {
+    /// Which token belongs to which.
+    pub of_token: BTreeMap<String, i64>,
+    /// How old an event may be when capture receives it, for those that drop older ones.
+    pub age_limits: AgeLimits,
+}
+
+/// What processing a message may change.
+pub(super) struct State<'a> {
+    pub persons: &'a mut Persons,
+    pub groups: &'a mut Groups,
+    pub store: &'a mut Store,
+    pub plugins: &'a Plugins,
+    pub planted: &'a mut Planted,
+}
+
+/// A message as it comes from Kafka.
+pub(super) fn incoming(message: &impl Message) -> Incoming<'_> {
+    // Whether capture forbids that a person comes of it.
+    let forbids_person = message.headers().is_some_and(|headers| {
+        headers.iter().any(|header| header.key == NO_PERSON_HEADER && header.value == Some(b"true"))
+    });
+    Incoming {
+        topic: message.topic(),
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().unwrap_or_default(),
+        payload: message.payload().unwrap_or_default(),
+        forbids_person,
+        has_waited: false,
+    }
+}
+
+/// What a message becomes is put into `out`; a message that can never be processed becomes a dead letter.
+pub(super) fn process<'o>(
+    state: &mut State<'_>,
+    Teams { of_token, age_limits }: &Teams,
+    outputs: &'o Outputs,
+    message: &Incoming<'_>,
+    out: &mut Vec<Output<'o>>,
+) -> Result<(), Error> {
+    let bury = |out: &mut Vec<Output<'o>>, reason: &str| {
+        log(&format!("dead letter ({}/{}): {reason}", message.partition, message.offset));
+        out.push(dead_letter(outputs, message, reason));
+        Ok(())
+    };
+    let captured: CapturedEvent<'_> = match serde_json::from_slice(message.payload) {
+        Ok(captured) => captured,
+        Err(error) => {
+            state.planted.meets_poison();
+            return bury(out, &format!("invalid message: {error}"));
+        }
+    };
+    let Some(team) = of_token.get(captured.token.as_ref()).copied() else {
+        log(&format!("dropped {}: no team has the token", captured.uuid));
+        return Ok(());
+    };
+    let warn = |kind| warning(outputs, team, kind, &captured);
+    let dialect = state.persons.dialect();
+    let State { plugins, planted, .. } = state;
+    let limit = age_limits.of(dialect, team);
+    let before = |uuid, name: &str, age: Option<SignedDuration>, properties: &mut _| {
+        let is_too_old = limit.zip(age).is_some_and(|(limit, age)| age > limit);
+        if is_too_old && !planted.keeps_old(&captured.uuid) {
+            return Err(NotStored::Dropped(Warned::TooOld));
+        }
+        let ran = plugins.run(team, uuid, name, properties);
+        if !ran.took.is_zero() && !message.has_waited {
+            return Err(NotStored::Waits(ran.took));
+        }
+        if ran.dropped {
+            return Err(NotStored::Dropped(Warned::DroppedByTransformation));
+        }
+        if planted.drops_thrown(&captured.uuid, ran.failed) {
+            return Err(NotStored::Lost);
+        }
+        planted.leak_into(&captured.uuid, || plugins.leak(properties));
+        Ok(())
+    };
+    // Whatever is of one distinct id stays in its order.
+    let own = (team, captured.distinct_id.as_ref());
+    if plugins.may_take_time() && !message.has_waited && state.store.has_aside(own)? {
+        state.store.set_aside(own, Timestamp::now(), message)?;
+        return Ok(());
+    }
+    let mut event = match normalise(dialect, &captured, before) {
+        Ok(event) => event,
+        Err(NotStored::Invalid(reason)) => return bury(out, &reason),
+        Err(NotStored::Dropped(kind)) => {
+            log(&format!("dropped {}: {}", captured.uuid, kind.word()));
+            out.extend(warn(kind)?);
+            return Ok(());
+        }
+        Err(NotStored::Lost | NotStored::Elsewhere) => return Ok(()),
+        Err(NotStored::Waits(time)) => {
+            state.store.set_aside(own, Timestamp::now() + time, message)?;
+            return Ok(());
+        }
+    };
+    event.person_profile &= !message.forbids_person;
+    let age = event.captured_at.as_millisecond() - event.timestamp.as_millisecond();
+    let fate = state.planted.fate(&captured.uuid, age);
+    match fate {
+        Fate::Stored | Fate::WrongPerson(_) => (),
+        Fate::Dropped => return Ok(()),
+        Fate::DeadLetter => return bury(out, "planted"),
+    }
+    store(state, outputs, team, (message, &captured), (event, fate), out)
+}
+
+/// An event that is to be stored, with its person and its groups.
+fn store<'o>(
+    state: &mut State<'_>,
+    outputs: &'o Outputs,
+    team: i64,
+    (message, captured): (&Incoming<'_>, &CapturedEvent<'_>),
+    (mut event, fate): (Normalised, Fate),
+    out: &mut Vec<Output<'o>>,
+) -> Result<(), Error> {
+    let warn = |kind| warning(outputs, team, kind, captured);
+    let dialect = state.persons.dialect();
+    if event.odd_person_profile {
+        out.extend(warn(Warned::InvalidPersonProfile)?);
+    }
+    let mut belongs = state.persons.process(state.store, team, &event)?;
+    if let Fate::WrongPerson(person) = fate {
+        belongs.person = person;
+    }
+    if event.person_profile {
+        state.groups.apply(state.store, team, &mut event.properties)?;
+    }
+    event.uuid = state.planted.identity(message, &captured.uuid, event.uuid);
+    let row = EventRow {
+        uuid: event.uuid,
+        event: &event.name,
+        properties: json_text::written(&event.properties, message.payload.len())?,
+        timestamp: clickhouse_micros(event.timestamp),
+        team_id: team,
+        project_id: team,
+        distinct_id: &event.distinct_id,
+        elements_chain: &event.elements_chain,
+        created_at: clickhouse_micros(Timestamp::now()),
+        captured_at: clickhouse_micros(event.captured_at),
+        person_id: belongs.person,
+        person_properties: belongs.properties.text(),
+        person_created_at: clickhouse_seconds(belongs.created_at),
+        person_mode: if event.person_profile { "full" } else { "propertyless" },
+        historical_migration: is_stored_as_import(dialect, captured),
+    };
+    let (key, payload) = (event.uuid.to_string(), json_text::written(&row, row.room())?.into_bytes());
+    if let Some(kind) = belongs.refused {
+        out.extend(warn(kind)?);
+    }
+    // Few need one, and it would cost something for each.
+    let is_large = payload.len() >= MESSAGE_LIMIT as usize / 2;
+    let otherwise = if is_large { warn(Warned::MessageSizeTooLarge)?.map(Box::new) } else { None };
+    out.push(Output { topic: &outputs.events, key, payload, headers: None, otherwise });
+    Ok(())
+}
