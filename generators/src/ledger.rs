@@ -18,7 +18,7 @@ use crate::{
 use self::format::Before;
 pub use format::TEXT_LIMIT;
 
-const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 4, name: "ledger" };
+const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 5, name: "ledger" };
 /// Of this version each block stood alone; runs that are stored so can still be judged.
 const ALONE: Kind = Kind { version: 3, ..KIND };
 

@@ -90,7 +90,8 @@ pub(super) fn decode(before: &mut Before, mut block: &[u8]) -> Option<Vec<Record
         let record = match tag & 3 {
             0 => Record::Intent(before.take_intent(*tag, &mut block)?),
             1 => Record::Outcome(before.take_outcome(*tag, &mut block)?),
-            both::BOTH => {
+            // Version 3 had none.
+            both::BOTH if !before.expects_none => {
                 let (outcome, intent) = before.take_both(*tag, &mut block)?;
                 records.push(Record::Outcome(outcome));
                 Record::Intent(intent)

@@ -315,8 +315,8 @@ mod tests {
         let (counts, bytes) = (Arc::clone(&taken), Arc::clone(&sent));
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
-                counts.fetch_add(1, Ordering::SeqCst);
                 bytes.fetch_add(stream.read(&mut [0; 64]).unwrap_or_default(), Ordering::SeqCst);
+                counts.fetch_add(1, Ordering::SeqCst);
             }
         });
         let failure = reach(&external, RunId::new(0)).await.unwrap_err();

@@ -1,6 +1,7 @@
 //! Carrying out the faults of a run, and healing each when its time is over.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,9 +11,12 @@ use std::{
 
 use checkers::disturbance::FaultFacts;
 use generators::{clock::RunClock, error_chain::told};
-use testenv::{environment::parts::Parts, fault::PlannedFault};
+use testenv::{
+    environment::parts::Parts,
+    fault::{PlannedFault, Target},
+};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Mutex, mpsc, watch},
     task::JoinSet,
     time::{sleep, sleep_until},
 };
@@ -68,11 +72,16 @@ impl Faults {
         let (stop, stopped) = watch::channel(false);
         let (telling, news) = mpsc::unbounded_channel();
         let (mut running, mut actives) = (JoinSet::new(), Vec::new());
+        // One that is not healed yet is not broken again.
+        let mut turns = BTreeMap::<Target, Arc<Mutex<()>>>::new();
         for (number, fault) in planned.iter().copied().enumerate() {
             let (reach, stopped, telling) = (reach.clone(), stopped.clone(), telling.clone());
             let active = Arc::<AtomicBool>::default();
             actives.push(Arc::clone(&active));
-            running.spawn(async move { (number, carry_out(&reach, fault, clock, stopped, (&telling, &active)).await) });
+            let turn = Arc::clone(turns.entry(fault.target).or_default());
+            running.spawn(async move {
+                (number, carry_out(&reach, fault, clock, stopped, (&telling, &active, &turn)).await)
+            });
         }
         Self { running, facts: planned.iter().map(untouched).collect(), active: actives, stop, news }
     }
@@ -127,7 +136,7 @@ async fn carry_out(
     fault: PlannedFault,
     clock: RunClock,
     mut stop: watch::Receiver<bool>,
-    (telling, active): (&mpsc::UnboundedSender<String>, &AtomicBool),
+    (telling, active, turn): (&mpsc::UnboundedSender<String>, &AtomicBool, &Mutex<()>),
 ) -> FaultFacts {
     let mut facts = untouched(&fault);
     // Nobody listens any more once the run has been given up.
@@ -137,6 +146,10 @@ async fn carry_out(
         () = sleep_until(clock.instant(fault.at).into()) => (),
         _ = stop.wait_for(|stop| *stop) => return facts,
     }
+    let _turn = tokio::select! {
+        turn = turn.lock() => turn,
+        _ = stop.wait_for(|stop| *stop) => return facts,
+    };
     let began = clock.elapsed();
     facts.began = Some(began.as_secs_f64());
     active.store(true, Ordering::Relaxed);

@@ -155,6 +155,7 @@ fn passes_with_both_topics_read(bench: &Bench, external: &Path) {
 
 /// A run is refused soon, with one error that holds `part`, and has sent nothing.
 fn refused(bench: &Bench, external: &Path, password: &str, code: i32, part: &str) {
+    let _room = alone();
     let began = Instant::now();
     let output = run(bench, external, password);
     let (took, text) = (began.elapsed(), told(&output));

@@ -72,7 +72,7 @@ fn components_die_links_break_and_nothing_is_lost() {
 /// The faults that defects show under, and in how many events each is planted, or as many each time.
 fn matches() -> [(&'static str, String, u64); 3] {
     // What is started again on a busy machine needs its time before it dies again.
-    let twice = "every = \"2500ms\"\ntimes = 2";
+    let twice = "every = \"3s\"\ntimes = 2";
     [
         ("commit_before_process", fault("1500ms", "ingester", "kill", twice), 100),
         ("reprocess_on_restart", fault("3s", "ingester", "restart", ""), 200),

@@ -81,6 +81,12 @@ impl Parts {
             Action::Stop => self.component(target)?.stop(GRACE).await?,
             Action::Pause => self.component(target)?.pause().await?,
             Action::Rebalance => {
+                // One that could not be taken away before goes first.
+                let left = self.guests().present.get(&target).cloned();
+                if let Some(left) = left {
+                    left.stop(GRACE).await?;
+                    self.guests().leaves(target);
+                }
                 let guest = self
                     .component(target)?
                     .another(GUEST, &[("INGESTION_CONSUMER_GROUP_INSTANCE_ID", String::new())])

@@ -247,7 +247,9 @@ impl Ingester {
             if let Some(held) = &self.held {
                 held.forget(&self.store, &released)?;
             }
-            self.store.write(&changes, &next)?;
+            // Of what was held that was written before, and somebody else may have gone on from there meanwhile.
+            let written = if self.held.is_some() { Offsets::new() } else { next.clone() };
+            self.store.write(&changes, &written)?;
             if !next.is_empty() {
                 // Messages that were set aside have no offsets of their own.
                 last = next;

@@ -91,6 +91,10 @@ impl Before {
     }
 
     pub(super) fn take_outcome(&mut self, tag: u8, block: &mut &[u8]) -> Option<Outcome> {
+        if self.expects_none && tag & (LONGEST | WAITS) != 0 {
+            // Version 3 had neither.
+            return None;
+        }
         let before = &self.outcome;
         let (stream, index, attempt, moment, answered) = if tag & (LONGEST | WAITS) == 0 {
             let stream = if tag & SAME_STREAM == 0 { u16::try_from(take_varint(block)?).ok()? } else { before.stream };
