@@ -242,6 +242,11 @@ fn kafka(kafka: &Kafka) -> Result<KafkaAccess, Failure> {
     };
     access = access.with("security.protocol", protocol);
     if let Some(ca) = kafka.tls.as_ref().and_then(|tls| tls.ca.as_ref()) {
+        // The client library would not say which file.
+        std::fs::File::open(ca).map_err(|error| {
+            let what = format!("the CA of Kafka, {}, cannot be read; nothing was sent", ca.display());
+            Failure::caused(Kind::Usage, what, "see `ca` in [kafka] of the external file", error)
+        })?;
         access = access.with("ssl.ca.location", ca.display().to_string());
     }
     if let Some(sasl) = &kafka.sasl {
