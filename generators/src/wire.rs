@@ -24,7 +24,7 @@ use crate::{
     replay::Style,
     request::{ClientClock, Request},
     text,
-    workload::{ClientFault, Compression, Endpoint, Form, Profile, Row, Spelling, Workload},
+    workload::{Begin, ClientFault, Compression, Endpoint, Form, Profile, Row, Spelling, Workload},
 };
 
 pub use body::Method;
@@ -66,6 +66,8 @@ pub struct Encoder {
     /// The id that an event joins.
     anonymous: Vec<u8>,
     row: Row,
+    begin: Begin,
+    stamp: Stamp,
     moments: Moments,
     token: Vec<u8>,
     /// A body before it is compressed.
@@ -306,10 +308,8 @@ impl Encoder {
         }
         json.extend_from_slice(content.name().as_bytes());
         json.extend_from_slice(b"\",\"distinct_id\":\"");
-        content.write_wire_ids(json, &mut self.anonymous);
-        json.extend_from_slice(b"\",\"timestamp\":\"");
-        self.moments.write(clock.timestamp_ms(occurred), json);
-        json.extend_from_slice(b"\",\"properties\":");
+        content.write_wire_ids(&mut self.begin, json, &mut self.anonymous);
+        json.extend_from_slice(self.stamp.of(clock.timestamp_ms(occurred), &mut self.moments));
         content.write_text(&id, &self.anonymous, json);
         json.push(b'}');
         Ok(true)
@@ -319,6 +319,26 @@ impl Encoder {
 /// What an event begins with, and where its uuid's place is in that.
 const BEGIN: &[u8; 55] = b"\"uuid\":\"00000000-0000-0000-0000-000000000000\",\"event\":\"";
 const UUID_AT: usize = 8;
+
+/// What stands between an event's distinct id and its properties; kept, since many events happen in one millisecond.
+#[derive(Debug, Default)]
+struct Stamp {
+    unix_ms: Option<i64>,
+    text: Vec<u8>,
+}
+
+impl Stamp {
+    fn of(&mut self, unix_ms: i64, moments: &mut Moments) -> &[u8] {
+        if self.unix_ms != Some(unix_ms) {
+            self.unix_ms = Some(unix_ms);
+            self.text.clear();
+            self.text.extend_from_slice(b"\",\"timestamp\":\"");
+            moments.write(unix_ms, &mut self.text);
+            self.text.extend_from_slice(b"\",\"properties\":");
+        }
+        &self.text
+    }
+}
 
 /// An event in a request.
 #[derive(Clone, Copy)]

@@ -39,7 +39,7 @@ pub use client::{Client, ClientFault, ClientFaults};
 pub(crate) use content::{LIBRARY, LIBRARY_VERSION};
 pub use hostile::Hostile;
 pub use oddity::{ALTERED, GROUP_TYPES, GROUPS_KEPT, Oddities, Subject, TimeForm};
-pub(crate) use person::Row;
+pub(crate) use person::{Begin, Row};
 pub use plain::{Content, Ids};
 pub use plan::{
     Absence, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons, Plan, Traffic, WORKLOAD_VERSION,
@@ -537,6 +537,9 @@ pub struct ClockError {
 impl ClockError {
     /// By how many microseconds it is ahead, so long after the start.
     pub const fn at(self, micros: i64) -> i64 {
+        if self.drift_micros == 0 {
+            return self.skew_micros;
+        }
         self.skew_micros + (self.drift_micros as i128 * micros as i128 / HOUR_MICROS as i128) as i64
     }
 }

@@ -152,45 +152,60 @@ impl Cast {
     }
 }
 
+/// What the ids of a stream's persons have in common, behind their kind; kept, since the next event is likely to be of the same
+/// stream.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Begin {
+    of: Option<(RunId, StreamId)>,
+    text: [u8; 17],
+    length: usize,
+}
+
+impl Begin {
+    /// `RUN-STREAM-`, with the run as it is written everywhere.
+    fn of(&mut self, run: RunId, stream: StreamId) -> &[u8] {
+        if self.of != Some((run, stream)) {
+            let stream_text = u64::from(stream.0);
+            let end = 11 + text::decimal_length(stream_text);
+            self.text = [b'-'; 17];
+            text::put_hexadecimal(&mut self.text[..10], run.get());
+            text::put_digits(&mut self.text[11..end], stream_text);
+            (self.of, self.length) = (Some((run, stream)), end + 1);
+        }
+        &self.text[..self.length]
+    }
+}
+
 // The run is in the ids: on a shared or external store, earlier runs' persons must not be met again.
 impl Numbers {
     /// Writes the id by which the person is known: `user-RUN-STREAM-PERSON`.
-    pub fn write_known(&self, into: &mut Vec<u8>) {
-        self.write_begin(into, *b"user-");
+    pub fn write_known(&self, begin: &mut Begin, into: &mut Vec<u8>) {
+        into.extend_from_slice(b"user-");
+        into.extend_from_slice(begin.of(self.run, self.stream));
         text::put_decimal(into, self.person);
     }
 
     /// Writes the anonymous id, `anon-RUN-STREAM-RANDOM`; nothing where the person has none.
-    pub fn write_anonymous(&self, into: &mut Vec<u8>) {
+    pub fn write_anonymous(&self, begin: &mut Begin, into: &mut Vec<u8>) {
         if let Some(bits) = self.anonymous {
-            self.write_begin(into, *b"anon-");
+            into.extend_from_slice(b"anon-");
+            into.extend_from_slice(begin.of(self.run, self.stream));
             into.extend_from_slice(&[0; 16]);
             let start = into.len() - 16;
             text::put_hexadecimal(&mut into[start..], bits);
         }
     }
 
-    fn write_begin(&self, into: &mut Vec<u8>, kind: [u8; 5]) {
-        // Runs as they are written everywhere.
-        let at = into.len();
-        into.extend_from_slice(b"kind-0123456789-");
-        let begin = &mut into[at..];
-        begin[..5].copy_from_slice(&kind);
-        text::put_hexadecimal(&mut begin[5..15], self.run.get());
-        text::put_decimal(into, u64::from(self.stream.0));
-        into.push(b'-');
-    }
-
     /// Writes the id that the event is sent under.
-    pub fn write_distinct_id(&self, into: &mut Vec<u8>) {
-        if self.is_anonymous { self.write_anonymous(into) } else { self.write_known(into) }
+    pub fn write_distinct_id(&self, begin: &mut Begin, into: &mut Vec<u8>) {
+        if self.is_anonymous { self.write_anonymous(begin, into) } else { self.write_known(begin, into) }
     }
 
     /// The role with its texts.
     pub fn role(&self) -> Role {
-        let text = |write: fn(&Self, &mut Vec<u8>)| {
+        let text = |write: fn(&Self, &mut Begin, &mut Vec<u8>)| {
             let mut text = Vec::new();
-            write(self, &mut text);
+            write(self, &mut Begin::default(), &mut text);
             String::from_utf8(text).unwrap_or_default()
         };
         let known = text(Self::write_known);

@@ -2,7 +2,7 @@
 
 use super::{
     content::{Template, Values},
-    person::Numbers,
+    person::{Begin, Numbers},
 };
 use crate::{
     identity::EventId,
@@ -44,7 +44,7 @@ impl Content<'_> {
     /// Writes the id that it is sent for in the place of another one.
     pub fn write_distinct_id(&self, into: &mut Vec<u8>) {
         into.clear();
-        self.role.write_distinct_id(into);
+        self.role.write_distinct_id(&mut Begin::default(), into);
     }
 
     /// Its identity.
@@ -53,21 +53,23 @@ impl Content<'_> {
     }
 
     /// Appends the id that it is sent for to `json`, and writes the one that it joins, if any, in the place of another.
-    pub(crate) fn write_wire_ids(&self, json: &mut Vec<u8>, anonymous: &mut Vec<u8>) {
-        self.role.write_distinct_id(json);
+    pub(crate) fn write_wire_ids(&self, begin: &mut Begin, json: &mut Vec<u8>, anonymous: &mut Vec<u8>) {
+        self.role.write_distinct_id(begin, json);
         anonymous.clear();
         if self.role.identifies {
-            self.role.write_anonymous(anonymous);
+            self.role.write_anonymous(begin, anonymous);
         }
     }
 
     /// Writes its ids in the place of others.
     pub fn write_ids(&self, into: &mut Ids) {
-        self.write_distinct_id(&mut into.distinct_id);
+        let begin = &mut Begin::default();
+        into.distinct_id.clear();
+        self.role.write_distinct_id(begin, &mut into.distinct_id);
         into.known.clear();
-        self.role.write_known(&mut into.known);
+        self.role.write_known(begin, &mut into.known);
         into.anonymous.clear();
-        self.role.write_anonymous(&mut into.anonymous);
+        self.role.write_anonymous(begin, &mut into.anonymous);
     }
 
     /// Whether it joins its person's two ids.
