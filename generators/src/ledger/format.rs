@@ -18,6 +18,10 @@ pub const TEXT_LIMIT: usize = 200;
 /// A block with more bytes is ended, so that no journal record becomes too long.
 const BLOCK_LIMIT: usize = 1 << 16;
 
+/// Bits of the tags of intents and outcomes that mean the same in both.
+const SAME_STREAM: u8 = 4;
+const FIRST_ATTEMPT: u8 = 16;
+
 /// What the next entry is expected to be: what those before it were, in the block and in those before that.
 #[derive(Debug, Default)]
 pub(super) struct Before {

@@ -49,7 +49,7 @@ use self::{
     outputs::{Output, Outputs, person_rows},
     person::{Changes, Persons},
     planted::Planted,
-    step::{State, Teams, incoming, process},
+    step::{State, Teams, incoming, process, process_due},
     store::{Offsets, Store},
 };
 use super::{
@@ -185,9 +185,7 @@ impl Ingester {
             };
             if is_due && self.held.is_none() {
                 // They came before whatever comes now.
-                for message in state.store.take_due(Timestamp::now(), BATCH)? {
-                    process(&mut state, &self.teams, &self.outputs, &message.view(), &mut outputs)?;
-                }
+                process_due(&mut state, &self.teams, &self.outputs, BATCH, &mut outputs)?;
             }
             let (mut polled, mut messages, mut bytes, mut expelled) = (first, 0, 0, false);
             while let Some(message) = polled.take() {
@@ -228,9 +226,7 @@ impl Ingester {
                     *state.groups = Groups::default();
                 }
                 if is_due {
-                    for message in state.store.take_due(Timestamp::now(), BATCH)? {
-                        process(&mut state, &self.teams, &self.outputs, &message.view(), &mut outputs)?;
-                    }
+                    process_due(&mut state, &self.teams, &self.outputs, BATCH, &mut outputs)?;
                 }
                 released = held.release(ends);
                 for message in &released {
@@ -248,8 +244,8 @@ impl Ingester {
                 held.forget(&self.store, &released)?;
             }
             // Of what was held that was written before, and somebody else may have gone on from there meanwhile.
-            let written = if self.held.is_some() { Offsets::new() } else { next.clone() };
-            self.store.write(&changes, &written)?;
+            let none = Offsets::new();
+            self.store.write(&changes, if self.held.is_some() { &none } else { &next })?;
             if !next.is_empty() {
                 // Messages that were set aside have no offsets of their own.
                 last = next;

@@ -1,9 +1,9 @@
-//! One intent.
+//! An intent, as an entry of a block.
 
 use std::{ops::Range, time::Duration};
 
 use super::{
-    Before, Place,
+    Before, FIRST_ATTEMPT, Place, SAME_STREAM,
     numbers::{micros, unzigzag, zigzag},
 };
 use crate::{
@@ -13,9 +13,7 @@ use crate::{
     request::{Request, Retry},
 };
 
-const SAME_STREAM: u8 = 4;
 const NEXT_INDEX: u8 = 8;
-const FIRST_ATTEMPT: u8 = 16;
 const NEXT_POSITION: u8 = 32;
 const ONE_POSITION: u8 = 64;
 const OTHER_RESENDS: u8 = 128;

@@ -1,9 +1,9 @@
-//! One outcome.
+//! An outcome, as an entry of a block.
 
 use std::time::Duration;
 
 use super::{
-    Before, Place,
+    Before, FIRST_ATTEMPT, Place, SAME_STREAM,
     answer::{put_answer, take_answer},
     numbers::{micros, unzigzag, zigzag},
 };
@@ -13,9 +13,7 @@ use crate::{
     ledger::{Answer, Outcome},
 };
 
-const SAME_STREAM: u8 = 4;
 const STATUS_200: u8 = 8;
-const FIRST_ATTEMPT: u8 = 16;
 /// It is that of the request that waits longest.
 const LONGEST: u8 = 32;
 /// It is that of another one that waits.

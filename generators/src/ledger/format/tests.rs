@@ -1,3 +1,5 @@
+//! Blocks are read as they were written, and cost what they may.
+
 use proptest::prelude::*;
 
 use std::time::Duration;

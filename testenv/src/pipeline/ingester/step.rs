@@ -59,6 +59,20 @@ pub(super) fn incoming(message: &impl Message) -> Incoming<'_> {
     }
 }
 
+/// The same as [`process`] of up to `most` messages that were set aside and whose time has come.
+pub(super) fn process_due<'o>(
+    state: &mut State<'_>,
+    teams: &Teams,
+    outputs: &'o Outputs,
+    most: usize,
+    out: &mut Vec<Output<'o>>,
+) -> Result<(), Error> {
+    for message in state.store.take_due(Timestamp::now(), most)? {
+        process(state, teams, outputs, &message.view(), out)?;
+    }
+    Ok(())
+}
+
 /// What a message becomes is put into `out`; a message that can never be processed becomes a dead letter.
 pub(super) fn process<'o>(
     state: &mut State<'_>,
