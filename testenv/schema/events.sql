@@ -58,16 +58,7 @@ CREATE TABLE `{database}`.kafka_events_json (
     person_id UUID,
     person_created_at DateTime64(3, 'UTC'),
     person_properties String,
-    group0_properties String,
-    group0_created_at DateTime64(3, 'UTC'),
-    group1_properties String,
-    group1_created_at DateTime64(3, 'UTC'),
-    group2_properties String,
-    group2_created_at DateTime64(3, 'UTC'),
-    group3_properties String,
-    group3_created_at DateTime64(3, 'UTC'),
-    group4_properties String,
-    group4_created_at DateTime64(3, 'UTC'),
+    {group_columns}
     person_mode Enum8('full' = 0, 'propertyless' = 1, 'force_upgrade' = 2),
     historical_migration Bool
 )
@@ -84,8 +75,7 @@ CREATE MATERIALIZED VIEW `{database}`.events_json_mv TO `{database}`.events AS
 SELECT
     uuid, event, properties, timestamp, team_id, distinct_id, elements_chain, created_at, captured_at, project_id,
     person_id, person_created_at, person_properties,
-    group0_properties, group0_created_at, group1_properties, group1_created_at, group2_properties, group2_created_at,
-    group3_properties, group3_created_at, group4_properties, group4_created_at,
+    {group_names}
     person_mode, historical_migration,
     _timestamp, _offset
 FROM `{database}`.kafka_events_json;

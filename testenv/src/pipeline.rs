@@ -13,5 +13,6 @@ pub mod ingester;
 pub mod json_text;
 mod membership;
 pub mod plugin;
+pub mod properties;
 pub mod settings;
 pub mod timestamp;

@@ -1,18 +1,19 @@
 //! How far the subject's consumers are behind, asked without joining their groups.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use generators::clock::RunClock;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    topic_partition_list::TopicPartitionListElem,
 };
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ use super::{ObserveError, kafka::KafkaAccess};
 use crate::details::timeline::{Buckets, Greatest, LagSeries};
 
 const TIME_OUT: Duration = Duration::from_secs(5);
+/// A topic seldom gets more partitions.
+const SAME_PARTITIONS: Duration = Duration::from_secs(10);
 
 /// A consumer group and the topic that it reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +87,7 @@ impl LagWatch {
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start(reader: LagReader, pause: Duration, clock: RunClock) -> Result<Self, ObserveError> {
+    pub fn start(mut reader: LagReader, pause: Duration, clock: RunClock) -> Result<Self, ObserveError> {
         let watch = Self { seen: Arc::default(), stop: Arc::default() };
         let (seen, stop) = (Arc::clone(&watch.seen), Arc::clone(&watch.stop));
         let work = move || {
@@ -164,9 +167,14 @@ fn lock(seen: &Mutex<LagSeen>) -> MutexGuard<'_, LagSeen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Asks Kafka for the lag of some consumer groups.
+/// Asks Kafka for the lag of some consumer groups: where each group is, and in one request for all where the topics end.
+/// It asks several times a second, beside the load.
 pub struct LagReader {
     groups: Vec<(Subscription, BaseConsumer)>,
+    /// Asks for what is no group's own.
+    topics: BaseConsumer,
+    /// The partitions of each subscription's topic, in the order of `groups`, and when they were asked for.
+    partitions: Option<(Instant, Vec<TopicPartitionList>)>,
 }
 
 impl std::fmt::Debug for LagReader {
@@ -186,36 +194,95 @@ impl LagReader {
                 kafka.config().set("group.id", &subscription.group).set("enable.auto.commit", "false").create()?;
             Ok((subscription, consumer))
         };
-        Ok(Self { groups: subscriptions.into_iter().map(reader).collect::<Result<_, ObserveError>>()? })
+        Ok(Self {
+            groups: subscriptions.into_iter().map(reader).collect::<Result<_, ObserveError>>()?,
+            topics: kafka.config().create()?,
+            partitions: None,
+        })
     }
 
     /// The number of messages that were produced and not yet committed by the groups. Blocks.
     ///
     /// # Errors
     /// When Kafka cannot be asked.
-    pub fn read(&self) -> Result<Lag, ObserveError> {
+    pub fn read(&mut self) -> Result<Lag, ObserveError> {
+        let partitions = match self.partitions.take() {
+            Some((asked, partitions)) if asked.elapsed() < SAME_PARTITIONS => (asked, partitions),
+            _ => (Instant::now(), self.ask_partitions()?),
+        };
+        let (_, of_groups) = self.partitions.insert(partitions);
+        let mut next = Vec::new();
+        for ((_, consumer), partitions) in self.groups.iter().zip(of_groups.iter()) {
+            next.push(offsets(&consumer.committed_offsets(partitions.clone(), TIME_OUT)?)?);
+        }
+        // Asked after them, so that nobody is ahead of an end.
+        let ends = ask(&self.topics, of_groups.iter().flat_map(places), Offset::End)?;
+        let all = next.iter().flatten();
+        let unsaid = all.filter(|(_, next)| next.is_none()).map(|(place, _)| place.clone());
+        let begins = ask(&self.topics, unsaid, Offset::Beginning)?;
         let mut lag = Lag::default();
-        for (subscription, consumer) in &self.groups {
-            let metadata = consumer.fetch_metadata(Some(&subscription.topic), TIME_OUT)?;
+        for ((subscription, _), next) in self.groups.iter().zip(next) {
+            for (place, next) in next {
+                let end = ends.get(&place).copied().unwrap_or_default();
+                let next = next.or_else(|| begins.get(&place).copied()).unwrap_or_default();
+                lag.add(&subscription.group, &place.0, place.1, u64::try_from(end - next).unwrap_or_default());
+            }
+        }
+        Ok(lag)
+    }
+
+    fn ask_partitions(&self) -> Result<Vec<TopicPartitionList>, ObserveError> {
+        let of_topic = |(subscription, _): &(Subscription, BaseConsumer)| {
+            let metadata = self.topics.fetch_metadata(Some(&subscription.topic), TIME_OUT)?;
             let mut partitions = TopicPartitionList::new();
             for topic in metadata.topics() {
                 for partition in topic.partitions() {
                     partitions.add_partition(topic.name(), partition.id());
                 }
             }
-            let committed = consumer.committed_offsets(partitions, TIME_OUT)?;
-            for element in committed.elements() {
-                let (low, high) = consumer.fetch_watermarks(element.topic(), element.partition(), TIME_OUT)?;
-                let next = match element.offset() {
-                    Offset::Offset(offset) => offset,
-                    _ => low,
-                };
-                let behind = u64::try_from(high - next).unwrap_or_default();
-                lag.add(&subscription.group, element.topic(), element.partition(), behind);
-            }
-        }
-        Ok(lag)
+            Ok(partitions)
+        };
+        self.groups.iter().map(of_topic).collect()
     }
+}
+
+/// A topic and one of its partitions.
+type Place = (String, i32);
+
+fn places(partitions: &TopicPartitionList) -> Vec<Place> {
+    partitions.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}
+
+/// The offsets that Kafka has answered; none where there is none yet.
+fn offsets(partitions: &TopicPartitionList) -> Result<BTreeMap<Place, Option<i64>>, ObserveError> {
+    let offset = |element: TopicPartitionListElem<'_>| {
+        element.error()?;
+        let offset = match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        Ok(((element.topic().to_owned(), element.partition()), offset))
+    };
+    partitions.elements().into_iter().map(offset).collect()
+}
+
+/// Where partitions begin or end: one request for all that have one leader (the times that stand for both are those of
+/// Kafka's protocol, `ListOffsets`).
+fn ask(
+    consumer: &BaseConsumer,
+    places: impl IntoIterator<Item = Place>,
+    what: Offset,
+) -> Result<BTreeMap<Place, i64>, ObserveError> {
+    let places: BTreeSet<Place> = places.into_iter().collect();
+    if places.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut wanted = TopicPartitionList::with_capacity(places.len());
+    for (topic, partition) in &places {
+        wanted.add_partition_offset(topic, *partition, what)?;
+    }
+    let answered = offsets(&consumer.offsets_for_times(wanted, TIME_OUT)?)?;
+    Ok(answered.into_iter().filter_map(|(place, offset)| Some((place, offset?))).collect())
 }
 
 #[cfg(test)]

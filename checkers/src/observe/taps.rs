@@ -71,8 +71,9 @@ impl Taps {
                 .set("group.id", format!("assay-taps-{run}"))
                 .set("enable.auto.commit", "false")
                 .set("enable.auto.offset.store", "false")
+                // Messages say themselves when they were written, so it may read many at a time.
                 .set("fetch.wait.max.ms", "500")
-                .set("fetch.min.bytes", "65536")
+                .set("fetch.min.bytes", "524288")
                 .create::<BaseConsumer>()
         };
         // On one connection a question would wait behind every fetch that waits for data.

@@ -262,6 +262,7 @@ impl Pipeline {
             topics: &self.topics,
             groups: &self.groups,
             flush_interval: options.flush_interval,
+            group_columns: options.substitutes.ingester.is_some(),
         };
         let planted = sink::planted(&options.planted_defects);
         let ready = futures_util::future::try_join_all(self.components.iter().map(Component::ready));

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::json_text::nested;
+
 /// The header that forbids a person (`CapturedEventHeaders`).
 pub const NO_PERSON_HEADER: &str = "force_disable_person_processing";
 
@@ -20,7 +22,7 @@ pub struct CapturedEvent<'a> {
     #[serde(borrow)]
     pub ip: Cow<'a, str>,
     /// The event as it was sent, known fields only, as JSON text.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nested")]
     pub data: Cow<'a, str>,
     /// When the request was received, RFC 3339.
     #[serde(borrow)]

@@ -10,6 +10,7 @@
 mod again;
 pub mod age;
 pub mod aside;
+mod batch_offsets;
 mod deliveries;
 pub mod elements;
 pub mod event;
@@ -43,6 +44,7 @@ use rdkafka::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
+    batch_offsets::BatchOffsets,
     deliveries::Deliveries,
     groups::Groups,
     held::Held,
@@ -175,7 +177,7 @@ impl Ingester {
                 self.persons.forget();
                 self.groups = Groups::default();
             }
-            let (mut outputs, mut next) = (Vec::new(), Offsets::new());
+            let (mut outputs, mut offsets) = (Vec::new(), BatchOffsets::default());
             let mut state = State {
                 persons: &mut self.persons,
                 groups: &mut self.groups,
@@ -200,14 +202,12 @@ impl Ingester {
                 };
                 messages += 1;
                 bytes += message.payload_len();
-                let (place, offset) = ((message.topic().to_owned(), message.partition()), message.offset());
-                let due = match next.get(&place) {
-                    Some(due) => *due,
-                    None => state.store.next_offset(&place.0, place.1)?.unwrap_or_default(),
-                };
+                let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+                let before = || state.store.next_offset(topic, partition).map(Option::unwrap_or_default);
+                let due = offsets.due(topic, partition, before)?;
                 // One below was processed before, by this ingester or by another one.
-                if offset >= due || state.planted.is_again(&place.0, place.1, offset) {
-                    next.insert(place, due.max(offset + 1));
+                if offset >= due || state.planted.is_again(topic, partition, offset) {
+                    offsets.moves_to(offset + 1);
                     match &mut self.held {
                         Some(held) => held.take(state.store, &message)?,
                         None => process(&mut state, &self.teams, &self.outputs, &incoming(&message), &mut outputs)?,
@@ -217,6 +217,7 @@ impl Ingester {
                     polled = self.consumer.poll(Duration::ZERO);
                 }
             }
+            let next = offsets.moved();
             let mut released = Vec::new();
             if let Some(held) = &mut self.held {
                 state.store.write(&Changes::default(), &next)?;
@@ -372,9 +373,10 @@ fn join(topics: &[String]) -> Result<BaseConsumer<Membership>, Error> {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
-        // Under load many messages come at once, and without it none waits for long.
-        .set("fetch.min.bytes", "262144")
-        .set("fetch.wait.max.ms", "50");
+        // Under load many messages come at once, and without it none waits for long. Each request costs Kafka about as much as
+        // a hundred messages.
+        .set("fetch.min.bytes", "1048576")
+        .set("fetch.wait.max.ms", "100");
     // One that is started again under its old name has its partitions back at once.
     let name = or("INGESTION_CONSUMER_GROUP_INSTANCE_ID", String::new())?;
     if !name.is_empty() {

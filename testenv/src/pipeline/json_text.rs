@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use memchr::{memchr, memmem};
-use serde::{Serialize, ser::Error};
+use serde::{Deserialize, Deserializer, Serialize, de, ser::Error};
+use serde_json::value::RawValue;
 
 const REPLACEMENT: &str = "\\ufffd";
 
@@ -12,9 +13,54 @@ const REPLACEMENT: &str = "\\ufffd";
 /// # Errors
 /// When there is no such text.
 pub fn written(value: &impl Serialize, room: usize) -> serde_json::Result<String> {
+    String::from_utf8(bytes(value, room)?).map_err(serde_json::Error::custom)
+}
+
+/// The same in bytes.
+///
+/// # Errors
+/// When there is no such text.
+pub fn bytes(value: &impl Serialize, room: usize) -> serde_json::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(room);
     serde_json::to_writer(&mut text, value)?;
-    String::from_utf8(text).map_err(serde_json::Error::custom)
+    Ok(text)
+}
+
+/// Reads a string that holds JSON text itself: every tenth character of it may be escaped, and nearly all of those are
+/// quotation marks.
+///
+/// # Errors
+/// When it is no string.
+pub fn nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    let text = <&RawValue>::deserialize(deserializer)?.get();
+    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let inner = inner.ok_or_else(|| de::Error::custom("a string is expected"))?;
+    unescaped(inner).map_or_else(|| serde_json::from_str(text).map(Cow::Owned).map_err(de::Error::custom), Ok)
+}
+
+/// What stands between the quotation marks of a string, if none of its escapes are of the long form.
+fn unescaped(inner: &str) -> Option<Cow<'_, str>> {
+    let Some(first) = memchr(b'\\', inner.as_bytes()) else { return Some(Cow::Borrowed(inner)) };
+    let mut text = String::with_capacity(inner.len());
+    let (mut copied, mut found) = (0, Some(first));
+    while let Some(at) = found {
+        text.push_str(&inner[copied..at]);
+        text.push(match inner.as_bytes().get(at + 1)? {
+            b'"' => '"',
+            b'\\' => '\\',
+            b'/' => '/',
+            b'n' => '\n',
+            b't' => '\t',
+            b'r' => '\r',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            _ => return None,
+        });
+        copied = at + 2;
+        found = memchr(b'\\', &inner.as_bytes()[copied..]).map(|further| copied + further);
+    }
+    text.push_str(&inner[copied..]);
+    Some(Cow::Owned(text))
 }
 
 /// Replaces escapes of surrogates that have no partner (capture, `passes/invalid_surrogates.rs`).
@@ -127,7 +173,35 @@ mod tests {
         }
     }
 
+    #[derive(Deserialize)]
+    struct Nested<'a>(#[serde(borrow, deserialize_with = "nested")] Cow<'a, str>);
+
+    #[test]
+    fn nested_text_is_read_as_any_string() {
+        for text in
+            [r#""""#, r#""plain""#, r#""{\"a\":\"b\\\"c\\n\"}""#, r#""\/\b\f\n\r\t\\\"""#, r#""a\u00e9\ud83d\ude00\"""#]
+        {
+            assert_eq!(
+                serde_json::from_str::<Nested<'_>>(text).unwrap().0,
+                serde_json::from_str::<String>(text).unwrap()
+            );
+        }
+        for broken in ["1", "null", "{}", r#"["a"]"#, r#""\x""#, r#""\ud83d""#, r#""\"#, "\"a\nb\""] {
+            assert!(serde_json::from_str::<Nested<'_>>(broken).is_err(), "{broken}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_text_is_read_back(text in ".*", odd in "[\"\\\\/\n\u{1}é😀]*") {
+            for text in [text, odd] {
+                let json = serde_json::to_string(&text).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<Nested<'_>>(&json).unwrap().0, &text);
+                let twice = serde_json::to_string(&json).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<Nested<'_>>(&twice).unwrap().0, &json);
+            }
+        }
+
         #[test]
         fn what_is_right_stays(text in ".*") {
             let json = serde_json::to_string(&text.replace('\0', "")).unwrap();

@@ -5,11 +5,13 @@
 //! that is slow says for how long, and the ingester sets the event aside for that time. A plugin that throws, or takes longer
 //! than a task may, is noted as failed, and the event goes on as it is.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
+
+use super::properties::EventProperties;
 
 /// One plugin, as the environment variable `ASSAY_PLUGINS` (a JSON array of these) hands it to a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,9 +73,6 @@ pub enum Action {
     Export,
 }
 
-/// The properties that plugins read and change.
-pub type Properties = BTreeMap<String, Box<RawValue>>;
-
 /// The plugins of a pipeline, in the order in which they run.
 #[derive(Debug, Clone, Default)]
 pub struct Plugins {
@@ -105,7 +104,7 @@ impl Plugins {
     }
 
     /// Runs the plugins of `team` over an event, one after the other.
-    pub fn run(&self, team: i64, uuid: Uuid, name: &str, properties: &mut Properties) -> Ran {
+    pub fn run(&self, team: i64, uuid: Uuid, name: &str, properties: &mut EventProperties<'_>) -> Ran {
         let mut ran = Ran::default();
         let (mut succeeded, mut failed) = (Vec::new(), Vec::new());
         for plugin in self.all.iter().filter(|plugin| plugin.is_of(team) && plugin.action != Action::Export) {
@@ -114,11 +113,7 @@ impl Plugins {
             match &plugin.action {
                 Action::Drop if acts => return Ran { dropped: true, ..ran },
                 Action::Set { key, value } if acts => put(properties, key, value),
-                Action::Rename { key, to } if acts => {
-                    if let Some(value) = properties.remove(key) {
-                        properties.insert(to.clone(), value);
-                    }
-                }
+                Action::Rename { key, to } if acts => properties.rename(key, to),
                 Action::Throw { having_set } if acts => {
                     if let Some((key, value)) = having_set {
                         put(properties, key, value);
@@ -147,7 +142,13 @@ impl Plugins {
     }
 
     /// The names of those that export a stored event.
-    pub fn exporting(&self, team: i64, uuid: Uuid, name: &str, properties: &Properties) -> impl Iterator<Item = &str> {
+    pub fn exporting(
+        &self,
+        team: i64,
+        uuid: Uuid,
+        name: &str,
+        properties: &EventProperties<'_>,
+    ) -> impl Iterator<Item = &str> {
         let exports = move |plugin: &&Plugin| {
             plugin.action == Action::Export && plugin.is_of(team) && plugin.acts_on(uuid, name, properties)
         };
@@ -160,7 +161,7 @@ impl Plugins {
     }
 
     /// Sets what some plugin sets and this event has not: what a planted defect does.
-    pub fn leak(&self, properties: &mut Properties) -> bool {
+    pub fn leak(&self, properties: &mut EventProperties<'_>) -> bool {
         let foreign = self.all.iter().find_map(|plugin| match &plugin.action {
             Action::Set { key, value } if !properties.contains_key(key) => Some((key, value)),
             _ => None,
@@ -177,7 +178,7 @@ impl Plugin {
         self.teams.is_empty() || self.teams.contains(&team)
     }
 
-    fn acts_on(&self, uuid: Uuid, name: &str, properties: &Properties) -> bool {
+    fn acts_on(&self, uuid: Uuid, name: &str, properties: &EventProperties<'_>) -> bool {
         let Condition { events, property, of_a_million } = &self.when;
         (events.is_empty() || events.iter().any(|event| event == name))
             && property.as_ref().is_none_or(|(key, value)| properties.get(key).is_some_and(|found| equal(found, value)))
@@ -195,7 +196,7 @@ fn equal(found: &RawValue, wanted: &str) -> bool {
     }
 }
 
-fn put(properties: &mut Properties, key: &str, value: &str) {
+fn put(properties: &mut EventProperties<'_>, key: &str, value: &str) {
     if let Ok(value) = RawValue::from_string(value.to_owned()) {
         properties.insert(key.to_owned(), value);
     }
@@ -240,7 +241,7 @@ mod tests {
 
     /// What becomes of an event of `team` with these properties, named `e`.
     fn run(plugins: Vec<Plugin>, team: i64, properties: &str) -> (Ran, String) {
-        let mut properties: Properties = serde_json::from_str(properties).unwrap();
+        let mut properties: EventProperties<'_> = serde_json::from_str(properties).unwrap();
         let ran = Plugins::new(plugins, Duration::from_secs(1)).run(team, UUID, "e", &mut properties);
         (ran, serde_json::to_string(&properties).unwrap())
     }
@@ -335,7 +336,7 @@ mod tests {
             ],
             Duration::ZERO,
         );
-        let mut properties = Properties::new();
+        let mut properties = EventProperties::default();
         plugins.run(1, UUID, "e", &mut properties);
         assert_eq!(properties["$plugins_succeeded"].get(), r#"["sets"]"#);
         assert_eq!(plugins.exporting(1, UUID, "e", &properties).collect::<Vec<_>>(), ["first"]);
@@ -346,7 +347,7 @@ mod tests {
     #[test]
     fn what_leaks_is_what_the_event_has_not() {
         let plugins = Plugins::new(vec![plugin("a", always(), set("k", "1"))], Duration::ZERO);
-        let mut properties = Properties::new();
+        let mut properties = EventProperties::default();
         assert!(plugins.leak(&mut properties) && properties.contains_key("k"));
         assert!(!plugins.leak(&mut properties));
     }

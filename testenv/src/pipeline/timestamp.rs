@@ -64,9 +64,15 @@ pub fn rfc3339(moment: Timestamp) -> String {
 
 /// `2026-11-23 01:02:03.456000`, as ClickHouse reads it.
 pub fn clickhouse_micros(moment: Timestamp) -> String {
-    let micros = moment.subsec_microsecond().unsigned_abs();
     match utc(moment) {
-        Some(seconds) => format!("{seconds}.{micros:06}"),
+        Some(mut text) => {
+            let micros = moment.subsec_microsecond().unsigned_abs();
+            text.push('.');
+            for pair in [micros / 10_000, micros / 100 % 100, micros % 100] {
+                push_two(&mut text, pair);
+            }
+            text
+        }
         None => moment.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S.%6f").to_string(),
     }
 }
@@ -79,15 +85,22 @@ pub fn clickhouse_seconds(moment: Timestamp) -> String {
 /// The same by hand, which every row needs several times; `None` before 1970, where parts of seconds count backwards.
 fn utc(moment: Timestamp) -> Option<String> {
     let civil = (moment >= Timestamp::UNIX_EPOCH).then(|| TimeZone::UTC.to_datetime(moment))?;
-    Some(format!(
-        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
-        civil.year(),
-        civil.month(),
-        civil.day(),
-        civil.hour(),
-        civil.minute(),
-        civil.second()
-    ))
+    let year = u32::from(civil.year().unsigned_abs());
+    let mut text = String::with_capacity("2026-11-23 01:02:03.456000".len());
+    push_two(&mut text, year / 100);
+    push_two(&mut text, year % 100);
+    let rest =
+        [('-', civil.month()), ('-', civil.day()), (' ', civil.hour()), (':', civil.minute()), (':', civil.second())];
+    for (before, part) in rest {
+        text.push(before);
+        push_two(&mut text, part.unsigned_abs().into());
+    }
+    Some(text)
+}
+
+/// Two digits; `number` is below a hundred.
+fn push_two(text: &mut String, number: u32) {
+    text.extend([number / 10, number % 10].into_iter().filter_map(|digit| char::from_digit(digit, 10)));
 }
 
 #[cfg(test)]

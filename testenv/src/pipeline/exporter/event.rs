@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::queue::Outgoing;
-use crate::pipeline::plugin::Properties;
+use crate::pipeline::properties::EventProperties;
 
 /// A message of `clickhouse_events_json`, as far as it is delivered.
 #[derive(Debug, Deserialize)]
@@ -36,7 +36,7 @@ struct Delivered<'a> {
     distinct_id: &'a str,
     person_id: Option<Uuid>,
     timestamp: &'a str,
-    properties: &'a Properties,
+    properties: &'a EventProperties<'a>,
 }
 
 impl Stored<'_> {
@@ -44,7 +44,7 @@ impl Stored<'_> {
     ///
     /// # Errors
     /// When they are no JSON object.
-    pub fn properties(&self) -> serde_json::Result<Properties> {
+    pub fn properties(&self) -> serde_json::Result<EventProperties<'_>> {
         serde_json::from_str(&self.properties)
     }
 
@@ -52,7 +52,7 @@ impl Stored<'_> {
     ///
     /// # Errors
     /// When they have no JSON form, which all that were read have.
-    pub fn outgoing(&self, properties: &Properties) -> serde_json::Result<Outgoing> {
+    pub fn outgoing(&self, properties: &EventProperties<'_>) -> serde_json::Result<Outgoing> {
         let Self { uuid, event, team_id, distinct_id, person_id, timestamp, .. } = self;
         let delivered = Delivered {
             uuid: *uuid,

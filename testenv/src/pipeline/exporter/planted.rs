@@ -3,7 +3,7 @@
 use super::queue::Batch;
 use crate::pipeline::{
     defect::{Chooser, DefectName, PlantedDefect, Stage},
-    plugin::Properties,
+    properties::EventProperties,
 };
 
 /// The planted defects of one exporter.
@@ -45,9 +45,9 @@ impl Planted {
     }
 
     /// Takes a property from an event that is exported.
-    pub(super) fn spoil(&mut self, uuid: &str, properties: &mut Properties) {
+    pub(super) fn spoil(&mut self, uuid: &str, properties: &mut EventProperties<'_>) {
         // What begins with a dollar sign is the client library's, and often nobody misses it.
-        let key = properties.keys().rev().find(|key| !key.starts_with('$')).cloned();
+        let key = properties.keys().rev().find(|key| !key.starts_with('$')).map(str::to_owned);
         self.plants(DefectName::ExportDropsProperty, uuid, || key.and_then(|key| properties.remove(&key)).is_some());
     }
 
@@ -127,7 +127,7 @@ mod tests {
     fn a_property_is_lost_and_it_is_not_the_librarys() {
         let mut planted = planted(DefectName::ExportDropsProperty, 1, 1);
         let mut of = |uuid: &str, properties: &str| {
-            let mut properties: Properties = serde_json::from_str(properties).unwrap();
+            let mut properties: EventProperties<'_> = serde_json::from_str(properties).unwrap();
             planted.spoil(uuid, &mut properties);
             properties.into_keys().collect::<Vec<_>>()
         };

@@ -5,8 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
 
-use super::event::Properties;
-use crate::pipeline::dialect::Dialect;
+use crate::pipeline::{dialect::Dialect, properties::EventProperties};
 
 /// Texts and links are cut to so many UTF-16 units.
 const TEXT_LIMIT: usize = 400;
@@ -17,7 +16,7 @@ const LINK_LIMIT: usize = 2_048;
 ///
 /// # Errors
 /// Elements over which PostHog's code throws.
-pub fn take_chain(dialect: Dialect, properties: &mut Properties) -> Result<String, String> {
+pub fn take_chain(dialect: Dialect, properties: &mut EventProperties<'_>) -> Result<String, String> {
     if dialect == Dialect::V2021 {
         let is_list =
             properties.get("$elements").is_some_and(|value| value.get().starts_with('[') && value.get() != "[]");
@@ -30,7 +29,7 @@ pub fn take_chain(dialect: Dialect, properties: &mut Properties) -> Result<Strin
     }
 }
 
-fn chain(elements: Option<Box<RawValue>>) -> Result<String, String> {
+fn chain(elements: Option<Cow<'_, RawValue>>) -> Result<String, String> {
     let Some(elements) = elements.filter(|elements| elements.get().starts_with('[')) else { return Ok(String::new()) };
     let elements: Vec<BTreeMap<Cow<'_, str>, &RawValue>> =
         serde_json::from_str(elements.get()).map_err(|error| format!("invalid elements: {error}"))?;
@@ -118,9 +117,9 @@ mod tests {
     use super::*;
 
     fn taken(dialect: Dialect, properties: &str) -> (Result<String, String>, String) {
-        let mut properties: Properties = serde_json::from_str(properties).unwrap();
+        let mut properties: EventProperties<'_> = serde_json::from_str(properties).unwrap();
         let chain = take_chain(dialect, &mut properties);
-        (chain, properties.into_keys().collect::<Vec<_>>().join(","))
+        (chain, properties.keys().collect::<Vec<_>>().join(","))
     }
 
     fn chain_of(elements: &str) -> String {

@@ -2,10 +2,10 @@
 //!
 //! Property values keep their source text: nothing passes through a float.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
@@ -13,8 +13,7 @@ use super::{elements::take_chain, warning::Kind};
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
-    json_text::replace_nul,
-    plugin,
+    properties::EventProperties,
     timestamp::{self, Said, parse},
 };
 
@@ -27,11 +26,12 @@ const CAMPAIGN: [&str; 8] =
 /// The property that says that no person is kept.
 const NO_PROFILE: &str = "$process_person_profile";
 
-pub use plugin::Properties;
+/// The properties of a person, or what an event does to them.
+pub type Properties = BTreeMap<String, Box<RawValue>>;
 
 /// An event, normalised, before its person is known.
 #[derive(Debug)]
-pub struct Normalised {
+pub struct Normalised<'a> {
     /// The event's uuid.
     pub uuid: Uuid,
     /// Its name.
@@ -43,7 +43,7 @@ pub struct Normalised {
     /// When capture received it.
     pub captured_at: Timestamp,
     /// What is stored as properties.
-    pub properties: Properties,
+    pub properties: EventProperties<'a>,
     /// What was clicked, as one text.
     pub elements_chain: String,
     /// Whether a person is kept for it.
@@ -100,40 +100,40 @@ struct Data<'a> {
     #[serde(default)]
     offset: Option<i64>,
     #[serde(borrow, default)]
-    properties: Option<&'a RawValue>,
+    properties: Option<EventProperties<'a>>,
     #[serde(borrow, default, rename = "$set")]
     set: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "$set_once")]
     set_once: Option<&'a RawValue>,
 }
 
-/// Normalises a message of the capture topic. `before` gets name and properties as they were sent, before anything is added
+/// Normalises a message of the capture topic, whose data without NULs is `data`. `before` gets name and properties as they were sent, before anything is added
 /// or cut, and how long before capture received it the event happened, where capture says so (since 2026). What a team drops
 /// for its age comes in there, and then its plugins (drop-old-events-step.ts, runner.ts).
 ///
 /// # Errors
 /// When it is no captured event, or one that is not stored, as `before` may say too.
-pub fn normalise(
+pub fn normalise<'a>(
     dialect: Dialect,
     captured: &CapturedEvent<'_>,
-    before: impl FnOnce(Uuid, &str, Option<SignedDuration>, &mut Properties) -> Result<(), NotStored>,
-) -> Result<Normalised, NotStored> {
+    data: &'a Cow<'_, str>,
+    before: impl FnOnce(Uuid, &str, Option<SignedDuration>, &mut EventProperties<'_>) -> Result<(), NotStored>,
+) -> Result<Normalised<'a>, NotStored> {
     let invalid = |what: String| NotStored::Invalid(what);
     let uuid = Uuid::parse_str(&captured.uuid).map_err(|_| invalid(format!("not a valid UUID: {}", captured.uuid)))?;
-    let data = replace_nul(&captured.data);
     if dialect == Dialect::V2021 && matches!(data, Cow::Owned(_)) {
         // Its replacement came later (plugin server, pull request 18282).
         return Err(invalid("a NUL character cannot be stored".to_owned()));
     }
-    let data: Data<'_> = serde_json::from_str(&data).map_err(|error| invalid(format!("invalid data: {error}")))?;
-    let mut properties = object(data.properties).map_err(|error| invalid(format!("invalid properties: {error}")))?;
+    let data: Data<'_> = serde_json::from_str(data).map_err(|error| invalid(format!("invalid data: {error}")))?;
+    let mut properties = data.properties.unwrap_or_default();
     let name = if captured.event.is_empty() { data.event.as_deref().unwrap_or_default() } else { &captured.event };
     let name = without_nul(name);
     // Both came with capture's rewrite, and so did events without a person (ingestion contract 2, step order).
     if dialect != Dialect::V2021 && matches!(name.as_ref(), "$$heatmap" | "$$client_ingestion_warning") {
         return Err(NotStored::Elsewhere);
     }
-    let has_profile = |properties: &Properties| {
+    let has_profile = |properties: &EventProperties<'_>| {
         dialect == Dialect::V2021 || properties.get(NO_PROFILE).is_none_or(|value| value.get() != "false")
     };
     if !has_profile(&properties)
@@ -164,8 +164,7 @@ pub fn normalise(
         put(&mut properties, "$set_once", &set_once);
         person = person_update(&name, &properties, set, set_once);
     } else {
-        properties
-            .retain(|key, _| !matches!(key.as_str(), "$set" | "$set_once" | "$unset") && !key.starts_with("$group_"));
+        properties.retain(|key| !matches!(key, "$set" | "$set_once" | "$unset") && !key.starts_with("$group_"));
     }
     let elements_chain = take_chain(dialect, &mut properties).map_err(invalid)?;
     if !properties.contains_key("$ip") {
@@ -198,11 +197,11 @@ pub fn normalise(
     })
 }
 
-fn person_update(name: &str, properties: &Properties, set: Properties, set_once: Properties) -> PersonUpdate {
+fn person_update(name: &str, properties: &EventProperties<'_>, set: Properties, set_once: Properties) -> PersonUpdate {
     if matches!(name, "$exception" | "$$heatmap") {
         return PersonUpdate::default();
     }
-    let text = |key: &str| properties.get(key).and_then(|value| id_text(value));
+    let text = |key: &str| properties.get(key).and_then(id_text);
     let merge_with = match name {
         "$identify" => text("$anon_distinct_id"),
         "$create_alias" | "$merge_dangerously" => text("alias"),
@@ -211,7 +210,7 @@ fn person_update(name: &str, properties: &Properties, set: Properties, set_once:
     PersonUpdate {
         set,
         set_once,
-        unset: properties.get("$unset").map(|value| keys(value)).unwrap_or_default(),
+        unset: properties.get("$unset").map(keys).unwrap_or_default(),
         identifies: name == "$identify",
         merge_with,
         merge_identified: name == "$merge_dangerously",
@@ -219,11 +218,11 @@ fn person_update(name: &str, properties: &Properties, set: Properties, set_once:
 }
 
 /// Campaign parameters are set, and kept as the first ones that were seen.
-fn campaign(properties: &Properties, set: &mut Properties, set_once: &mut Properties) {
+fn campaign(properties: &EventProperties<'_>, set: &mut Properties, set_once: &mut Properties) {
     for key in CAMPAIGN {
         if let Some(value) = properties.get(key) {
-            set.entry(key.to_owned()).or_insert_with(|| value.clone());
-            set_once.entry(format!("$initial_{key}")).or_insert_with(|| value.clone());
+            set.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+            set_once.entry(format!("$initial_{key}")).or_insert_with(|| value.to_owned());
         }
     }
 }
@@ -251,17 +250,17 @@ fn id_text(value: &RawValue) -> Option<String> {
     }
 }
 
-fn put(properties: &mut Properties, key: &str, values: &Properties) {
+fn put(properties: &mut EventProperties<'_>, key: &str, values: &Properties) {
     if !values.is_empty()
         && let Ok(raw) = to_raw_value(values)
     {
-        properties.insert(key.to_owned(), raw);
+        properties.insert(key, raw);
     }
 }
 
-fn insert_text(properties: &mut Properties, key: &str, text: &str) {
+fn insert_text(properties: &mut EventProperties<'_>, key: &str, text: &str) {
     if let Ok(raw) = to_raw_value(text) {
-        properties.insert(key.to_owned(), raw);
+        properties.insert(key, raw);
     }
 }
 
@@ -287,8 +286,9 @@ pub struct EventRow<'a> {
     pub uuid: Uuid,
     /// Its name.
     pub event: &'a str,
-    /// Its properties, a JSON text.
-    pub properties: String,
+    /// Its properties, which are stored as their JSON text.
+    #[serde(serialize_with = "as_text")]
+    pub properties: &'a EventProperties<'a>,
     /// Its moment, microseconds.
     pub timestamp: String,
     /// The tenant.
@@ -317,10 +317,16 @@ pub struct EventRow<'a> {
 }
 
 impl EventRow<'_> {
-    /// How long its JSON text is, about: the texts with a backslash before each quotation mark, and the rest.
-    pub fn room(&self) -> usize {
-        (self.properties.len() + self.person_properties.len()) * 5 / 4 + self.elements_chain.len() + 768
+    /// How long its JSON text is, about: that of the `message` that it came in, whose data has a backslash before each
+    /// quotation mark as its properties have them, what is known of its person, and the rest.
+    pub fn room(&self, message: usize) -> usize {
+        message + self.person_properties.len() * 5 / 4 + self.elements_chain.len() + 768
     }
+}
+
+/// Written where it belongs, not first by itself.
+fn as_text<S: Serializer>(properties: &EventProperties<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(properties)
 }
 
 /// What is stored of an event as an import's.
@@ -331,10 +337,26 @@ pub fn is_stored_as_import(dialect: Dialect, captured: &CapturedEvent<'_>) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::plugin::{Action, Condition, Plugin, Plugins};
+    use crate::pipeline::{
+        json_text::replace_nul,
+        plugin::{Action, Condition, Plugin, Plugins},
+    };
 
-    fn normalise(dialect: Dialect, captured: &CapturedEvent<'_>) -> Result<Normalised, NotStored> {
-        super::normalise(dialect, captured, |_, _, _, _| Ok(()))
+    /// The data is kept for good: these are tests.
+    fn run(
+        dialect: Dialect,
+        captured: &CapturedEvent<'_>,
+        before: impl FnOnce(Uuid, &str, Option<SignedDuration>, &mut EventProperties<'_>) -> Result<(), NotStored>,
+    ) -> Result<Normalised<'static>, NotStored> {
+        let data: Cow<'static, str> = match replace_nul(&captured.data) {
+            Cow::Borrowed(text) => Cow::Borrowed(text.to_owned().leak()),
+            Cow::Owned(text) => Cow::Owned(text),
+        };
+        super::normalise(dialect, captured, Box::leak(Box::new(data)), before)
+    }
+
+    fn normalise(dialect: Dialect, captured: &CapturedEvent<'_>) -> Result<Normalised<'static>, NotStored> {
+        run(dialect, captured, |_, _, _, _| Ok(()))
     }
 
     fn captured(name: &str, data: &str) -> CapturedEvent<'static> {
@@ -380,7 +402,7 @@ mod tests {
         let data = r#"{"properties":{"$elements":[{"tag_name":"a\u0000"}],"k":1}}"#;
         let normalised = normalise(Dialect::V2026, &captured("$autocapture", data)).unwrap();
         assert_eq!(normalised.elements_chain, "a\u{fffd}:nth-child=\"0\"nth-of-type=\"0\"");
-        assert_eq!(normalised.properties.into_keys().collect::<Vec<_>>(), ["$ip", "$sent_at", "k"]);
+        assert_eq!(normalised.properties.keys().collect::<Vec<_>>(), ["$ip", "$sent_at", "k"]);
         let broken = captured("$autocapture", r#"{"properties":{"$elements":[1]}}"#);
         assert!(matches!(normalise(Dialect::V2026, &broken), Err(NotStored::Invalid(_))));
     }
@@ -399,7 +421,7 @@ mod tests {
             r#"{"properties":{"$process_person_profile":false,"$set":{"a":1},"$unset":["x"],"$group_0":"g","k":1}}"#;
         let normalised = normalise(Dialect::V2026, &captured("e", off)).unwrap();
         assert!(!normalised.person_profile && normalised.person.set.is_empty());
-        let keys: Vec<_> = normalised.properties.keys().map(String::as_str).collect();
+        let keys: Vec<_> = normalised.properties.keys().collect();
         assert_eq!(keys, ["$ip", "$process_person_profile", "$sent_at", "k"]);
         assert!(matches!(normalise(Dialect::V2026, &captured("$identify", off)), Err(NotStored::Dropped(_))));
         let odd = off.replace("false", "\"false\"");
@@ -460,7 +482,7 @@ mod tests {
             let row = EventRow {
                 uuid: Uuid::nil(),
                 event: "e",
-                properties: "{}".into(),
+                properties: &EventProperties::default(),
                 timestamp: String::new(),
                 team_id: 1,
                 project_id: 1,
@@ -485,21 +507,21 @@ mod tests {
 
     #[test]
     fn what_is_dropped_before_plugins_is_not_stored() {
-        let drop = |_: Uuid, _: &str, age: Option<SignedDuration>, _: &mut Properties| match age {
+        let drop = |_: Uuid, _: &str, age: Option<SignedDuration>, _: &mut EventProperties<'_>| match age {
             Some(age) if age > SignedDuration::from_mins(59) => Err(NotStored::Dropped(Kind::TooOld)),
             _ => Ok(()),
         };
-        let dropped = super::normalise(Dialect::V2026, &captured("e", "{}"), drop);
+        let dropped = run(Dialect::V2026, &captured("e", "{}"), drop);
         assert_eq!(dropped.unwrap_err(), NotStored::Dropped(Kind::TooOld));
         let unsaid = CapturedEvent { timestamp: "".into(), ..captured("e", r#"{"timestamp":"2020-01-01T00:00:00Z"}"#) };
-        assert!(super::normalise(Dialect::V2024, &unsaid, drop).is_ok(), "capture says no time before 2026");
+        assert!(run(Dialect::V2024, &unsaid, drop).is_ok(), "capture says no time before 2026");
     }
 
     #[test]
     fn plugins_see_what_was_sent_and_what_they_leave_is_normalised() {
         let long = "é".repeat(201);
         let data = r#"{"properties":{"a":1,"utm_x":"c"},"$set":{"b":2}}"#;
-        let run = |uuid: Uuid, name: &str, age: Option<SignedDuration>, properties: &mut Properties| {
+        let plugins = |uuid: Uuid, name: &str, age: Option<SignedDuration>, properties: &mut EventProperties<'_>| {
             assert_eq!(age, Some(SignedDuration::from_hours(1)), "capture has said when");
             assert_eq!((uuid.to_string().as_str(), name), ("12345678-9a00-80c0-8000-0f4240a632ad", long.as_str()));
             assert_eq!(properties.keys().collect::<Vec<_>>(), ["a", "utm_x"], "nothing was added yet");
@@ -509,13 +531,13 @@ mod tests {
             Plugins::new(vec![plugin], Duration::ZERO).run(1, uuid, name, properties);
             Ok(())
         };
-        let normalised = super::normalise(Dialect::V2026, &captured(&long, data), run).unwrap();
+        let normalised = run(Dialect::V2026, &captured(&long, data), plugins).unwrap();
         assert_eq!(normalised.name, "é".repeat(200));
         assert_eq!(serde_json::to_string(&normalised.person.set).unwrap(), r#"{"b":2,"utm_source":"c"}"#);
-        let refuse = |_: Uuid, _: &str, _: Option<SignedDuration>, _: &mut Properties| {
+        let refuse = |_: Uuid, _: &str, _: Option<SignedDuration>, _: &mut EventProperties<'_>| {
             Err(NotStored::Waits(Duration::from_secs(1)))
         };
-        let waits = super::normalise(Dialect::V2026, &captured("e", "{}"), refuse);
+        let waits = run(Dialect::V2026, &captured("e", "{}"), refuse);
         assert_eq!(waits.unwrap_err(), NotStored::Waits(Duration::from_secs(1)));
     }
 }

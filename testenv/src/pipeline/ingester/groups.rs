@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::event::Properties;
+use crate::pipeline::properties::EventProperties;
 
 /// A team keeps so many types (`MAX_GROUP_TYPES_PER_TEAM`).
 const MOST_TYPES: i64 = 5;
@@ -40,7 +41,7 @@ impl Groups {
         &mut self,
         known: &mut K,
         team: i64,
-        properties: &mut Properties,
+        properties: &mut EventProperties<'_>,
     ) -> Result<(), K::Error> {
         let Some(groups) = properties.get("$groups") else { return Ok(()) };
         // What is no object, or has keys of other types, is not for us to complain about.
@@ -82,7 +83,8 @@ mod tests {
     use crate::pipeline::ingester::store::Store;
 
     fn applied(groups: &mut Groups, store: &mut Store, team: i64, value: &str) -> String {
-        let mut properties: Properties = serde_json::from_str(&format!("{{\"$groups\":{value}}}")).unwrap();
+        let text = format!("{{\"$groups\":{value}}}");
+        let mut properties: EventProperties<'_> = serde_json::from_str(&text).unwrap();
         groups.apply(store, team, &mut properties).unwrap();
         properties.remove("$groups");
         serde_json::to_string(&properties).unwrap()

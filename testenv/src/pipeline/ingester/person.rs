@@ -151,7 +151,7 @@ impl Persons {
     ///
     /// # Errors
     /// When the past cannot be asked.
-    pub fn process<K: Known>(&mut self, known: &mut K, team: i64, event: &Normalised) -> Result<Belongs, K::Error> {
+    pub fn process<K: Known>(&mut self, known: &mut K, team: i64, event: &Normalised<'_>) -> Result<Belongs, K::Error> {
         if !event.person_profile {
             return self.without_profile(known, team, event);
         }
@@ -185,7 +185,12 @@ impl Persons {
         }
     }
 
-    fn without_profile<K: Known>(&mut self, known: &mut K, team: i64, event: &Normalised) -> Result<Belongs, K::Error> {
+    fn without_profile<K: Known>(
+        &mut self,
+        known: &mut K,
+        team: i64,
+        event: &Normalised<'_>,
+    ) -> Result<Belongs, K::Error> {
         let id = self.id(known, team, &event.distinct_id)?;
         if id.is_none() {
             self.put_id(team, &event.distinct_id, Id { person: None, version: 0 });
@@ -194,7 +199,7 @@ impl Persons {
         Ok(Belongs { person, properties: Properties::new().into(), created_at: event.timestamp, refused: None })
     }
 
-    fn find_or_create<K: Known>(&mut self, known: &mut K, team: i64, event: &Normalised) -> Result<Uuid, K::Error> {
+    fn find_or_create<K: Known>(&mut self, known: &mut K, team: i64, event: &Normalised<'_>) -> Result<Uuid, K::Error> {
         let id = self.id(known, team, &event.distinct_id)?;
         if let Some(person) = id.and_then(|id| id.person) {
             self.person(known, team, person)?;
@@ -212,7 +217,7 @@ impl Persons {
         &mut self,
         known: &mut K,
         team: i64,
-        event: &Normalised,
+        event: &Normalised<'_>,
         other: &str,
     ) -> Result<(Uuid, bool), K::Error> {
         let target = event.distinct_id.as_str();
@@ -287,7 +292,7 @@ impl Persons {
         Ok(())
     }
 
-    fn create(&mut self, team: i64, person: Uuid, event: &Normalised) {
+    fn create(&mut self, team: i64, person: Uuid, event: &Normalised<'_>) {
         let mut properties = Properties::new();
         if let Ok(uuid) = to_raw_value(&event.uuid) {
             properties.insert("$creator_event_uuid".into(), uuid);

@@ -21,6 +21,7 @@ use crate::pipeline::{
     captured::{CapturedEvent, NO_PERSON_HEADER},
     json_text,
     plugin::Plugins,
+    properties::EventProperties,
     settings::log,
     timestamp::{clickhouse_micros, clickhouse_seconds},
 };
@@ -101,7 +102,7 @@ pub(super) fn process<'o>(
     let dialect = state.persons.dialect();
     let State { plugins, planted, .. } = state;
     let limit = age_limits.of(dialect, team);
-    let before = |uuid, name: &str, age: Option<SignedDuration>, properties: &mut _| {
+    let before = |uuid, name: &str, age: Option<SignedDuration>, properties: &mut EventProperties<'_>| {
         let is_too_old = limit.zip(age).is_some_and(|(limit, age)| age > limit);
         if is_too_old && !planted.keeps_old(&captured.uuid) {
             return Err(NotStored::Dropped(Warned::TooOld));
@@ -125,7 +126,8 @@ pub(super) fn process<'o>(
         state.store.set_aside(own, Timestamp::now(), message)?;
         return Ok(());
     }
-    let mut event = match normalise(dialect, &captured, before) {
+    let data = json_text::replace_nul(&captured.data);
+    let mut event = match normalise(dialect, &captured, &data, before) {
         Ok(event) => event,
         Err(NotStored::Invalid(reason)) => return bury(out, &reason),
         Err(NotStored::Dropped(kind)) => {
@@ -156,7 +158,7 @@ fn store<'o>(
     outputs: &'o Outputs,
     team: i64,
     (message, captured): (&Incoming<'_>, &CapturedEvent<'_>),
-    (mut event, fate): (Normalised, Fate),
+    (mut event, fate): (Normalised<'_>, Fate),
     out: &mut Vec<Output<'o>>,
 ) -> Result<(), Error> {
     let warn = |kind| warning(outputs, team, kind, captured);
@@ -175,7 +177,7 @@ fn store<'o>(
     let row = EventRow {
         uuid: event.uuid,
         event: &event.name,
-        properties: json_text::written(&event.properties, message.payload.len())?,
+        properties: &event.properties,
         timestamp: clickhouse_micros(event.timestamp),
         team_id: team,
         project_id: team,
@@ -189,7 +191,7 @@ fn store<'o>(
         person_mode: if event.person_profile { "full" } else { "propertyless" },
         historical_migration: is_stored_as_import(dialect, captured),
     };
-    let (key, payload) = (event.uuid.to_string(), json_text::written(&row, row.room())?.into_bytes());
+    let (key, payload) = (event.uuid.to_string(), json_text::bytes(&row, row.room(message.payload.len()))?);
     if let Some(kind) = belongs.refused {
         out.extend(warn(kind)?);
     }

@@ -1,0 +1,182 @@
+//! The properties of an event: JSON text, borrowed from its message where nothing has changed it.
+
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// In the order of their keys, each of which is there once; of repeated ones the last counts, as for JavaScript.
+///
+/// Every event has some dozens, and none is copied only to be written again.
+#[derive(Debug, Default)]
+pub struct EventProperties<'a> {
+    entries: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
+}
+
+impl<'a> EventProperties<'a> {
+    fn find(&self, key: &str) -> Result<usize, usize> {
+        self.entries.binary_search_by(|(own, _)| own.as_ref().cmp(key))
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Option<&RawValue> {
+        self.find(key).ok().map(|at| self.entries[at].1.as_ref())
+    }
+
+    /// Whether there is a value of `key`.
+    pub fn contains_key(&self, key: &str) -> bool {
+        self.find(key).is_ok()
+    }
+
+    /// Puts a value in, in place of one that was there.
+    pub fn insert(&mut self, key: impl Into<String>, value: Box<RawValue>) {
+        self.put(Cow::Owned(key.into()), Cow::Owned(value));
+    }
+
+    /// Gives the value of one key to another one, in place of what that had.
+    pub fn rename(&mut self, key: &str, to: &str) {
+        if let Some(value) = self.remove(key) {
+            self.put(Cow::Owned(to.to_owned()), value);
+        }
+    }
+
+    fn put(&mut self, key: Cow<'a, str>, value: Cow<'a, RawValue>) {
+        match self.find(&key) {
+            Ok(at) => self.entries[at].1 = value,
+            Err(at) => self.entries.insert(at, (key, value)),
+        }
+    }
+
+    /// Takes a value out.
+    pub fn remove(&mut self, key: &str) -> Option<Cow<'a, RawValue>> {
+        self.find(key).ok().map(|at| self.entries.remove(at).1)
+    }
+
+    /// Keeps those of whose keys `keep` is true.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        self.entries.retain(|(key, _)| keep(key));
+    }
+
+    /// The keys, in order.
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.entries.iter().map(|(key, _)| key.as_ref())
+    }
+}
+
+/// The text of them as a JSON object.
+impl fmt::Display for EventProperties<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "{";
+        for (key, value) in &self.entries {
+            f.write_str(before)?;
+            before = ",";
+            match key {
+                // In the message it stood so, and without an escape.
+                Cow::Borrowed(key) => {
+                    f.write_str("\"")?;
+                    f.write_str(key)?;
+                    f.write_str("\":")?;
+                }
+                Cow::Owned(key) => {
+                    f.write_str(&serde_json::to_string(key).map_err(|_| fmt::Error)?)?;
+                    f.write_str(":")?;
+                }
+            }
+            f.write_str(value.get())?;
+        }
+        f.write_str(if self.entries.is_empty() { "{}" } else { "}" })
+    }
+}
+
+impl Serialize for EventProperties<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.entries.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for EventProperties<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+struct Members<'a>(PhantomData<&'a ()>);
+
+/// A key, borrowed where it has no escape.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
+    type Value = EventProperties<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries: Vec<(Cow<'a, str>, Cow<'a, RawValue>)> = Vec::with_capacity(32);
+        let mut in_order = true;
+        while let Some((Key(key), value)) = map.next_entry::<Key<'a>, &'a RawValue>()? {
+            in_order &= entries.last().is_none_or(|(last, _)| *last < key);
+            entries.push((key, Cow::Borrowed(value)));
+        }
+        if !in_order {
+            // Equal keys stay in their order, and the last one moves to the front.
+            entries.reverse();
+            entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+            entries.dedup_by(|(later, _), (earlier, _)| later == earlier);
+        }
+        Ok(EventProperties { entries })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+
+    #[test]
+    fn they_are_a_map_that_keeps_texts() {
+        let text = r#"{"b":1.50,"a":[1 , 2],"b":2.50,"c\n\u00e9":"x\ud83d\ude00"}"#;
+        let mut properties: EventProperties<'_> = serde_json::from_str(text).unwrap();
+        assert_eq!(properties.get("b").unwrap().get(), "2.50", "of repeated keys the last counts");
+        assert!(properties.contains_key("c\né") && !properties.contains_key("c"));
+        assert_eq!(properties.remove("a").unwrap().get(), "[1 , 2]");
+        assert!(properties.remove("a").is_none());
+        properties.insert("z\"", to_raw_value(&1).unwrap());
+        properties.insert("0".to_owned(), to_raw_value("é\"").unwrap());
+        properties.insert("b", to_raw_value(&7).unwrap());
+        let written = r#"{"0":"é\"","b":7,"c\né":"x\ud83d\ude00","z\"":1}"#;
+        assert_eq!(serde_json::to_string(&properties).unwrap(), written);
+        properties.retain(|key| key != "0");
+        properties.rename("b", "y");
+        properties.rename("nothing", "z");
+        assert_eq!(properties.keys().rev().collect::<Vec<_>>(), ["z\"", "y", "c\né"]);
+        assert!(serde_json::from_str::<EventProperties<'_>>("[]").is_err());
+        assert_eq!(EventProperties::default().to_string(), "{}");
+    }
+
+    proptest! {
+        #[test]
+        fn they_are_what_a_map_would_be(members in proptest::collection::vec((".{0,3}", any::<i64>()), 0..40)) {
+            let mut text = String::from("{");
+            for (key, value) in &members {
+                text += &format!("{}{}:{value}", if text.len() > 1 { "," } else { "" }, serde_json::to_string(key).unwrap());
+            }
+            text.push('}');
+            let properties: EventProperties<'_> = serde_json::from_str(&text).unwrap();
+            let map: BTreeMap<String, i64> = members.into_iter().collect();
+            let read = |text: &str| serde_json::from_str::<BTreeMap<String, i64>>(text).unwrap();
+            prop_assert_eq!(properties.keys().collect::<Vec<_>>(), map.keys().collect::<Vec<_>>());
+            prop_assert_eq!(read(&properties.to_string()), map.clone());
+            prop_assert_eq!(read(&serde_json::to_string(&properties).unwrap()), map);
+        }
+    }
+}
