@@ -25,6 +25,7 @@ use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, time::Du
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use generators::timetable::Shard;
+use testenv::environment::tables::MOST_SHARDS;
 
 use crate::{
     failure::{Failure, Kind},
@@ -219,6 +220,9 @@ enum EnvCommand {
         /// Start a capture and an ingester as well, and write beside the file what `run --env external` needs to use them
         #[arg(long)]
         pipeline: bool,
+        /// On how many shards the pipeline's events are, 1 or 2: 2 are read and written through Distributed tables
+        #[arg(long, requires = "pipeline", value_name = "N", default_value_t = 1, value_parser = shards())]
+        shards: u8,
         /// Go down when the parent process ends
         #[arg(long, hide = true)]
         with_parent: bool,
@@ -238,6 +242,10 @@ enum EnvCommand {
         #[arg(long, default_value = "environment.json")]
         file: PathBuf,
     },
+}
+
+fn shards() -> clap::builder::RangedI64ValueParser<u8> {
+    clap::value_parser!(u8).range(1..=i64::from(MOST_SHARDS))
 }
 
 fn parse_override(text: &str) -> Result<Override, String> {
@@ -283,7 +291,9 @@ pub fn main() -> ExitCode {
         Command::Bench { command } => bench::bench(command),
         Command::Env { command } => match command {
             EnvCommand::Prepare => env::prepare(),
-            EnvCommand::Up { file, place, pipeline, with_parent } => env::up(&file, &place, pipeline, with_parent),
+            EnvCommand::Up { file, place, pipeline, shards, with_parent } => {
+                env::up(&file, &place, pipeline.then_some(shards), with_parent)
+            }
             EnvCommand::Status { external: Some(file), .. } => env::status_of_external(&file),
             EnvCommand::Status { file, external: None } => env::status(&file),
             EnvCommand::Down { file } => env::down(&file),

@@ -89,7 +89,7 @@ fn judged(
     // The quick way knows nothing of plugins, and takes what they set for an addition of the pipeline's own.
     let is_plain = not_judged.is_empty() && !plugins.concern(team) && !plugins.are_mentioned(row.properties);
     if is_plain && plain.is_right(workload, stream, seq, team, &row) {
-        return Some(FoundRow::plain(row.timestamp_micros, row.version));
+        return Some(FoundRow::plain(row.timestamp_micros, row.version).in_shard(row.shard));
     }
     let event = workload.event(stream, seq)?;
     let mut expectation = plugins.expect(dialect, expect(dialect, &event, team, &[], 0), &event, team);

@@ -1,5 +1,5 @@
 -- The events: Kafka engine → materialized view → table (posthog/models/event/sql.py). On a single node the view writes
--- into the table itself; there is no Distributed table before it. The columns read out of properties are part of what an
+-- into the table itself; there is no Distributed table before it (shards.sql has one). The columns read out of properties are part of what an
 -- insert costs there, so they are here too; those read out of elements_chain are not, since few events fill it.
 
 CREATE TABLE `{database}`.events (

@@ -213,6 +213,7 @@ impl Store {
                 properties: row.properties,
                 elements_chain: row.elements_chain,
                 version: u64::from(row.version),
+                shard: 0,
             })?;
         }
         Ok(count)

@@ -5,7 +5,9 @@
 //! are left out by the time of their insertion. While the run goes on, rows are looked for in new data parts where
 //! `system.parts` may be read and the table has parts of its own, otherwise among the rows of the last minute. A final read is
 //! whole if as many rows came as were counted before it and after it. On a cluster both see one replica of each shard at a
-//! time, which is weaker than the proof by data parts that a table of the run's own allows.
+//! time, which is weaker than the proof by data parts that a table of the run's own allows. A Distributed table says of each
+//! row which shard holds it: rows of one key in two shards never become one. Data parts of two shards may have one name, so
+//! a table of a cluster is never read by them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -52,6 +54,8 @@ pub struct Foreign {
     pub before_micros: i64,
     /// The data parts before anything was sent, where new rows can be found by new parts.
     pub parts: Option<Vec<Part>>,
+    /// Whether each row says which shard holds it.
+    pub tells_shards: bool,
 }
 
 impl Foreign {
@@ -71,6 +75,21 @@ impl Foreign {
         let of_team = self.reading.is_of_team(&self.alone);
         let since = self.reading.came_after(self.before_micros);
         format!("{came} AND ({of_run} OR ({of_team} AND {since}))")
+    }
+
+    /// The shard that holds a row, from 1; 0 where that is not told.
+    const fn shard(&self) -> &'static str {
+        if self.tells_shards { "toUInt32(_shard_num)" } else { "toUInt32(0)" }
+    }
+
+    /// The statement that reads every row that `condition` is true of, of the table `table`.
+    fn rows(&self, table: &str, condition: &str) -> String {
+        let columns = self.reading.row();
+        let columns = columns.iter().map(String::as_str).chain([self.shard()]).enumerate();
+        let inner: Vec<String> = columns.map(|(number, column)| format!("{column} AS assay_{number}")).collect();
+        let outer: Vec<String> =
+            NAMES.iter().enumerate().map(|(number, name)| format!("assay_{number} AS {name}")).collect();
+        format!("SELECT {} FROM (SELECT {} FROM {table} WHERE {condition})", outer.join(", "), inner.join(", "))
     }
 
     /// Whether a row that is no planned event's counts as a phantom: one that carries the run's identity, and in a team that is
@@ -116,16 +135,29 @@ struct ForeignRow<'a> {
     properties: &'a str,
     elements_chain: &'a str,
     version: u64,
+    shard: u32,
 }
 
-const NAMES: [&str; 9] =
-    ["uuid", "event", "distinct_id", "team_id", "timestamp", "person_id", "properties", "elements_chain", "version"];
+const NAMES: [&str; 10] = [
+    "uuid",
+    "event",
+    "distinct_id",
+    "team_id",
+    "timestamp",
+    "person_id",
+    "properties",
+    "elements_chain",
+    "version",
+    "shard",
+];
 
 /// What a server says of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Its engine, such as `Distributed`; empty where the user may not know.
     pub engine: String,
+    /// The engine with its arguments and settings, as it was made.
+    pub made: String,
     /// Its columns and their types; none where there is no such table, or the user may not see it.
     pub types: BTreeMap<String, String>,
 }
@@ -134,6 +166,18 @@ impl Table {
     /// Whether new rows are in new data parts of its own.
     pub fn has_parts(&self) -> bool {
         self.engine.ends_with("MergeTree")
+    }
+
+    /// Whether each of its rows says which shard holds it.
+    pub fn tells_shards(&self) -> bool {
+        self.engine == "Distributed"
+    }
+
+    /// Whether it leaves out shards that do not answer, and says nothing: a setting of the table's own, whatever the user's is.
+    pub fn skips_shards(&self) -> bool {
+        let set =
+            self.made.rsplit_once("skip_unavailable_shards").map(|(_, value)| value.trim_start_matches([' ', '=']));
+        set.is_some_and(|value| !value.starts_with(['0', 'f']))
     }
 }
 
@@ -146,9 +190,10 @@ impl Store {
         let columns = self.client.query("SELECT name, type FROM system.columns WHERE database = ? AND table = ?");
         let columns = columns.bind(&self.database).bind(&self.table).fetch_all::<(String, String)>();
         let types = asked("the columns", columns).await?.into_iter().collect();
-        let engine = self.client.query("SELECT engine FROM system.tables WHERE database = ? AND name = ?");
-        let engine = engine.bind(&self.database).bind(&self.table).fetch_optional::<String>();
-        Ok(Table { engine: asked("the table's engine", engine).await?.unwrap_or_default(), types })
+        let engine = self.client.query("SELECT engine, engine_full FROM system.tables WHERE database = ? AND name = ?");
+        let engine = engine.bind(&self.database).bind(&self.table).fetch_optional::<(String, String)>();
+        let (engine, made) = asked("the table's engine", engine).await?.unwrap_or_default();
+        Ok(Table { engine, made, types })
     }
 
     /// The settings with which reads would end before their end and look whole.
@@ -240,17 +285,7 @@ impl Store {
         mut take: impl FnMut(&mut T, RowRef<'_>) -> Result<(), E>,
     ) -> Result<T, E> {
         let condition = foreign.all();
-        let columns = foreign.reading.row();
-        let inner: Vec<String> =
-            columns.iter().enumerate().map(|(number, column)| format!("{column} AS assay_{number}")).collect();
-        let outer: Vec<String> =
-            NAMES.iter().enumerate().map(|(number, name)| format!("assay_{number} AS {name}")).collect();
-        let query = format!(
-            "SELECT {} FROM (SELECT {} FROM {} WHERE {condition})",
-            outer.join(", "),
-            inner.join(", "),
-            self.name()
-        );
+        let query = foreign.rows(&self.name(), &condition);
         let (mut announced, mut found) = (0, 0);
         for _ in 0..ATTEMPTS {
             let mut taken = begin()?;
@@ -288,6 +323,7 @@ async fn read_rows<E: From<ObserveError>>(
             properties: row.properties,
             elements_chain: row.elements_chain,
             version: row.version,
+            shard: row.shard,
         })?;
     }
     Ok(count)
@@ -302,7 +338,7 @@ mod tests {
 
     fn foreign(alone: Vec<i64>) -> Foreign {
         let reading = Reading::new(super::super::columns::Columns::default(), &BTreeMap::new());
-        Foreign { reading, run: RunId::new(0x01_2345_6789), alone, before_micros: 0, parts: None }
+        Foreign { reading, run: RunId::new(0x01_2345_6789), alone, before_micros: 0, parts: None, tells_shards: false }
     }
 
     #[test]
@@ -313,6 +349,32 @@ mod tests {
             assert!(id.to_uuid().to_string().starts_with(&foreign.prefix()), "{id}");
         }
         assert_eq!(foreign.prefix(), "01234567-89");
+    }
+
+    #[test]
+    fn a_distributed_table_is_asked_for_shards_and_no_other_is() {
+        let table =
+            |engine: &str, made: &str| Table { engine: engine.into(), made: made.into(), types: BTreeMap::new() };
+        let made = "Distributed('posthog', 'posthog', 'sharded_events', sipHash64(distinct_id))";
+        for (table, tells, skips) in [
+            (table("ReplacingMergeTree", "ReplacingMergeTree(_timestamp) ORDER BY uuid"), false, false),
+            (table("Distributed", made), true, false),
+            (table("Distributed", &format!("{made} SETTINGS skip_unavailable_shards = 1")), true, true),
+            (table("Distributed", &format!("{made} SETTINGS skip_unavailable_shards = true")), true, true),
+            (
+                table("Distributed", &format!("{made} SETTINGS skip_unavailable_shards = 0, flush_on_detach = 1")),
+                true,
+                false,
+            ),
+            (table("Distributed", &format!("{made} SETTINGS skip_unavailable_shards = false")), true, false),
+            (table("", ""), false, false),
+        ] {
+            assert_eq!((table.tells_shards(), table.skips_shards()), (tells, skips), "{table:?}");
+            let foreign = Foreign { tells_shards: tells, ..foreign(Vec::new()) };
+            let rows = foreign.rows("`d`.`t`", "1");
+            assert_eq!(rows.contains("toUInt32(_shard_num) AS assay_9 FROM `d`.`t`"), tells, "{rows}");
+            assert!(rows.contains("assay_9 AS shard FROM"), "{rows}");
+        }
     }
 
     #[test]
@@ -329,6 +391,7 @@ mod tests {
             properties: properties.into(),
             elements_chain: String::new(),
             version: 0,
+            shard: 0,
         };
         let marked = format!("{{\"assay_id\":\"{}\"}}", id(own));
         for (row, shared, alone) in [

@@ -37,6 +37,8 @@ pub struct Row {
     pub elements_chain: String,
     /// Of rows with one sorting key the engine keeps the one with the greatest version.
     pub version: u64,
+    /// The shard that holds it, from 1; 0 where there is one, or where it is not known.
+    pub shard: u32,
 }
 
 /// A row whose texts are somebody else's.
@@ -52,6 +54,7 @@ pub struct RowRef<'a> {
     pub properties: &'a str,
     pub elements_chain: &'a str,
     pub version: u64,
+    pub shard: u32,
 }
 
 impl RowRef<'_> {
@@ -67,6 +70,7 @@ impl RowRef<'_> {
             properties: self.properties.to_owned(),
             elements_chain: self.elements_chain.to_owned(),
             version: self.version,
+            shard: self.shard,
         }
     }
 }
@@ -409,6 +413,7 @@ impl Expectation {
             properties: format!("{{{}}}", properties.join(",")),
             elements_chain: value(elements::COLUMN)?,
             version: 1,
+            shard: 0,
         })
     }
 }
@@ -426,6 +431,7 @@ impl Row {
             properties: &self.properties,
             elements_chain: &self.elements_chain,
             version: self.version,
+            shard: self.shard,
         }
     }
 

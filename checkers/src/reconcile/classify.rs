@@ -597,7 +597,7 @@ impl Case<'_> {
             Class::Duplicated => {
                 let found = || Finding {
                     expected: Some(format!("at most {} row(s)", self.most_rows(stream, seq))),
-                    found: Some(format!("{} rows that no merge removes", rows.len())),
+                    found: Some(format!("{} rows that no merge removes{}", rows.len(), in_shards(rows))),
                     ..common()
                 };
                 return evidence.find(found, class);
@@ -666,6 +666,16 @@ fn row_facts(rows: &[FoundRow]) -> RowFacts {
 
 const PERSON: &str = "person_id";
 const TEAM: &str = "team_id";
+
+/// In which shards `rows` are, where they are in several.
+fn in_shards(rows: &[FoundRow]) -> String {
+    let shards: std::collections::BTreeSet<u32> = rows.iter().map(|row| row.shard).collect();
+    if shards.len() < 2 {
+        return String::new();
+    }
+    let shards: Vec<String> = shards.iter().map(u32::to_string).collect();
+    format!(", in the shards {}", shards.join(", "))
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! What a final read found: for every event its rows, after removing what the engine's merges will remove.
 //!
-//! A row's key is (team, UTC day, event, distinct id, uuid): of rows with one key the engine keeps the one with the
-//! greatest version, the later of equals. Rows that are as expected cost a few bytes; only others are kept whole. Rows go
-//! into a [journal](generators::journal) as they come, so that a run can be judged again without its store. Whether a
-//! row's timestamp is right depends on when its event was sent and answered, and is decided when the run is judged.
+//! A row's key is (shard, team, UTC day, event, distinct id, uuid): of rows with one key the engine keeps the one with the
+//! greatest version, the later of equals; rows in two shards never meet in a merge. Rows that are as expected cost a few
+//! bytes; only others are kept whole. Rows go into a [journal](generators::journal) as they come, so that a run can be judged
+//! again without its store. Whether a row's timestamp is right depends on when its event was sent and answered, and is
+//! decided when the run is judged.
 
 mod identity;
 mod journal;
@@ -22,8 +23,11 @@ pub use journal::{FinalReadLog, FinalReadWriter, Summary};
 /// A found row of a known event, without what is as expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundRow {
-    /// Which row it is to the engine.
+    /// Which row it is to the engine, in its shard.
     pub key: u64,
+    /// The shard that holds it, from 1; 0 where there is one, or where it is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shard: u32,
     /// Which of several rows with that key stays.
     pub version: u64,
     /// Its timestamp, in microseconds since 1970.
@@ -37,12 +41,30 @@ pub struct FoundRow {
 impl FoundRow {
     /// A row of an event that holds what it must, as far as its timestamp does not matter.
     pub const fn plain(timestamp_micros: i64, version: u64) -> Self {
-        Self { key: plain_key(timestamp_micros), version, timestamp_micros, misrouted: false, differences: Vec::new() }
+        Self {
+            key: plain_key(timestamp_micros),
+            shard: 0,
+            version,
+            timestamp_micros,
+            misrouted: false,
+            differences: Vec::new(),
+        }
+    }
+
+    /// The same row in the shard `shard`.
+    #[must_use]
+    pub fn in_shard(self, shard: u32) -> Self {
+        Self { shard, ..self }
     }
 
     const fn is_plain(&self) -> bool {
         !self.misrouted && self.differences.is_empty() && self.key == plain_key(self.timestamp_micros)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(shard: &u32) -> bool {
+    *shard == 0
 }
 
 /// The key of a row that stands where its event belongs: only the day can tell it from another one.
@@ -78,6 +100,7 @@ pub fn judge_row(row: &Row, expectation: &Expectation, team: i64) -> FoundRow {
         || differences.iter().any(|difference| in_key(&difference.column));
     FoundRow {
         key: if elsewhere { key_elsewhere(row) } else { plain_key(row.timestamp_micros) },
+        shard: row.shard,
         version: row.version,
         timestamp_micros: row.timestamp_micros,
         misrouted: row.team_id != team,
@@ -96,6 +119,8 @@ pub struct FinalRead {
     /// For each event of the window: timestamp and version of its one row, if that is as expected but perhaps for the
     /// timestamp.
     plain: Vec<(i64, u64)>,
+    /// The shards of those, by their place; empty while no row is of a shard of several.
+    shards: Vec<u32>,
     /// All rows of the other events, by their place.
     odd: BTreeMap<u32, Vec<FoundRow>>,
 }
@@ -107,7 +132,7 @@ impl FinalRead {
     /// A read of which nothing is known yet but the `summary`.
     pub fn begin(window: Window, summary: Summary) -> Self {
         let plain = vec![(NO_ROW, 0); window.len()];
-        Self { summary, pending_merge_rows: 0, window, plain, odd: BTreeMap::new() }
+        Self { summary, pending_merge_rows: 0, window, plain, shards: Vec::new(), odd: BTreeMap::new() }
     }
 
     /// When it began and ended.
@@ -120,23 +145,42 @@ impl FinalRead {
         let Some(place) = self.window.place(stream, seq) else { return };
         let (timestamp, version) = std::mem::replace(&mut self.plain[place], (NO_ROW, 0));
         let is_plain = row.is_plain();
+        let shard = self.shard(place);
         let rows = self.odd.get_mut(&(place as u32));
         match (timestamp, rows) {
-            (NO_ROW, None) if is_plain => self.plain[place] = (row.timestamp_micros, row.version),
+            (NO_ROW, None) if is_plain => {
+                self.plain[place] = (row.timestamp_micros, row.version);
+                self.set_shard(place, row.shard);
+            }
             (NO_ROW, None) => {
                 self.odd.insert(place as u32, vec![row]);
             }
-            (_, None) if is_plain && plain_key(timestamp) == row.key => {
+            (_, None) if is_plain && (plain_key(timestamp), shard) == (row.key, row.shard) => {
                 let stays =
                     if row.version >= version { (row.timestamp_micros, row.version) } else { (timestamp, version) };
                 self.plain[place] = stays;
                 self.pending_merge_rows += 1;
             }
             (_, None) => {
-                let rows = self.odd.entry(place as u32).or_insert(vec![FoundRow::plain(timestamp, version)]);
+                let before = FoundRow::plain(timestamp, version).in_shard(shard);
+                let rows = self.odd.entry(place as u32).or_insert(vec![before]);
                 self.pending_merge_rows += merge_into(rows, row);
             }
             (_, Some(rows)) => self.pending_merge_rows += merge_into(rows, row),
+        }
+    }
+
+    /// The shard of the plain row at `place`.
+    fn shard(&self, place: usize) -> u32 {
+        self.shards.get(place).copied().unwrap_or_default()
+    }
+
+    fn set_shard(&mut self, place: usize, shard: u32) {
+        if shard != 0 && self.shards.is_empty() {
+            self.shards = vec![0; self.plain.len()];
+        }
+        if let Some(known) = self.shards.get_mut(place) {
+            *known = shard;
         }
     }
 
@@ -158,8 +202,9 @@ impl FinalRead {
 
     /// The one row of an event that is simply as expected, but perhaps for its timestamp.
     pub fn plain_row(&self, stream: StreamId, seq: u64) -> Option<FoundRow> {
-        let (timestamp, version) = self.plain[self.window.place(stream, seq)?];
-        (timestamp != NO_ROW).then(|| FoundRow::plain(timestamp, version))
+        let place = self.window.place(stream, seq)?;
+        let (timestamp, version) = self.plain[place];
+        (timestamp != NO_ROW).then(|| FoundRow::plain(timestamp, version).in_shard(self.shard(place)))
     }
 
     /// The timestamp of the plain row of the event at `place` of the window; `None` if it has none.
@@ -175,19 +220,25 @@ impl FinalRead {
     fn digest(&self) -> u64 {
         let word = |place: usize| mix(mix(u64::from(self.window.stream.0)) ^ (self.window.seqs.start + place as u64));
         let found = self.plain.iter().enumerate().filter(|(_, (timestamp, _))| *timestamp != NO_ROW);
-        let plain = found.map(|(place, (timestamp, _))| word(place) ^ mix(plain_key(*timestamp)));
-        let odd = self.odd.iter().map(|(place, rows)| {
-            let text = serde_json::to_vec(rows).unwrap_or_default();
-            let text = text.iter().fold(1, |hash, byte| mix(hash ^ u64::from(*byte)));
-            word(*place as usize).wrapping_add(text)
+        let plain = found.map(|(place, (timestamp, _))| {
+            word(place) ^ mix(plain_key(*timestamp)).wrapping_add(u64::from(self.shard(place)))
         });
+        // Shards answer in any order, so that of an event's rows says nothing.
+        let text = |row: &FoundRow| {
+            let text = serde_json::to_vec(row).unwrap_or_default();
+            text.iter().fold(1, |hash, byte| mix(hash ^ u64::from(*byte)))
+        };
+        let odd = self
+            .odd
+            .iter()
+            .map(|(place, rows)| rows.iter().map(text).fold(word(*place as usize), |sum, row| sum.wrapping_add(row)));
         plain.chain(odd).fold(0, |sum, word| sum.wrapping_add(mix(word)))
     }
 }
 
 /// Puts `row` among the rows that stay; returns how many rows merges will remove for it.
 fn merge_into(rows: &mut Vec<FoundRow>, row: FoundRow) -> u64 {
-    match rows.iter_mut().find(|other| other.key == row.key) {
+    match rows.iter_mut().find(|other| (other.key, other.shard) == (row.key, row.shard)) {
         Some(other) => {
             if row.version >= other.version {
                 *other = row;
@@ -248,6 +299,23 @@ mod tests {
         assert_eq!(of(&[at(4, 2), at(3, 1)]), Some(4));
         assert_eq!(of(&[at(3, 1), at(4, 1)]), Some(4), "the later of equals");
         assert_eq!((of(&[]), of(&[plain(1, 1), plain(2, 1)])), (None, None));
+    }
+
+    #[test]
+    fn rows_in_two_shards_stay_two_rows() {
+        let (one, two) = (plain(1, 1).in_shard(1), plain(1, 1).in_shard(2));
+        let both = found(&[one.clone(), two.clone()]);
+        assert_eq!((both.odd_rows(STREAM, 5), both.pending_merge_rows), (&[one.clone(), two.clone()][..], 0));
+        let merged = found(&[one.clone(), plain(1, 2).in_shard(1)]);
+        assert_eq!((merged.odd_rows(STREAM, 5), merged.pending_merge_rows), (&[][..], 1));
+        assert_eq!(merged.plain_row(STREAM, 5), Some(plain(1, 2).in_shard(1)));
+        let differs = differing(1, 2).in_shard(2);
+        let read = found(&[one.clone(), differs.clone(), two.clone(), one.clone()]);
+        assert_eq!((read.odd_rows(STREAM, 5), read.pending_merge_rows), (&[one.clone(), differs][..], 2));
+        let digest = |rows: &[FoundRow]| found(rows).digest();
+        assert_eq!(digest(&[one.clone(), two.clone()]), digest(&[two.clone(), one.clone()]), "whoever answers first");
+        assert_ne!(digest(std::slice::from_ref(&one)), digest(std::slice::from_ref(&two)));
+        assert_ne!(digest(std::slice::from_ref(&one)), digest(&[one.clone(), two]));
     }
 
     #[test]

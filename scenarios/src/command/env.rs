@@ -72,10 +72,11 @@ pub(super) fn prepare() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Keeps a substrate up, and with it a pipeline whose events are on so many shards, if there is to be one.
 pub(super) fn up(
     path: &Path,
     place: &PlaceOptions,
-    with_pipeline: bool,
+    pipeline: Option<u8>,
     with_parent: bool,
 ) -> Result<ExitCode, Failure> {
     if with_parent {
@@ -105,9 +106,9 @@ pub(super) fn up(
             up = own.start(settings, &progress) => up?,
             _ = stop.wait_for(|stop| *stop) => return Ok(ExitCode::SUCCESS),
         };
-        let pipeline = if with_pipeline {
+        let pipeline = if let Some(shards) = pipeline {
             progress.now("starting the reference pipeline".into());
-            match Standing::up(path, &substrate, &folder, &logs).await {
+            match Standing::up(path, &substrate, shards, &folder, &logs).await {
                 Ok(standing) => Some(standing),
                 Err(failure) => {
                     substrate.down().await;

@@ -44,14 +44,21 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Starts one on `substrate`, and writes the files beside `environment`.
-    pub async fn up(environment: &Path, substrate: &Substrate, folder: &Path, logs: &Path) -> Result<Self, Failure> {
+    /// Starts one on `substrate`, with its events on so many shards, and writes the files beside `environment`.
+    pub async fn up(
+        environment: &Path,
+        substrate: &Substrate,
+        shards: u8,
+        folder: &Path,
+        logs: &Path,
+    ) -> Result<Self, Failure> {
         let options = PipelineOptions {
             run: NAME.into(),
             teams: BTreeMap::from([(TOKEN.to_owned(), TEAM)]),
             over_quota: Vec::new(),
             flush_interval: Duration::from_millis(500),
             partitions: 4,
+            shards,
             age_limits: BTreeMap::new(),
             capture_modes: Modes::default(),
             rate_limit: None,

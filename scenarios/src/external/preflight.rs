@@ -71,6 +71,15 @@ pub async fn reach(external: &External, run: RunId) -> Result<Reached, Failure> 
     }
     let is_there = store.table().await.map_err(refused)?;
     check_columns(&external.clickhouse, &is_there)?;
+    if is_there.skips_shards() {
+        return Err(Failure::told(
+            Kind::Usage,
+            format!(
+                "reads of {database}.{table} leave out shards that do not answer, without a word; nothing was sent"
+            ),
+            "name a Distributed table that was made without skip_unavailable_shards = 1",
+        ));
+    }
     let reading = Reading::new(external.clickhouse.columns.clone(), &is_there.types);
     let (offset, uncertainty) = clock(&store).await.map_err(refused)?;
     let parts = parts(&store, &is_there, &mut weaker).await;
@@ -81,7 +90,8 @@ pub async fn reach(external: &External, run: RunId) -> Result<Reached, Failure> 
     };
     let alone = external.projects.iter().filter(|project| project.alone).map(|project| project.team).collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
-    let foreign = Foreign { reading, run, alone, before_micros: now + offset, parts };
+    let tells_shards = is_there.tells_shards();
+    let foreign = Foreign { reading, run, alone, before_micros: now + offset, parts, tells_shards };
     let store = store.among_others(foreign);
     // The very question of the final reads, while there is nothing to find.
     store.read_all(|| Ok::<_, ObserveError>(()), |(), _| Ok(())).await.map_err(refused)?;

@@ -234,6 +234,7 @@ impl Own {
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: settings.flush_interval,
             partitions: settings.partitions,
+            shards: 1,
             ingesters: settings.ingesters,
             drop_list: vec![plan::drop_listed_token(run)],
             dialect: match settings.dialect {

@@ -163,6 +163,7 @@ impl Judge {
             properties: event.properties.get().to_owned(),
             elements_chain: String::new(),
             version: 1,
+            shard: 0,
         };
         let number = self.plugins.exporting().position(|other| other.name == plugin);
         let number = number.and_then(|number| u8::try_from(number).ok());

@@ -14,36 +14,51 @@ use super::harness::{Bench, Finished, UP_WITHIN, alone, assay, wait_until};
 /// What `--external` takes for the pipeline that all these tests share.
 fn standing() -> &'static str {
     static STANDING: OnceLock<(TempDir, String)> = OnceLock::new();
-    let (_, text) = STANDING.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("environment.json");
-        let path = file.clone();
-        // It goes down when the thread that has started it ends: this one, with the test binary.
-        std::thread::spawn(move || {
-            let mut up = assay(["env", "up", "--pipeline", "--with-parent", "--file"]).arg(&path).spawn().unwrap();
-            up.wait().unwrap();
-        });
-        assert!(wait_until(UP_WITHIN, || file.exists()), "the pipeline did not come up");
-        let status = assay(["env", "status", "--file"]).arg(&file).output().unwrap();
-        assert!(String::from_utf8_lossy(&status.stdout).contains("environment.external.toml"), "{status:?}");
-        let text = fs::read_to_string(folder.path().join("environment.external.toml")).unwrap();
-        // Their files go elsewhere, and the password stays where it is.
-        let password = folder.path().join("environment.password").display().to_string();
-        (folder, text.replace("environment.password", &password))
-    });
+    let (_, text) = STANDING.get_or_init(|| keep_up(&[]));
     text
+}
+
+/// Keeps a pipeline up, with these further arguments, until the tests end; the folder of its files, and what `--external`
+/// takes.
+pub fn keep_up(arguments: &'static [&'static str]) -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("environment.json");
+    let path = file.clone();
+    // It goes down when the thread that has started it ends: this one, with the test binary.
+    std::thread::spawn(move || {
+        let mut up = assay(["env", "up", "--pipeline", "--with-parent"]);
+        up.args(arguments).arg("--file").arg(&path).spawn().unwrap().wait().unwrap();
+    });
+    assert!(wait_until(UP_WITHIN, || file.exists()), "the pipeline did not come up");
+    let status = assay(["env", "status", "--file"]).arg(&file).output().unwrap();
+    assert!(String::from_utf8_lossy(&status.stdout).contains("environment.external.toml"), "{status:?}");
+    let text = fs::read_to_string(folder.path().join("environment.external.toml")).unwrap();
+    // Their files go elsewhere, and the password stays where it is.
+    let password = folder.path().join("environment.password").display().to_string();
+    let text = text.replace("environment.password", &password);
+    (folder, text)
 }
 
 /// A value of the standing file, such as ClickHouse's url.
 fn value(section: &str, key: &str) -> String {
-    let (_, rest) = standing().split_once(&format!("[{section}]")).unwrap();
+    value_of(standing(), section, key)
+}
+
+/// A value of an external file.
+pub fn value_of(external: &str, section: &str, key: &str) -> String {
+    let (_, rest) = external.split_once(&format!("[{section}]")).unwrap();
     let line = rest.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
     line.split('"').nth(1).unwrap().to_owned()
 }
 
 /// The external file with some text changed.
 fn changed(bench: &Bench, changes: &[(&str, &str)]) -> PathBuf {
-    let mut text = standing().to_owned();
+    changed_of(standing(), bench, changes)
+}
+
+/// An external file of the bench's own: this one with some text changed.
+pub fn changed_of(external: &str, bench: &Bench, changes: &[(&str, &str)]) -> PathBuf {
+    let mut text = external.to_owned();
     for (from, to) in changes {
         assert!(text.contains(from), "{from} is not in {text}");
         text = text.replacen(from, to, 1);
@@ -53,7 +68,7 @@ fn changed(bench: &Bench, changes: &[(&str, &str)]) -> PathBuf {
     path
 }
 
-fn run(bench: &Bench, external: &Path, more: &[&str]) -> Output {
+pub fn run(bench: &Bench, external: &Path, more: &[&str]) -> Output {
     let mut command = bench.run_command();
     command.args(["--env", "external", "--external"]).arg(external).args(more);
     command.output().unwrap()
@@ -74,13 +89,18 @@ pub fn told(output: &Output) -> String {
 
 /// Lets ClickHouse's owner do something.
 fn as_owner(statement: &str) {
-    let url = value("clickhouse", "url");
+    ask_as_owner(&value("clickhouse", "url"), statement);
+}
+
+/// What the ClickHouse at `url` answers its owner.
+pub fn ask_as_owner(url: &str, statement: &str) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answer = runtime.block_on(async {
         let answer = reqwest::Client::new().post(url).body(statement.to_owned()).send().await.unwrap();
         (answer.status(), answer.text().await.unwrap())
     });
     assert!(answer.0.is_success(), "{statement}: {answer:?}");
+    answer.1.trim().to_owned()
 }
 
 #[test]

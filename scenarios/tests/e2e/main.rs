@@ -7,6 +7,7 @@
 mod calibration;
 mod capacity;
 mod clients;
+mod clusters;
 mod errors;
 mod external;
 mod external_kafka;

@@ -69,6 +69,9 @@ pub struct PipelineOptions {
     pub flush_interval: Duration,
     /// How many partitions each topic has.
     pub partitions: u32,
+    /// On how many shards the table of events is: 1, or [`MOST_SHARDS`](super::tables::MOST_SHARDS), behind a Distributed table.
+    /// Defects of the sink are planted where it is one.
+    pub shards: u8,
     /// Whose events are acknowledged and dropped: `token` or `token:distinct_id`.
     pub drop_list: Vec<String>,
     /// How many ingesters share the partitions: from 1 to [`MOST_INGESTERS`].
@@ -263,6 +266,7 @@ impl Pipeline {
             groups: &self.groups,
             flush_interval: options.flush_interval,
             group_columns: options.substitutes.ingester.is_some(),
+            shards: options.shards,
         };
         let planted = sink::planted(&options.planted_defects);
         let ready = futures_util::future::try_join_all(self.components.iter().map(Component::ready));

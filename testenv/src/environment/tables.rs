@@ -193,6 +193,10 @@ const SCHEMA: [&str; 3] = [
     include_str!("../../schema/persons.sql"),
     include_str!("../../schema/warnings.sql"),
 ];
+/// What the table of events becomes on a cluster of [`MOST_SHARDS`] shards.
+const SHARDS: &str = include_str!("../../schema/shards.sql");
+/// The table of events may be on so many shards, or on one server.
+pub const MOST_SHARDS: u8 = 2;
 
 /// What the schema's placeholders stand for.
 #[derive(Debug)]
@@ -210,6 +214,8 @@ pub struct Tables<'a> {
     /// Whether the ingester may say of events what their groups are. The reference ingester does not, no more than
     /// PostHog's of today, and the Kafka engine takes 2 µs for each column of each row that is not there.
     pub group_columns: bool,
+    /// On how many shards the events are: 1, where there is no cluster, or [`MOST_SHARDS`].
+    pub shards: u8,
 }
 
 impl Tables<'_> {
@@ -223,7 +229,7 @@ impl Tables<'_> {
         planted: Option<&PlantedDefect>,
     ) -> Result<(), EnvironmentError> {
         execute(client, &format!("CREATE DATABASE `{}`", self.database)).await?;
-        for statement in SCHEMA.iter().flat_map(|file| statements(file)) {
+        for statement in schema(self.shards) {
             let filled = self.fill(&statement);
             let statements = match planted {
                 Some(defect) => sink::views(&filled, self.database, defect),
@@ -316,6 +322,24 @@ fn statements(file: &str) -> Vec<String> {
         .collect()
 }
 
+/// The statements that make everything, with the events on so many shards.
+fn schema(shards: u8) -> Vec<String> {
+    let all = SCHEMA.iter().flat_map(|file| statements(file));
+    if shards < MOST_SHARDS {
+        return all.collect();
+    }
+    let on_shards = |statement: String| {
+        if statement.starts_with("CREATE TABLE `{database}`.events (") {
+            // The table of one server is that of the first shard.
+            let first = statement.replacen(".events (", ".sharded_events_1 (", 1);
+            [vec![first], statements(SHARDS)].concat()
+        } else {
+            vec![statement.replace(" TO `{database}`.events AS", " TO `{database}`.writable_events AS")]
+        }
+    };
+    all.flat_map(on_shards).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,11 +354,29 @@ mod tests {
             groups: &groups,
             flush_interval: Duration::from_millis(500),
             group_columns: true,
+            shards: MOST_SHARDS,
         };
-        for statement in SCHEMA.iter().flat_map(|file| statements(file)) {
+        for statement in schema(1).into_iter().chain(schema(MOST_SHARDS)) {
             let filled = tables.fill(&statement);
             assert!(filled.starts_with("CREATE "), "{filled}");
             assert!(!filled.contains('{') && !filled.contains('}'), "{filled}");
         }
+    }
+
+    #[test]
+    fn on_shards_the_events_go_through_distributed_tables() {
+        let (one, two) = (schema(1), schema(MOST_SHARDS));
+        assert_eq!(two.len() - one.len(), statements(SHARDS).len());
+        let made = |schema: &[String], name: &str| {
+            let named = format!("`{{database}}`.{name} ");
+            schema.iter().position(|statement| statement.lines().next().unwrap_or_default().contains(&named))
+        };
+        assert!(one[made(&one, "events").unwrap()].contains("ENGINE = ReplacingMergeTree(_timestamp)"));
+        assert!(two[made(&two, "sharded_events_1").unwrap()].contains("ENGINE = ReplacingMergeTree(_timestamp)"));
+        assert!(two[made(&two, "events").unwrap()].contains("ENGINE = Distributed("));
+        let into = |schema: &[String]| schema[made(schema, "events_json_mv").unwrap()].clone();
+        assert!(into(&one).contains(" TO `{database}`.events AS") && into(&two).contains(".writable_events AS"));
+        assert!(made(&two, "sharded_events_in") < made(&two, "writable_events"), "what is named is there");
+        assert!(made(&two, "writable_events") < made(&two, "events_json_mv"));
     }
 }

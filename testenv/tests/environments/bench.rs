@@ -111,6 +111,7 @@ impl Bench {
             over_quota: vec![],
             flush_interval: Duration::from_millis(200),
             partitions: 2,
+            shards: 1,
             age_limits: BTreeMap::new(),
             capture_modes: testenv::pipeline::capture::routes::Modes::default(),
             rate_limit: None,

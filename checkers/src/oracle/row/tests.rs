@@ -47,6 +47,7 @@ fn row(ids: &[&str]) -> Row {
         properties: r#"{"nothing":null, "price":1.50,"$ip":"127.0.0.1","tags":["a"],"$set":{"other":1}}"#.into(),
         elements_chain: String::new(),
         version: 1,
+        shard: 0,
     }
 }
 

@@ -573,6 +573,9 @@ fn a_finding_says_what_is_known_of_its_event() {
     let twice = &evidence.examples[&Class::Duplicated][0];
     assert_eq!(twice.expected.as_deref(), Some("at most 1 row(s)"));
     assert_eq!(twice.found.as_deref(), Some("2 rows that no merge removes"));
+    let evidence = last_with_rows(1, START, &[row().in_shard(1), row().in_shard(2)]);
+    let apart = &evidence.examples[&Class::Duplicated][0];
+    assert_eq!(apart.found.as_deref(), Some("2 rows that no merge removes, in the shards 1, 2"));
     let seen = evidence_of(reply(200), &[Step::Seen(2), Step::Final(20, vec![differing("event")])]);
     let seen = &seen.examples[&Class::Corrupted][0];
     assert_eq!(

@@ -51,6 +51,7 @@ mod tests {
             properties,
             elements_chain: String::new(),
             version: 0,
+            shard: 0,
         };
         let whose = |row: &Row| identify(&row.view(), run, |stream| if stream == STREAM { 4 } else { 0 });
         let marker = format!("{{\"assay_id\":\"{id}\"}}");

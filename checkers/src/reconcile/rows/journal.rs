@@ -58,8 +58,8 @@ pub struct FinalReadWriter {
     /// The bodies of the next records, in the order of the rows, and how many bytes they hold.
     bodies: Vec<Vec<u8>>,
     held: usize,
-    /// Whose rows the last body holds, if more plain ones fit behind them.
-    open: Option<StreamId>,
+    /// Whose rows of which shard the last body holds, if more plain ones fit behind them.
+    open: Option<(StreamId, u32)>,
 }
 
 impl FinalReadWriter {
@@ -86,11 +86,14 @@ impl FinalReadWriter {
     pub fn add(&mut self, stream: StreamId, seq: u64, row: FoundRow) -> Result<(), WriteError> {
         self.summary.raw_rows += 1;
         if row.is_plain() {
-            if self.open != Some(stream) {
-                let mut body = vec![PLAIN];
+            if self.open != Some((stream, row.shard)) {
+                let mut body = vec![if row.shard == 0 { PLAIN } else { PLAIN_OF_SHARD }];
+                if row.shard != 0 {
+                    put_varint(&mut body, u64::from(row.shard));
+                }
                 put_varint(&mut body, u64::from(stream.0));
                 self.bodies.push(body);
-                self.open = Some(stream);
+                self.open = Some((stream, row.shard));
             }
             if let Some(body) = self.bodies.last_mut() {
                 let before = body.len();
@@ -149,8 +152,10 @@ impl FinalReadLog {
                     let summary = serde_json::from_slice(rest).map_err(|_| journal.unknown())?;
                     return Ok(Some(Self { summary, spool }));
                 }
-                PLAIN => {
+                PLAIN | PLAIN_OF_SHARD => {
                     let mut rest = rest;
+                    let shard = if *kind == PLAIN { Some(0) } else { take_varint(&mut rest) };
+                    let shard = shard.ok_or_else(|| journal.unknown())?;
                     let stream = take_varint(&mut rest).and_then(|stream| u16::try_from(stream).ok());
                     let stream = StreamId(stream.ok_or_else(|| journal.unknown())?);
                     while !rest.is_empty() {
@@ -158,7 +163,10 @@ impl FinalReadLog {
                         let (seq, timestamp, version) = row;
                         let Some(number) = windows.number(stream, seq) else { return Err(journal.unknown()) };
                         record.clear();
-                        record.push(PLAIN);
+                        record.push(*kind);
+                        if shard != 0 {
+                            put_varint(&mut record, shard);
+                        }
                         put_varint(&mut record, seq % EVENTS);
                         record.extend_from_slice(&(start_micros + timestamp).to_le_bytes());
                         put_varint(&mut record, version);
@@ -213,10 +221,12 @@ impl FinalReadLog {
 }
 
 /// The journal's records: odd = { a row of an event as JSON }; plain = stream { seq timestamp version }*, all varint, the
-/// timestamp in microseconds from the run's start with its sign last; end = { the summary as JSON }.
+/// timestamp in microseconds from the run's start with its sign last; plain of a shard = shard plain; end = { the summary as
+/// JSON }.
 const ODD: u8 = 1;
 const PLAIN: u8 = 2;
 const END: u8 = 3;
+const PLAIN_OF_SHARD: u8 = 4;
 
 #[derive(Serialize, Deserialize)]
 struct StoredRow {
@@ -242,7 +252,8 @@ fn take_plain(rest: &mut &[u8]) -> Option<(u64, i64, u64)> {
     Some((seq, (timestamp >> 1) as i64 ^ -((timestamp & 1) as i64), take_varint(rest)?))
 }
 
-/// A row from a window's part: `PLAIN place timestamp:i64 version`, or `ODD length { JSON }`.
+/// A row from a window's part: `PLAIN place timestamp:i64 version`, the same behind `PLAIN_OF_SHARD shard`, or
+/// `ODD length { JSON }`.
 fn take_record(rest: &mut &[u8], first: u64) -> Option<(u64, FoundRow)> {
     let (kind, after) = rest.split_first()?;
     *rest = after;
@@ -253,10 +264,12 @@ fn take_record(rest: &mut &[u8], first: u64) -> Option<(u64, FoundRow)> {
         let stored: StoredRow = serde_json::from_slice(json).ok()?;
         return Some((stored.seq, stored.row));
     }
+    let shard = if *kind == PLAIN { 0 } else { u32::try_from(take_varint(rest)?).ok()? };
     let place = take_varint(rest)?;
     let (timestamp, after) = rest.split_first_chunk::<8>()?;
     *rest = after;
-    Some((first + place, FoundRow::plain(i64::from_le_bytes(*timestamp), take_varint(rest)?)))
+    let row = FoundRow::plain(i64::from_le_bytes(*timestamp), take_varint(rest)?);
+    Some((first + place, row.in_shard(shard)))
 }
 
 #[cfg(test)]
@@ -304,6 +317,23 @@ mod tests {
         let second = log.window(windows.window(1).unwrap(), 1).unwrap();
         assert!(second.is_visible(STREAM, EVENTS + 1) && !second.is_visible(STREAM, 5));
         assert_eq!(second.span(), (Duration::from_secs(1), Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn rows_come_back_with_their_shards() {
+        let rows = [
+            (5, plain(1, 3).in_shard(1)),
+            (6, plain(1, 3).in_shard(300)),
+            (7, differing(2, 4).in_shard(2)),
+            (5, plain(1, 3).in_shard(2)),
+            (8, plain(1, 3)),
+        ];
+        let (log, windows) = sorted(&rows, &[], 10);
+        let read = log.window(windows.window(0).unwrap(), 0).unwrap();
+        assert_eq!(read.odd_rows(STREAM, 5), [plain(1, 3).in_shard(1), plain(1, 3).in_shard(2)]);
+        assert_eq!(read.plain_row(STREAM, 6), Some(plain(1, 3).in_shard(300)));
+        assert_eq!(read.odd_rows(STREAM, 7), [differing(2, 4).in_shard(2)]);
+        assert_eq!(read.plain_row(STREAM, 8), Some(plain(1, 3)));
     }
 
     #[test]

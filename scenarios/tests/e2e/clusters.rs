@@ -1,0 +1,109 @@
+//! Against a pipeline whose events are on two shards: read through its Distributed table, by a user who may only read.
+
+use std::{process::Stdio, sync::OnceLock};
+
+use tempfile::TempDir;
+
+use super::{
+    external::{ask_as_owner, changed_of, keep_up, run, told, value_of},
+    harness::{Bench, Finished, UP_WITHIN, alone, assay, wait_until},
+};
+
+/// What `--external` takes for the pipeline that these tests share.
+fn standing() -> &'static str {
+    static STANDING: OnceLock<(TempDir, String)> = OnceLock::new();
+    let (_, text) = STANDING.get_or_init(|| keep_up(&["--shards", "2"]));
+    text
+}
+
+/// What ClickHouse answers its owner, who says `DATABASE` for the pipeline's.
+fn ask(statement: &str) -> String {
+    let database = value_of(standing(), "clickhouse", "database");
+    ask_as_owner(&value_of(standing(), "clickhouse", "url"), &statement.replace("DATABASE", &database))
+}
+
+fn number(statement: &str) -> u64 {
+    ask(statement).parse().unwrap()
+}
+
+/// What is true of the rows of the bench's only run.
+fn of_run(bench: &Bench) -> String {
+    let directory = bench.latest().unwrap();
+    let run = directory.file_name().unwrap().to_string_lossy().rsplit('-').next().unwrap().to_owned();
+    format!("startsWith(toString(uuid), '{}-{}')", &run[..8], &run[8..])
+}
+
+#[test]
+fn a_run_through_a_distributed_table_sees_every_shard() {
+    let bench = Bench::new("");
+    let external = changed_of(standing(), &bench, &[]);
+    let run = {
+        let _room = alone();
+        Finished::new(run(&bench, &external, &["--yes"]), bench.latest())
+    };
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert_eq!((run.count("visible"), run.count("phantom"), run.count("duplicated")), (6_000, 0, 0), "{}", run.told());
+    assert!(run.stderr.contains("a table of engine Distributed"), "{}", run.stderr);
+    let judged = run.verdict["judged_columns"].to_string();
+    for column in ["event", "distinct_id", "person_id", "properties", "elements_chain", "timestamp"] {
+        assert!(judged.contains(column), "{column}: {judged}");
+    }
+    // Each shard holds its part, and none of them all.
+    let of_run = of_run(&bench);
+    let events = |table: &str| number(&format!("SELECT uniqExact(uuid) FROM DATABASE.{table} WHERE {of_run}"));
+    let (one, two) = (events("sharded_events_1"), events("sharded_events_2"));
+    assert!(one > 1_000 && two > 1_000, "{one} and {two}");
+    assert_eq!((one + two, events("events")), (6_000, 6_000));
+    let kept = assay(["check"]).arg(run.directory.as_ref().unwrap()).output().unwrap();
+    assert_eq!(kept.status.code(), Some(0), "{kept:?}");
+}
+
+#[test]
+fn what_is_wrong_in_one_shard_is_found_and_named() {
+    let bench = Bench::new("");
+    let external = changed_of(standing(), &bench, &[]);
+    let _room = alone();
+    let mut command = bench.run_command();
+    command.args(["--env", "external", "--yes", "--external"]).arg(&external);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let are_there = || {
+        let of_run = bench.latest().map(|_| of_run(&bench));
+        of_run.is_some_and(|run| {
+            ["sharded_events_1", "sharded_events_2"]
+                .iter()
+                .all(|shard| number(&format!("SELECT count() FROM DATABASE.{shard} WHERE {run}")) > 800)
+        })
+    };
+    assert!(wait_until(UP_WITHIN, are_there), "nothing came");
+    let of_run = of_run(&bench);
+    // Rows of the second go; then rows of the first come to stand in the second as well, under the very same keys.
+    let some =
+        |shard: u8| format!("SELECT uuid FROM DATABASE.sharded_events_{shard} WHERE {of_run} ORDER BY uuid LIMIT 40");
+    let gone = some(2);
+    ask(&format!("ALTER TABLE DATABASE.sharded_events_2 DELETE WHERE uuid IN ({gone}) SETTINGS mutations_sync = 1"));
+    let twice = some(1);
+    ask(&format!(
+        "INSERT INTO DATABASE.sharded_events_2 SELECT * FROM DATABASE.sharded_events_1 WHERE uuid IN ({twice}) \
+         ORDER BY uuid LIMIT 1 BY uuid"
+    ));
+    let run = Finished::new(child.wait_with_output().unwrap(), bench.latest());
+    assert_eq!(run.code, Some(1), "{}", run.told());
+    // An event may be sent again after its row has gone.
+    let missing = run.count("vanished") + run.count("lost");
+    assert!((30..=40).contains(&missing), "{missing}: {}", run.told());
+    assert_eq!(run.count("duplicated"), 40, "{}", run.told());
+    assert_eq!((run.check("loss"), run.check("correctness")), ("fail", "fail"), "{}", run.told());
+    let twice = run.findings("duplicated")[0].to_string();
+    assert!(twice.contains("2 rows that no merge removes, in the shards 1, 2"), "{twice}");
+}
+
+#[test]
+fn a_table_that_leaves_out_shards_in_silence_is_refused() {
+    ask("CREATE TABLE IF NOT EXISTS DATABASE.events_cut AS DATABASE.events ENGINE = \
+         Distributed('assay_shards', 'DATABASE', 'sharded_events') SETTINGS skip_unavailable_shards = 1");
+    let bench = Bench::new("");
+    let external = changed_of(standing(), &bench, &[("table = \"events\"", "table = \"events_cut\"")]);
+    let refused = run(&bench, &external, &["--yes"]);
+    assert_eq!(refused.status.code(), Some(64), "{}", told(&refused));
+    assert!(told(&refused).contains("leave out shards that do not answer"), "{}", told(&refused));
+}
