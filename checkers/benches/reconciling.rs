@@ -123,6 +123,7 @@ fn identity(bencher: Bencher<'_, '_>, defect_every: u64) {
         final_reads: &final_reads,
         stages: None,
         exports: None,
+        groups: None,
         watermark: &Watermark { loss_after: Duration::from_secs(10), ..Watermark::default() },
         visible_within: Some(Duration::from_secs(5)),
         clock_tolerance_micros: 0,

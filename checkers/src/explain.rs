@@ -171,13 +171,18 @@ fn attempt(workload: &Workload, exchange: &Exchange, answer: &impl Fn(&Exchange)
 
 fn found(case: &Case<'_>, stream: StreamId, seq: u64) -> Vec<Found> {
     let spans = case.timestamps(stream, seq);
+    let last = case.final_reads.len().saturating_sub(1);
     case.final_reads
         .iter()
-        .map(|read| {
+        .enumerate()
+        .map(|(number, read)| {
             let plain = read.plain_row(stream, seq);
             let rows = plain.iter().chain(read.odd_rows(stream, seq)).map(|row| {
                 let timestamp = timestamp_difference(&spans, row.timestamp_micros);
-                let differences = row.differences.iter().cloned().chain(timestamp).collect();
+                // The groups of the last read are those that are judged.
+                let of_group = if number == last { case.of_group(stream, seq) } else { &[] };
+                let differences = row.differences.iter().cloned().chain(timestamp).chain(of_group.iter().cloned());
+                let differences = differences.collect();
                 RowStory { misrouted: row.misrouted, differences }
             });
             Found { start: seconds(read.span().0), visible: read.is_visible(stream, seq), rows: rows.collect() }

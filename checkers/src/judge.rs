@@ -23,13 +23,14 @@ use crate::{
         classify::{Case, Judging},
         evidence::{Class, Counts, Evidence, Finding},
         exports,
+        groups::{self, Groups, found::FoundGroups},
         rows::Summary,
         schedule::Schedule,
         sent::Exchange,
         spans::Split,
     },
     record::{GeneratorFacts, RunFacts, RunRecord, SCHEMA, ScheduleFacts, StageFacts, StageTime},
-    tamper::{SelfTest, self_test},
+    tamper::{SelfTest, groups_self_test, self_test},
     verdict::{Obstacle, Verdict, merge},
 };
 
@@ -121,17 +122,28 @@ impl Judge {
         self.judging.exports(summary);
     }
 
+    /// Judges the table of groups against what the traffic says of them; the windows must be judged with what is returned.
+    pub fn groups(&mut self, groups: &Groups, found: &FoundGroups) -> groups::Judged {
+        let judged = groups.judge(found);
+        self.judging.groups(&judged);
+        let test = || groups_self_test(groups, found, &judged);
+        self.tested(std::panic::catch_unwind(std::panic::AssertUnwindSafe(test)));
+        judged
+    }
+
+    /// Takes in a self-test, if one could be made. A crash of it is as bad as a failed one.
+    fn tested(&mut self, tested: std::thread::Result<Option<SelfTest>>) {
+        if let Some(tested) = tested.unwrap_or_else(|_| Some(SelfTest::crashed())) {
+            self.self_test = Some(self.self_test.take().map_or_else(|| tested.clone(), |before| before.and(&tested)));
+        }
+    }
+
     /// Judges the events of one window.
     pub fn window(&mut self, case: &Case<'_>) {
         self.judging.window(case);
         self.tell(case);
         if self.windows.is_multiple_of(self.every) {
-            // A crash of the self-test is as bad as a failed one.
-            let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self_test(case)));
-            if let Some(tested) = tested.unwrap_or_else(|_| Some(SelfTest::crashed())) {
-                self.self_test =
-                    Some(self.self_test.take().map_or_else(|| tested.clone(), |before| before.and(&tested)));
-            }
+            self.tested(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self_test(case))));
         }
         self.windows += 1;
     }
@@ -362,6 +374,7 @@ mod tests {
             final_reads: &[last],
             stages: None,
             exports: None,
+            groups: None,
             watermark: &Watermark { loss_after: at(10), ..Watermark::default() },
             visible_within: None,
             clock_tolerance_micros: 0,

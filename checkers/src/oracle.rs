@@ -6,6 +6,7 @@
 pub mod age;
 pub mod dialect;
 pub mod elements;
+pub mod groups;
 pub mod json;
 pub mod plain;
 pub mod plugin;

@@ -6,6 +6,7 @@
 //! sees ghosts, and the run proves nothing.
 
 mod exports;
+mod groups;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,13 +30,15 @@ use crate::{
     },
 };
 
+pub use groups::self_test as groups_self_test;
+
 /// So many victims each class gets, if the run has as many clean events.
 const VICTIMS: usize = 6;
 /// So many controls are judged untouched.
 const CONTROLS: usize = 60;
 
-/// The classes that are planted. Those whose making takes more than a changed row or read are
-/// planted in the reference pipeline alone.
+/// The classes that are planted in rows and reads of events. What is exported and what groups are is tampered with by itself,
+/// and classes whose making takes more than that are planted in the reference pipeline alone.
 const PLANTED: [Class; 9] = [
     Class::Phantom,
     Class::RejectedButVisible,

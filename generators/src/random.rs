@@ -101,6 +101,8 @@ pub enum Purpose {
     Refused = 37,
     /// Whether and how an event's timestamp is written in another form.
     TimeSpelling = 38,
+    /// Whether an event says what a group is, of which, and what.
+    GroupIdentify = 39,
 }
 
 /// The random values for one purpose in one stream, by their index.

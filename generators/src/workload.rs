@@ -7,6 +7,7 @@ mod client;
 mod content;
 mod elements;
 mod fields;
+mod group_identify;
 mod hostile;
 mod oddity;
 mod person;
@@ -37,6 +38,7 @@ use crate::{
 
 pub use client::{Client, ClientFault, ClientFaults};
 pub(crate) use content::{LIBRARY, LIBRARY_VERSION};
+pub use group_identify::NAME as GROUP_IDENTIFY;
 pub use hostile::Hostile;
 pub use oddity::{ALTERED, GROUP_TYPES, GROUPS_KEPT, Oddities, Subject, TimeForm};
 pub(crate) use person::{Begin, Row};

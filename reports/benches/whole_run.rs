@@ -218,6 +218,7 @@ fn judge(workload: &Workload, folder: &Path) -> RunRecord {
             final_reads: &found,
             stages: None,
             exports: None,
+            groups: None,
             watermark: &Watermark { loss_after: Duration::from_secs(10), ..Watermark::default() },
             visible_within: Some(Duration::from_secs(5)),
             clock_tolerance_micros: 0,

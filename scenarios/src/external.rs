@@ -67,6 +67,8 @@ pub struct Clickhouse {
     pub database: String,
     /// The table, a view or a Distributed table.
     pub table: String,
+    /// The table of groups, where it may be read.
+    pub groups_table: Option<String>,
     /// What its columns are called.
     pub columns: Columns,
     /// From the beginning of one look for new rows to that of the next.

@@ -1,4 +1,4 @@
-//! A final read: every row of the store against the oracle, into a journal.
+//! A final read: every row of the store against the oracle, into a journal, and behind them what groups are.
 
 use std::path::Path;
 
@@ -10,7 +10,10 @@ use checkers::{
         plugin::Plugins,
         row::{RowRef, expect},
     },
-    reconcile::rows::{FinalReadWriter, FoundRow, Identity, identify, judge_row},
+    reconcile::{
+        groups::Groups,
+        rows::{FinalReadWriter, FoundRow, Identity, identify, judge_row},
+    },
 };
 use generators::{
     clock::RunClock,
@@ -57,7 +60,7 @@ pub async fn read(
     let run = workload.plan().run;
     let mut plain = PlainRows::new(dialect);
     let not_judged = store.foreign().map(|foreign| foreign.reading.columns().not_judged()).unwrap_or_default();
-    let journal = store
+    let mut journal = store
         .read_all(begin, |journal, row| {
             match identify(&row, run, |stream| workload.planned(stream)) {
                 // Among other people's rows a stranger is nothing strange.
@@ -73,6 +76,11 @@ pub async fn read(
             Ok(())
         })
         .await?;
+    if Groups::of(workload).is_some()
+        && let Some(found) = store.read_groups(run).await?
+    {
+        journal.add_groups(&found)?;
+    }
     Ok(journal.end(clock.elapsed())?)
 }
 

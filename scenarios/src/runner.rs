@@ -32,7 +32,7 @@ use checkers::{
         watch::{INTERVAL, Watch, WatchedFor},
     },
     reasons::Reason,
-    reconcile::{exports::ExportsWriter, reads::ReadsWriter, stages::StagesWriter},
+    reconcile::{exports::ExportsWriter, groups::Groups, reads::ReadsWriter, stages::StagesWriter},
     record::RunRecord,
     verdict::Obstacle,
 };
@@ -205,6 +205,9 @@ impl Active<'_> {
         let workload = Arc::new(planned());
         let clock = RunClock::starting_in(LEAD.max(self.request.starts_in));
         self.tell_of_other_shares();
+        if Groups::of(&workload).is_some() && store.groups().is_none() {
+            self.progress.step("note: no table of groups is named, so what becomes of groups is not judged");
+        }
         let manifest = self.manifest(&workload, personas, clock, clickhouse);
         write_json(&self.directory.manifest(), &manifest)?;
         let header = Header { run, start: clock.start() };

@@ -266,6 +266,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let substitutes = substitute::substitutes(&mut section, root.sections("component"));
     let settings = pipeline::settings(section);
     traffic::check_dialect(&mut root, &traffic, settings.dialect);
+    traffic::check_group_order(&mut root, &traffic, settings.overflow.is_some());
     if settings.imports_only {
         traffic::import_only(&mut root, &mut traffic);
     }

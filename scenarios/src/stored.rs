@@ -13,6 +13,7 @@ use checkers::{
     reconcile::{
         classify::Case,
         exports::{Exports, ExportsLog, Summary as ExportsSummary},
+        groups::{Groups, Judged, found::FoundGroups},
         reads::{Reads, ReadsLog},
         rows::{FinalRead, FinalReadLog},
         sent::{Sent, SentLog},
@@ -39,7 +40,7 @@ use crate::{
 /// # Errors
 /// When the directory is none of a run, or holds something that cannot be trusted.
 pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
-    let run = StoredRun::open(directory)?;
+    let mut run = StoredRun::open(directory)?;
     let missing = Ledgers::find(directory.path())?.obstacle();
     let mut judge = Judge::new(run.windows.len(), run.reads.len(), run.final_reads.len(), run.stages.is_some());
     if let Some(external) = &run.manifest.environment.external {
@@ -48,6 +49,7 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     if let Some(summary) = run.exports() {
         judge.exports(&summary);
     }
+    run.judge_groups(|groups, found| judge.groups(groups, found))?;
     for (number, window) in run.windows.iter() {
         judge.window(&run.window(window, number)?.case());
     }
@@ -109,6 +111,8 @@ pub struct StoredRun {
     exports: Option<ExportsLog>,
     conditions: Option<Conditions>,
     watermark: Watermark,
+    /// What is wrong with groups, once that is judged.
+    groups: Option<Judged>,
 }
 
 /// Everything that is known of one window of a run.
@@ -176,6 +180,7 @@ impl StoredRun {
             exports,
             conditions,
             watermark,
+            groups: None,
         })
     }
 
@@ -183,6 +188,22 @@ impl StoredRun {
     fn exports(&self) -> Option<ExportsSummary> {
         self.manifest.plugins.exporting().next()?;
         Some(self.exports.as_ref().map(|exports| exports.summary().clone()).unwrap_or_default())
+    }
+
+    /// Judges the table of groups as `judge` does, where there are some and the last final read has read it. What is said of an
+    /// event holds what is wrong with its group from then on.
+    ///
+    /// # Errors
+    /// When a temporary file cannot be read.
+    pub fn judge_groups(&mut self, judge: impl FnOnce(&Groups, &FoundGroups) -> Judged) -> Result<(), Failure> {
+        let Some(mut groups) = Groups::of(&self.workload) else { return Ok(()) };
+        let Some(found) = self.final_reads.last().and_then(FinalReadLog::groups) else { return Ok(()) };
+        for (number, window) in self.windows.iter().filter(|(_, window)| Groups::concern(&self.workload, window.stream))
+        {
+            groups.take(&self.window(window, number)?.case());
+        }
+        self.groups = Some(judge(&groups, found));
+        Ok(())
     }
 
     /// What is known of the window that holds an event; `None` if the event was never planned.
@@ -239,6 +260,7 @@ impl StoredWindow<'_> {
             final_reads: &self.final_reads,
             stages: self.stages.as_ref(),
             exports: self.exports.as_ref(),
+            groups: self.run.groups.as_ref(),
             watermark: &self.run.watermark,
             visible_within: manifest.targets.p99_time_to_visible,
             clock_tolerance_micros: clock_tolerance_micros(drift)

@@ -44,6 +44,8 @@ pub struct ClickhouseEndpoint {
     pub database: String,
     /// The table of events.
     pub events_table: String,
+    /// The table of groups, if there is one.
+    pub groups_table: Option<String>,
     /// The table of ingestion warnings, if there is one.
     pub warnings_table: Option<String>,
 }

@@ -26,6 +26,8 @@ pub struct Store {
     pub(super) client: Client,
     pub(super) database: String,
     pub(super) table: String,
+    /// The table of groups, where one is known.
+    pub(super) groups: Option<String>,
     foreign: Option<Arc<Foreign>>,
 }
 
@@ -85,7 +87,7 @@ impl Store {
 
     /// The table `table` of `database`, asked by `client`.
     pub fn with_client(client: Client, database: &str, table: &str) -> Self {
-        Self { client, database: database.to_owned(), table: table.to_owned(), foreign: None }
+        Self { client, database: database.to_owned(), table: table.to_owned(), groups: None, foreign: None }
     }
 
     /// The same table, which holds other people's rows as well: only the run's are read.

@@ -272,7 +272,7 @@ impl Store {
         Err(ObserveError::Merging { table: self.name(), attempts: ATTEMPTS })
     }
 
-    async fn count(&self, condition: &str) -> Result<u64, ObserveError> {
+    pub(super) async fn count(&self, condition: &str) -> Result<u64, ObserveError> {
         let query = format!("SELECT count() FROM {} WHERE {condition}", self.name());
         asked("how many rows there are", self.client.query(&query).fetch_one::<u64>()).await
     }

@@ -163,7 +163,9 @@ impl Dialect {
                 matches!(key, "$ip" | "$sent_at" | "$set" | "$set_once" | "$unset" | "token")
                     || (self != Self::V2021 && key == "$heatmap_data")
                     || super::elements::takes(key)
-                    || ["$geoip_", "$group_", "$plugins_"].iter().any(|prefix| key.starts_with(prefix))
+                    || ["$geoip_", "$plugins_"].iter().any(|prefix| key.starts_with(prefix))
+                    // `$group_0` and so on; what is said of a group is kept.
+                    || key.strip_prefix("$group_").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
             }
         }
     }
@@ -272,7 +274,7 @@ mod tests {
         for key in ["$set", "$geoip_city_name", "$group_0", "$elements", "$elements_chain", "$plugins_failed"] {
             assert!(Dialect::V2026.rewrites_property(key), "{key}");
         }
-        for key in ["$browser", "price", "$groups", "$session_id", "$setting", "$elements_seen"] {
+        for key in ["$browser", "price", "$groups", "$session_id", "$setting", "$elements_seen", "$group_set"] {
             assert!(!Dialect::V2026.rewrites_property(key), "{key}");
         }
     }

@@ -111,6 +111,15 @@ impl Plugins {
         self.all.iter().any(|plugin| plugin.action == Action::Drop && plugin.is_of(team))
     }
 
+    /// Whether some may change the property `key` of events of `team`.
+    pub fn may_change(&self, team: i64, key: &str) -> bool {
+        self.all.iter().filter(|plugin| plugin.is_of(team)).any(|plugin| match &plugin.action {
+            Action::Set { key: own, .. } | Action::Throw { having_set: Some((own, _)) } => own == key,
+            Action::Rename { key: own, to } => own == key || to == key,
+            Action::Drop | Action::Throw { having_set: None } | Action::Slow { .. } | Action::Export => false,
+        })
+    }
+
     /// Whether a row's `properties` mention what a plugin sets, anybody's.
     pub fn are_mentioned(&self, properties: &str) -> bool {
         self.set_keys().any(|key| memmem::find(properties.as_bytes(), format!("\"{key}\"").as_bytes()).is_some())

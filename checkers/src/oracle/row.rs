@@ -252,7 +252,7 @@ fn chain(dialect: Dialect, event: &Event) -> ColumnExpectation {
 }
 
 /// What is stored of a JSON text, and why.
-fn stored(dialect: Dialect, text: &str) -> (String, &'static str) {
+pub(super) fn stored(dialect: Dialect, text: &str) -> (String, &'static str) {
     let mut text = text.as_bytes().to_vec();
     let changed = dialect.store_json(&mut text);
     let reason = if changed { "NUL characters and halves of surrogate pairs become U+FFFD" } else { SENT_KEPT };

@@ -12,6 +12,7 @@ use generators::{
 use super::{
     evidence::{Class, Evidence, ExportFacts, Finding},
     exports::{self, Exports},
+    groups,
     population::Lane,
     reads::Reads,
     rows::{FinalRead, FoundRow, Summary},
@@ -28,7 +29,7 @@ use crate::{
         dialect::Dialect,
         plugin::Plugins,
         presence::{Fate, fate, spoils_request},
-        row::{self, AttemptTimes, Expectation, GROUPS, JUDGED_COLUMNS},
+        row::{self, AttemptTimes, Difference, Expectation, GROUPS, JUDGED_COLUMNS},
     },
 };
 
@@ -53,6 +54,8 @@ pub struct Case<'a> {
     pub stages: Option<&'a Stages>,
     /// What was delivered to the webhook sink, where plugins export.
     pub exports: Option<&'a Exports>,
+    /// What is wrong with groups, where their table was read.
+    pub groups: Option<&'a groups::Judged>,
     /// What tells events that are lost from those that are pending.
     pub watermark: &'a Watermark,
     /// The limit for time-to-visible, if there is one.
@@ -68,6 +71,8 @@ pub struct Judging {
     evidence: Evidence,
     /// Requests with events in windows that are still to come.
     open: HashMap<ExchangeKey, Part>,
+    /// Groups that nobody has identified.
+    strangers: Vec<String>,
 }
 
 /// What is known of a request from some of the windows that its events lie in.
@@ -92,7 +97,7 @@ impl Judging {
             judged_columns,
             ..Evidence::default()
         };
-        Self { totals: Totals::new(stages), evidence, open: HashMap::new() }
+        Self { totals: Totals::new(stages), evidence, open: HashMap::new(), strangers: Vec::new() }
     }
 
     /// Notes that these columns were not judged.
@@ -120,9 +125,15 @@ impl Judging {
         }
     }
 
+    /// Notes what the table of groups came to.
+    pub fn groups(&mut self, judged: &groups::Judged) {
+        self.evidence.judged_columns.extend(groups::JUDGED_COLUMNS.map(str::to_owned));
+        self.strangers.extend_from_slice(judged.strangers());
+    }
+
     /// Judges the events of one window.
     pub fn window(&mut self, case: &Case<'_>) {
-        let Self { totals, evidence, open } = self;
+        let Self { totals, evidence, open, .. } = self;
         totals.begin(case.sent.exchanges().len());
         // A buffer for the looks at one event.
         let mut looks = Vec::new();
@@ -196,6 +207,10 @@ impl Judging {
                 evidence.findings.insert(Class::Phantom, last.unknown_rows);
             }
         }
+        evidence.counts.phantom += self.strangers.len() as u64;
+        for what in self.strangers {
+            evidence.find(|| Finding::bare(Class::Phantom, what), Class::Phantom);
+        }
         evidence
     }
 }
@@ -243,8 +258,10 @@ impl<'a> Alike<'a> {
         let (Some((first, sent, told)), Some(moments)) = (&mut self.first, self.moments) else { return false };
         let case = self.case;
         let (one, first) = (place, *first);
+        let window = case.sent.window();
         let is_like = *event == *sent
             && !self.differ
+            && case.of_group(window.stream, window.seqs.start + one as u64).is_empty()
             && case.reads.number_at(one) == case.reads.number_at(first)
             && case.stages.is_none_or(|stages| stages.are_alike(one, first))
             && case
@@ -345,14 +362,23 @@ impl Case<'_> {
         let plain = if odd.is_empty() { last.plain_row(stream, seq) } else { None };
         let timestamps = odd.iter().chain(&plain).map(|row| row.timestamp_micros);
         let spans = self.timestamps(stream, seq);
-        if timestamps.clone().all(|timestamp| row::timestamp_difference(&spans, timestamp).is_none()) {
+        let of_group = self.of_group(stream, seq);
+        if of_group.is_empty()
+            && timestamps.clone().all(|timestamp| row::timestamp_difference(&spans, timestamp).is_none())
+        {
             return Cow::Borrowed(odd);
         }
         let rows = odd.iter().chain(&plain).cloned().map(|mut row| {
             row.differences.extend(row::timestamp_difference(&spans, row.timestamp_micros));
+            row.differences.extend_from_slice(of_group);
             row
         });
         Cow::Owned(rows.collect())
+    }
+
+    /// What is wrong with the event's group, if that is told of this event.
+    pub(crate) fn of_group(&self, stream: StreamId, seq: u64) -> &[Difference] {
+        self.groups.map_or(&[], |groups| groups.of(stream, seq))
     }
 
     /// The spans in which the event's stored timestamp must lie, one for each attempt that may have stored it.
@@ -479,7 +505,7 @@ impl Case<'_> {
     }
 
     /// Old enough to be missed.
-    fn is_old_enough(&self, event: &SentEvent) -> bool {
+    pub(super) fn is_old_enough(&self, event: &SentEvent) -> bool {
         let Some(read) = self.judged_at() else { return false };
         let Some(from) = event.answered_at.or(event.sent_at) else { return true };
         read >= self.watermark.missed_from(from)
@@ -590,9 +616,9 @@ impl Case<'_> {
             columns
         };
         let columns = match class {
-            Class::Corrupted => differing(|column| column != PERSON && column != GROUPS && column != TEAM),
+            Class::Corrupted => differing(|column| column != PERSON && !is_of_group(column) && column != TEAM),
             Class::WrongPerson => differing(|column| column == PERSON),
-            Class::WrongGroup => differing(|column| column == GROUPS),
+            Class::WrongGroup => differing(is_of_group),
             Class::Misrouted => differing(|column| column == TEAM),
             Class::Duplicated => {
                 let found = || Finding {
@@ -658,10 +684,15 @@ fn row_facts(rows: &[FoundRow]) -> RowFacts {
     RowFacts {
         left: rows.len(),
         misrouted: rows.iter().any(|row| row.misrouted),
-        corrupted: differs(|column| column != PERSON && column != GROUPS),
+        corrupted: differs(|column| column != PERSON && !is_of_group(column)),
         wrong_person: differs(|column| column == PERSON),
-        wrong_group: differs(|column| column == GROUPS),
+        wrong_group: differs(is_of_group),
     }
+}
+
+/// Whether a column is one of the table of groups, or the event's groups together.
+fn is_of_group(column: &str) -> bool {
+    column.strip_prefix(GROUPS).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 const PERSON: &str = "person_id";

@@ -69,6 +69,7 @@ fn result_with(
         final_reads: &final_reads,
         stages: None,
         exports: None,
+        groups: None,
         // More than the age of any event, so that a planted loss must not be taken for a pending event.
         watermark: &Watermark { loss_after: Duration::from_mins(1), ..Watermark::default() },
         visible_within: None,

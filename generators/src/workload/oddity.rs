@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    elements, fields,
+    elements, fields, group_identify,
     hostile::Hostile,
-    plan::{Disorder, Endpoint, Plan, Traffic},
+    plan::{Disorder, Endpoint, Extras, Plan, Traffic},
     refused::Refused,
     spelling::Spelling,
     time_spelling::TimeSpelling,
@@ -68,6 +68,8 @@ pub struct Oddities {
     pub grouped: bool,
     /// If it does: how many more types its team has than are kept.
     pub group_types_over: u64,
+    /// It says what a group is, unless it joins two ids.
+    pub group_identify: bool,
     /// It holds the elements that were clicked.
     pub elements: bool,
     /// It has fields beside the usual ones.
@@ -112,6 +114,24 @@ impl Oddities {
         self == Self::default()
     }
 
+    /// The same for one that says what a group is: it holds nothing that could spoil that.
+    fn of_group(self) -> Self {
+        Self {
+            group_identify: true,
+            hostile: None,
+            padding: 0,
+            grouped: false,
+            group_types_over: 0,
+            elements: false,
+            fields: false,
+            illegal_alias: false,
+            spelling: Spelling::Usual,
+            v1: false,
+            refused: None,
+            ..self
+        }
+    }
+
     /// Whether its row holds what a template makes, however it says its time.
     pub fn is_plainly_stored(self) -> bool {
         self.time != TimeForm::IgnoreSentAt
@@ -133,6 +153,7 @@ pub(super) struct OddSources {
     hostile: Source,
     size: Source,
     groups: Source,
+    group_identify: Source,
     elements: Source,
     fields: Source,
     time: Source,
@@ -179,6 +200,7 @@ impl OddSources {
             extras.hostile,
             extras.large,
             extras.grouped,
+            extras.group_identify,
             extras.elements,
             extras.refused,
         ];
@@ -191,6 +213,7 @@ impl OddSources {
             hostile: source(Purpose::Hostile),
             size: source(Purpose::Size),
             groups: source(Purpose::Groups),
+            group_identify: source(Purpose::GroupIdentify),
             elements: source(Purpose::Elements),
             fields: source(Purpose::Fields),
             time: source(Purpose::TimeForm),
@@ -222,7 +245,7 @@ impl OddSources {
         let empty_uuid = chosen(self.empty_uuid, disorder.empty_uuid);
         let is_spelt = chosen(self.spelling, self.traffic.spelling);
         let is_refused = endpoint.is_v1() && chosen(self.refused, extras.refused);
-        Oddities {
+        let oddities = Oddities {
             empty_uuid,
             illegal_alias: chosen(self.illegal_alias, self.traffic.persons.illegal_alias),
             spelling: if is_spelt {
@@ -235,6 +258,7 @@ impl OddSources {
             padding: if chosen(self.size, extras.large) { self.padding(seq) } else { 0 },
             grouped,
             group_types_over: if grouped { self.group_types_over } else { 0 },
+            group_identify: false,
             elements: chosen(self.elements, extras.elements),
             fields: chosen(self.fields, extras.fields),
             time: self.time_form(seq),
@@ -250,7 +274,8 @@ impl OddSources {
             refused: is_refused.then(|| Refused::draw(&mut second(self.refused, seq))),
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
-        }
+        };
+        if chosen(self.group_identify, extras.group_identify) { oddities.of_group() } else { oddities }
     }
 
     fn kind(&self, seq: u64) -> Hostile {
@@ -309,6 +334,11 @@ impl OddSources {
             }
         }
         // One that joins two ids does that and nothing else.
+        if event.oddities.group_identify && event.name != "$identify" {
+            let mut random = second(self.group_identify, seq);
+            let (kind, key) = self.group(&mut random);
+            group_identify::apply(event, &mut random, kind, &key);
+        }
         if event.oddities.illegal_alias && event.name != "$identify" {
             "$create_alias".clone_into(&mut event.name);
             let mut random = second(self.illegal_alias, seq);
@@ -353,13 +383,22 @@ impl OddSources {
 
     /// The type and the key of each of the event's groups.
     pub fn groups_of(&self, seq: u64) -> impl Iterator<Item = (&'static str, String)> {
-        let Self { run, stream, .. } = *self;
         let (types, groups) = (self.traffic.extras.group_types, self.traffic.extras.groups.max(1));
         let mut random = second(self.groups, seq);
-        GROUP_TYPES.into_iter().take(types as usize).map(move |kind| {
-            let number = random.below(groups);
-            (kind, format!("{kind}-{run}-{}-{number}", stream.0))
-        })
+        GROUP_TYPES.into_iter().take(types as usize).map(move |kind| (kind, self.group_key(kind, random.below(groups))))
+    }
+
+    /// The type and the key of one of the stream's groups.
+    fn group(&self, random: &mut Random) -> (&'static str, String) {
+        let Extras { group_types, groups, .. } = self.traffic.extras;
+        let types = GROUP_TYPES.get(..group_types as usize).unwrap_or(&GROUP_TYPES);
+        let kind = random.pick(types).copied().unwrap_or(GROUP_TYPES[0]);
+        (kind, self.group_key(kind, random.below(groups.max(1))))
+    }
+
+    /// The run is in it: on a shared or external store, earlier runs' groups must not be met again.
+    fn group_key(&self, kind: &str, number: u64) -> String {
+        format!("{kind}-{}-{}-{number}", self.run, self.stream.0)
     }
 }
 
@@ -505,6 +544,60 @@ mod tests {
             assert_eq!((event.properties, event.distinct_id), (other.properties, other.distinct_id), "{seq}");
         }
         assert!((1_800..=2_200).contains(&lists) && (400..=600).contains(&chains), "{lists} and {chains}");
+    }
+
+    /// The same events, of which a third say what a group is.
+    fn identifying() -> crate::workload::Workload {
+        let mut plan = odd().plan().clone();
+        plan.traffic[0].extras.group_identify = Share::new(0.3).unwrap();
+        crate::workload::Workload::new(plan, crate::persona::PersonaTable::make(42, 16))
+    }
+
+    #[test]
+    fn what_says_what_a_group_is_says_nothing_else_and_changes_no_other_event() {
+        let (with, without) = (identifying(), odd());
+        let (mut groups, mut facts) = (std::collections::HashMap::<String, u64>::new(), 0);
+        for seq in 0..with.planned(STREAM) {
+            let (event, other) = (with.event(STREAM, seq).unwrap(), without.event(STREAM, seq).unwrap());
+            if !event.oddities.group_identify {
+                assert_eq!(event, other);
+                continue;
+            }
+            if other.name == "$identify" {
+                assert_eq!((event.name, event.ids_of_person), (other.name, other.ids_of_person));
+                continue;
+            }
+            let value = |key: &str| {
+                let member = event.members.iter().find(|member| member.key == key).unwrap();
+                serde_json::from_str::<serde_json::Value>(&member.value).unwrap()
+            };
+            let (kind, key) = (value("$group_type"), value("$group_key"));
+            assert_eq!(event.name, group_identify::NAME);
+            let id = format!("${}_{}", kind.as_str().unwrap(), key.as_str().unwrap());
+            assert_eq!((&event.distinct_id, &event.ids_of_person), (&id, &vec![id.clone()]));
+            let set = value("$group_set");
+            assert_eq!(set["revision"], seq);
+            facts += set.as_object().unwrap().len();
+            assert!(event.oddities.hostile.is_none() && !event.oddities.grouped && event.oddities.padding == 0);
+            assert_eq!(event.properties, other.properties, "beside that it is what it was");
+            *groups.entry(id).or_default() += 1;
+        }
+        let events: u64 = groups.values().sum();
+        assert!((1_300..1_600).contains(&events), "{events}");
+        assert_eq!(groups.len(), 7 * 20, "of each of the seven types, each group");
+        assert!(facts as u64 > 4 * events && (facts as u64) < 6 * events, "{facts} of {events}");
+    }
+
+    #[test]
+    fn events_that_say_what_a_group_is_are_pinned() {
+        let workload = identifying();
+        let all = (0..workload.planned(STREAM)).filter_map(|seq| workload.event(STREAM, seq));
+        let told = all.filter(|event| event.name == group_identify::NAME).take(3).map(|event| {
+            let members = event.members.iter().filter(|member| member.key.starts_with("$group_"));
+            let members: Vec<_> = members.map(|Member { key, value }| format!("{key}={value}")).collect();
+            format!("{} {} {}", event.id.seq, event.distinct_id, members.join(" "))
+        });
+        insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"));
     }
 
     #[test]

@@ -392,6 +392,9 @@ pub struct Extras {
     pub group_types: u64,
     /// How many groups there are of each type.
     pub groups: u64,
+    /// Which share of events says what one of them is.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub group_identify: Share,
     /// Which share of events holds the elements that were clicked.
     #[serde(default)]
     pub elements: Share,

@@ -78,6 +78,7 @@ pub(crate) fn odd() -> Workload {
         grouped: share(0.3),
         group_types: 7,
         groups: 20,
+        group_identify: Share::default(),
         elements: Share::default(),
         fields: Share::default(),
         refused: Share::default(),

@@ -4,7 +4,10 @@ use std::{collections::HashSet, path::Path, process::ExitCode};
 
 use checkers::{
     explain::explain as story_of,
-    reconcile::sent::{Exchange, ExchangeKey},
+    reconcile::{
+        groups::Groups,
+        sent::{Exchange, ExchangeKey},
+    },
 };
 use generators::identity::EventId;
 use uuid::Uuid;
@@ -25,11 +28,12 @@ pub(super) fn explain(event: &str, directory: &Path, json: bool) -> Result<ExitC
     let uuid = Uuid::parse_str(event).map_err(|_| wrong(format!("`{event}` is no event id: an id is a UUID")))?;
     let id = EventId::from_uuid(uuid).map_err(|error| wrong(format!("`{event}` is no event of Assay's: {error}")))?;
     let directory = RunDirectory::open(directory);
-    let run = StoredRun::open(&directory)?;
+    let mut run = StoredRun::open(&directory)?;
     if id.run != run.manifest.plan.run {
         let other = run.manifest.plan.run;
         return Err(wrong(format!("`{event}` belongs to run {}, and the directory is that of run {other}", id.run)));
     }
+    run.judge_groups(Groups::judge)?;
     let planned = run.window_of(id.stream, id.seq)?;
     let window = planned.ok_or_else(|| wrong(format!("`{event}` was never planned")))?;
     let case = window.case();

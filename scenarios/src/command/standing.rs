@@ -114,7 +114,7 @@ fn external(endpoints: &Endpoints, password: &Path) -> String {
          # every key.\n\n\
          [capture]\nurl = {}\n\n\
          [[project]]\ntoken = {}\nteam = {TEAM}\n\n\
-         [clickhouse]\nurl = {}\nuser = {}\npassword_file = {}\ndatabase = {}\ntable = {}\n\n\
+         [clickhouse]\nurl = {}\nuser = {}\npassword_file = {}\ndatabase = {}\ntable = {}\n{}\n\
          [limits]\nmost_events = 1_000_000\nmost_rate = \"10000/s\"\n",
         quoted(&format!("http://{}", endpoints.capture)),
         quoted(TOKEN),
@@ -123,6 +123,10 @@ fn external(endpoints: &Endpoints, password: &Path) -> String {
         quoted(&password),
         quoted(&clickhouse.database),
         quoted(&clickhouse.events_table),
+        clickhouse
+            .groups_table
+            .as_ref()
+            .map_or_else(String::new, |table| format!("groups_table = {}\n", quoted(table))),
     );
     let Some(kafka) = &endpoints.kafka else { return text };
     let topics: Vec<String> = kafka.capture_topics.iter().map(|topic| quoted(topic)).collect();

@@ -157,6 +157,7 @@ fn clickhouse(mut section: Section<'_>, folder: &Path) -> Clickhouse {
         password: secret(&mut section, PASSWORD, folder),
         database: section.optional("database", text).unwrap_or_else(|| "default".into()),
         table: section.optional("table", text).unwrap_or_else(|| "events".into()),
+        groups_table: section.optional("groups_table", text),
         look_every: section.optional("look_every", Duration::parse).unwrap_or(LOOK_EVERY),
         columns: columns(section.section("columns")),
     };
@@ -301,6 +302,7 @@ user = "reader"
 password_env = "READER"
 database = "posthog"
 table = "events"
+groups_table = "groups"
 
 [clickhouse.columns]
 uuid = "id"
@@ -350,6 +352,7 @@ most_rate = "5000/s"
             (external.clickhouse.columns.uuid.as_str(), external.clickhouse.columns.not_judged()),
             ("id", vec!["person_id"])
         );
+        assert_eq!(external.clickhouse.groups_table.as_deref(), Some("groups"));
         let kafka = external.kafka.unwrap();
         assert_eq!(kafka.sasl.unwrap().password, Secret::File("/etc/assay/secret".into()));
         assert_eq!(kafka.groups, [Subscription { group: "ingester".into(), topic: "in".into() }]);

@@ -10,6 +10,7 @@ use checkers::observe::{
     clickhouse::Store,
     columns::Reading,
     foreign::{Foreign, Table},
+    groups::COLUMNS,
     kafka::{KafkaAccess, KafkaProblem},
 };
 use generators::{
@@ -92,7 +93,8 @@ pub async fn reach(external: &External, run: RunId) -> Result<Reached, Failure> 
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
     let tells_shards = is_there.tells_shards();
     let foreign = Foreign { reading, run, alone, before_micros: now + offset, parts, tells_shards };
-    let store = store.among_others(foreign);
+    let store = store.among_others(foreign).with_groups(external.clickhouse.groups_table.as_deref());
+    check_groups(&external.clickhouse, &store, run).await?;
     // The very question of the final reads, while there is nothing to find.
     store.read_all(|| Ok::<_, ObserveError>(()), |(), _| Ok(())).await.map_err(refused)?;
     let not_judged = external.clickhouse.columns.not_judged();
@@ -206,6 +208,29 @@ fn check_columns(clickhouse: &Clickhouse, table: &Table) -> Result<(), Failure> 
             there.join(", ")
         ),
     ))
+}
+
+/// Makes sure that the table of groups, if one is named, is there and can be read.
+async fn check_groups(clickhouse: &Clickhouse, store: &Store, run: RunId) -> Result<(), Failure> {
+    let Some(groups) = store.groups() else { return Ok(()) };
+    let Clickhouse { database, user, groups_table, .. } = clickhouse;
+    let name = groups_table.as_deref().unwrap_or_default();
+    let refused = |error| refused(&Clickhouse { table: name.to_owned(), ..clickhouse.clone() }, error);
+    let types = groups.table().await.map_err(refused)?.types;
+    let missing: Vec<&str> = COLUMNS.into_iter().filter(|column| !types.contains_key(*column)).collect();
+    if !missing.is_empty() {
+        return Err(Failure::told(
+            Kind::Usage,
+            format!(
+                "the table of groups {database}.{name} has no column {} that the user {user} may read; nothing was sent",
+                missing.join(", ")
+            ),
+            "is `groups_table` in [clickhouse] right? Its columns must be called as in PostHog; leave it out, and groups are \
+             not judged",
+        ));
+    }
+    // The very question of the final reads, while there is nothing to find.
+    store.read_groups(run).await.map(|_| ()).map_err(refused)
 }
 
 /// The data parts, where new rows can be found by them.

@@ -47,7 +47,8 @@ impl Access {
             password: &clickhouse.password,
             database: &clickhouse.database,
             table: &clickhouse.events_table,
-        });
+        })
+        .with_groups(clickhouse.groups_table.as_deref());
         let kafka = endpoints.kafka.as_ref().map(|kafka| Kafka {
             at: KafkaAccess::plain(&kafka.brokers),
             subscriptions: kafka

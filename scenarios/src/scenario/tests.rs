@@ -293,6 +293,7 @@ fn what_does_not_go_together_is_said() {
         ("content.padding", "1..99000000", "at most 15000000"),
         ("content.padding", "1..1000000", "traffic of their own"),
         ("groups.types", "9", "from 1 to 8"),
+        ("groups.identify", "some", "some"),
         ("names", "[\"$identify\"]", "means something of its own"),
         ("names", "[\"a:0\"]", "a weight if it likes"),
         ("disorder.offset", "101%", "outside"),
@@ -520,6 +521,20 @@ fn overflow_has_limits_and_came_in_2024() {
     assert_eq!(read(limits), Some((100, 1_000)));
     assert!(problems(&with("overflow = { per_second = 100 }"))[0].contains("pipeline.overflow.burst: is missing"));
     assert!(problems(&with(&format!("{limits}\ndialect = \"2021\"")))[0].contains("pipeline.overflow: came with"));
+}
+
+#[test]
+fn what_overflows_says_nothing_of_groups() {
+    let with = |pipeline: &str, groups: &str| {
+        let source = GOOD.replace("[pipeline]", &format!("[pipeline]\n{pipeline}"));
+        source.replace("endpoint = \"batch\"\n", &format!("endpoint = \"batch\"\ngroups = {{ {groups} }}\n"))
+    };
+    let (limits, identify) = ("overflow = { per_second = 100, burst = 1000 }", "identify = \"1%\"");
+    let extras = Scenario::read("x.toml", &with("", identify), &[]).unwrap().traffic[0].extras.clone();
+    assert_eq!((extras.group_identify, extras.group_types, extras.groups), (Share::new(0.01).unwrap(), 2, 100));
+    assert!(Scenario::read("x.toml", &with(limits, "share = \"1%\""), &[]).is_ok());
+    let problems = problems(&with(limits, identify));
+    assert!(problems.len() == 1 && problems[0].contains("leave `groups.identify` out of `app`"), "{problems:#?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use toml::de::DeValue;
 
 mod together;
 
-pub(super) use together::{check_age_limits, check_dialect};
+pub(super) use together::{check_age_limits, check_dialect, check_group_order};
 
 use super::{
     Replay, Traffic, arrival, client,
@@ -354,6 +354,8 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
     let grouped = groups.optional("share", Share::parse).unwrap_or_default();
     let group_types = groups.optional("types", whole(1..=GROUP_TYPES.len() as u64));
     let of_type = groups.optional("count", whole(1..=1 << 40)).unwrap_or(100);
+    let group_identify = groups.optional("identify", Share::parse).unwrap_or_default();
+    let has_groups = grouped > Share::default() || group_identify > Share::default();
     groups.end();
     Extras {
         hostile,
@@ -361,8 +363,9 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         large,
         padding,
         grouped,
-        group_types: group_types.unwrap_or(if grouped > Share::default() { 2 } else { 0 }),
+        group_types: group_types.unwrap_or(if has_groups { 2 } else { 0 }),
         groups: of_type,
+        group_identify,
         elements,
         fields,
         refused,

@@ -23,6 +23,22 @@ fn defects_of_every_stage_are_found_and_a_clean_run_raises_nothing() {
 }
 
 #[test]
+fn defects_of_groups_are_found() {
+    let environment = shared_environment();
+    let out = tempfile::tempdir().unwrap();
+    let _room = alone();
+    let mut command = assay(["calibrate", "--json", "--only", "swap_group_index,lose_group_properties"]);
+    let output = command.arg("--env").arg(environment).arg("--out").arg(out.path()).output().unwrap();
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let told = || format!("{rows:#?}\n{}", String::from_utf8_lossy(&output.stderr));
+    let of = |member: &str| rows.iter().map(|row| row[member].clone()).collect::<Vec<_>>();
+    assert_eq!(of("outcome"), vec![Value::from("as_it_must"); 3], "{}", told());
+    assert_eq!(of("planted"), [0, 4, 4], "{}", told());
+    assert_eq!(of("false_alarms"), [0, 0, 0], "{}", told());
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn an_unknown_defect_is_64() {
     let output = assay(["calibrate", "--only", "drop_everything"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));

@@ -222,6 +222,68 @@ fn every_endpoint_spelling_and_refusal_is_as_the_contract_says() {
     );
 }
 
+/// Events that say what groups are, out of order and again; of seven types of the one team two are not kept.
+const GROUPS: &str = r#"
+[[traffic]]
+name     = "groups"
+events   = 4_000
+arrival  = { shape = "poisson", rate = "500/s" }
+batch    = { size = "1..30" }
+groups   = { share = "20%", types = 7, count = 15, identify = "20%" }
+disorder = { shuffle = "1s", resend = "3%", no_uuid = "2%", clock_skew = "normal(0s, 2s)" }
+
+[[traffic]]
+name     = "groups-v1"
+team     = "other"
+events   = 600
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "v1"
+batch    = { size = "1..10" }
+groups   = { types = 2, count = 5, identify = "40%" }
+"#;
+
+#[test]
+fn what_groups_are_in_the_end_is_judged() {
+    let run = Bench::new(GROUPS).run_shared();
+    is_clean(&run, 10_600);
+    let judged = run.verdict["judged_columns"].as_array().unwrap();
+    for column in ["groups.team_id", "groups.group_type_index", "groups.group_key", "groups.group_properties.*"] {
+        assert!(judged.iter().any(|other| other == column), "{column}: {judged:?}");
+    }
+    let directory = run.directory.as_ref().unwrap();
+    let again = assay(["check", "--json"]).arg(directory).output().unwrap();
+    assert_eq!(again.status.code(), Some(0), "{again:?}");
+    let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(again["judged_columns"], run.verdict["judged_columns"]);
+    assert_eq!(again["self_test"], run.verdict["self_test"]);
+    // Nine classes in events; and groups are tampered with as well.
+    assert!(run.verdict["self_test"]["planted"].as_u64() > Some(54), "{}", run.told());
+}
+
+#[test]
+fn groups_that_are_wrong_fail_and_are_named() {
+    for (defect, column) in
+        [("lose_group_properties", "groups.group_properties."), ("swap_group_index", "groups.group_type_index")]
+    {
+        let run = Bench::new(&format!("{GROUPS}\n[[planted_defect]]\nname = \"{defect}\"\nevents = 60\n")).run_shared();
+        assert_eq!(run.code, Some(1), "{defect}: {}", run.told());
+        assert_eq!((run.check("loss"), run.check("correctness")), ("pass", "fail"), "{defect}: {}", run.told());
+        // Several may be of one group, and some are of a type that is not kept.
+        let wrong = run.count("wrong_group");
+        assert!((15..=60).contains(&wrong), "{defect}: {}", run.told());
+        for name in NOTHING_WRONG.into_iter().filter(|name| *name != "wrong_group") {
+            assert_eq!(run.count(name), 0, "{defect}, {name}\n{}", run.told());
+        }
+        let findings = run.verdict["findings"].as_array().unwrap();
+        let of_column = |finding: &&Value| finding["column"].as_str().is_some_and(|found| found.starts_with(column));
+        let finding = findings.iter().find(of_column).unwrap_or_else(|| panic!("{defect}: {}", run.told()));
+        let mut explain = assay(["explain", finding["event"].as_str().unwrap(), "--run"]);
+        let story = explain.arg(run.directory.as_ref().unwrap()).output().unwrap();
+        let story = String::from_utf8_lossy(&story.stdout).into_owned();
+        assert!(story.contains("$groupidentify") && story.contains(column), "{story}");
+    }
+}
+
 #[test]
 fn a_capture_of_imports_drops_the_rest() {
     let scenario = r#"

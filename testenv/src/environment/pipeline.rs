@@ -43,6 +43,7 @@ use crate::{
 pub(super) const READY_WITHIN: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_millis(1500);
 const EVENTS_TABLE: &str = "events";
+const GROUPS_TABLE: &str = "groups";
 const WARNINGS_TABLE: &str = "ingestion_warnings";
 /// What the ingesters are called.
 const INGESTERS: [&str; MOST_INGESTERS] =
@@ -144,6 +145,7 @@ impl Pipeline {
             (groups.ingester.clone(), topics.historical.clone()),
             (groups.ingester.clone(), topics.overflow.clone()),
             (groups.events.clone(), topics.events.clone()),
+            (groups.groups.clone(), topics.groups.clone()),
             (groups.warnings.clone(), topics.warnings.clone()),
         ];
         if options.exports.is_some() {
@@ -160,6 +162,7 @@ impl Pipeline {
                     password: String::new(),
                     database: format!("assay_{run}"),
                     events_table: EVENTS_TABLE.into(),
+                    groups_table: Some(GROUPS_TABLE.into()),
                     warnings_table: Some(WARNINGS_TABLE.into()),
                 },
                 kafka: Some(KafkaEndpoint {
@@ -336,6 +339,7 @@ impl Pipeline {
             ("CLICKHOUSE_JSON_EVENTS_KAFKA_TOPIC", self.topics.events.clone()),
             ("CLICKHOUSE_PERSON_KAFKA_TOPIC", self.topics.persons.clone()),
             ("CLICKHOUSE_PERSON_DISTINCT_ID_KAFKA_TOPIC", self.topics.distinct_ids.clone()),
+            ("CLICKHOUSE_GROUPS_KAFKA_TOPIC", self.topics.groups.clone()),
             ("CLICKHOUSE_INGESTION_WARNINGS_KAFKA_TOPIC", self.warnings(options)),
             ("ASSAY_TEAMS", json(&options.teams)),
             ("ASSAY_DROP_EVENTS_OLDER_THAN", json(&options.age_limits)),

@@ -36,6 +36,8 @@ pub struct Topics {
     pub persons: String,
     /// What it writes for the tables of distinct ids.
     pub distinct_ids: String,
+    /// What it writes for the table of groups.
+    pub groups: String,
     /// What it warns teams of.
     pub warnings: String,
     /// What capture writes of sessions' recordings.
@@ -58,6 +60,7 @@ impl Topics {
             events: name("clickhouse_events_json"),
             persons: name("clickhouse_person"),
             distinct_ids: name("clickhouse_person_distinct_id"),
+            groups: name("clickhouse_groups"),
             warnings: name("clickhouse_ingestion_warnings"),
             recordings: name("session_recording_snapshot_item_events"),
             heatmaps: name("heatmaps_ingestion"),
@@ -65,9 +68,9 @@ impl Topics {
         }
     }
 
-    fn all(&self) -> [&str; 11] {
+    fn all(&self) -> [&str; 12] {
         let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, .. } = self;
-        let Self { warnings, recordings, heatmaps, client_warnings, .. } = self;
+        let Self { groups, warnings, recordings, heatmaps, client_warnings, .. } = self;
         [
             capture,
             historical,
@@ -76,6 +79,7 @@ impl Topics {
             events,
             persons,
             distinct_ids,
+            groups,
             warnings,
             recordings,
             heatmaps,
@@ -97,6 +101,8 @@ pub struct Groups {
     pub distinct_ids: String,
     /// What feeds the table of distinct ids that were moved.
     pub overrides: String,
+    /// What feeds the table of groups.
+    pub groups: String,
     /// What feeds the table of warnings.
     pub warnings: String,
     /// The exporter.
@@ -113,6 +119,7 @@ impl Groups {
             persons: name("clickhouse_person"),
             distinct_ids: name("clickhouse_person_distinct_id"),
             overrides: name("clickhouse-person-distinct-id-overrides"),
+            groups: name("clickhouse_groups"),
             warnings: name("clickhouse_ingestion_warnings"),
             exporter: name("clickhouse-plugin-server-async"),
         }
@@ -188,9 +195,10 @@ pub async fn delete_topics(brokers: &str, topics: &Topics) -> Result<(), Environ
 }
 
 /// The tables, a family a file.
-const SCHEMA: [&str; 3] = [
+const SCHEMA: [&str; 4] = [
     include_str!("../../schema/events.sql"),
     include_str!("../../schema/persons.sql"),
+    include_str!("../../schema/groups.sql"),
     include_str!("../../schema/warnings.sql"),
 ];
 /// What the table of events becomes on a cluster of [`MOST_SHARDS`] shards.
@@ -281,6 +289,8 @@ impl Tables<'_> {
             .replace("{distinct_ids_topic}", &self.topics.distinct_ids)
             .replace("{distinct_ids_group}", &self.groups.distinct_ids)
             .replace("{overrides_group}", &self.groups.overrides)
+            .replace("{groups_topic}", &self.topics.groups)
+            .replace("{groups_group}", &self.groups.groups)
             .replace("{warnings_topic}", &self.topics.warnings)
             .replace("{warnings_group}", &self.groups.warnings)
     }

@@ -14,6 +14,7 @@ mod batch_offsets;
 mod deliveries;
 pub mod elements;
 pub mod event;
+pub mod group;
 pub mod groups;
 mod held;
 mod outputs;
@@ -48,7 +49,7 @@ use self::{
     deliveries::Deliveries,
     groups::Groups,
     held::Held,
-    outputs::{Output, Outputs, person_rows},
+    outputs::{Output, Outputs, changed_rows},
     person::{Changes, Persons},
     planted::Planted,
     step::{State, Teams, incoming, process, process_due},
@@ -149,6 +150,7 @@ impl Ingester {
                 events: required("CLICKHOUSE_JSON_EVENTS_KAFKA_TOPIC")?,
                 persons: required("CLICKHOUSE_PERSON_KAFKA_TOPIC")?,
                 distinct_ids: required("CLICKHOUSE_PERSON_DISTINCT_ID_KAFKA_TOPIC")?,
+                groups: Some(or("CLICKHOUSE_GROUPS_KAFKA_TOPIC", String::new())?).filter(|topic| !topic.is_empty()),
                 dead_letters: required("INGESTION_CONSUMER_DLQ_TOPIC")?,
                 warnings: Some(or("CLICKHOUSE_INGESTION_WARNINGS_KAFKA_TOPIC", String::new())?)
                     .filter(|topic| !topic.is_empty()),
@@ -234,8 +236,8 @@ impl Ingester {
                     process(&mut state, &self.teams, &self.outputs, &incoming(message), &mut outputs)?;
                 }
             }
-            let changes = self.persons.changes();
-            outputs.extend(person_rows(&self.outputs, &changes)?);
+            let changes = Changes { groups: self.groups.states.changes(), ..self.persons.changes() };
+            outputs.extend(changed_rows(&self.outputs, &changes)?);
             if !self.produce(&outputs, stop) {
                 // Told to end while Kafka was away: the batch will be done again.
                 return Ok(());
@@ -252,6 +254,7 @@ impl Ingester {
                 last = next;
             }
             self.persons.written();
+            self.groups.states.written();
             commit(&self.consumer, &last, CommitMode::Async)?;
             if expelled {
                 // While Kafka stood still it may have taken this one's attempts to come back for another's.

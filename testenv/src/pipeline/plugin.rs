@@ -338,7 +338,7 @@ mod tests {
         );
         let mut properties = EventProperties::default();
         plugins.run(1, UUID, "e", &mut properties);
-        assert_eq!(properties["$plugins_succeeded"].get(), r#"["sets"]"#);
+        assert_eq!(properties.get("$plugins_succeeded").unwrap().get(), r#"["sets"]"#);
         assert_eq!(plugins.exporting(1, UUID, "e", &properties).collect::<Vec<_>>(), ["first"]);
         assert_eq!(plugins.exporting(2, UUID, "e", &properties).collect::<Vec<_>>(), ["foreign"]);
         assert_eq!(plugins.any_that_exports(), Some("first"));

@@ -80,7 +80,7 @@ fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind(kind: Kind) {
         assert!(std::net::TcpStream::connect(first.endpoints().capture).is_ok());
 
         produce(&substrate.addresses().brokers, &Topics::of("first")).await;
-        for (table, count) in [("events", 1), ("person", 1), ("person_distinct_id2", 2)] {
+        for (table, count) in [("events", 1), ("person", 1), ("person_distinct_id2", 2), ("groups", 1)] {
             until(count, async || rows(&first, table).await).await;
             assert_eq!(rows(&second, table).await, 0, "{table}");
         }
@@ -89,7 +89,7 @@ fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind(kind: Kind) {
         // What is in a container's own files goes with it.
         let files = || (kind == Kind::Embedded).then(|| files_with_rows(&bench.data().join("clickhouse")));
         assert_ne!(files(), Some(0));
-        assert_eq!(topics_of(&substrate.addresses().brokers, "first_").len(), 11);
+        assert_eq!(topics_of(&substrate.addresses().brokers, "first_").len(), 12);
 
         let pids: Vec<i32> = first.components().iter().map(|component| component.pid().unwrap()).collect();
         first.down().await.unwrap();
@@ -116,7 +116,7 @@ async fn session(pipeline: &Pipeline) -> (String, String) {
     client.query("SELECT `$session_id`, `$group_0` FROM events").fetch_one().await.unwrap()
 }
 
-/// An event, a person and two distinct ids, of which one was moved, as an ingester emits them.
+/// An event, a person, two distinct ids, of which one was moved, and a group, as an ingester emits them.
 async fn produce(brokers: &str, topics: &Topics) {
     let id = "018f1e66-0000-7000-8000-000000000001";
     let event = json!({
@@ -131,12 +131,16 @@ async fn produce(brokers: &str, topics: &Topics) {
         "is_deleted": 0, "version": 0,
     });
     let distinct_id = |distinct_id: &str, version: i64| json!({"team_id": 1, "distinct_id": distinct_id, "person_id": id, "is_deleted": 0, "version": version});
+    let group = json!({
+        "group_type_index": 0, "group_key": "7", "created_at": "2026-09-01 10:00:00", "team_id": 1, "group_properties": "{}",
+    });
     let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
     for (topic, message) in [
         (&topics.events, event),
         (&topics.persons, person),
         (&topics.distinct_ids, distinct_id("stayed", 0)),
         (&topics.distinct_ids, distinct_id("moved", 1)),
+        (&topics.groups, group),
     ] {
         let message = message.to_string();
         let record = FutureRecord::<(), _>::to(topic).payload(&message);

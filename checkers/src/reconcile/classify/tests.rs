@@ -103,6 +103,7 @@ const fn case<'a>(workload: &'a Workload, sent: &'a Sent, reads: &'a Reads, fina
         final_reads,
         stages: None,
         exports: None,
+        groups: None,
         watermark: &WATERMARK,
         visible_within: Some(Duration::from_secs(5)),
         clock_tolerance_micros: 0,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FinalRead, FoundRow};
 use crate::reconcile::{
+    groups::found::FoundGroups,
     spool::Spool,
     windows::{EVENTS, Window, Windows},
 };
@@ -36,6 +37,9 @@ pub struct Summary {
     pub unknown: Vec<String>,
     /// How many those are.
     pub unknown_rows: u64,
+    /// Whether the table of groups was read as well.
+    #[serde(default)]
+    pub groups: bool,
 }
 
 impl Summary {
@@ -111,6 +115,24 @@ impl FinalReadWriter {
         if self.held > CHUNK { self.write() } else { Ok(()) }
     }
 
+    /// Adds what the table of groups holds.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn add_groups(&mut self, found: &FoundGroups) -> Result<(), WriteError> {
+        self.summary.groups = true;
+        self.open = None;
+        for row in found.rows() {
+            let body = json_body(GROUP, &row);
+            self.held += body.len();
+            self.bodies.push(body);
+            if self.held > CHUNK {
+                self.write()?;
+            }
+        }
+        Ok(())
+    }
+
     fn write(&mut self) -> Result<(), WriteError> {
         (self.held, self.open) = (0, None);
         self.journal.append(self.bodies.drain(..))
@@ -132,6 +154,7 @@ impl FinalReadWriter {
 pub struct FinalReadLog {
     summary: Summary,
     spool: Spool,
+    groups: FoundGroups,
 }
 
 impl FinalReadLog {
@@ -144,13 +167,14 @@ impl FinalReadLog {
         let mut journal = JournalReader::open(path, KIND)?;
         let start_micros = journal.header().map_or(0, |header| header.start.unix_micros());
         let mut spool = Spool::new(windows.len(), folder);
+        let mut groups = FoundGroups::default();
         let mut record = Vec::new();
         while let Some(body) = journal.next().transpose()? {
             let Some((kind, rest)) = body.split_first() else { return Err(journal.unknown()) };
             match *kind {
                 END => {
                     let summary = serde_json::from_slice(rest).map_err(|_| journal.unknown())?;
-                    return Ok(Some(Self { summary, spool }));
+                    return Ok(Some(Self { summary, spool, groups }));
                 }
                 PLAIN | PLAIN_OF_SHARD => {
                     let mut rest = rest;
@@ -182,6 +206,7 @@ impl FinalReadLog {
                     record.extend_from_slice(rest);
                     spool.append(number, &record)?;
                 }
+                GROUP => groups.put(serde_json::from_slice(rest).map_err(|_| journal.unknown())?),
                 _ => return Err(journal.unknown()),
             }
         }
@@ -191,6 +216,11 @@ impl FinalReadLog {
     /// What is said of the read as a whole.
     pub const fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// What the table of groups held, where it was read.
+    pub fn groups(&self) -> Option<&FoundGroups> {
+        self.summary.groups.then_some(&self.groups)
     }
 
     /// What it found of `window`, which is number `number`.
@@ -214,19 +244,21 @@ impl FinalReadLog {
     /// # Errors
     /// When the temporary file cannot be read.
     pub fn digest(&self, windows: &Windows) -> Result<u64, ReadError> {
-        windows.iter().try_fold(mix(self.summary.unknown_rows), |sum, (number, window)| {
-            Ok(sum.wrapping_add(self.window(window, number)?.digest()))
-        })
+        let whole = mix(self.summary.unknown_rows).wrapping_add(self.groups().map_or(0, FoundGroups::digest));
+        windows
+            .iter()
+            .try_fold(whole, |sum, (number, window)| Ok(sum.wrapping_add(self.window(window, number)?.digest())))
     }
 }
 
 /// The journal's records: odd = { a row of an event as JSON }; plain = stream { seq timestamp version }*, all varint, the
-/// timestamp in microseconds from the run's start with its sign last; plain of a shard = shard plain; end = { the summary as
-/// JSON }.
+/// timestamp in microseconds from the run's start with its sign last; plain of a shard = shard plain; group = { a row of the
+/// table of groups as JSON }; end = { the summary as JSON }.
 const ODD: u8 = 1;
 const PLAIN: u8 = 2;
 const END: u8 = 3;
 const PLAIN_OF_SHARD: u8 = 4;
+const GROUP: u8 = 5;
 
 #[derive(Serialize, Deserialize)]
 struct StoredRow {
@@ -278,6 +310,7 @@ mod tests {
 
     use super::*;
     use crate::reconcile::example::{differing_row as differing, plain_row as plain, workload};
+    use crate::reconcile::groups::found::GroupRow;
 
     const STREAM: StreamId = StreamId(0);
     const DAY: i64 = 86_400_000_000;
@@ -334,6 +367,36 @@ mod tests {
         assert_eq!(read.plain_row(STREAM, 6), Some(plain(1, 3).in_shard(300)));
         assert_eq!(read.odd_rows(STREAM, 7), [differing(2, 4).in_shard(2)]);
         assert_eq!(read.plain_row(STREAM, 8), Some(plain(1, 3)));
+    }
+
+    #[test]
+    fn groups_come_back_where_they_were_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let header = Header { run: RunId::new(3), start: RunStart::from_unix_micros(5 * DAY) };
+        let windows = Windows::of(&workload(10));
+        let sorted = |name: &str, groups: Option<&FoundGroups>| {
+            let path = folder.path().join(name);
+            let mut writer = FinalReadWriter::create(&path, header, Duration::from_secs(1)).unwrap();
+            writer.add(STREAM, 5, plain(1, 3)).unwrap();
+            if let Some(groups) = groups {
+                writer.add_groups(groups).unwrap();
+            }
+            writer.end(Duration::from_secs(2)).unwrap();
+            FinalReadLog::sort(&path, &windows, folder.path()).unwrap().unwrap()
+        };
+        let group =
+            |key: u64| GroupRow { team: 1, index: 0, key: key.to_string(), properties: "{}".into(), version: (5, key) };
+        let (mut many, mut fewer) = (FoundGroups::default(), FoundGroups::default());
+        (0..5_000).for_each(|key| many.put(group(key)));
+        (0..4_999).for_each(|key| fewer.put(group(key)));
+        let (none, empty) = (sorted("none", None), sorted("empty", Some(&FoundGroups::default())));
+        let (all, some) = (sorted("all", Some(&many)), sorted("some", Some(&fewer)));
+        assert_eq!((none.groups(), empty.groups()), (None, Some(&FoundGroups::default())));
+        assert_eq!(all.groups(), Some(&many));
+        assert!(all.window(windows.window(0).unwrap(), 0).unwrap().is_visible(STREAM, 5));
+        assert_ne!(all.digest(&windows).unwrap(), some.digest(&windows).unwrap());
+        // A summary of before there were groups.
+        assert!(!serde_json::from_str::<Summary>(r#"{"start":{"secs":1,"nanos":0},"end":{"secs":2,"nanos":0},"raw_rows":0,"unknown":[],"unknown_rows":0}"#).unwrap().groups);
     }
 
     #[test]

@@ -73,8 +73,8 @@ pub(super) const SECTIONS: [Section; 6] = [
         path: "traffic.groups",
         occurs: Occurs::Once,
         presence: Otherwise("no groups"),
-        doc: "Groups, such as companies, that events belong to.",
-        example: "[traffic.groups]\nshare = \"20%\"\ntypes = 4\ncount = 50\n",
+        doc: "Groups, such as companies, that events belong to, and events that say what a group is.",
+        example: "[traffic.groups]\nshare    = \"20%\"\ntypes    = 4\ncount    = 50\nidentify = \"1%\"\n",
         keys: &[
             key("share", Kind::In(&SHARE), Default("0%"), "20%", "Which share of events belongs to groups."),
             key(
@@ -90,6 +90,15 @@ pub(super) const SECTIONS: [Section; 6] = [
                 Default("100"),
                 "50",
                 "How many groups there are of each type.",
+            ),
+            key(
+                "identify",
+                Kind::In(&SHARE),
+                Default("0%"),
+                "1%",
+                "Which share of events are a `$groupidentify`, which sets some of a group's properties: later ones overwrite what \
+                 earlier ones set, and add to it. What the table of groups holds in the end is judged. Not with `pipeline.overflow`, \
+                 where they lose their order.",
             ),
         ],
         more: None,

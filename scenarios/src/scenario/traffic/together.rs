@@ -74,7 +74,14 @@ fn check_requests(section: &mut Section<'_>, traffic: &Traffic) {
     }
     if *form == Form::Query
         && (size.1 > QUERY_EVENTS
-            || is_any(&[extras.hostile, extras.large, extras.grouped, extras.elements, extras.fields]))
+            || is_any(&[
+                extras.hostile,
+                extras.large,
+                extras.grouped,
+                extras.group_identify,
+                extras.elements,
+                extras.fields,
+            ]))
     {
         section.problem(
             "form",
@@ -130,6 +137,7 @@ fn check_events(section: &mut Section<'_>, traffic: &Traffic) {
             illegal_alias,
             extras.hostile,
             extras.elements,
+            extras.group_identify,
             traffic.spelling,
             client.faults.preflight,
         ])
@@ -137,7 +145,8 @@ fn check_events(section: &mut Section<'_>, traffic: &Traffic) {
         section.problem(
             "endpoint",
             "the events of AI and of recordings have names and fields of their own: leave out `persons.identify`, \
-             `persons.illegal_alias`, `content.hostile`, `content.elements`, `spelling` and `client_faults.preflight`",
+             `persons.illegal_alias`, `content.hostile`, `content.elements`, `groups.identify`, `spelling` and \
+             `client_faults.preflight`",
         );
     }
     if !endpoint.is_v1() && extras.refused > Share::default() {
@@ -184,6 +193,21 @@ pub(in crate::scenario) fn check_age_limits(root: &mut Section<'_>, all: &[Traff
         root.problem("traffic", "`drop_events_older_than` came in 2025: leave it out, or choose the `dialect` 2026");
     }
     is_limited
+}
+
+/// Makes sure that of two events which say what a group is it is known which the pipeline met first: what overflows has no order
+/// (ingestion contract 1.5).
+pub(in crate::scenario) fn check_group_order(root: &mut Section<'_>, all: &[Traffic], overflows: bool) {
+    for traffic in all.iter().filter(|traffic| overflows && traffic.extras.group_identify > Share::default()) {
+        let name = &traffic.name;
+        root.problem(
+            "traffic",
+            &format!(
+                "what overflows loses its order, and with it what a group is in the end: leave `groups.identify` out of `{name}`, \
+                 or `overflow` out of the pipeline"
+            ),
+        );
+    }
 }
 
 /// Makes sure that traffic goes where the capture of its generation listens, in forms that it reads (ingestion contract 1.1 and

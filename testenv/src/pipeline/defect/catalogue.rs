@@ -36,6 +36,8 @@ pub enum DefectName {
     DropFuture,
     KeepTooOld,
     RandomPersonId,
+    SwapGroupIndex,
+    LoseGroupProperties,
     PluginThrowDrops,
     PluginLeaksState,
     DropFailedExport,
@@ -154,12 +156,15 @@ impl Defect {
 
     /// Whether as many events are concerned as are planted, so that as many must be found. Others concern rows or requests, of
     /// which an event that was sent twice has two, or a stretch of time with whatever comes then; and of what was being
-    /// produced when the process was killed, nobody knows before the end how much has arrived.
+    /// produced when the process was killed, nobody knows before the end how much has arrived. Of a group that is wrong it is
+    /// found once, however many events made it so.
     pub const fn counts_events(&self) -> bool {
         !matches!(
             self.name,
             DefectName::PartialReject
                 | DefectName::CommitBeforeProcess
+                | DefectName::SwapGroupIndex
+                | DefectName::LoseGroupProperties
                 | DefectName::LoseBlock
                 | DefectName::WithholdBlock
                 | DefectName::StallPartition
@@ -194,7 +199,7 @@ use Stage::{Capture, Exporter, Ingester, Sink};
 ///
 /// Not among them are `lose_key` and `parallel_same_person`: they change the order of a person's events only.
 #[rustfmt::skip]
-pub const CATALOGUE: [Defect; 45] = [
+pub const CATALOGUE: [Defect; 47] = [
     defect(N::AckThenDrop, "ack_then_drop", Capture, "answers 200 and produces nothing", "lost", None, &[]),
     defect(N::DropBatchTail, "drop_batch_tail", Capture, "forgets the last event of a batch", "lost", None, &[]),
     defect(N::DropOversize, "drop_oversize", Capture, "answers 200 to a large event and produces nothing", "lost", None, &[]),
@@ -222,6 +227,8 @@ pub const CATALOGUE: [Defect; 45] = [
     defect(N::DropFuture, "drop_future", Ingester, "drops events that are yet to happen", "lost", None, &[]),
     defect(N::KeepTooOld, "keep_too_old", Ingester, "keeps events that are older than their team takes", "should_be_absent", None, &[]),
     defect(N::RandomPersonId, "random_person_id", Ingester, "gives events to a person that nobody knows", "wrong_person", Some("person_id"), &[]),
+    defect(N::SwapGroupIndex, "swap_group_index", Ingester, "sets what an event says of a group at a group of another type", "wrong_group", Some("groups."), &[]),
+    defect(N::LoseGroupProperties, "lose_group_properties", Ingester, "from an event on sets nothing of its group any more", "wrong_group", Some("groups.group_properties"), &[]),
     defect(N::PluginThrowDrops, "plugin_throw_drops", Ingester, "loses events over which a plugin throws", "lost", None, &[]),
     defect(N::PluginLeaksState, "plugin_leaks_state", Ingester, "what a plugin sets in one event shows in another", "corrupted", Some("properties."), &[]),
     defect(N::DropFailedExport, "drop_failed_export", Exporter, "gives up what a webhook answers 503 to", "not_exported", None, &[]),

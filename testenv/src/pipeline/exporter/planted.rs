@@ -129,7 +129,7 @@ mod tests {
         let mut of = |uuid: &str, properties: &str| {
             let mut properties: EventProperties<'_> = serde_json::from_str(properties).unwrap();
             planted.spoil(uuid, &mut properties);
-            properties.into_keys().collect::<Vec<_>>()
+            properties.keys().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(of("a", r#"{"$lib":1}"#), ["$lib"]);
         assert_eq!(of("b", r#"{"$lib":1,"a":2,"b":3}"#), ["$lib", "a"]);

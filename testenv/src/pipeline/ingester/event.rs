@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use super::{elements::take_chain, warning::Kind};
+use super::{elements::take_chain, group::has_long_key, warning::Kind};
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
@@ -141,6 +141,9 @@ pub fn normalise<'a>(
     {
         return Err(NotStored::Dropped(Kind::NoPersonProfile));
     }
+    if has_long_key(dialect, &name, &properties) {
+        return Err(NotStored::Dropped(Kind::GroupKeyTooLong));
+    }
     let moment = |text: &str| parse(text).ok_or_else(|| invalid(format!("`{text}` is no moment")));
     let captured_at = moment(&captured.now)?;
     let said = if captured.timestamp.is_empty() { None } else { Some(moment(&captured.timestamp)?) };
@@ -164,7 +167,10 @@ pub fn normalise<'a>(
         put(&mut properties, "$set_once", &set_once);
         person = person_update(&name, &properties, set, set_once);
     } else {
-        properties.retain(|key| !matches!(key, "$set" | "$set_once" | "$unset") && !key.starts_with("$group_"));
+        let is_index = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+        properties.retain(|key| {
+            !matches!(key, "$set" | "$set_once" | "$unset") && !key.strip_prefix("$group_").is_some_and(is_index)
+        });
     }
     let elements_chain = take_chain(dialect, &mut properties).map_err(invalid)?;
     if !properties.contains_key("$ip") {
@@ -242,7 +248,7 @@ fn keys(value: &RawValue) -> Vec<String> {
 }
 
 /// A string as it is, anything but null as its text.
-fn id_text(value: &RawValue) -> Option<String> {
+pub(super) fn id_text(value: &RawValue) -> Option<String> {
     match value.get() {
         "null" => None,
         text if text.starts_with('"') => serde_json::from_str(text).ok(),

@@ -7,11 +7,11 @@ use std::collections::HashMap;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::event::Properties;
+use super::{event::Properties, group::GroupStates};
 use crate::pipeline::properties::EventProperties;
 
 /// A team keeps so many types (`MAX_GROUP_TYPES_PER_TEAM`).
-const MOST_TYPES: i64 = 5;
+pub(super) const MOST_TYPES: i64 = 5;
 
 /// What is known of types from before.
 pub trait KnownTypes {
@@ -26,10 +26,12 @@ pub trait KnownTypes {
     fn index(&mut self, team: i64, kind: &str, most: i64) -> Result<Option<i64>, Self::Error>;
 }
 
-/// The types of groups as they are now.
+/// The types of groups as they are now, and the groups.
 #[derive(Debug, Default)]
 pub struct Groups {
     indices: HashMap<(i64, String), Option<i64>>,
+    /// What each group is.
+    pub states: GroupStates,
 }
 
 impl Groups {
@@ -57,7 +59,11 @@ impl Groups {
         Ok(())
     }
 
-    fn index<K: KnownTypes>(&mut self, known: &mut K, team: i64, kind: String) -> Result<Option<i64>, K::Error> {
+    /// The index of a type of groups in a team; `None` for a sixth one.
+    ///
+    /// # Errors
+    /// When the past cannot be asked.
+    pub fn index<K: KnownTypes>(&mut self, known: &mut K, team: i64, kind: String) -> Result<Option<i64>, K::Error> {
         let key = (team, kind);
         if let Some(index) = self.indices.get(&key) {
             return Ok(*index);

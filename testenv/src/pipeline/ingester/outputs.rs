@@ -9,13 +9,18 @@ use super::{
     person::Changes,
     warning::{self, Kind},
 };
-use crate::pipeline::{captured::CapturedEvent, timestamp::clickhouse_micros};
+use crate::pipeline::{
+    captured::CapturedEvent,
+    timestamp::{clickhouse_micros, clickhouse_seconds},
+};
 
 /// Where rows go.
 pub(super) struct Outputs {
     pub events: String,
     pub persons: String,
     pub distinct_ids: String,
+    /// None where nobody says which.
+    pub groups: Option<String>,
     pub dead_letters: String,
     /// None before PostHog had them.
     pub warnings: Option<String>,
@@ -86,9 +91,30 @@ struct DistinctIdRow<'a> {
     version: i64,
 }
 
-/// The rows of changed persons and distinct ids.
-pub(super) fn person_rows<'o>(outputs: &'o Outputs, changes: &Changes) -> Result<Vec<Output<'o>>, serde_json::Error> {
-    let mut rows = Vec::with_capacity(changes.persons.len() + changes.ids.len());
+#[derive(Serialize)]
+struct GroupRow<'a> {
+    group_type_index: i64,
+    group_key: &'a str,
+    created_at: String,
+    team_id: i64,
+    group_properties: &'a str,
+}
+
+/// The rows of changed persons, distinct ids and groups.
+pub(super) fn changed_rows<'o>(outputs: &'o Outputs, changes: &Changes) -> Result<Vec<Output<'o>>, serde_json::Error> {
+    let mut rows = Vec::with_capacity(changes.persons.len() + changes.ids.len() + changes.groups.len());
+    for (((team, index, group_key), group), topic) in changes.groups.iter().zip(outputs.groups.iter().cycle()) {
+        let row = GroupRow {
+            group_type_index: *index,
+            group_key,
+            created_at: clickhouse_seconds(group.created_at),
+            team_id: *team,
+            group_properties: group.properties.text(),
+        };
+        // All rows of a group are in one partition, so that the last one is known.
+        let (key, payload) = (format!("{team}:{index}:{group_key}"), serde_json::to_vec(&row)?);
+        rows.push(Output { topic, key, payload, headers: None, otherwise: None });
+    }
     for ((team, id), person) in &changes.persons {
         let row = PersonRow {
             id: *id,

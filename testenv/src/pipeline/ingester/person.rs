@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     event::{Normalised, PersonUpdate, Properties},
+    group::{Group, GroupKey},
     warning::Kind,
 };
 use crate::pipeline::dialect::Dialect;
@@ -118,6 +119,8 @@ pub struct Changes {
     pub persons: Vec<(PersonKey, Person)>,
     /// Distinct ids that are new or moved.
     pub ids: Vec<(IdKey, Id)>,
+    /// Groups that are new or changed.
+    pub groups: Vec<(GroupKey, Group)>,
 }
 
 /// Whom an event belongs to, as it is stored with the event.
@@ -370,11 +373,11 @@ impl Persons {
         self.changed_ids.insert((team, distinct_id.to_owned()));
     }
 
-    /// What changed since [`Persons::written`].
+    /// What of persons changed since [`Persons::written`].
     pub fn changes(&self) -> Changes {
         let persons = self.to_write.iter().filter_map(|key| Some((*key, self.known.get(key)?.clone())));
         let ids = self.changed_ids.iter().filter_map(|key| Some((key.clone(), *self.ids.get(key)?)));
-        Changes { persons: persons.collect(), ids: ids.collect() }
+        Changes { persons: persons.collect(), ids: ids.collect(), groups: Vec::new() }
     }
 
     /// Forgets what was read and written: others have changed it since.

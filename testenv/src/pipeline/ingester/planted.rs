@@ -1,8 +1,10 @@
 //! The ingester's planted defects.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
-use super::{again::Again, aside::Message, store::Offsets};
+use super::{again::Again, aside::Message, group::GroupKey, store::Offsets};
 use crate::pipeline::{
     defect::{Chooser, DefectName, PlantedDefect, Stage},
     settings::log,
@@ -13,6 +15,8 @@ use crate::pipeline::{
 pub(super) struct Planted {
     choosers: Vec<Chooser>,
     again: Option<Again>,
+    /// Groups of which nothing is set any more.
+    forgotten: HashSet<GroupKey>,
 }
 
 /// What becomes of a good event.
@@ -32,7 +36,7 @@ impl Planted {
     pub(super) fn new(defects: Vec<PlantedDefect>) -> Self {
         let again = Again::of(&defects);
         let own = defects.into_iter().filter(|defect| defect.name.defect().stage == Stage::Ingester);
-        Self { choosers: own.map(Chooser::new).collect(), again }
+        Self { choosers: own.map(Chooser::new).collect(), again, forgotten: HashSet::new() }
     }
 
     /// Whether it goes back when it is given partitions.
@@ -78,6 +82,25 @@ impl Planted {
     /// Leaks into the event `uuid` what a plugin has set in others; `leak` says whether there was something.
     pub(super) fn leak_into(&mut self, uuid: &str, leak: impl FnOnce() -> bool) {
         self.plants(DefectName::PluginLeaksState, uuid, leak);
+    }
+
+    /// Whether what the event `uuid` sets of a group goes to a group of another type; `can` says whether it sets something.
+    pub(super) fn swaps_group_index(&mut self, uuid: &str, can: impl FnOnce() -> bool) -> bool {
+        self.plants(DefectName::SwapGroupIndex, uuid, can)
+    }
+
+    /// Whether from the event `uuid` on nothing is set of its group; `can` says whether it sets something.
+    pub(super) fn forgets_group(&mut self, uuid: &str, can: impl FnOnce() -> bool) -> bool {
+        self.plants(DefectName::LoseGroupProperties, uuid, can)
+    }
+
+    /// Whether nothing is set of `group`, as is so from now on if this event `forgets` it: a later update would hide that an
+    /// earlier one was lost.
+    pub(super) fn has_forgotten(&mut self, group: &GroupKey, forgets: bool) -> bool {
+        if forgets {
+            self.forgotten.insert(group.clone());
+        }
+        self.forgotten.contains(group)
     }
 
     /// Plants a defect in the event `uuid`, if its turn has come and it can be.
@@ -159,6 +182,22 @@ mod tests {
         assert!(first != own && second != own && first != second);
         assert_eq!((stored(&again, 6), stored(&again, 9)), (own, own));
         assert_eq!(again.identity(&Message { has_waited: true, ..message(8) }, "7", own), own);
+    }
+
+    #[test]
+    fn a_group_is_forgotten_from_an_event_on() {
+        let mut loses = planted(DefectName::LoseGroupProperties, 1, 2);
+        let group = |key: &str| (1, 0, key.to_owned());
+        let mut set = |uuid: &str, key: &str, sets: bool| {
+            let forgets = loses.forgets_group(uuid, || sets);
+            loses.has_forgotten(&group(key), forgets)
+        };
+        let lost = [("a", "x", true), ("b", "x", false), ("c", "x", true), ("d", "x", true), ("e", "y", true)]
+            .map(|(uuid, key, sets)| set(uuid, key, sets));
+        assert_eq!(lost, [false, false, true, true, false]);
+        let mut swaps = planted(DefectName::SwapGroupIndex, 1, 1);
+        let swapped = [("a", false), ("b", true), ("c", true), ("b", true)];
+        assert_eq!(swapped.map(|(uuid, sets)| swaps.swaps_group_index(uuid, || sets)), [false, true, false, true]);
     }
 
     #[test]

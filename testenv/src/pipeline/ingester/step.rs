@@ -9,8 +9,9 @@ use super::{
     Error, MESSAGE_LIMIT,
     age::AgeLimits,
     aside::Message as Incoming,
-    event::{EventRow, Normalised, NotStored, is_stored_as_import, normalise},
-    groups::Groups,
+    event::{EventRow, Normalised, NotStored, Properties, is_stored_as_import, normalise},
+    group::{GROUP_IDENTIFY, Said},
+    groups::{Groups, MOST_TYPES},
     outputs::{Output, Outputs, dead_letter, warning},
     person::Persons,
     planted::{Fate, Planted},
@@ -152,6 +153,26 @@ pub(super) fn process<'o>(
     store(state, outputs, team, (message, &captured), (event, fate), out)
 }
 
+/// Does to a group what the event says of it, if it says something; what its team is to be warned of.
+fn identify_group(state: &mut State<'_>, team: i64, event: &Normalised, uuid: &str) -> Result<Option<Warned>, Error> {
+    let said = (event.name == GROUP_IDENTIFY && event.person_profile).then(|| Said::of(&event.properties)).flatten();
+    let set = said.as_ref().map(Said::properties).transpose();
+    // Whatever the event is, the planted defects count it.
+    let swapped = state.planted.swaps_group_index(uuid, || set.as_ref().is_ok_and(Option::is_some));
+    let forgets = state.planted.forgets_group(uuid, || set.as_ref().is_ok_and(Option::is_some));
+    let (said, set) = match (said, set) {
+        (Some(said), Ok(Some(set))) => (said, set),
+        (_, Err(kind)) => return Ok(Some(kind)),
+        _ => return Ok(None),
+    };
+    let Some(index) = state.groups.index(state.store, team, said.kind)? else { return Ok(None) };
+    let index = if swapped { (index + 1) % MOST_TYPES } else { index };
+    let group = (team, index, said.key);
+    let set = if state.planted.has_forgotten(&group, forgets) { Properties::new() } else { set };
+    state.groups.states.set(state.store, &group, set, event.timestamp)?;
+    Ok(None)
+}
+
 /// An event that is to be stored, with its person and its groups.
 fn store<'o>(
     state: &mut State<'_>,
@@ -172,6 +193,9 @@ fn store<'o>(
     }
     if event.person_profile {
         state.groups.apply(state.store, team, &mut event.properties)?;
+    }
+    if let Some(kind) = identify_group(state, team, &event, &captured.uuid)? {
+        out.extend(warn(kind)?);
     }
     event.uuid = state.planted.identity(message, &captured.uuid, event.uuid);
     let row = EventRow {

@@ -18,9 +18,10 @@ use uuid::Uuid;
 use super::{
     aside,
     event::Properties,
+    group::{Group, GroupKey, KnownGroups},
     groups::KnownTypes,
     held,
-    person::{Changes, Id, Known, Person},
+    person::{Changes, Id, Known, Person, SharedProperties},
     turn::{ATTEMPT_AFTER, Turn},
 };
 
@@ -54,6 +55,11 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS group_types (
         team INTEGER NOT NULL, kind TEXT NOT NULL, place INTEGER NOT NULL,
         PRIMARY KEY (team, kind)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS groups (
+        team INTEGER NOT NULL, place INTEGER NOT NULL, key TEXT NOT NULL, created_at_ms INTEGER NOT NULL,
+        properties TEXT NOT NULL, version INTEGER NOT NULL,
+        PRIMARY KEY (team, place, key)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS offsets (
         topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
@@ -167,6 +173,18 @@ impl Store {
             for ((team, distinct_id), value) in &changes.ids {
                 id.execute(params![team, distinct_id, value.person.map(Uuid::into_bytes), value.version])?;
             }
+            let mut group =
+                self.connection.prepare_cached("INSERT OR REPLACE INTO groups VALUES (?, ?, ?, ?, ?, ?)")?;
+            for ((team, place, key), value) in &changes.groups {
+                group.execute(params![
+                    team,
+                    place,
+                    key,
+                    value.created_at.as_millisecond(),
+                    value.properties.text(),
+                    i64::try_from(value.version).unwrap_or(i64::MAX),
+                ])?;
+            }
             let mut offset = self.connection.prepare_cached("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)")?;
             for ((topic, partition), next) in next {
                 offset.execute(params![topic, partition, next])?;
@@ -179,6 +197,15 @@ impl Store {
 
 fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
     Uuid::from_slice(bytes).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+fn moment(millisecond: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_millisecond(millisecond).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+fn shared(properties: &str) -> Result<SharedProperties, StoreError> {
+    let properties = serde_json::from_str::<Properties>(properties);
+    Ok(properties.map_err(|error| StoreError::Damaged(error.to_string()))?.into())
 }
 
 impl Known for Store {
@@ -204,13 +231,9 @@ impl Known for Store {
             .optional()?;
         found
             .map(|(created_at_ms, properties, is_identified, is_deleted, version)| {
-                let damaged = |error: String| StoreError::Damaged(error);
                 Ok(Person {
-                    created_at: Timestamp::from_millisecond(created_at_ms)
-                        .map_err(|error| damaged(error.to_string()))?,
-                    properties: serde_json::from_str::<Properties>(&properties)
-                        .map_err(|error| damaged(error.to_string()))?
-                        .into(),
+                    created_at: moment(created_at_ms)?,
+                    properties: shared(&properties)?,
                     is_identified,
                     is_deleted,
                     version: version.unsigned_abs(),
@@ -224,6 +247,28 @@ impl Known for Store {
             self.connection.prepare_cached("SELECT distinct_id FROM distinct_ids WHERE team = ? AND person = ?")?;
         let ids = statement.query_map(params![team, person.as_bytes()], |row| row.get(0))?;
         Ok(ids.collect::<Result<_, _>>()?)
+    }
+}
+
+impl KnownGroups for Store {
+    type Error = StoreError;
+
+    fn group(&mut self, (team, place, key): &GroupKey) -> Result<Option<Group>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT created_at_ms, properties, version FROM groups WHERE team = ? AND place = ? AND key = ?",
+        )?;
+        let found: Option<(i64, String, i64)> = statement
+            .query_row(params![team, place, key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        found
+            .map(|(created_at_ms, properties, version)| {
+                Ok(Group {
+                    created_at: moment(created_at_ms)?,
+                    properties: shared(&properties)?,
+                    version: version.unsigned_abs(),
+                })
+            })
+            .transpose()
     }
 }
 
@@ -270,6 +315,7 @@ mod tests {
                 ((team, "u".into()), Id { person: Some(person), version: 1 }),
                 ((team, "p".into()), Id { person: None, version: 0 }),
             ],
+            groups: Vec::new(),
         };
         let mut writer = Store::open(&path).unwrap();
         writer.begin().unwrap();

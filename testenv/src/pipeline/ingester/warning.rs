@@ -24,6 +24,10 @@ pub enum Kind {
     InvalidPersonProfile,
     /// It would merge an id that many share: not merged.
     IllegalDistinctId,
+    /// The key of the group that it is about is too long: dropped.
+    GroupKeyTooLong,
+    /// What it sets of a group is no object: the group stays as it was.
+    InvalidGroupSet,
     /// It would merge away a person that is identified: not merged.
     AlreadyIdentified,
 }
@@ -38,6 +42,8 @@ impl Kind {
             Self::NoPersonProfile => "invalid_event_when_process_person_profile_is_false",
             Self::InvalidPersonProfile => "invalid_process_person_profile",
             Self::IllegalDistinctId => "cannot_merge_with_illegal_distinct_id",
+            Self::GroupKeyTooLong => "group_key_too_long",
+            Self::InvalidGroupSet => "invalid_group_set",
             Self::AlreadyIdentified => "cannot_merge_already_identified",
         }
     }

@@ -38,7 +38,8 @@ fn told(persons: &mut Persons, name: &str, distinct_id: &str, properties: &str) 
         historical_migration: false,
         force_disable_person_processing: false,
     };
-    persons.process(&mut Nothing, TEAM, &normalise(persons.dialect(), &captured, |_, _, _, _| Ok(())).unwrap()).unwrap()
+    let normalised = normalise(persons.dialect(), &captured, &captured.data, |_, _, _, _| Ok(())).unwrap();
+    persons.process(&mut Nothing, TEAM, &normalised).unwrap()
 }
 
 fn of(distinct_id: &str) -> Uuid {
