@@ -154,10 +154,8 @@ fn done(case: &Case<'_>, stream: StreamId, seq: u64) -> Done {
     });
     let latest = answered.max().unwrap_or(Duration::MAX);
     let event = case.sent.event(stream, seq);
-    let certain = fate == Fate::Present
-        && event.outcome == EventOutcome::Acked
-        && is_visible
-        && case.is_old_enough(&event);
+    let certain =
+        fate == Fate::Present && event.outcome == EventOutcome::Acked && is_visible && case.is_old_enough(&event);
     Done::Said(Effect { earliest, latest, certain })
 }
 

@@ -116,7 +116,10 @@ fn external(endpoints: &Endpoints, password: &Path) -> String {
         quoted(&password),
         quoted(&clickhouse.database),
         quoted(&clickhouse.events_table),
-        clickhouse.groups_table.as_ref().map_or_else(String::new, |table| format!("groups_table = {}\n", quoted(table))),
+        clickhouse
+            .groups_table
+            .as_ref()
+            .map_or_else(String::new, |table| format!("groups_table = {}\n", quoted(table))),
     );
     let Some(kafka) = &endpoints.kafka else { return text };
     let topics: Vec<String> = kafka.capture_topics.iter().map(|topic| quoted(topic)).collect();

@@ -178,7 +178,13 @@ fn a_lost_update_is_told_of_the_event_that_made_it() {
     // What was refused has done nothing.
     let refused = Answer::Reply { status: 401, excerpt: String::new() };
     let of = |is_missing: bool| {
-        said_with(&workload, records(refused.clone()).collect(), &NO_PLUGINS, |seq| is_missing && seq == lost, |_| false)
+        said_with(
+            &workload,
+            records(refused.clone()).collect(),
+            &NO_PLUGINS,
+            |seq| is_missing && seq == lost,
+            |_| false,
+        )
     };
     assert_eq!(all(&of(true).judge(&stored(&workload, |seq| seq != lost)), 200), []);
     assert_eq!(all(&of(true).judge(&stored(&workload, |_| true)), 200).len(), 1);
