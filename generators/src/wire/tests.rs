@@ -590,13 +590,6 @@ fn forms() -> Vec<(&'static str, Change)> {
             Box::new(move |traffic| (traffic.endpoint, traffic.extras.refused) = (Endpoint::V1, share(0.3))),
         ),
         ("times in other forms", Box::new(move |traffic| traffic.disorder.time_spelling = share(0.5))),
-        (
-            "what groups are",
-            Box::new(move |traffic| {
-                let extras = &mut traffic.extras;
-                (extras.group_identify, extras.group_types, extras.groups) = (share(0.3), 3, 5);
-            }),
-        ),
     ]
 }
 
