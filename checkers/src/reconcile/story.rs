@@ -182,7 +182,8 @@ impl Story {
         let Self { outcome, presence, dropped, sight, rows, exported, .. } = self;
         let expected = *outcome == EventOutcome::Acked && matches!(presence, Presence::Present { .. });
         // What was dropped will never come, so that nobody foresaw it is a loss at once.
-        let pending = expected && !sight.ever && !dropped && !(self.old_enough && sight.covered);
+        let is_settled = *dropped || self.old_enough && sight.covered;
+        let pending = expected && !sight.ever && !is_settled;
         let too_many = match presence {
             Presence::Present { most_rows } => rows.left > (*most_rows).max(1),
             Presence::Absent | Presence::Either => rows.left > 1,

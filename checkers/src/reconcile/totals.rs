@@ -44,6 +44,7 @@ pub(crate) struct Company {
 
 /// One event, judged, or several that are alike.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of which a rule asks for by its name")]
 pub(crate) struct Told {
     /// Its story.
     pub story: Story,

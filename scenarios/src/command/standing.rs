@@ -54,6 +54,7 @@ impl Standing {
             partitions: 4,
             age_limits: BTreeMap::new(),
             capture_modes: Modes::default(),
+            historical_from_days: None,
             rate_limit: None,
             drop_list: Vec::new(),
             ingesters: 1,

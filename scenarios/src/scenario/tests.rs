@@ -310,6 +310,15 @@ fn what_does_not_go_together_is_said() {
         let fine = key == "disorder.altered";
         assert!(fine == problems.is_empty() && (fine || problems.concat().contains(told)), "{key}: {problems:?}");
     }
+    let named = |key: &str, value: &str, names: &str| {
+        let key = format!("traffic.app.{key}");
+        problems_with(GOOD, &[(&key, value), ("traffic.app.names", names)]).concat()
+    };
+    assert_eq!(named("clients", "3", "[\"$exception\", \"$ai_span:2\"]"), "");
+    let with_ai = |names| named("endpoint", "v1/ai", names);
+    assert!(with_ai("[\"$ai_span\", \"purchase\"]").contains("all of AI there, or none"));
+    let earlier = [("pipeline.dialect", "\"2024\""), ("traffic.app.names", "[\"$exception\"]")];
+    assert!(problems_with(GOOD, &earlier).concat().contains("exceptions and of AI is not known"));
     let v1 = |key, value| problems_with(GOOD, &[("traffic.app.endpoint", "v1"), (key, value)]).concat();
     assert_eq!(v1("traffic.app.compression", "gzip"), "");
     assert!(v1("traffic.app.compression", "lz64").contains("take plain bodies"));

@@ -14,6 +14,7 @@ use toml::de::DeValue;
 
 mod together;
 
+use together::AI;
 pub(super) use together::{check_age_limits, check_dialect};
 
 use super::{
@@ -157,8 +158,13 @@ fn absent(
         _ if unknown_token => Some(Absence::UnknownToken),
         Endpoint::BlackHole => Some(Absence::BlackHole),
         Endpoint::Recordings => Some(Absence::Recording),
-        // None of these names is one of AI.
-        Endpoint::AiV1 if !names.is_empty() => Some(Absence::Misrouted),
+        Endpoint::AiV1 if !names.is_empty() => {
+            let of_ai = names.iter().filter(|(name, _)| name.starts_with(AI)).count();
+            if of_ai != 0 && of_ai != names.len() {
+                section.problem("names", "are all of AI there, or none of them is: make two traffics of it");
+            }
+            (of_ai == 0).then_some(Absence::Misrouted)
+        }
         _ => None,
     }
 }
@@ -281,9 +287,8 @@ fn names(value: &DeValue<'_>) -> Result<Vec<(String, u64)>, String> {
     value.as_array().ok_or_else(wrong)?.iter().map(|value| name(value.get_ref())).collect()
 }
 
-/// What names begin with that are handled in a way of their own (ingestion contract 1.5, 2.3, 2.4).
-const SPECIAL: [&str; 8] =
-    ["$identify", "$create_alias", "$merge_dangerously", "$groupidentify", "$exception", "$$", "$snapshot", "$ai_"];
+/// What names begin with that are handled in a way of their own (ingestion contract 2.3, 2.4), or become no events.
+const SPECIAL: [&str; 6] = ["$identify", "$create_alias", "$merge_dangerously", "$groupidentify", "$$", "$snapshot"];
 
 fn disorder(mut section: Section<'_>) -> Disorder {
     let backdated = section.optional("backdated", Share::parse).unwrap_or_default();

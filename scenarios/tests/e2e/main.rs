@@ -18,6 +18,7 @@ mod monitoring;
 mod overflow;
 mod pages;
 mod plugins;
+mod routing;
 mod runs;
 mod shares;
 mod soaks;

@@ -44,6 +44,10 @@ pub struct Topics {
     pub heatmaps: String,
     /// What it writes of clients' own warnings.
     pub client_warnings: String,
+    /// What it writes of exceptions, for the ingester as well.
+    pub exceptions: String,
+    /// What it writes of AI, for the ingester as well.
+    pub ai: String,
 }
 
 impl Topics {
@@ -62,12 +66,19 @@ impl Topics {
             recordings: name("session_recording_snapshot_item_events"),
             heatmaps: name("heatmaps_ingestion"),
             client_warnings: name("client_iwarnings_ingestion"),
+            exceptions: name("exceptions_ingestion"),
+            ai: name("events_plugin_ingestion_ai"),
         }
     }
 
-    fn all(&self) -> [&str; 11] {
+    /// What capture writes for the ingester.
+    pub fn captured(&self) -> [&str; 5] {
+        [&self.capture, &self.historical, &self.overflow, &self.exceptions, &self.ai]
+    }
+
+    fn all(&self) -> [&str; 13] {
         let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, .. } = self;
-        let Self { warnings, recordings, heatmaps, client_warnings, .. } = self;
+        let Self { warnings, recordings, heatmaps, client_warnings, exceptions, ai, .. } = self;
         [
             capture,
             historical,
@@ -80,6 +91,8 @@ impl Topics {
             recordings,
             heatmaps,
             client_warnings,
+            exceptions,
+            ai,
         ]
     }
 }

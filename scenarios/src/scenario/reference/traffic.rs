@@ -190,7 +190,8 @@ const TRAFFIC: [Key; 21] = [
         Kind::Texts,
         Otherwise("the usual ones"),
         "[\"$pageview:5\", \"purchase\"]",
-        "What events are called, each perhaps with a weight behind a colon.",
+        "What events are called, each perhaps with a weight behind a colon. In dialect 2026 `$exception` and `$ai_generation` and the like go \
+         through topics of their own.",
     ),
     key(
         "team",

@@ -8,6 +8,10 @@ use generators::{
 
 use crate::scenario::{Traffic, reader::Section};
 
+/// What exceptions are called, which go a way of their own (ingestion contract 1.5).
+const EXCEPTION: &str = "$exception";
+/// What the names of events of AI begin with, which do as well.
+pub(super) const AI: &str = "$ai_";
 /// From this many bytes on, Kafka takes no event (ingestion contract 1.4).
 const OVERSIZE: u64 = 1_000_000;
 /// So many events fit into a URL.
@@ -233,6 +237,13 @@ pub(in crate::scenario) fn check_dialect(root: &mut Section<'_>, all: &[Traffic]
                      these alone, or choose the `dialect` 2026",
                     dialect.word()
                 ),
+            );
+        }
+        let is_routed = |(name, _): &(String, u64)| name == EXCEPTION || name.starts_with(AI);
+        if dialect != Dialect::V2026 && traffic.names.iter().any(is_routed) {
+            root.problem(
+                "traffic",
+                &format!("what earlier pipelines made of exceptions and of AI is not known: leave them out of the `names` of `{name}`"),
             );
         }
         let is_unpacked_twice = dialect == Dialect::V2026 || traffic.compression != Compression::Base64;

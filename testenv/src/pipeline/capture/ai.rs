@@ -29,8 +29,9 @@ pub const LIMIT: usize = PARTS_LIMIT / 10 * 11;
 const EVENT_LIMIT: usize = 32 << 10;
 /// Event and properties together.
 const BOTH_LIMIT: usize = 960 << 10;
-/// The events that are taken.
-const NAMES: [&str; 6] = ["$ai_generation", "$ai_trace", "$ai_span", "$ai_embedding", "$ai_metric", "$ai_feedback"];
+/// The events that are taken, and that have a topic of their own (`AI_EVENT_TYPES`).
+pub(super) const NAMES: [&str; 6] =
+    ["$ai_generation", "$ai_trace", "$ai_span", "$ai_embedding", "$ai_metric", "$ai_feedback"];
 
 /// Whether an event is one of AI, for the endpoints that take no others.
 pub fn is_of_ai(name: &str) -> bool {
