@@ -101,6 +101,10 @@ pub enum Purpose {
     Refused = 37,
     /// Whether and how an event's timestamp is written in another form.
     TimeSpelling = 38,
+    /// Whether an event comes without cookies.
+    Cookieless = 39,
+    /// Whether an event is of the pipeline's own people.
+    Internal = 40,
 }
 
 /// The random values for one purpose in one stream, by their index.

@@ -6,6 +6,7 @@ use generators::{
     clock::RunStart,
     event::{Event, EventSource},
     identity::{EventId, StreamId},
+    random::Share,
     workload::{ClientFault, Workload},
 };
 
@@ -214,7 +215,8 @@ struct Alike<'a> {
     first: Option<(usize, SentEvent, Told)>,
     /// When the capture may have stored them, if it may have.
     moments: Option<Moments>,
-    /// What must become of one may not be what must become of the next: plugins choose among them, or their age decides.
+    /// What must become of one may not be what must become of the next: plugins choose among them, their age decides, or what they
+    /// hold.
     differ: bool,
 }
 
@@ -222,8 +224,13 @@ impl<'a> Alike<'a> {
     fn new(case: &'a Case<'a>) -> Self {
         let traffic = case.workload.traffic(case.sent.window().stream);
         let differ = case.exports.is_some()
-            || traffic
-                .is_some_and(|traffic| traffic.drop_events_older_than.is_some() || case.plugins.may_drop(traffic.team));
+            || case.dialect == Dialect::V2021
+            || traffic.is_some_and(|traffic| {
+                traffic.drop_events_older_than.is_some()
+                    || traffic.replay.is_some()
+                    || traffic.extras.cookieless > Share::default()
+                    || case.plugins.may_drop(traffic.team)
+            });
         Self { case, first: None, moments: None, differ }
     }
 

@@ -96,6 +96,10 @@ pub struct Oddities {
     pub recorded: bool,
     /// What is wrong with it, where v1 refuses it by itself.
     pub refused: Option<Refused>,
+    /// It comes without cookies, unless it joins two ids.
+    pub cookieless: bool,
+    /// It is of the pipeline's own people.
+    pub internal: bool,
 }
 
 /// The property that an altered event's second sending changes, and what it holds then.
@@ -147,6 +151,8 @@ pub(super) struct OddSources {
     spelling: Source,
     subject: Source,
     refused: Source,
+    cookieless: Source,
+    internal: Source,
     /// What events are called, where some are called what makes them odd.
     names: Option<Names>,
 }
@@ -185,6 +191,8 @@ impl OddSources {
             extras.grouped,
             extras.elements,
             extras.refused,
+            extras.cookieless,
+            extras.internal,
         ];
         let is_odd = |(name, _): &(String, u64)| of_name(name) != Subject::Action;
         let names = traffic.names.iter().any(is_odd).then(|| Names::new(source(Purpose::Mix), &traffic.names));
@@ -211,6 +219,8 @@ impl OddSources {
             spelling: source(Purpose::Spelling),
             subject: source(Purpose::Subject),
             refused: source(Purpose::Refused),
+            cookieless: source(Purpose::Cookieless),
+            internal: source(Purpose::Internal),
             names,
         }
     }
@@ -257,6 +267,8 @@ impl OddSources {
                 && (is_refused || chosen(self.hostile, extras.hostile) || chosen(self.fields, extras.fields)),
             recorded: false,
             refused: is_refused.then(|| Refused::draw(&mut second(self.refused, seq))),
+            cookieless: chosen(self.cookieless, extras.cookieless),
+            internal: chosen(self.internal, extras.internal),
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
         }
@@ -349,6 +361,15 @@ impl OddSources {
             random.bits();
             hostile.apply(&mut random, event);
         }
+        if event.oddities.cookieless && event.name != "$identify" {
+            COOKIELESS.clone_into(&mut event.distinct_id);
+            event.distinct_id_json = None;
+            event.ids_of_person = vec![COOKIELESS.to_owned()];
+            event.members.push(Member::new("$cookieless_mode", "true".into()));
+        }
+        if event.oddities.internal {
+            event.members.push(Member::new("capture_internal", "true".into()));
+        }
         if grouped {
             let groups = self.groups_of(seq).map(|(kind, key)| format!("\"{kind}\":\"{key}\"")).collect::<Vec<_>>();
             event.members.retain(|member| member.key != "$groups");
@@ -384,6 +405,8 @@ impl OddSources {
     }
 }
 
+/// Whom all are sent for that come without cookies (rust/common/types, `COOKIELESS_SENTINEL_VALUE`).
+const COOKIELESS: &str = "$posthog_cookieless";
 /// What the events of AI are called (rust/capture, `ai_endpoint.rs`).
 const AI_NAMES: [&str; 6] = ["$ai_generation", "$ai_trace", "$ai_span", "$ai_embedding", "$ai_metric", "$ai_feedback"];
 /// Ids that no person may have, in all dialects that look at what is merged (ingestion contract 2.3).

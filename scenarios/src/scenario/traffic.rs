@@ -6,7 +6,8 @@ use generators::{
     random::{Distribution, Share},
     schedule::{Arrival, Rate},
     workload::{
-        Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons, TimeSpelling,
+        Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons, Profile,
+        TimeSpelling,
     },
 };
 
@@ -23,13 +24,14 @@ use super::{
     reader::{Section, choice, flag, text, whole, words},
 };
 
-/// The words for compressions.
-pub(super) const COMPRESSIONS: [(&str, Compression); 5] = [
-    ("none", Compression::None),
-    ("gzip", Compression::Gzip),
-    ("gzip-js", Compression::GzipJs),
-    ("base64", Compression::Base64),
-    ("lz64", Compression::Lz64),
+/// The words for compressions; one of them leaves it to the client.
+pub(super) const COMPRESSIONS: [(&str, Option<Compression>); 6] = [
+    ("none", Some(Compression::None)),
+    ("gzip", Some(Compression::Gzip)),
+    ("gzip-js", Some(Compression::GzipJs)),
+    ("base64", Some(Compression::Base64)),
+    ("lz64", Some(Compression::Lz64)),
+    ("client", None),
 ];
 /// The words for where a request's data stands.
 pub(super) const FORMS: [(&str, Form); 3] =
@@ -68,7 +70,12 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let client = client::client(&mut section);
     let endpoint = section.optional("endpoint", choice(&endpoints())).unwrap_or(client::usual_endpoint(client.profile));
     client::check_endpoint(&mut section, client.profile, endpoint);
-    let compression = section.optional("compression", choice(&COMPRESSIONS)).unwrap_or_default();
+    let compression = section.optional("compression", choice(&COMPRESSIONS));
+    if compression == Some(None) && client.profile == Profile::Assay {
+        section.problem("compression", "needs a `client` whose way it is, such as \"posthog-js\"");
+    }
+    let compression =
+        compression.map_or_else(Compression::default, |said| said.unwrap_or(client.profile.facts().compression));
     let form = section.optional("form", choice(&FORMS)).unwrap_or_default();
     let historical = section.optional("historical", flag).unwrap_or_default();
     let spelling = section.optional("spelling", Share::parse).unwrap_or_default();
@@ -355,6 +362,8 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
     let elements = content.optional("elements", Share::parse).unwrap_or_default();
     let fields = content.optional("fields", Share::parse).unwrap_or_default();
     let refused = content.optional("refused", Share::parse).unwrap_or_default();
+    let cookieless = content.optional("cookieless", Share::parse).unwrap_or_default();
+    let internal = content.optional("internal", Share::parse).unwrap_or_default();
     content.end();
     let grouped = groups.optional("share", Share::parse).unwrap_or_default();
     let group_types = groups.optional("types", whole(1..=GROUP_TYPES.len() as u64));
@@ -371,5 +380,7 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         elements,
         fields,
         refused,
+        cookieless,
+        internal,
     }
 }

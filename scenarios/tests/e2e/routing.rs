@@ -60,3 +60,26 @@ fn what_takes_another_way_for_its_name_or_its_age_is_followed_and_stored() {
     let times = stages["times"].as_array().unwrap();
     assert!(times.len() >= 2 && times.iter().all(|time| time["n"] == 9_500), "{stages:#}");
 }
+
+#[test]
+fn what_comes_without_cookies_is_dropped_and_what_is_ones_own_has_no_address() {
+    let scenario = r#"
+[[traffic]]
+name     = "visitors"
+events   = 2_000
+arrival  = { shape = "constant", rate = "300/s" }
+endpoint = "e"
+batch    = { size = "1..10" }
+persons  = { count = 200, identify = "20%" }
+content  = { cookieless = "20%", internal = "10%", hostile = "10%" }
+disorder = { resend = "2%" }
+"#;
+    let run = Bench::new(scenario).run_shared();
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    let dropped = run.count("acked") - run.count("visible");
+    assert!((250..450).contains(&dropped) && run.count("acked") == 8_000, "{}", run.told());
+    assert_eq!((run.count("lost"), run.count("should_be_absent")), (0, 0), "{}", run.told());
+    // Each sending of one is dropped, and told.
+    let warned = run.verdict["run"]["warnings"]["cookieless_team_disabled"].as_u64().unwrap();
+    assert!((dropped..dropped + 50).contains(&warned), "{warned} warnings of {dropped}\n{}", run.told());
+}

@@ -491,7 +491,9 @@ impl Capture {
     }
 
     fn enqueue_one(&self, event: &CapturedEvent<'_>, awaited: Awaited, value: &mut Vec<u8>) -> Result<(), NotProduced> {
-        let key = format!("{}:{}", event.token, event.distinct_id);
+        // Those who come without cookies have one distinct id, and would all be on one partition.
+        let id = if event.is_cookieless_mode { &event.ip } else { &event.distinct_id };
+        let key = format!("{}:{id}", event.token);
         value.clear();
         // These are strings and a flag: they always become JSON.
         let _ = serde_json::to_writer(&mut *value, event);

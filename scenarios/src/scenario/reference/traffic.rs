@@ -128,7 +128,8 @@ const TRAFFIC: [Key; 21] = [
         Default("none"),
         "gzip",
         "How bodies are compressed: not (`none`), with `gzip`, with gzip that the query names (`gzip-js`, as posthog-js does), in \
-         `base64`, or with `LZString` (`lz64`, as old versions of posthog-js did).",
+         `base64`, or with `LZString` (`lz64`, as old versions of posthog-js did), or as its `client` does \
+         (`client`): posthog-js with `gzip-js`, posthog-node with `gzip`, the others not.",
     ),
     key(
         "form",

@@ -78,7 +78,15 @@ fn check_requests(section: &mut Section<'_>, traffic: &Traffic) {
     }
     if *form == Form::Query
         && (size.1 > QUERY_EVENTS
-            || is_any(&[extras.hostile, extras.large, extras.grouped, extras.elements, extras.fields]))
+            || is_any(&[
+                extras.hostile,
+                extras.large,
+                extras.grouped,
+                extras.elements,
+                extras.fields,
+                extras.cookieless,
+                extras.internal,
+            ]))
     {
         section.problem(
             "form",
@@ -143,6 +151,11 @@ fn check_events(section: &mut Section<'_>, traffic: &Traffic) {
             "the events of AI and of recordings have names and fields of their own: leave out `persons.identify`, \
              `persons.illegal_alias`, `content.hostile`, `content.elements`, `spelling` and `client_faults.preflight`",
         );
+    }
+    for (share, key) in [(extras.cookieless, "content.cookieless"), (extras.internal, "content.internal")] {
+        if (is_special || endpoint.has_bearer()) && share > Share::default() {
+            section.problem(key, "is said otherwise there, or not at all: leave it out, or send to `batch` or `e`");
+        }
     }
     if !endpoint.is_v1() && extras.refused > Share::default() {
         section.problem(
@@ -237,6 +250,12 @@ pub(in crate::scenario) fn check_dialect(root: &mut Section<'_>, all: &[Traffic]
                      these alone, or choose the `dialect` 2026",
                     dialect.word()
                 ),
+            );
+        }
+        if dialect != Dialect::V2026 && is_any(&[traffic.extras.cookieless, traffic.extras.internal]) {
+            root.problem(
+                "traffic",
+                &format!("`content.cookieless` and `internal` came in 2025: leave them out of `{name}`, or choose the `dialect` 2026"),
             );
         }
         let is_routed = |(name, _): &(String, u64)| name == EXCEPTION || name.starts_with(AI);

@@ -90,6 +90,8 @@ struct KnownProperties<'a> {
     model: Option<std::borrow::Cow<'a, str>>,
     #[serde(default, rename = "$ignore_sent_at")]
     ignore_sent_at: Option<bool>,
+    #[serde(default, rename = "$cookieless_mode")]
+    cookieless_mode: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -182,6 +184,7 @@ pub async fn accept(headers: Headers<'_>, body: &[u8], now: Timestamp, ip: &str)
         event: event.event.clone().into_owned().into(),
         timestamp: rfc3339(normalise(Dialect::V2026, said, now)).into(),
         historical_migration: false,
+        is_cookieless_mode: known.cookieless_mode.unwrap_or_default(),
         force_disable_person_processing: false,
     };
     Ok(Accepted { event, reply: serde_json::json!({ "accepted_parts": accepted }).to_string() })
