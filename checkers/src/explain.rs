@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use generators::{
     event::{EventSource, Properties},
     identity::{EventId, StreamId},
+    ledger::DropWord,
     workload::{ClientFault, Workload},
 };
 use serde::Serialize;
@@ -92,6 +93,9 @@ pub struct Attempt {
     pub fault: Option<&'static str>,
     /// What that means for the event.
     pub outcome: EventOutcome,
+    /// Why the answer says that the event was dropped, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<&'static str>,
     /// The answer in words.
     pub answer: String,
 }
@@ -128,7 +132,11 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
         event: id.to_string(),
         traffic: traffic.name.clone(),
         seq,
-        attempts: case.sent.attempts(stream, seq).map(|exchange| attempt(case.workload, exchange, &answer)).collect(),
+        attempts: case
+            .sent
+            .attempts(stream, seq)
+            .map(|exchange| attempt(case.workload, exchange, seq, &answer))
+            .collect(),
         outcome: sent.outcome,
         expected_absent: match case.fate(stream, seq) {
             Fate::Absent(reason) => Some(reason),
@@ -157,14 +165,15 @@ fn seconds(moment: Duration) -> f64 {
     moment.as_secs_f64()
 }
 
-fn attempt(workload: &Workload, exchange: &Exchange, answer: &impl Fn(&Exchange) -> String) -> Attempt {
+fn attempt(workload: &Workload, exchange: &Exchange, seq: u64, answer: &impl Fn(&Exchange) -> String) -> Attempt {
     Attempt {
         request: exchange.name(),
         intended: seconds(exchange.intended),
         sent: seconds(exchange.sent),
         answered: exchange.answered.map(seconds),
         fault: exchange.request.fault(workload).map(ClientFault::name),
-        outcome: exchange.outcome,
+        outcome: exchange.outcome_of(seq),
+        dropped: exchange.dropped(seq).map(DropWord::word),
         answer: answer(exchange),
     }
 }

@@ -5,6 +5,7 @@
 //! intent was never sent. Which events a request holds is not written: it is a pure function of the request. The file is
 //! a [journal](crate::journal).
 
+mod dropped;
 mod format;
 
 use std::{fs::File, io::Write, path::Path, time::Duration};
@@ -16,10 +17,12 @@ use crate::{
 };
 
 use self::format::Before;
-pub use format::TEXT_LIMIT;
+pub use self::{dropped::DropWord, format::TEXT_LIMIT};
 
-const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 5, name: "ledger" };
-/// Of this version each block stood alone; runs that are stored so can still be judged.
+const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 6, name: "ledger" };
+/// In this version no result said why its event was dropped; runs that are stored so can still be judged.
+const WORDLESS: Kind = Kind { version: 5, ..KIND };
+/// In this one each block stood alone, too.
 const ALONE: Kind = Kind { version: 3, ..KIND };
 
 /// One line of the ledger.
@@ -93,8 +96,8 @@ pub enum Answer {
 /// What a reply says of an event that it does not call stored (rust/capture/src/v1/analytics/types.rs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventResult {
-    /// It is refused, and was not stored.
-    Drop,
+    /// It was taken, and dropped for the reason that the word says.
+    Drop(DropWord),
     /// It was not stored, and may be sent again.
     Retry,
     /// A word that is not known.
@@ -164,9 +167,13 @@ impl LedgerReader {
     /// # Errors
     /// When it cannot be read or is no ledger.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
+        let older = |kind| JournalReader::open(path, kind);
         let (journal, stand_alone) = match JournalReader::open(path, KIND) {
             Ok(journal) => (journal, false),
-            Err(error) => (JournalReader::open(path, ALONE).map_err(|_| error)?, true),
+            Err(error) => match older(WORDLESS) {
+                Ok(journal) => (journal, false),
+                Err(_) => (older(ALONE).map_err(|_| error)?, true),
+            },
         };
         Ok(Self { journal, before: Before::default(), stand_alone, block: Vec::new().into_iter() })
     }
@@ -257,6 +264,20 @@ mod tests {
         assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), blocks.concat());
     }
 
+    #[test]
+    fn a_version_without_words_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
+        let records = [intent(7), outcome(7, 2)];
+        // A drop without a known word is what a drop was then.
+        let blocks = format::encode(&mut Before::default(), &records);
+        assert_eq!(blocks[0][blocks[0].len() - 5..], [5, 1, 1, 14, 1]);
+        JournalWriter::create(&path, WORDLESS, header).unwrap().append(blocks).unwrap();
+        let read = LedgerReader::open(&path).unwrap().collect::<Result<Vec<_>, _>>();
+        assert_eq!(read.unwrap(), records);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -292,7 +313,7 @@ mod tests {
         let answers = [
             Answer::Reply { status: 200, excerpt: String::new() },
             Answer::Reply { status: 503, excerpt: "later".into() },
-            Answer::Results { exceptions: vec![(index, EventResult::Drop)], complete: true },
+            Answer::Results { exceptions: vec![(index, EventResult::Drop(DropWord::OTHER))], complete: true },
             Answer::TimedOut,
             Answer::Broken { error: "reset".into() },
         ];

@@ -103,6 +103,10 @@ pub enum Purpose {
     TimeSpelling = 38,
     /// Whether an event says what a group is, of which, and what.
     GroupIdentify = 39,
+    /// Whether an event comes without cookies.
+    Cookieless = 40,
+    /// Whether an event is of the pipeline's own people.
+    Internal = 41,
 }
 
 /// The random values for one purpose in one stream, by their index.

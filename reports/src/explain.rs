@@ -72,7 +72,7 @@ fn write_story(text: &mut String, story: &Explanation) -> std::fmt::Result {
 }
 
 fn write_attempt(text: &mut String, attempt: &Attempt) -> std::fmt::Result {
-    let Attempt { request, intended, sent, answered, fault, outcome, answer } = attempt;
+    let Attempt { request, intended, sent, answered, fault, outcome, dropped, answer } = attempt;
     let outcome = match outcome {
         EventOutcome::Unsent => "unsent",
         EventOutcome::Rejected => "rejected",
@@ -86,7 +86,10 @@ fn write_attempt(text: &mut String, attempt: &Attempt) -> std::fmt::Result {
     if let Some(fault) = fault {
         write!(text, ", with a {fault} on purpose")?;
     }
-    writeln!(text, ": {answer} → {outcome}")
+    match dropped {
+        Some(word) => writeln!(text, ": {answer} → {outcome}, and dropped: {word}"),
+        None => writeln!(text, ": {answer} → {outcome}"),
+    }
 }
 
 fn write_found(text: &mut String, number: usize, found: &Found) -> std::fmt::Result {

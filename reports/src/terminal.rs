@@ -32,7 +32,7 @@ pub fn render(record: &RunRecord, color: bool) -> String {
     let _ = writeln!(text, "{}", table(record).trim_fmt());
     let _ = writeln!(text);
     let _ = writeln!(text, "{}", proves(record));
-    let _ = write!(text, "{}", on_purpose(record));
+    let _ = write!(text, "{}{}", on_purpose(record), dropped(record));
     let _ = write!(text, "{}", disturbed(record));
     let _ = write!(text, "{}", warned(record));
     let _ = write!(text, "{}", exported(record));
@@ -207,6 +207,17 @@ pub(crate) fn on_purpose(record: &RunRecord) -> String {
     }
     let (rejected, indeterminate) = (count(rejected), count(indeterminate));
     format!("Clients failed as they were meant to: {rejected} events rejected, {indeterminate} indeterminate.\n")
+}
+
+/// What capture said that it has dropped.
+pub(crate) fn dropped(record: &RunRecord) -> String {
+    match record.counts.dropped {
+        0 => String::new(),
+        dropped => format!(
+            "Capture said of {} events that it dropped them; those of which nothing foresees it count as lost.\n",
+            count(dropped)
+        ),
+    }
 }
 
 /// What was done to the pipeline on purpose, and what failed meanwhile.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use generators::{
     clock::RunStart,
     identity::{EventId, RunId, StreamId},
+    random::Share,
     workload::{Absence, Plan, Traffic},
 };
 use testenv::pipeline::defect::{DefectName, PlantedDefect};
@@ -164,7 +165,9 @@ fn held(scenario: &Scenario, name: DefectName) -> Duration {
 
 /// Whether none of its events is dropped on the way.
 fn is_kept(traffic: &scenario::Traffic) -> bool {
-    traffic.absent.is_none() && traffic.drop_events_older_than.is_none()
+    traffic.absent.is_none()
+        && traffic.drop_events_older_than.is_none()
+        && traffic.extras.cookieless == Share::default()
 }
 
 /// The defects to plant, spread over nine tenths of the planned events, so that their number is certain to be reached.

@@ -166,6 +166,7 @@ impl Files<'_> {
         let story = Story {
             outcome: event.outcome,
             presence: if event.expect_absent.is_some() { Presence::Absent } else { Presence::Present { most_rows: 1 } },
+            dropped: false,
             sight,
             old_enough: self.is_old_enough(event),
             rows: RowFacts {
@@ -223,6 +224,7 @@ impl Files<'_> {
             company,
             on_purpose: false,
             in_fault: false,
+            is_dropped: false,
             is_late: false,
             time: None,
             events: 1,

@@ -162,6 +162,8 @@ impl Dialect {
             Self::V2021 | Self::V2024 | Self::V2026 => {
                 matches!(key, "$ip" | "$sent_at" | "$set" | "$set_once" | "$unset" | "token")
                     || (self != Self::V2021 && key == "$heatmap_data")
+                    // Error tracking finds the sources of what stands there.
+                    || (self == Self::V2026 && key == "$exception_list")
                     || super::elements::takes(key)
                     || ["$geoip_", "$plugins_"].iter().any(|prefix| key.starts_with(prefix))
                     // `$group_0` and so on; what is said of a group is kept.
@@ -271,7 +273,15 @@ mod tests {
 
     #[test]
     fn what_the_pipeline_writes_itself_is_known() {
-        for key in ["$set", "$geoip_city_name", "$group_0", "$elements", "$elements_chain", "$plugins_failed"] {
+        for key in [
+            "$set",
+            "$geoip_city_name",
+            "$group_0",
+            "$elements",
+            "$elements_chain",
+            "$plugins_failed",
+            "$exception_list",
+        ] {
             assert!(Dialect::V2026.rewrites_property(key), "{key}");
         }
         for key in ["$browser", "price", "$groups", "$session_id", "$setting", "$elements_seen", "$group_set"] {

@@ -8,7 +8,7 @@ use generators::{
 
 use serde_json::Value;
 
-use super::{dialect::Dialect, plugin::Plugins, profile, row::expect, v1};
+use super::{cookieless, dialect::Dialect, plugin::Plugins, profile, row::expect, v1};
 
 /// What must become of an acked event, and why, where that is not the usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,11 @@ fn captured(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
         }
     }
     let oddities = workload.oddities(stream, seq);
+    let may_be_cookieless = dialect == Dialect::V2026 && (oddities.cookieless || is_recorded);
+    let event = may_be_cookieless.then(|| workload.event(stream, seq)).flatten();
+    if let Some(reason) = event.and_then(|event| cookieless::dropped(&event)) {
+        return Fate::Absent(reason);
+    }
     // Until pull request 18282 (2023) an event with a NUL was answered with 200 and never stored (issue 17297).
     if let Some(event) = (dialect == Dialect::V2021).then(|| workload.event(stream, seq)).flatten() {
         const REASON: &str = "the plugin server of 2021 stored no NUL characters";
@@ -175,6 +180,14 @@ mod tests {
         let absent = of(Endpoint::V1).iter().filter(|fate| matches!(fate, Fate::Absent(_))).count();
         assert!((10..50).contains(&absent), "{absent}");
         assert!(of(Endpoint::Batch).iter().all(|fate| *fate == Fate::Present), "nobody else is sent such");
+    }
+
+    #[test]
+    fn what_comes_without_cookies_is_absent() {
+        let of = |cookieless| fates(|traffic| traffic.extras.cookieless = Share::new(cookieless).unwrap());
+        let absent = of(0.3).iter().filter(|fate| matches!(fate, Fate::Absent(_))).count();
+        assert!((10..50).contains(&absent), "{absent}");
+        assert!(of(0.0).iter().all(|fate| *fate == Fate::Present));
     }
 
     #[test]

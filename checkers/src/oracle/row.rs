@@ -216,6 +216,7 @@ pub fn expect(
         reason: "v1 makes a property of the event's field or option",
         ..of_member(dialect, member)
     }));
+    columns.extend(own_address(dialect, event));
     if event.oddities.grouped {
         let groups = event.members.iter().find(|member| member.key == "$groups");
         let keys = groups.and_then(|groups| serde_json::from_str::<BTreeMap<String, String>>(&groups.value).ok());
@@ -230,6 +231,18 @@ pub fn expect(
         });
     }
     Expectation { columns, most_rows, minted_uuid }
+}
+
+/// The address of the pipeline's own people, which capture does not tell (rust/capture/src/events/analytics.rs); v1 is told of
+/// them elsewhere.
+fn own_address(dialect: Dialect, event: &Event) -> Option<ColumnExpectation> {
+    let has = |key: &str| event.properties.contains_key(key) || event.members.iter().any(|member| member.key == key);
+    let is_own = dialect == Dialect::V2026 && !event.oddities.v1 && has("capture_internal") && !has("$ip");
+    is_own.then(|| ColumnExpectation {
+        column: format!("{PROPERTIES}$ip"),
+        expected: Expected::Json("\"127.0.0.1\"".to_owned()),
+        reason: "capture keeps the address of its own people to itself",
+    })
 }
 
 fn person(dialect: Dialect, event: &Event, team: i64) -> ColumnExpectation {

@@ -28,10 +28,10 @@ impl Case<'_> {
         let latest = self.judged_at().unwrap_or_default();
         let oddities = self.workload.oddities(stream, seq);
         let attempts = self.sent.attempts(stream, seq).filter_map(|exchange| {
-            let outcome = exchange.outcome_of(seq);
             let moments = exchange.moments(self.workload, self.start, latest)?;
-            (outcome >= EventOutcome::Indeterminate)
-                .then(|| (outcome, self.age_fate(limit, &moments.of(oddities, occurred))))
+            exchange
+                .may_have_stored(seq)
+                .then(|| (exchange.outcome_of(seq), self.age_fate(limit, &moments.of(oddities, occurred))))
         });
         of_attempts(attempts)
     }

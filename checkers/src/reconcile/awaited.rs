@@ -51,7 +51,10 @@ impl<'a> Awaited<'a> {
         let rules = self.rules;
         self.requests.retain(|(until, exchange)| {
             let (request, stream) = (&exchange.request, exchange.request.stream);
-            let is_awaited = |seq| !seen.has(stream, seq) && exchange.must_show(rules, workload, seq);
+            // What was dropped will never come.
+            let is_awaited = |seq| {
+                !seen.has(stream, seq) && exchange.dropped(seq).is_none() && exchange.must_show(rules, workload, seq)
+            };
             *until > now && request.seqs(workload).any(|(seq, _)| is_awaited(seq))
         });
         self.requests.iter().map(|(until, _)| *until).max()

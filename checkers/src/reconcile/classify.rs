@@ -6,6 +6,7 @@ use generators::{
     clock::RunStart,
     event::{Event, EventSource},
     identity::{EventId, StreamId},
+    random::Share,
     workload::{ClientFault, Workload},
 };
 
@@ -229,7 +230,8 @@ struct Alike<'a> {
     first: Option<(usize, SentEvent, Told)>,
     /// When the capture may have stored them, if it may have.
     moments: Option<Moments>,
-    /// What must become of one may not be what must become of the next: plugins choose among them, or their age decides.
+    /// What must become of one may not be what must become of the next: plugins choose among them, their age decides, or what they
+    /// hold.
     differ: bool,
 }
 
@@ -237,8 +239,13 @@ impl<'a> Alike<'a> {
     fn new(case: &'a Case<'a>) -> Self {
         let traffic = case.workload.traffic(case.sent.window().stream);
         let differ = case.exports.is_some()
-            || traffic
-                .is_some_and(|traffic| traffic.drop_events_older_than.is_some() || case.plugins.may_drop(traffic.team));
+            || case.dialect == Dialect::V2021
+            || traffic.is_some_and(|traffic| {
+                traffic.drop_events_older_than.is_some()
+                    || traffic.replay.is_some()
+                    || traffic.extras.cookieless > Share::default()
+                    || case.plugins.may_drop(traffic.team)
+            });
         Self { case, first: None, moments: None, differ }
     }
 
@@ -246,7 +253,7 @@ impl<'a> Alike<'a> {
     fn begin(&mut self, place: usize, event: &SentEvent, told: Told, plainly: bool) {
         self.first = Some((place, *event, told));
         let is_odd = self.case.final_reads.iter().any(|read| read.has_odd(place));
-        let alone = event.repeated || !plainly || is_odd || !told.judged.classes.is_empty();
+        let alone = event.repeated || event.dropped.is_some() || !plainly || is_odd || !told.judged.classes.is_empty();
         let exchange = self.case.sent.exchanges().get(event.exchange as usize).filter(|_| !alone);
         let latest = self.case.judged_at().unwrap_or_default();
         // An event that no attempt may have stored has no moments, and is told alone.
@@ -333,6 +340,7 @@ impl Case<'_> {
         let story = Story {
             outcome: event.outcome,
             presence: self.presence(stream, seq, rows.len()),
+            dropped: self.is_dropped(stream, seq, event),
             sight,
             old_enough: self.is_old_enough(event),
             rows: row_facts(&rows),
@@ -352,7 +360,8 @@ impl Case<'_> {
         let is_late = judged.expected && self.is_late(stream, seq, event);
         let time = if judged.expected { self.time_to_visible(stream, seq, event) } else { None };
         let in_fault = !on_purpose && self.is_in_fault(event);
-        (Told { story, judged, company, on_purpose, in_fault, is_late, time, events: 1 }, rows)
+        let is_dropped = event.dropped.is_some();
+        (Told { story, judged, company, on_purpose, in_fault, is_dropped, is_late, time, events: 1 }, rows)
     }
 
     /// The rows that stay of an event that is not simply as expected, by the last final read, each with all that differs.
@@ -445,6 +454,11 @@ impl Case<'_> {
             let end = exchange.answered.or(exchange.gave_up).unwrap_or(Duration::MAX);
             self.watermark.disturbed.touches(exchange.intended, end)
         })
+    }
+
+    /// Whether capture said that it has dropped the event, and no attempt may have stored it.
+    fn is_dropped(&self, stream: StreamId, seq: u64, event: &SentEvent) -> bool {
+        event.dropped.is_some() && !self.sent.attempts(stream, seq).any(|exchange| exchange.may_have_stored(seq))
     }
 
     /// What must become of the event.
@@ -633,6 +647,11 @@ impl Case<'_> {
             }
             Class::WronglyExported => {
                 self.exports.map(|exports| exports.wrong(stream, seq).collect()).unwrap_or_default()
+            }
+            Class::Lost | Class::ShouldBeAbsent => {
+                let found = event.dropped.map(|word| format!("capture said that it was dropped: {}", word.word()));
+                let expected = found.as_ref().map(|_| if class == Class::Lost { "a row" } else { "no row" }.to_owned());
+                return evidence.find(|| Finding { expected, found, ..common() }, class);
             }
             _ => return evidence.find(common, class),
         };

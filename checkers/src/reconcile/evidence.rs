@@ -181,6 +181,9 @@ pub struct Counts {
     /// Of those unsent, events that could not be sent while a planned fault went on.
     #[serde(default)]
     pub unsent_in_faults: u64,
+    /// Of those acked, events that capture said it has dropped.
+    #[serde(default)]
+    pub dropped: u64,
     #[serde(default)]
     pub not_exported: u64,
     #[serde(default)]
@@ -223,6 +226,7 @@ impl AddAssign for Counts {
             rejected_in_faults,
             indeterminate_in_faults,
             unsent_in_faults,
+            dropped,
             not_exported,
             wrongly_exported,
             stray_export,
@@ -257,6 +261,7 @@ impl AddAssign for Counts {
         self.rejected_in_faults += rejected_in_faults;
         self.indeterminate_in_faults += indeterminate_in_faults;
         self.unsent_in_faults += unsent_in_faults;
+        self.dropped += dropped;
         self.not_exported += not_exported;
         self.wrongly_exported += wrongly_exported;
         self.stray_export += stray_export;

@@ -9,7 +9,7 @@ use generators::{
     clock::RunStart,
     identity::StreamId,
     journal::{ReadError, put_varint, take_varint},
-    ledger::{Answer, EventResult, Outcome, Record},
+    ledger::{Answer, DropWord, EventResult, Outcome, Record},
     request::{ClientClock, Request, Retry},
     workload::{Oddities, Workload},
 };
@@ -37,6 +37,15 @@ pub enum EventOutcome {
     Acked,
 }
 
+/// What an answer means for a single event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// This outcome.
+    Outcome(EventOutcome),
+    /// It was acked, and dropped (verdict.md, section 1).
+    Dropped(DropWord),
+}
+
 /// One request that left, or tried to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
@@ -53,7 +62,7 @@ pub struct Exchange {
     /// What it means for its events, but for the exceptions.
     pub outcome: EventOutcome,
     /// The events for which the answer means something else, where there are results for each: their sequence numbers, sorted.
-    pub exceptions: Vec<(u64, EventOutcome)>,
+    pub exceptions: Vec<(u64, Meaning)>,
     /// In how many windows its events may lie.
     pub windows: u32,
 }
@@ -64,8 +73,29 @@ pub type ExchangeKey = (StreamId, u64, u32);
 impl Exchange {
     /// What it means for one of its events.
     pub fn outcome_of(&self, seq: u64) -> EventOutcome {
+        match self.meaning(seq) {
+            Meaning::Outcome(outcome) => outcome,
+            Meaning::Dropped(_) => EventOutcome::Acked,
+        }
+    }
+
+    /// Why it says that it has dropped one of its events, if it does.
+    pub fn dropped(&self, seq: u64) -> Option<DropWord> {
+        match self.meaning(seq) {
+            Meaning::Outcome(_) => None,
+            Meaning::Dropped(word) => Some(word),
+        }
+    }
+
+    /// Whether it may have stored one of its events.
+    pub fn may_have_stored(&self, seq: u64) -> bool {
+        matches!(self.meaning(seq), Meaning::Outcome(EventOutcome::Indeterminate | EventOutcome::Acked))
+    }
+
+    fn meaning(&self, seq: u64) -> Meaning {
         let place = self.exceptions.binary_search_by_key(&seq, |(seq, _)| *seq);
-        place.ok().and_then(|place| self.exceptions.get(place)).map_or(self.outcome, |(_, outcome)| *outcome)
+        let exception = place.ok().and_then(|place| self.exceptions.get(place));
+        exception.map_or(Meaning::Outcome(self.outcome), |(_, meaning)| *meaning)
     }
 
     /// Which exchange of its run it is.
@@ -92,6 +122,8 @@ pub struct SentEvent {
     pub sent_at: Option<Duration>,
     /// When the first ack came.
     pub answered_at: Option<Duration>,
+    /// Why it was dropped, where that is all that its acks say.
+    pub dropped: Option<DropWord>,
     /// The exchange that its outcome comes from, as an index into [`Sent::exchanges`]: that of the first ack, or else the
     /// first of those with the strongest outcome.
     pub exchange: u32,
@@ -227,7 +259,7 @@ impl SentLog {
 }
 
 /// `index attempt [due built only_count (only_seq)*] first count resend_first resend_count sent (1 + waited, 0 for unanswered) (the same for given up) outcome windows
-/// exceptions (seq outcome)*`, all varint; what is in brackets is there for attempts behind the first, and
+/// exceptions (seq meaning)*`, all varint; what is in brackets is there for attempts behind the first, and
 /// `only_count` is 0 where one holds all events of its positions, else one more than their number.
 fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
     let Request { index, positions, resends, .. } = &exchange.request;
@@ -257,11 +289,32 @@ fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
         put_varint(&mut body, number);
     }
     put_varint(&mut body, exchange.exceptions.len() as u64);
-    for (seq, outcome) in &exchange.exceptions {
+    for (seq, meaning) in &exchange.exceptions {
         put_varint(&mut body, *seq);
-        put_varint(&mut body, *outcome as u64);
+        put_varint(
+            &mut body,
+            match meaning {
+                Meaning::Outcome(outcome) => *outcome as u64,
+                Meaning::Dropped(word) => word.place().map_or(DROPPED, |place| DROPPED + 1 + u64::from(place)),
+            },
+        );
     }
     body
+}
+
+/// The number of a drop without a known word; those with one follow.
+const DROPPED: u64 = 4;
+
+/// The meaning of a number; unknown numbers are never written.
+fn meaning_of(number: u64) -> Meaning {
+    match number.checked_sub(DROPPED) {
+        None => Meaning::Outcome(outcome(number)),
+        Some(0) => Meaning::Dropped(DropWord::OTHER),
+        Some(place) => {
+            let word = u8::try_from(place - 1).ok().and_then(DropWord::at);
+            Meaning::Dropped(word.unwrap_or(DropWord::OTHER))
+        }
+    }
 }
 
 /// The outcome of a number; unknown numbers are never written.
@@ -294,7 +347,7 @@ fn decode(bytes: &mut &[u8], workload: &Workload, stream: StreamId) -> Option<Ex
     let (of_all, windows) = (outcome(number()?), number()? as u32);
     let mut exceptions = Vec::new();
     for _ in 0..number()? {
-        exceptions.push((number()?, outcome(number()?)));
+        exceptions.push((number()?, meaning_of(number()?)));
     }
     Some(Exchange {
         intended: request.due(workload),
@@ -342,17 +395,17 @@ impl Sent {
                 } else {
                     (event.first, event.exchange) = (number, number);
                 }
-                let earlier = event.answered_at.is_none_or(|before| exchange.answered.is_some_and(|now| now < before));
-                let outcome = exchange.outcome_of(seq);
-                let is_ack = outcome == EventOutcome::Acked;
-                if outcome > event.outcome || (is_ack && earlier) {
-                    event.exchange = number;
-                }
-                if is_ack && earlier {
-                    event.answered_at = exchange.answered;
-                }
                 event.sent_at = Some(event.sent_at.map_or(exchange.intended, |first| first.min(exchange.intended)));
-                event.outcome = event.outcome.max(outcome);
+                // An ack that says that the event was dropped is the weaker one.
+                let (outcome, dropped) = (exchange.outcome_of(seq), exchange.dropped(seq));
+                let (found, known) = ((outcome, dropped.is_none()), (event.outcome, event.dropped.is_none()));
+                let is_ack = outcome == EventOutcome::Acked;
+                let is_earlier =
+                    exchange.answered.is_some_and(|now| event.answered_at.is_none_or(|before| now < before));
+                if found > known || (is_ack && found == known && is_earlier) {
+                    (event.exchange, event.outcome, event.dropped) = (number, outcome, dropped);
+                    event.answered_at = exchange.answered.filter(|_| is_ack);
+                }
             }
         }
         repeats.sort_unstable();
@@ -412,7 +465,7 @@ impl Sent {
     ) -> Vec<AttemptTimes> {
         let oddities = workload.oddities(stream, seq);
         self.attempts(stream, seq)
-            .filter(|exchange| exchange.outcome_of(seq) >= EventOutcome::Indeterminate)
+            .filter(|exchange| exchange.may_have_stored(seq))
             .filter_map(|exchange| Some(exchange.moments(workload, start, latest)?.of(oddities, occurred_micros)))
             .collect()
     }
@@ -450,15 +503,15 @@ impl Exchange {
     }
 }
 
-/// What results for single events mean (verdict.md, section 1). A refused event was looked at before anything was stored.
-fn exceptions(answer: &Answer) -> Vec<(u64, EventOutcome)> {
+/// What results for single events mean (verdict.md, section 1).
+fn exceptions(answer: &Answer) -> Vec<(u64, Meaning)> {
     let Answer::Results { exceptions, .. } = answer else { return Vec::new() };
     let meaning = |result: &EventResult| match result {
-        EventResult::Drop => EventOutcome::Rejected,
-        EventResult::Retry | EventResult::Unknown => EventOutcome::Indeterminate,
+        EventResult::Drop(word) => Meaning::Dropped(*word),
+        EventResult::Retry | EventResult::Unknown => Meaning::Outcome(EventOutcome::Indeterminate),
     };
     let mut all: Vec<_> = exceptions.iter().map(|(seq, result)| (*seq, meaning(result))).collect();
-    all.sort_unstable();
+    all.sort_unstable_by_key(|(seq, _)| *seq);
     all
 }
 

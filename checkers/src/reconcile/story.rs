@@ -113,6 +113,8 @@ pub struct Story {
     pub outcome: EventOutcome,
     /// What the oracle expects.
     pub presence: Presence,
+    /// Whether capture said that it has dropped the event, and no attempt may have stored it.
+    pub dropped: bool,
     /// What the reads say.
     pub sight: Sight,
     /// Whether the final read began so long after the answer that a missing event is lost.
@@ -177,23 +179,26 @@ impl Judged {
 impl Story {
     /// What it comes to.
     pub fn judge(&self) -> Judged {
-        let Self { outcome, presence, sight, rows, exported, .. } = self;
+        let Self { outcome, presence, dropped, sight, rows, exported, .. } = self;
         let expected = *outcome == EventOutcome::Acked && matches!(presence, Presence::Present { .. });
-        let pending = expected && !sight.ever && !(self.old_enough && sight.covered);
+        // What was dropped will never come, so that nobody foresaw it is a loss at once.
+        let is_settled = *dropped || self.old_enough && sight.covered;
+        let pending = expected && !sight.ever && !is_settled;
         let too_many = match presence {
             Presence::Present { most_rows } => rows.left > (*most_rows).max(1),
             Presence::Absent | Presence::Either => rows.left > 1,
         };
         let may_be_visible = *outcome == EventOutcome::Indeterminate && matches!(presence, Presence::Present { .. });
-        let to_be_exported = exported.wanted && (expected || may_be_visible && sight.at_last);
+        let to_be_exported = exported.wanted && (expected && !dropped || may_be_visible && sight.at_last);
         // An exporter that has nothing left to do was told of everything that the store has seen.
         let final_of = sight.ever || self.old_enough;
         let export_pending = to_be_exported && exported.missing && !(final_of && exported.caught_up);
-        let must_not_be_there = *presence == Presence::Absent || *outcome <= EventOutcome::Rejected;
+        let is_absent = *presence == Presence::Absent || *dropped;
+        let must_not_be_there = is_absent || *outcome <= EventOutcome::Rejected;
         let mut classes = Classes::default();
         for (class, fits) in [
             (Class::RejectedButVisible, *outcome <= EventOutcome::Rejected && sight.ever),
-            (Class::ShouldBeAbsent, *presence == Presence::Absent && sight.ever),
+            (Class::ShouldBeAbsent, is_absent && sight.ever),
             (Class::Misrouted, rows.misrouted),
             (Class::Vanished, sight.vanished),
             (Class::Lost, expected && !sight.ever && !pending),
@@ -210,7 +215,7 @@ impl Story {
                 classes.add(class);
             }
         }
-        let may_be_judged = *outcome >= EventOutcome::Indeterminate && *presence != Presence::Absent && sight.at_last;
+        let may_be_judged = *outcome >= EventOutcome::Indeterminate && !is_absent && sight.at_last;
         Judged { classes, expected, pending, may_be_judged, to_be_exported, export_pending }
     }
 }
@@ -304,7 +309,8 @@ mod tests {
         let uncovered = Sight::default();
         let of = |outcome, presence, sight, old_enough| {
             let rows = RowFacts { left: usize::from(seen == sight), ..RowFacts::default() };
-            let judged = Story { outcome, presence, sight, old_enough, rows, exported: Exported::default() }.judge();
+            let exported = Exported::default();
+            let judged = Story { outcome, presence, dropped: false, sight, old_enough, rows, exported }.judge();
             (judged.classes.primary(), judged.must_be_visible(), judged.pending, judged.may_be_judged)
         };
         for (outcome, presence, sight, old_enough, expected) in [
@@ -329,11 +335,36 @@ mod tests {
     }
 
     #[test]
+    fn what_was_dropped_is_lost_where_nothing_foresees_it_and_must_not_be_there() {
+        let of = |presence, ever| {
+            let sight = Sight { ever, at_last: ever, ..Sight::default() };
+            let rows = RowFacts { left: usize::from(ever), ..RowFacts::default() };
+            let exported = Exported { wanted: true, missing: true, caught_up: true, ..Exported::default() };
+            let outcome = EventOutcome::Acked;
+            let judged = Story { outcome, presence, dropped: true, sight, old_enough: false, rows, exported }.judge();
+            assert!(!judged.pending && !judged.may_be_judged && !judged.to_be_exported);
+            (judged.classes.primary(), judged.must_be_visible(), judged.missing())
+        };
+        let present = Presence::Present { most_rows: 1 };
+        for (presence, ever, expected) in [
+            (present, false, (Some(Class::Lost), true, true)),
+            (present, true, (Some(Class::ShouldBeAbsent), true, false)),
+            (Presence::Absent, false, (None, false, false)),
+            (Presence::Absent, true, (Some(Class::ShouldBeAbsent), false, false)),
+            (Presence::Either, false, (None, false, false)),
+            (Presence::Either, true, (Some(Class::ShouldBeAbsent), false, false)),
+        ] {
+            assert_eq!(of(presence, ever), expected, "{presence:?} {ever}");
+        }
+    }
+
+    #[test]
     fn what_was_not_exported_is_missing_when_nothing_more_can_come() {
         let pending = |is_seen, old_enough, caught_up| {
             let story = Story {
                 outcome: EventOutcome::Acked,
                 presence: Presence::Present { most_rows: 1 },
+                dropped: false,
                 sight: Sight { ever: is_seen, at_last: is_seen, covered: true, ..Sight::default() },
                 old_enough,
                 rows: RowFacts { left: usize::from(is_seen), ..RowFacts::default() },
@@ -357,6 +388,7 @@ mod tests {
             let story = Story {
                 outcome: EventOutcome::Acked,
                 presence,
+                dropped: false,
                 sight,
                 old_enough: true,
                 rows,

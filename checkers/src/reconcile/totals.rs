@@ -44,6 +44,7 @@ pub(crate) struct Company {
 
 /// One event, judged, or several that are alike.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of which a rule asks for by its name")]
 pub(crate) struct Told {
     /// Its story.
     pub story: Story,
@@ -55,6 +56,8 @@ pub(crate) struct Told {
     pub on_purpose: bool,
     /// Not acked, not meant to fail, and tried while a planned fault went on.
     pub in_fault: bool,
+    /// Acked with the word that it was dropped, and with no other.
+    pub is_dropped: bool,
     /// Expected, and first seen after the watermark had passed it.
     pub is_late: bool,
     /// How long it took to be visible, if it has such a time.
@@ -100,8 +103,17 @@ impl Totals {
     /// Counts events, their time-to-visible against `limit` if there is one; `with_rows` tells whether the final read holds
     /// rows, and not ids only.
     pub fn count(&mut self, told: &Told, limit: Option<Duration>, with_rows: bool, evidence: &mut Evidence) {
-        let Told { story, judged, company: Company { request, lane }, on_purpose, in_fault, is_late, time, events } =
-            *told;
+        let Told {
+            story,
+            judged,
+            company: Company { request, lane },
+            on_purpose,
+            in_fault,
+            is_dropped,
+            is_late,
+            time,
+            events,
+        } = *told;
         let counts = &mut evidence.counts;
         let all_if = |fits: bool| if fits { u64::from(events) } else { 0 };
         counts.planned += all_if(true);
@@ -119,6 +131,7 @@ impl Totals {
             EventOutcome::Rejected => &mut counts.rejected_in_faults,
             EventOutcome::Unsent => &mut counts.unsent_in_faults,
         } += all_if(in_fault);
+        counts.dropped += all_if(is_dropped);
         counts.expected += all_if(judged.expected);
         counts.pending += all_if(judged.pending);
         counts.either += all_if(story.presence == Presence::Either);
@@ -173,7 +186,8 @@ mod tests {
     fn told(outcome: EventOutcome, presence: Presence, seen: bool, time: Option<TimeToVisible>) -> Told {
         let sight = Sight { ever: seen, at_last: seen, covered: true, ..Sight::default() };
         let rows = RowFacts { left: usize::from(seen), ..RowFacts::default() };
-        let story = Story { outcome, presence, sight, old_enough: true, rows, exported: Exported::default() };
+        let exported = Exported::default();
+        let story = Story { outcome, presence, dropped: false, sight, old_enough: true, rows, exported };
         let company = Company { request: Some(0), lane: LANE };
         Told {
             judged: story.judge(),
@@ -181,6 +195,7 @@ mod tests {
             company,
             on_purpose: false,
             in_fault: false,
+            is_dropped: false,
             is_late: seen,
             time,
             events: 3,

@@ -1,16 +1,17 @@
 //! Reading a reply that has a result for each event (rust/capture/src/v1/analytics/response.rs).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{MapAccess, Visitor},
 };
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
     identity::EventId,
-    ledger::{Answer, EventResult},
+    ledger::{Answer, DropWord, EventResult},
 };
 
 /// What a success says of a request of `events` events; `None` if it says nothing of single ones.
@@ -43,9 +44,17 @@ struct Results {
 #[derive(Deserialize)]
 struct Status<'a> {
     #[serde(borrow)]
-    result: std::borrow::Cow<'a, str>,
-    #[serde(default, rename = "details")]
-    _details: IgnoredAny,
+    result: Cow<'a, str>,
+    #[serde(borrow, default)]
+    details: Option<&'a RawValue>,
+}
+
+impl Status<'_> {
+    /// Why the event was dropped; details that are no text say nothing.
+    fn word(&self) -> DropWord {
+        let text: Option<Cow<'_, str>> = self.details.and_then(|details| serde_json::from_str(details.get()).ok());
+        text.map_or(DropWord::OTHER, |text| DropWord::of(&text))
+    }
 }
 
 impl<'de> Deserialize<'de> for Results {
@@ -63,7 +72,7 @@ impl<'de> Deserialize<'de> for Results {
                     results.told += 1;
                     let exception = match &*status.result {
                         "ok" | "warning" => continue,
-                        "drop" => EventResult::Drop,
+                        "drop" => EventResult::Drop(status.word()),
                         "retry" => EventResult::Retry,
                         _ => EventResult::Unknown,
                     };
@@ -90,14 +99,19 @@ mod tests {
         };
         let (ok, warning) = (r#""result":"ok""#, r#""result":"warning","details":"person_processing_disabled""#);
         let (drop, retry) = (r#""result":"drop","details":"billing_limit_exceeded""#, r#""result":"retry""#);
+        let over = EventResult::Drop(DropWord::of("billing_limit_exceeded"));
         let all_stored = Some(Answer::Reply { status: 200, excerpt: String::new() });
         let results = |exceptions: &[(u64, EventResult)], complete| {
             Some(Answer::Results { exceptions: exceptions.to_vec(), complete })
         };
         for (body, expected) in [
             (body(&[(0, ok), (1, warning)]), all_stored),
-            (body(&[(0, drop), (1, ok)]), results(&[(0, EventResult::Drop)], true)),
-            (body(&[(0, retry), (7, drop)]), results(&[(0, EventResult::Retry), (7, EventResult::Drop)], true)),
+            (body(&[(0, drop), (1, ok)]), results(&[(0, over)], true)),
+            (body(&[(0, retry), (7, drop)]), results(&[(0, EventResult::Retry), (7, over)], true)),
+            (
+                body(&[(0, ok), (1, r#""result":"drop","details":[]"#)]),
+                results(&[(1, EventResult::Drop(DropWord::OTHER))], true),
+            ),
             (body(&[(0, ok)]), results(&[], false)),
             (body(&[(0, ok), (1, r#""result":"maybe""#)]), results(&[(1, EventResult::Unknown)], true)),
             (r#"{"results":{"x":1}}"#.to_owned(), results(&[], false)),

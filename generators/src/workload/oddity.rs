@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    elements, fields, group_identify,
+    Names, elements, fields, group_identify,
     hostile::Hostile,
     plan::{Disorder, Endpoint, Extras, Plan, Traffic},
     refused::Refused,
@@ -54,6 +54,8 @@ pub enum Subject {
     Ai,
     /// A piece of a session's recording.
     Recording,
+    /// Something went wrong.
+    Exception,
 }
 
 /// How an event differs from a plain one; not at all by default.
@@ -96,6 +98,10 @@ pub struct Oddities {
     pub recorded: bool,
     /// What is wrong with it, where v1 refuses it by itself.
     pub refused: Option<Refused>,
+    /// It comes without cookies, unless it joins two ids.
+    pub cookieless: bool,
+    /// It is of the pipeline's own people.
+    pub internal: bool,
 }
 
 /// The property that an altered event's second sending changes, and what it holds then.
@@ -128,6 +134,8 @@ impl Oddities {
             spelling: Spelling::Usual,
             v1: false,
             refused: None,
+            cookieless: false,
+            subject: Subject::Action,
             ..self
         }
     }
@@ -166,6 +174,10 @@ pub(super) struct OddSources {
     spelling: Source,
     subject: Source,
     refused: Source,
+    cookieless: Source,
+    internal: Source,
+    /// What events are called, where some are called what makes them odd.
+    names: Option<Names>,
 }
 
 impl OddSources {
@@ -203,12 +215,18 @@ impl OddSources {
             extras.group_identify,
             extras.elements,
             extras.refused,
+            extras.cookieless,
+            extras.internal,
         ];
+        let is_odd = |(name, _): &(String, u64)| of_name(name) != Subject::Action;
+        let names = traffic.names.iter().any(is_odd).then(|| Names::new(source(Purpose::Mix), &traffic.names));
         Self {
             run: plan.run,
             stream,
             group_types_over: group_types.saturating_sub(GROUPS_KEPT),
-            none: shares.iter().all(|share| *share == Share::default()) && subject(traffic) == Subject::Action,
+            none: shares.iter().all(|share| *share == Share::default())
+                && names.is_none()
+                && subject(traffic) == Subject::Action,
             traffic: traffic.clone(),
             hostile: source(Purpose::Hostile),
             size: source(Purpose::Size),
@@ -226,6 +244,9 @@ impl OddSources {
             spelling: source(Purpose::Spelling),
             subject: source(Purpose::Subject),
             refused: source(Purpose::Refused),
+            cookieless: source(Purpose::Cookieless),
+            internal: source(Purpose::Internal),
+            names,
         }
     }
 
@@ -253,7 +274,7 @@ impl OddSources {
             } else {
                 Spelling::Usual
             },
-            subject: subject(&self.traffic),
+            subject: self.subject(seq),
             hostile: chosen(self.hostile, extras.hostile).then(|| self.kind(seq)),
             padding: if chosen(self.size, extras.large) { self.padding(seq) } else { 0 },
             grouped,
@@ -272,10 +293,19 @@ impl OddSources {
                 && (is_refused || chosen(self.hostile, extras.hostile) || chosen(self.fields, extras.fields)),
             recorded: false,
             refused: is_refused.then(|| Refused::draw(&mut second(self.refused, seq))),
+            cookieless: chosen(self.cookieless, extras.cookieless),
+            internal: chosen(self.internal, extras.internal),
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
         };
         if chosen(self.group_identify, extras.group_identify) { oddities.of_group() } else { oddities }
+    }
+
+    fn subject(&self, seq: u64) -> Subject {
+        match subject(&self.traffic) {
+            Subject::Action => self.names.as_ref().and_then(|names| names.of(seq)).map_or(Subject::Action, of_name),
+            subject => subject,
+        }
     }
 
     fn kind(&self, seq: u64) -> Hostile {
@@ -321,6 +351,11 @@ impl OddSources {
         let (seq, Oddities { hostile, padding, grouped, time, .. }) = (event.id.seq, event.oddities);
         match event.oddities.subject {
             Subject::Action => (),
+            // One that joins two ids does that and nothing else.
+            Subject::Exception if event.name == "$identify" => (),
+            Subject::Exception => {
+                event.members.push(Member::new("$exception_list", EXCEPTIONS.to_owned()));
+            }
             Subject::Ai => {
                 if self.traffic.names.is_empty() {
                     let mut random = self.subject.at(seq);
@@ -357,6 +392,15 @@ impl OddSources {
             // The kind was the next value.
             random.bits();
             hostile.apply(&mut random, event);
+        }
+        if event.oddities.cookieless && event.name != "$identify" {
+            COOKIELESS.clone_into(&mut event.distinct_id);
+            event.distinct_id_json = None;
+            event.ids_of_person = vec![COOKIELESS.to_owned()];
+            event.members.push(Member::new("$cookieless_mode", "true".into()));
+        }
+        if event.oddities.internal {
+            event.members.push(Member::new("capture_internal", "true".into()));
         }
         if grouped {
             let groups = self.groups_of(seq).map(|(kind, key)| format!("\"{kind}\":\"{key}\"")).collect::<Vec<_>>();
@@ -402,11 +446,26 @@ impl OddSources {
     }
 }
 
+/// Whom all are sent for that come without cookies (rust/common/types, `COOKIELESS_SENTINEL_VALUE`).
+const COOKIELESS: &str = "$posthog_cookieless";
 /// What the events of AI are called (rust/capture, `ai_endpoint.rs`).
 const AI_NAMES: [&str; 6] = ["$ai_generation", "$ai_trace", "$ai_span", "$ai_embedding", "$ai_metric", "$ai_feedback"];
 /// Ids that no person may have, in all dialects that look at what is merged (ingestion contract 2.3).
 const ILLEGAL_ALIASES: [&str; 8] =
     ["anonymous", "Guest", "distinct_id", "undefined", "NaN", "[object Object]", "0", " "];
+
+/// What an exception's event holds of it, as the libraries write it.
+const EXCEPTIONS: &str =
+    r#"[{"type":"TypeError","value":"x is undefined","mechanism":{"handled":false,"synthetic":false}}]"#;
+
+/// What an event of this name is about.
+fn of_name(name: &str) -> Subject {
+    match name {
+        "$exception" => Subject::Exception,
+        name if name.starts_with("$ai_") => Subject::Ai,
+        _ => Subject::Action,
+    }
+}
 
 /// What all events of a stream are about.
 const fn subject(traffic: &Traffic) -> Subject {
@@ -466,6 +525,35 @@ mod tests {
             let (count, expected) = (events.iter().filter(|event| is(&event.oddities)).count() as f64, share * 5_000.0);
             assert!((count - expected).abs() < 4.0 * f64::sqrt(expected) + 1.0, "{name}: {count}, not {expected}");
         }
+    }
+
+    #[test]
+    fn a_name_may_say_what_an_event_is_about() {
+        use crate::workload::{Plan, Workload, tests::small};
+        let mut plan = small().plan().clone();
+        let of = |plan: &Plan| {
+            let workload = Workload::new(plan.clone(), crate::persona::PersonaTable::make(1, 2));
+            (0..200).filter_map(|seq| workload.event(STREAM, seq)).collect::<Vec<Event>>()
+        };
+        let usual = of(&plan);
+        plan.traffic[0].names = [("$exception", 1), ("$ai_span", 1), ("purchase", 2)]
+            .map(|(name, weight)| (name.to_owned(), weight))
+            .into();
+        let (mut seen, named) = (std::collections::BTreeMap::new(), of(&plan));
+        for (event, usual) in named.iter().zip(&usual) {
+            assert_eq!((&event.properties, event.occurred_micros), (&usual.properties, usual.occurred_micros));
+            let members: Vec<&str> = event.members.iter().map(|member| &*member.key).collect();
+            *seen.entry((event.name.as_str(), members)).or_insert(0) += 1;
+        }
+        let found: Vec<_> = seen.keys().map(|(name, members)| (*name, members.as_slice())).collect();
+        for expected in [("$ai_span", &["$ai_model"][..]), ("$exception", &["$exception_list"]), ("purchase", &[])] {
+            assert!(found.contains(&expected), "{expected:?}: {found:?}");
+        }
+        let planned = &plan.traffic[0].names;
+        assert!(
+            planned.len() == 3
+                && found.iter().all(|(name, _)| *name == "$identify" || planned.iter().any(|(known, _)| known == name))
+        );
     }
 
     #[test]

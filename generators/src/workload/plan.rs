@@ -404,4 +404,10 @@ pub struct Extras {
     /// Which share of events is refused by v1, and by itself.
     #[serde(default, skip_serializing_if = "is_none")]
     pub refused: Share,
+    /// Which share of events comes without cookies, to a project that does not take such.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub cookieless: Share,
+    /// Which share of events is of the pipeline's own people.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub internal: Share,
 }

@@ -8,6 +8,8 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::Compression;
+
 /// A client library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -48,6 +50,8 @@ pub struct Facts {
     pub sent_at: SentAt,
     /// Whether it sends the halves of a batch that was too large.
     pub halves: bool,
+    /// How it compresses a body, unless it is told otherwise.
+    pub compression: Compression,
     /// After how long it builds a batch anew that it could not get rid of for want of a network; `None` if it drops it.
     pub keeps: Option<Duration>,
 }
@@ -104,6 +108,7 @@ const ASSAY: Facts = Facts {
     retry_after: RetryAfter::Ignored,
     sent_at: SentAt::PerAttempt,
     halves: false,
+    compression: Compression::None,
     keeps: None,
 };
 
@@ -120,10 +125,11 @@ const PYTHON: Facts = Facts {
     retry_after: RetryAfter::SecondsOrDate,
     sent_at: SentAt::PerAttempt,
     halves: false,
+    compression: Compression::None,
     keeps: None,
 };
 
-/// `packages/core/src/posthog-core-stateless.ts` (`_flush`, `fetchWithRetry`: `fetchRetryCount` 3, `fetchRetryDelay` 3 s,
+/// gzip where the runtime has it; `packages/core/src/posthog-core-stateless.ts` (`_flush`, `fetchWithRetry`: `fetchRetryCount` 3, `fetchRetryDelay` 3 s,
 /// `requestTimeout` 10 s, every answer outside 200 to 399 but 413, `flushInterval` 10 s). After a 413 a
 /// client keeps to smaller batches.
 const NODE: Facts = Facts {
@@ -137,6 +143,7 @@ const NODE: Facts = Facts {
     retry_after: RetryAfter::Ignored,
     sent_at: SentAt::PerBatch,
     halves: true,
+    compression: Compression::Gzip,
     keeps: Some(s(10)),
 };
 
@@ -153,6 +160,7 @@ const BROWSER: Facts = Facts {
     retry_after: RetryAfter::Ignored,
     sent_at: SentAt::PerAttempt,
     halves: false,
+    compression: Compression::GzipJs,
     keeps: None,
 };
 
@@ -169,6 +177,7 @@ const RUST: Facts = Facts {
     retry_after: RetryAfter::Seconds,
     sent_at: SentAt::PerAttempt,
     halves: false,
+    compression: Compression::None,
     keeps: None,
 };
 

@@ -82,6 +82,8 @@ pub(crate) fn odd() -> Workload {
         elements: Share::default(),
         fields: Share::default(),
         refused: Share::default(),
+        cookieless: Share::default(),
+        internal: Share::default(),
     };
     Workload::new(plan, PersonaTable::make(42, 16))
 }

@@ -60,7 +60,7 @@ pub(super) fn honesty(record: &RunRecord) -> String {
     } else {
         facts.push(("Kafka's topics".into(), "not read: nobody knows where an event was lost".into()));
     }
-    for told in [terminal::on_purpose(record), terminal::disturbed(record)] {
+    for told in [terminal::on_purpose(record), terminal::dropped(record), terminal::disturbed(record)] {
         if let Some((name, what)) = told.trim_end().split_once(": ") {
             facts.push((escape(name), escape(what)));
         }

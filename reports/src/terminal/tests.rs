@@ -211,6 +211,18 @@ fn what_clients_were_meant_to_do_is_told() {
 }
 
 #[test]
+fn what_capture_says_it_has_dropped_is_told() {
+    let mut record = passed();
+    assert!(!render(&record, false).contains("dropped them"));
+    record.counts.dropped = 1_200;
+    let text = render(&record, false);
+    assert!(
+        text.contains("\nCapture said of 1 200 events that it dropped them; those of which nothing foresees it"),
+        "{text}"
+    );
+}
+
+#[test]
 fn faults_are_told_with_what_failed_meanwhile() {
     let mut record = passed();
     assert!(!render(&record, false).contains("Faults"));

@@ -61,6 +61,7 @@ impl Standing {
             shards,
             age_limits: BTreeMap::new(),
             capture_modes: Modes::default(),
+            historical_from_days: None,
             rate_limit: None,
             drop_list: Vec::new(),
             ingesters: 1,

@@ -96,6 +96,12 @@ impl External {
                 problems.push(format!("pipeline.{key}: {why}"));
             }
         }
+        if settings.historical_from_days.is_some() {
+            problems.push(
+                "pipeline.historical_from_days: where somebody else's capture sends old events is not for a scenario to say"
+                    .into(),
+            );
+        }
         if settings.imports_only {
             problems.push(
                 "pipeline.capture_mode: what somebody else's capture is there for is not for a scenario to say".into(),

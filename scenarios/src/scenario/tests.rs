@@ -3,7 +3,7 @@
 use generators::{
     identity::RunId,
     random::{Distribution, Share},
-    workload::Profile,
+    workload::{Compression, Profile},
 };
 use testenv::fault::{Action, Target};
 
@@ -311,6 +311,34 @@ fn what_does_not_go_together_is_said() {
         let fine = key == "disorder.altered";
         assert!(fine == problems.is_empty() && (fine || problems.concat().contains(told)), "{key}: {problems:?}");
     }
+    let named = |key: &str, value: &str, names: &str| {
+        let key = format!("traffic.app.{key}");
+        problems_with(GOOD, &[(&key, value), ("traffic.app.names", names)]).concat()
+    };
+    assert_eq!(named("clients", "3", "[\"$exception\", \"$ai_span:2\"]"), "");
+    let with_ai = |names| named("endpoint", "v1/ai", names);
+    assert!(with_ai("[\"$ai_span\", \"purchase\"]").contains("all of AI there, or none"));
+    let shares = [("traffic.app.content.cookieless", "5%"), ("traffic.app.content.internal", "5%")];
+    assert_eq!(problems_with(GOOD, &shares), Vec::<String>::new());
+    let with = |key, value| problems_with(GOOD, &[shares[0], shares[1], (key, value)]).concat();
+    assert!(with("traffic.app.endpoint", "v1").contains("content.cookieless: is said otherwise there"));
+    assert!(with("pipeline.dialect", "\"2024\"").contains("came in 2025"));
+    for (client, endpoint, expected) in [
+        ("posthog-js", "e", Compression::GzipJs),
+        ("posthog-node", "batch", Compression::Gzip),
+        ("posthog-python", "batch", Compression::None),
+        ("posthog-rs", "batch", Compression::None),
+    ] {
+        let said =
+            [("traffic.app.client", client), ("traffic.app.endpoint", endpoint), ("traffic.app.compression", "client")];
+        let overrides: Vec<Override> =
+            said.map(|(key, value)| Override { key: key.to_owned(), value: value.to_owned() }).into();
+        let scenario = Scenario::read("x.toml", GOOD, &overrides).unwrap();
+        assert_eq!(scenario.traffic[0].compression, expected, "{client}");
+    }
+    assert!(named("compression", "client", "[\"a\"]").contains("needs a `client`"));
+    let earlier = [("pipeline.dialect", "\"2024\""), ("traffic.app.names", "[\"$exception\"]")];
+    assert!(problems_with(GOOD, &earlier).concat().contains("exceptions and of AI is not known"));
     let v1 = |key, value| problems_with(GOOD, &[("traffic.app.endpoint", "v1"), (key, value)]).concat();
     assert_eq!(v1("traffic.app.compression", "gzip"), "");
     assert!(v1("traffic.app.compression", "lz64").contains("take plain bodies"));

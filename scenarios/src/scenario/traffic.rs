@@ -6,7 +6,8 @@ use generators::{
     random::{Distribution, Share},
     schedule::{Arrival, Rate},
     workload::{
-        Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons, TimeSpelling,
+        Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons, Profile,
+        TimeSpelling,
     },
 };
 
@@ -14,6 +15,7 @@ use toml::de::DeValue;
 
 mod together;
 
+use together::AI;
 pub(super) use together::{check_age_limits, check_dialect, check_group_order};
 
 use super::{
@@ -22,13 +24,14 @@ use super::{
     reader::{Section, choice, flag, text, whole, words},
 };
 
-/// The words for compressions.
-pub(super) const COMPRESSIONS: [(&str, Compression); 5] = [
-    ("none", Compression::None),
-    ("gzip", Compression::Gzip),
-    ("gzip-js", Compression::GzipJs),
-    ("base64", Compression::Base64),
-    ("lz64", Compression::Lz64),
+/// The words for compressions; one of them leaves it to the client.
+pub(super) const COMPRESSIONS: [(&str, Option<Compression>); 6] = [
+    ("none", Some(Compression::None)),
+    ("gzip", Some(Compression::Gzip)),
+    ("gzip-js", Some(Compression::GzipJs)),
+    ("base64", Some(Compression::Base64)),
+    ("lz64", Some(Compression::Lz64)),
+    ("client", None),
 ];
 /// The words for where a request's data stands.
 pub(super) const FORMS: [(&str, Form); 3] =
@@ -67,7 +70,12 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let client = client::client(&mut section);
     let endpoint = section.optional("endpoint", choice(&endpoints())).unwrap_or(client::usual_endpoint(client.profile));
     client::check_endpoint(&mut section, client.profile, endpoint);
-    let compression = section.optional("compression", choice(&COMPRESSIONS)).unwrap_or_default();
+    let compression = section.optional("compression", choice(&COMPRESSIONS));
+    if compression == Some(None) && client.profile == Profile::Assay {
+        section.problem("compression", "needs a `client` whose way it is, such as \"posthog-js\"");
+    }
+    let compression =
+        compression.map_or_else(Compression::default, |said| said.unwrap_or(client.profile.facts().compression));
     let form = section.optional("form", choice(&FORMS)).unwrap_or_default();
     let historical = section.optional("historical", flag).unwrap_or_default();
     let spelling = section.optional("spelling", Share::parse).unwrap_or_default();
@@ -157,8 +165,13 @@ fn absent(
         _ if unknown_token => Some(Absence::UnknownToken),
         Endpoint::BlackHole => Some(Absence::BlackHole),
         Endpoint::Recordings => Some(Absence::Recording),
-        // None of these names is one of AI.
-        Endpoint::AiV1 if !names.is_empty() => Some(Absence::Misrouted),
+        Endpoint::AiV1 if !names.is_empty() => {
+            let of_ai = names.iter().filter(|(name, _)| name.starts_with(AI)).count();
+            if of_ai != 0 && of_ai != names.len() {
+                section.problem("names", "are all of AI there, or none of them is: make two traffics of it");
+            }
+            (of_ai == 0).then_some(Absence::Misrouted)
+        }
         _ => None,
     }
 }
@@ -281,9 +294,8 @@ fn names(value: &DeValue<'_>) -> Result<Vec<(String, u64)>, String> {
     value.as_array().ok_or_else(wrong)?.iter().map(|value| name(value.get_ref())).collect()
 }
 
-/// What names begin with that are handled in a way of their own (ingestion contract 1.5, 2.3, 2.4).
-const SPECIAL: [&str; 8] =
-    ["$identify", "$create_alias", "$merge_dangerously", "$groupidentify", "$exception", "$$", "$snapshot", "$ai_"];
+/// What names begin with that are handled in a way of their own (ingestion contract 2.3, 2.4), or become no events.
+const SPECIAL: [&str; 6] = ["$identify", "$create_alias", "$merge_dangerously", "$groupidentify", "$$", "$snapshot"];
 
 fn disorder(mut section: Section<'_>) -> Disorder {
     let backdated = section.optional("backdated", Share::parse).unwrap_or_default();
@@ -350,6 +362,8 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
     let elements = content.optional("elements", Share::parse).unwrap_or_default();
     let fields = content.optional("fields", Share::parse).unwrap_or_default();
     let refused = content.optional("refused", Share::parse).unwrap_or_default();
+    let cookieless = content.optional("cookieless", Share::parse).unwrap_or_default();
+    let internal = content.optional("internal", Share::parse).unwrap_or_default();
     content.end();
     let grouped = groups.optional("share", Share::parse).unwrap_or_default();
     let group_types = groups.optional("types", whole(1..=GROUP_TYPES.len() as u64));
@@ -369,5 +383,7 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         elements,
         fields,
         refused,
+        cookieless,
+        internal,
     }
 }

@@ -19,6 +19,7 @@ mod monitoring;
 mod overflow;
 mod pages;
 mod plugins;
+mod routing;
 mod runs;
 mod shares;
 mod soaks;

@@ -62,6 +62,8 @@ pub struct PipelineOptions {
     pub age_limits: BTreeMap<i64, u32>,
     /// What capture is there for.
     pub capture_modes: Modes,
+    /// From how many days of age on events take the way of imports, if they do for their age.
+    pub historical_from_days: Option<u32>,
     /// How many requests a second a project may make, and how many at once, if that is limited.
     pub rate_limit: Option<RateLimits>,
     /// Tokens whose quota is used up.
@@ -140,14 +142,11 @@ impl Pipeline {
         options.check()?;
         let run = &options.run;
         let (topics, groups) = (Topics::of(run), Groups::of(run));
-        let mut subscriptions = vec![
-            (groups.ingester.clone(), topics.capture.clone()),
-            (groups.ingester.clone(), topics.historical.clone()),
-            (groups.ingester.clone(), topics.overflow.clone()),
-            (groups.events.clone(), topics.events.clone()),
-            (groups.groups.clone(), topics.groups.clone()),
-            (groups.warnings.clone(), topics.warnings.clone()),
-        ];
+        let captured = topics.captured().map(str::to_owned);
+        let mut subscriptions: Vec<_> = captured.iter().map(|topic| (groups.ingester.clone(), topic.clone())).collect();
+        subscriptions.push((groups.events.clone(), topics.events.clone()));
+        subscriptions.push((groups.groups.clone(), topics.groups.clone()));
+        subscriptions.push((groups.warnings.clone(), topics.warnings.clone()));
         if options.exports.is_some() {
             subscriptions.push((groups.exporter.clone(), topics.events.clone()));
         }
@@ -168,7 +167,7 @@ impl Pipeline {
                 kafka: Some(KafkaEndpoint {
                     brokers: substrate.brokers.clone(),
                     subscriptions,
-                    capture_topics: vec![topics.capture.clone(), topics.historical.clone(), topics.overflow.clone()],
+                    capture_topics: captured.to_vec(),
                     dead_letter_topic: topics.dead_letters.clone(),
                     events_topic: topics.events.clone(),
                 }),
@@ -308,6 +307,12 @@ impl Pipeline {
             ("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", self.topics.recordings.clone()),
             ("KAFKA_HEATMAPS_TOPIC", self.topics.heatmaps.clone()),
             ("KAFKA_CLIENT_INGESTION_WARNING_TOPIC", self.topics.client_warnings.clone()),
+            ("KAFKA_EXCEPTIONS_TOPIC", self.topics.exceptions.clone()),
+            // The same by its later name.
+            ("KAFKA_ERROR_TRACKING_TOPIC", self.topics.exceptions.clone()),
+            ("CAPTURE_ANALYTICS_AI_EVENTS_TOPIC", self.topics.ai.clone()),
+            ("ENABLE_HISTORICAL_REROUTING", options.historical_from_days.is_some().to_string()),
+            ("HISTORICAL_REROUTING_THRESHOLD_DAYS", options.historical_from_days.unwrap_or(1).to_string()),
             ("CAPTURE_MODE", options.capture_modes.to_string()),
             ("OVERFLOW_ENABLED", options.overflow.is_some().to_string()),
             ("OVERFLOW_PER_SECOND_LIMIT", overflow.per_second.to_string()),
@@ -328,10 +333,7 @@ impl Pipeline {
     fn ingester(&self, name: &str, data: &Data, options: &PipelineOptions) -> BTreeMap<String, String> {
         let mut variables = variables([
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::IngesterKafka).to_owned()),
-            (
-                "INGESTION_CONSUMER_CONSUME_TOPIC",
-                [&*self.topics.capture, &self.topics.historical, &self.topics.overflow].join(","),
-            ),
+            ("INGESTION_CONSUMER_CONSUME_TOPIC", self.topics.captured().join(",")),
             ("DIALECT", options.dialect.to_string()),
             ("INGESTION_CONSUMER_GROUP_ID", self.groups.ingester.clone()),
             ("INGESTION_CONSUMER_GROUP_INSTANCE_ID", name.to_owned()),

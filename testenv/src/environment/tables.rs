@@ -46,6 +46,10 @@ pub struct Topics {
     pub heatmaps: String,
     /// What it writes of clients' own warnings.
     pub client_warnings: String,
+    /// What it writes of exceptions, for the ingester as well.
+    pub exceptions: String,
+    /// What it writes of AI, for the ingester as well.
+    pub ai: String,
 }
 
 impl Topics {
@@ -65,12 +69,19 @@ impl Topics {
             recordings: name("session_recording_snapshot_item_events"),
             heatmaps: name("heatmaps_ingestion"),
             client_warnings: name("client_iwarnings_ingestion"),
+            exceptions: name("exceptions_ingestion"),
+            ai: name("events_plugin_ingestion_ai"),
         }
     }
 
-    fn all(&self) -> [&str; 12] {
+    /// What capture writes for the ingester.
+    pub fn captured(&self) -> [&str; 5] {
+        [&self.capture, &self.historical, &self.overflow, &self.exceptions, &self.ai]
+    }
+
+    fn all(&self) -> [&str; 14] {
         let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, .. } = self;
-        let Self { groups, warnings, recordings, heatmaps, client_warnings, .. } = self;
+        let Self { groups, warnings, recordings, heatmaps, client_warnings, exceptions, ai, .. } = self;
         [
             capture,
             historical,
@@ -84,6 +95,8 @@ impl Topics {
             recordings,
             heatmaps,
             client_warnings,
+            exceptions,
+            ai,
         ]
     }
 }

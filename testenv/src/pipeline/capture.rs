@@ -15,6 +15,7 @@ mod names;
 pub mod planted;
 pub mod recording;
 pub mod request;
+mod rerouting;
 pub mod routes;
 mod spoil;
 pub mod v1;
@@ -61,6 +62,7 @@ use self::{
     names::TopicsOfNames,
     planted::Planted,
     request::{Received, Refusal, events},
+    rerouting::Rerouting,
     routes::{BATCH_LIMIT, Modes, Route, route},
 };
 use super::{
@@ -123,7 +125,14 @@ async fn run() -> Result<(), Error> {
         topics_of_names: TopicsOfNames {
             heatmaps: or("KAFKA_HEATMAPS_TOPIC", String::new())?,
             client_warnings: or("KAFKA_CLIENT_INGESTION_WARNING_TOPIC", String::new())?,
+            exceptions: or("KAFKA_EXCEPTIONS_TOPIC", String::new())?,
+            ai: or("CAPTURE_ANALYTICS_AI_EVENTS_TOPIC", String::new())?,
+            ..TopicsOfNames::default()
         },
+        rerouting: Rerouting::new(
+            or("ENABLE_HISTORICAL_REROUTING", false)?,
+            or("HISTORICAL_REROUTING_THRESHOLD_DAYS", 1)?,
+        ),
         recordings_topic: or("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", String::new())?,
         modes: or("CAPTURE_MODE", Modes::default())?,
         rate_limit: match or("ASSAY_RATE_LIMIT_PER_SECOND", 0)? {
@@ -191,8 +200,9 @@ struct Capture {
     /// What comes too often of one key, where that is looked at.
     overflow: Option<Buckets>,
     overflow_topic: String,
-    /// Where recordings go.
     topics_of_names: TopicsOfNames,
+    rerouting: Rerouting,
+    /// Where recordings go.
     recordings_topic: String,
     modes: Modes,
     /// How fast a project's requests may come, where that is limited.
@@ -237,6 +247,10 @@ impl Capture {
             captured.retain(|event| event.historical_migration);
         }
         captured.retain(|event| !self.drop_list.drops(&event.token, &event.distinct_id));
+        for event in &mut captured {
+            // v0 says so in the event, too; v1 says what the batch says.
+            event.historical_migration |= self.is_rerouted(event);
+        }
         let mut applied = self.planted.apply(captured);
         if self.dialect != Dialect::V2026 {
             // The plugin server took both from the event itself.
@@ -465,8 +479,21 @@ impl Capture {
         }
     }
 
+    /// The topic that an event has for its name.
+    fn topic_of_name(&self, event: &CapturedEvent<'_>) -> Option<&String> {
+        (self.dialect == Dialect::V2026).then(|| self.topics_of_names.of(&event.event)).flatten()
+    }
+
+    /// Whether an event takes the way of imports for its age. What has a topic by its name keeps that.
+    fn is_rerouted(&self, event: &CapturedEvent<'_>) -> bool {
+        let may_be = self.dialect == Dialect::V2026 && self.topic_of_name(event).is_none();
+        may_be && self.rerouting.takes(&event.timestamp, Timestamp::now())
+    }
+
     fn enqueue_one(&self, event: &CapturedEvent<'_>, awaited: Awaited, value: &mut Vec<u8>) -> Result<(), NotProduced> {
-        let key = format!("{}:{}", event.token, event.distinct_id);
+        // Those who come without cookies have one distinct id, and would all be on one partition.
+        let id = if event.is_cookieless_mode { &event.ip } else { &event.distinct_id };
+        let key = format!("{}:{id}", event.token);
         value.clear();
         // These are strings and a flag: they always become JSON.
         let _ = serde_json::to_writer(&mut *value, event);
@@ -486,8 +513,10 @@ impl Capture {
         if event.force_disable_person_processing {
             headers = headers.insert(Header { key: NO_PERSON_HEADER, value: Some(b"true") });
         }
-        let is_import = is_import(self.dialect, event) && !self.historical_topic.is_empty();
-        let of_its_name = if self.dialect == Dialect::V2026 { self.topics_of_names.of(&event.event) } else { None };
+        let of_its_name = self.topic_of_name(event);
+        let is_rerouted = self.is_rerouted(event);
+        let is_import = is_import(self.dialect, event) || is_rerouted;
+        let is_import = is_import && !self.historical_topic.is_empty();
         // Neither imports nor what goes elsewhere overflow.
         let over = self.overflow.as_ref().filter(|_| !is_import && of_its_name.is_none()).is_some_and(|overflow| {
             let taken = overflow.take(&key, self.started.elapsed());
@@ -497,8 +526,16 @@ impl Capture {
             taken != Taken::Within
         });
         let topic = match (of_its_name, is_import, over) {
-            (Some(topic), ..) => topic,
-            (None, true, _) => &self.historical_topic,
+            (Some(topic), ..) => {
+                self.topics_of_names.tell(topic, "name");
+                topic
+            }
+            (None, true, _) => {
+                if is_rerouted {
+                    self.topics_of_names.tell(&self.historical_topic, "age");
+                }
+                &self.historical_topic
+            }
             (None, false, true) if self.dialect == Dialect::V2026 => &self.overflow_topic,
             _ => &self.topic,
         };

@@ -42,6 +42,9 @@ pub struct CapturedEvent<'a> {
     /// Whether it belongs to an import.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub historical_migration: bool,
+    /// Whether its visitor is to be known by no cookie.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cookieless_mode: bool,
     /// Whether no person may come of it; told in a header, as all that is not the event's own.
     #[serde(skip)]
     pub force_disable_person_processing: bool,

@@ -114,6 +114,7 @@ impl Bench {
             shards: 1,
             age_limits: BTreeMap::new(),
             capture_modes: testenv::pipeline::capture::routes::Modes::default(),
+            historical_from_days: None,
             rate_limit: None,
             drop_list: Vec::new(),
             dialect: testenv::pipeline::dialect::Dialect::default(),

@@ -1,7 +1,7 @@
 //! Truth tables: histories as a line of named steps, against the classes that must come out.
 
 use generators::{
-    ledger::{Answer, Record},
+    ledger::{Answer, DropWord, EventResult, Record},
     workload::ClientFaults,
 };
 use proptest::prelude::*;
@@ -112,17 +112,25 @@ const fn case<'a>(workload: &'a Workload, sent: &'a Sent, reads: &'a Reads, fina
 
 #[test]
 fn histories_of_one_event() {
-    use Class::{Corrupted, Duplicated, Flicker, Lost, Misrouted, RejectedButVisible, Vanished, WrongPerson};
+    use Class::{
+        Corrupted, Duplicated, Flicker, Lost, Misrouted, RejectedButVisible, ShouldBeAbsent, Vanished, WrongPerson,
+    };
     use Step::{Final, Missed, Seen};
     let misrouted = FoundRow { misrouted: true, key: u64::MAX, ..differing("team_id") };
     let at = |micros| FoundRow { timestamp_micros: START.unix_micros() + micros, ..row() };
     let whole = || Final(20, vec![row()]);
+    let drop = || {
+        let exceptions = vec![(0, EventResult::Drop(DropWord::of("billing_limit_exceeded")))];
+        Some(Answer::Results { exceptions, complete: true })
+    };
     let nothing = |second| Final(second, vec![]);
     let cases: Vec<History> = vec![
         ("acked and found", reply(200), vec![Missed(1), Seen(2), whole()], vec![]),
         ("acked, found by the final read alone", reply(200), vec![whole()], vec![]),
         ("found where the watch did not know it", reply(200), vec![whole(), Missed(25)], vec![]),
         ("acked and nowhere", reply(200), vec![Missed(1), nothing(20)], vec![Lost]),
+        ("dropped, which nothing foresees", drop(), vec![Missed(1), nothing(2)], vec![Lost]),
+        ("dropped and found", drop(), vec![Missed(1), whole()], vec![ShouldBeAbsent]),
         ("acked and nowhere, yet young", reply(200), vec![Missed(1), nothing(9)], vec![]),
         ("just old enough", reply(200), vec![Final(11, vec![])], vec![Lost]),
         ("acked and nowhere, killed before settling", reply(200), vec![Missed(1), Missed(5)], vec![]),
@@ -305,7 +313,7 @@ fn failures_on_purpose_are_counted() {
         assert_eq!((counts.acked, counts.rejected, counts.indeterminate), (2, 2, 4));
         (counts.rejected_on_purpose, counts.indeterminate_on_purpose)
     };
-    let (all, none) = (generators::random::Share::new(1.0).unwrap(), ClientFaults::default());
+    let (all, none) = (Share::new(1.0).unwrap(), ClientFaults::default());
     assert_eq!(counted(none), (0, 0));
     assert_eq!(counted(ClientFaults { garbage_body: all, ..none }), (2, 2));
     assert_eq!(counted(ClientFaults { disconnect: all, ..none }), (2, 2));

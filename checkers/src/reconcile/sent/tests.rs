@@ -157,7 +157,11 @@ fn what_goes_aside_comes_back_as_it_was() {
                 answered,
                 gave_up: answered.is_none().then_some(at(95)),
                 outcome,
-                exceptions: vec![(2, EventOutcome::Rejected), (3, EventOutcome::Indeterminate)],
+                exceptions: vec![
+                    (2, Meaning::Dropped(DropWord::OTHER)),
+                    (3, Meaning::Outcome(EventOutcome::Indeterminate)),
+                    (5, Meaning::Dropped(DropWord::of("event_too_big"))),
+                ],
                 windows: 3,
             };
             let bytes = encode(&exchange, exchange.windows);
@@ -168,26 +172,29 @@ fn what_goes_aside_comes_back_as_it_was() {
 
 #[test]
 fn results_of_single_events_count_for_them_alone() {
-    use EventOutcome::{Acked, Indeterminate, Rejected};
+    use EventOutcome::{Acked, Indeterminate};
     let workload = workload(8);
+    let drop = || EventResult::Drop(DropWord::of("event_too_big"));
     let results =
         |exceptions: &[(u64, EventResult)], complete| Answer::Results { exceptions: exceptions.to_vec(), complete };
     let records = [
         intent(0, 0..4, 0..0),
-        outcome(0, 10, 20, results(&[(2, EventResult::Drop), (1, EventResult::Retry)], true)),
+        outcome(0, 10, 20, results(&[(2, drop()), (1, EventResult::Retry)], true)),
         intent(1, 4..8, 0..0),
-        outcome(1, 30, 40, results(&[(5, EventResult::Drop)], false)),
+        outcome(1, 30, 40, results(&[(5, drop())], false)),
         intent(2, 8..8, 0..4),
         outcome(2, 50, 60, results(&[(1, EventResult::Unknown)], true)),
     ];
     let sent = sent(&workload, records);
     let of = |seq| sent.event(STREAM, seq).outcome;
-    let expected = [Acked, Indeterminate, Acked, Acked, Indeterminate, Rejected, Indeterminate, Indeterminate];
+    let expected = [Acked, Indeterminate, Acked, Acked, Indeterminate, Acked, Indeterminate, Indeterminate];
     assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(of), expected, "event 2 was taken when it was sent again");
+    let word = |seq| sent.event(STREAM, seq).dropped.map(DropWord::word);
+    assert_eq!((word(2), word(5)), (None, Some("event_too_big")));
     assert_eq!(sent.event(STREAM, 2).answered_at, Some(Duration::from_millis(60)));
     let stored =
         |seq| sent.attempt_times(&workload, RunStart::from_unix_micros(0), STREAM, seq, 0, Duration::ZERO).len();
-    assert_eq!([0, 2, 5].map(stored), [2, 1, 0], "an attempt that was refused stored nothing");
+    assert_eq!([0, 2, 5].map(stored), [2, 1, 0], "an attempt that was dropped stored nothing");
 }
 
 #[test]

@@ -178,7 +178,11 @@ fn whose_batch_was_too_large_makes_smaller_ones_from_then_on() {
 #[test]
 fn single_events_are_asked_for_until_the_library_has_enough() {
     let results = |seqs: &[u64]| {
-        let exceptions = seqs.iter().map(|seq| (*seq, EventResult::Retry)).chain([(0, EventResult::Drop)]).collect();
+        let exceptions = seqs
+            .iter()
+            .map(|seq| (*seq, EventResult::Retry))
+            .chain([(0, EventResult::Drop(crate::ledger::DropWord::OTHER))])
+            .collect();
         Answer::Results { exceptions, complete: true }
     };
     let (workload, request) = example_of(Profile::PosthogRs, Endpoint::V1);

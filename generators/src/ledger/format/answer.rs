@@ -6,8 +6,11 @@ use super::{
 };
 use crate::{
     journal::{put_varint, take_varint},
-    ledger::{Answer, EventResult},
+    ledger::{Answer, DropWord, EventResult},
 };
+
+/// Where the numbers of drops with a word begin.
+const WORDS: u8 = 16;
 
 pub(super) fn put_answer(answer: &Answer, block: &mut Vec<u8>) {
     let (kind, text) = match answer {
@@ -37,7 +40,7 @@ fn put_results(exceptions: &[(u64, EventResult)], complete: bool, block: &mut Ve
         put_varint(block, zigzag(*seq, before));
         before = *seq;
         block.push(match result {
-            EventResult::Drop => 1,
+            EventResult::Drop(word) => word.place().map_or(1, |place| WORDS + place),
             EventResult::Retry => 2,
             EventResult::Unknown => 3,
         });
@@ -60,10 +63,10 @@ fn take_results(block: &mut &[u8]) -> Option<Answer> {
     for _ in 0..count {
         before = unzigzag(take_varint(block)?, before);
         let result = match byte(block)? {
-            1 => EventResult::Drop,
+            1 => EventResult::Drop(DropWord::OTHER),
             2 => EventResult::Retry,
             3 => EventResult::Unknown,
-            _ => return None,
+            number => EventResult::Drop(DropWord::at(number.checked_sub(WORDS)?)?),
         };
         exceptions.push((before, result));
     }

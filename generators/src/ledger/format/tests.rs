@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     identity::StreamId,
-    ledger::{Answer, EventResult, Intent, Outcome},
+    ledger::{Answer, DropWord, EventResult, Intent, Outcome},
     request::{Request, Retry},
 };
 
@@ -26,8 +26,9 @@ fn any_retry() -> impl Strategy<Value = Option<Retry>> {
 fn any_record() -> impl Strategy<Value = Record> {
     let answer = prop_oneof![
         (100u16..600, ".{0,40}").prop_map(|(status, excerpt)| Answer::Reply { status, excerpt }),
-        (prop::collection::vec((0u64..1 << 44, 0usize..3), 0..20), any::<bool>()).prop_map(|(exceptions, complete)| {
-            let results = [EventResult::Drop, EventResult::Retry, EventResult::Unknown];
+        (prop::collection::vec((0u64..1 << 44, 0usize..4), 0..20), any::<bool>()).prop_map(|(exceptions, complete)| {
+            let drop = |word| EventResult::Drop(DropWord::of(word));
+            let results = [drop(""), EventResult::Retry, EventResult::Unknown, drop("event_too_big")];
             let exceptions = exceptions.into_iter().map(|(seq, result)| (seq, results[result])).collect();
             Answer::Results { exceptions, complete }
         }),

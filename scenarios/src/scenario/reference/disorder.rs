@@ -114,7 +114,7 @@ const DISORDER: [Key; 20] = [
     ),
 ];
 
-const CONTENT: [Key; 7] = [
+const CONTENT: [Key; 9] = [
     share("hostile", "30%", "Which share of events holds content that hurts."),
     key(
         "kinds",
@@ -152,6 +152,18 @@ const CONTENT: [Key; 7] = [
         "2%",
         "Which share of events v1 refuses, and the others of their request not: an empty name, a blank distinct id, a timestamp that is not \
          RFC 3339, properties that are no object. With `v1` and `v1/ai`.",
+    ),
+    share(
+        "cookieless",
+        "2%",
+        "Which share of events comes without cookies (`$cookieless_mode`), to a project that does not take such: they are acked, and none may \
+         appear. Not for `v1` and AI (dialect 2026).",
+    ),
+    share(
+        "internal",
+        "2%",
+        "Which share of events is of the pipeline's own people (`capture_internal`), whose address capture replaces with its own. Not for `v1` \
+         and AI (dialect 2026).",
     ),
 ];
 

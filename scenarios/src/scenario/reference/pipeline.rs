@@ -87,7 +87,7 @@ pub(super) const SECTIONS: [Section; 4] = [
     },
 ];
 
-const PIPELINE: [Key; 8] = [
+const PIPELINE: [Key; 9] = [
     key(
         "flush_interval",
         Kind::In(&DURATION),
@@ -117,6 +117,14 @@ const PIPELINE: [Key; 8] = [
         Default("events"),
         "import",
         "What capture is there for: `events`, or the `import` of old ones, which drops whatever is not `historical` (dialect 2026).",
+    ),
+    key(
+        "historical_from_days",
+        Kind::Whole { from: 1, to: Some(36_500) },
+        Otherwise("none do"),
+        "1",
+        "Events that are so many days old when capture receives them take the way of imports, a topic of its own, so that they do not \
+         hold up others (dialect 2026). Exceptions and events of AI keep theirs.",
     ),
     key(
         "plugin_time_out",

@@ -137,7 +137,8 @@ const TRAFFIC: [Key; 21] = [
         Default("none"),
         "gzip",
         "How bodies are compressed: not (`none`), with `gzip`, with gzip that the query names (`gzip-js`, as posthog-js does), in \
-         `base64`, or with `LZString` (`lz64`, as old versions of posthog-js did).",
+         `base64`, or with `LZString` (`lz64`, as old versions of posthog-js did), or as its `client` does \
+         (`client`): posthog-js with `gzip-js`, posthog-node with `gzip`, the others not.",
     ),
     key(
         "form",
@@ -199,7 +200,8 @@ const TRAFFIC: [Key; 21] = [
         Kind::Texts,
         Otherwise("the usual ones"),
         "[\"$pageview:5\", \"purchase\"]",
-        "What events are called, each perhaps with a weight behind a colon.",
+        "What events are called, each perhaps with a weight behind a colon. In dialect 2026 `$exception` and `$ai_generation` and the like go \
+         through topics of their own.",
     ),
     key(
         "team",

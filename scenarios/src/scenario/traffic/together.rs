@@ -8,6 +8,10 @@ use generators::{
 
 use crate::scenario::{Traffic, reader::Section};
 
+/// What exceptions are called, which go a way of their own (ingestion contract 1.5).
+const EXCEPTION: &str = "$exception";
+/// What the names of events of AI begin with, which do as well.
+pub(super) const AI: &str = "$ai_";
 /// From this many bytes on, Kafka takes no event (ingestion contract 1.4).
 const OVERSIZE: u64 = 1_000_000;
 /// So many events fit into a URL.
@@ -81,6 +85,8 @@ fn check_requests(section: &mut Section<'_>, traffic: &Traffic) {
                 extras.group_identify,
                 extras.elements,
                 extras.fields,
+                extras.cookieless,
+                extras.internal,
             ]))
     {
         section.problem(
@@ -148,6 +154,11 @@ fn check_events(section: &mut Section<'_>, traffic: &Traffic) {
              `persons.illegal_alias`, `content.hostile`, `content.elements`, `groups.identify`, `spelling` and \
              `client_faults.preflight`",
         );
+    }
+    for (share, key) in [(extras.cookieless, "content.cookieless"), (extras.internal, "content.internal")] {
+        if (is_special || endpoint.has_bearer()) && share > Share::default() {
+            section.problem(key, "is said otherwise there, or not at all: leave it out, or send to `batch` or `e`");
+        }
     }
     if !endpoint.is_v1() && extras.refused > Share::default() {
         section.problem(
@@ -257,6 +268,19 @@ pub(in crate::scenario) fn check_dialect(root: &mut Section<'_>, all: &[Traffic]
                      these alone, or choose the `dialect` 2026",
                     dialect.word()
                 ),
+            );
+        }
+        if dialect != Dialect::V2026 && is_any(&[traffic.extras.cookieless, traffic.extras.internal]) {
+            root.problem(
+                "traffic",
+                &format!("`content.cookieless` and `internal` came in 2025: leave them out of `{name}`, or choose the `dialect` 2026"),
+            );
+        }
+        let is_routed = |(name, _): &(String, u64)| name == EXCEPTION || name.starts_with(AI);
+        if dialect != Dialect::V2026 && traffic.names.iter().any(is_routed) {
+            root.problem(
+                "traffic",
+                &format!("what earlier pipelines made of exceptions and of AI is not known: leave them out of the `names` of `{name}`"),
             );
         }
         let is_unpacked_twice = dialect == Dialect::V2026 || traffic.compression != Compression::Base64;

@@ -29,8 +29,9 @@ pub const LIMIT: usize = PARTS_LIMIT / 10 * 11;
 const EVENT_LIMIT: usize = 32 << 10;
 /// Event and properties together.
 const BOTH_LIMIT: usize = 960 << 10;
-/// The events that are taken.
-const NAMES: [&str; 6] = ["$ai_generation", "$ai_trace", "$ai_span", "$ai_embedding", "$ai_metric", "$ai_feedback"];
+/// The events that are taken, and that have a topic of their own (`AI_EVENT_TYPES`).
+pub(super) const NAMES: [&str; 6] =
+    ["$ai_generation", "$ai_trace", "$ai_span", "$ai_embedding", "$ai_metric", "$ai_feedback"];
 
 /// Whether an event is one of AI, for the endpoints that take no others.
 pub fn is_of_ai(name: &str) -> bool {
@@ -89,6 +90,8 @@ struct KnownProperties<'a> {
     model: Option<std::borrow::Cow<'a, str>>,
     #[serde(default, rename = "$ignore_sent_at")]
     ignore_sent_at: Option<bool>,
+    #[serde(default, rename = "$cookieless_mode")]
+    cookieless_mode: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -181,6 +184,7 @@ pub async fn accept(headers: Headers<'_>, body: &[u8], now: Timestamp, ip: &str)
         event: event.event.clone().into_owned().into(),
         timestamp: rfc3339(normalise(Dialect::V2026, said, now)).into(),
         historical_migration: false,
+        is_cookieless_mode: known.cookieless_mode.unwrap_or_default(),
         force_disable_person_processing: false,
     };
     Ok(Accepted { event, reply: serde_json::json!({ "accepted_parts": accepted }).to_string() })

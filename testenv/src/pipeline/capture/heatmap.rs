@@ -75,6 +75,7 @@ mod tests {
             event: "seen".into(),
             timestamp: "".into(),
             historical_migration: true,
+            is_cookieless_mode: false,
             force_disable_person_processing: false,
         }
     }

@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use jiff::Timestamp;
 use memchr::memmem;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ use crate::pipeline::{
 /// Longer ids are cut.
 const DISTINCT_ID_LIMIT: usize = 200;
 const TOKEN_LIMIT: usize = 64;
+/// The address that stands for one's own (`events/analytics.rs`).
+pub(super) const OWN_ADDRESS: &str = "127.0.0.1";
 
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +114,15 @@ struct KnownProperties<'a> {
     distinct_id: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "$ignore_sent_at")]
     ignore_sent_at: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "$cookieless_mode", deserialize_with = "given")]
+    cookieless_mode: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    capture_internal: Option<&'a RawValue>,
+}
+
+/// What is there, also where it is null.
+pub(super) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -207,7 +218,9 @@ fn known<'a>(event: &RawEvent<'a>) -> Result<KnownProperties<'a>, Refusal> {
 
 /// Whether there may be a key that capture looks at, also one that is written with escapes.
 fn may_be_known(properties: &str) -> bool {
-    ["\"token\"", "\"distinct_id\"", "\"$ignore_sent_at\"", "\\u"].iter().any(|key| has(properties, key))
+    const KEYS: [&str; 6] =
+        ["\"token\"", "\"distinct_id\"", "\"$ignore_sent_at\"", "\"$cookieless_mode\"", "\"capture_internal\"", "\\u"];
+    KEYS.iter().any(|key| has(properties, key))
 }
 
 fn only_token(raw: &[RawEvent<'_>], properties: &[KnownProperties<'_>]) -> Result<String, Refusal> {
@@ -272,6 +285,15 @@ impl Shared<'_> {
         };
         let distinct_id = event.distinct_id.or(properties.distinct_id).and_then(id_text);
         let distinct_id = distinct_id.filter(|id| !id.is_empty()).ok_or(Refusal::NoDistinctId)?;
+        let is_later = dialect == Dialect::V2026;
+        let is_cookieless_mode = match properties.cookieless_mode.filter(|_| is_later).map(RawValue::get) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Refusal::Body("invalid $cookieless_mode: it must be true or false".into())),
+        };
+        // What the pipeline's own people send keeps their address to itself.
+        let is_internal = is_later && properties.capture_internal.is_some();
+        let ip = if is_internal { Cow::Borrowed(OWN_ADDRESS) } else { self.received.ip.clone().into() };
         let sent_uuid = event.uuid.as_deref().filter(|text| dialect == Dialect::V2024 || !text.is_empty());
         let uuid = match sent_uuid {
             Some(text) => Uuid::parse_str(text).map_err(|_| Refusal::Body(format!("invalid uuid `{text}`")))?,
@@ -289,7 +311,7 @@ impl Shared<'_> {
         Ok(CapturedEvent {
             uuid: uuid.to_string().into(),
             distinct_id: cut(distinct_id).into(),
-            ip: self.received.ip.clone().into(),
+            ip,
             data: data.into(),
             now: self.now.clone().into(),
             sent_at: self.sent_at_text.clone().map(Into::into),
@@ -297,6 +319,7 @@ impl Shared<'_> {
             event: name.to_owned().into(),
             timestamp: rfc3339(normalise(dialect, said, self.received.now)).into(),
             historical_migration: self.historical,
+            is_cookieless_mode,
             force_disable_person_processing: false,
         })
     }

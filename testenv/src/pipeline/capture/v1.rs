@@ -8,12 +8,12 @@ mod options;
 use std::{borrow::Cow, collections::HashSet};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use self::options::Options;
-use super::request::check_token;
+use super::request::{OWN_ADDRESS, check_token, given};
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
@@ -24,6 +24,8 @@ use crate::pipeline::{
 
 /// Names and distinct ids are not cut here, but refused from this many bytes on.
 const MOST_BYTES: usize = 200;
+/// The distinct id of those who come without cookies (`COOKIELESS_SENTINEL_VALUE`).
+const COOKIELESS: &str = "$posthog_cookieless";
 /// Ids that no person may have, in any case (constants.rs, `ILLEGAL_DISTINCT_IDS`).
 const ILLEGAL: [&str; 22] = [
     "anonymous",
@@ -187,6 +189,9 @@ struct Batch<'a> {
     created_at: String,
     #[serde(default)]
     historical_migration: bool,
+    /// Whether the pipeline's own people send it, who keep their address to themselves.
+    #[serde(default)]
+    capture_internal: serde_json::Value,
     #[serde(borrow)]
     batch: Vec<Event<'a>>,
 }
@@ -206,11 +211,6 @@ struct Event<'a> {
     properties: Option<&'a RawValue>,
 }
 
-/// What is there, also where it is null.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
 /// The events of a batch, in their order, received at `now` from `ip`.
 ///
 /// # Errors
@@ -225,6 +225,7 @@ pub fn entries(text: &str, context: &Context, now: Timestamp, ip: &str) -> Resul
     if batch.created_at.parse::<Timestamp>().is_err() {
         return Err(Refusal::new(400, "invalid_batch", "created_at is not valid RFC 3339"));
     }
+    let ip = if options::flag(&batch.capture_internal) == Some(true) { OWN_ADDRESS } else { ip };
     let mut seen = HashSet::new();
     let mut entries = Vec::with_capacity(batch.batch.len());
     for event in &batch.batch {
@@ -270,6 +271,10 @@ impl Event<'_> {
         let properties = self.properties.map_or("{}", RawValue::get);
         let mut properties: Properties = serde_json::from_str(properties).map_err(|_| "malformed_event_properties")?;
         let options = Options::read(self.options.map_or("null", RawValue::get)).ok_or("invalid_options")?;
+        if distinct_id == COOKIELESS && !options.is_cookieless {
+            // All who came without cookies would become one person.
+            return Err("cookieless_mode_required");
+        }
         // What is said elsewhere becomes properties, and wins.
         let library = context.library.as_ref();
         let texts = [
@@ -301,6 +306,7 @@ impl Event<'_> {
             event: self.event.clone().into(),
             timestamp: rfc3339(normalise(Dialect::V2026, said, now)).into(),
             historical_migration,
+            is_cookieless_mode: options.is_cookieless,
             force_disable_person_processing: is_illegal,
         };
         Ok((captured, is_illegal.then_some("person_processing_disabled")))
@@ -429,6 +435,8 @@ mod tests {
                 EventResult::Drop,
                 Some("invalid_options"),
             ),
+            (event("e", COOKIELESS, at, r#","options":{"cookieless_mode":true}"#), EventResult::Ok, None),
+            (event("e", COOKIELESS, at, ""), EventResult::Drop, Some("cookieless_mode_required")),
         ];
         let batch: Vec<_> = cases.iter().map(|(event, ..)| event.as_str()).collect();
         let found = taken(&format!("[{}]", batch.join(","))).unwrap();

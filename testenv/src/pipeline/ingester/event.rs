@@ -26,6 +26,9 @@ const CAMPAIGN: [&str; 8] =
 /// The property that says that no person is kept.
 const NO_PROFILE: &str = "$process_person_profile";
 
+/// The property of an event that came without cookies.
+const COOKIELESS: &str = "$cookieless_mode";
+
 /// The properties of a person, or what an event does to them.
 pub type Properties = BTreeMap<String, Box<RawValue>>;
 
@@ -143,6 +146,10 @@ pub fn normalise<'a>(
     }
     if has_long_key(dialect, &name, &properties) {
         return Err(NotStored::Dropped(Kind::GroupKeyTooLong));
+    }
+    // cookieless-manager.ts: a team takes them only where it has said so, and none of these has.
+    if dialect == Dialect::V2026 && properties.get(COOKIELESS).is_some_and(|value| value.get() == "true") {
+        return Err(NotStored::Dropped(Kind::CookielessDisabled));
     }
     let moment = |text: &str| parse(text).ok_or_else(|| invalid(format!("`{text}` is no moment")));
     let captured_at = moment(&captured.now)?;
@@ -377,6 +384,7 @@ mod tests {
             event: name.to_owned().into(),
             timestamp: "2026-06-01T11:00:00.000Z".into(),
             historical_migration: false,
+            is_cookieless_mode: false,
             force_disable_person_processing: false,
         }
     }
@@ -393,6 +401,17 @@ mod tests {
         );
         assert!(stored("e", r#"{"properties":{"$ip":"1.1.1.1"}}"#).contains(r#""$ip":"1.1.1.1""#));
         assert!(stored("e", "{}").contains("$ip"));
+    }
+
+    #[test]
+    fn what_came_without_cookies_is_dropped_where_it_is_known() {
+        let fate = |dialect, value: &str| {
+            let data = format!(r#"{{"properties":{{"$cookieless_mode":{value}}}}}"#);
+            normalise(dialect, &captured("e", &data)).map(|_| ()).err()
+        };
+        let dropped = Some(NotStored::Dropped(Kind::CookielessDisabled));
+        assert_eq!(fate(Dialect::V2026, "true"), dropped);
+        assert_eq!((fate(Dialect::V2026, "false"), fate(Dialect::V2024, "true")), (None, None));
     }
 
     #[test]

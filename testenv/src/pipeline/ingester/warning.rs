@@ -20,6 +20,8 @@ pub enum Kind {
     TooOld,
     /// It wants no person, and is about one: dropped.
     NoPersonProfile,
+    /// It came without cookies, which its team does not take: dropped.
+    CookielessDisabled,
     /// It says something odd about whether it wants a person: taken for yes.
     InvalidPersonProfile,
     /// It would merge an id that many share: not merged.
@@ -40,6 +42,7 @@ impl Kind {
             Self::DroppedByTransformation => "event_dropped_by_transformation",
             Self::TooOld => "event_dropped_too_old",
             Self::NoPersonProfile => "invalid_event_when_process_person_profile_is_false",
+            Self::CookielessDisabled => "cookieless_team_disabled",
             Self::InvalidPersonProfile => "invalid_process_person_profile",
             Self::IllegalDistinctId => "cannot_merge_with_illegal_distinct_id",
             Self::GroupKeyTooLong => "group_key_too_long",

@@ -50,6 +50,32 @@ fn what_is_refused_and_how() {
 }
 
 #[test]
+fn events_without_cookies_and_of_ones_own_are_known() {
+    let of = |properties: &str, dialect| {
+        let body = format!(r#"{{"api_key":"t","event":"e","distinct_id":"d","properties":{properties}}}"#);
+        let received = Received { ip: "10.0.0.1".into(), dialect, ..received() };
+        events(&body, &received).map(|mut events| {
+            let event = events.remove(0);
+            (event.is_cookieless_mode, event.ip.into_owned())
+        })
+    };
+    for (properties, is_cookieless, ip) in [
+        ("{}", false, "10.0.0.1"),
+        (r#"{"$cookieless_mode":true}"#, true, "10.0.0.1"),
+        (r#"{"$cookieless_mode":false}"#, false, "10.0.0.1"),
+        (r#"{"capture_internal":null}"#, false, "127.0.0.1"),
+        (r#"{"text":"capture_internal"}"#, false, "10.0.0.1"),
+    ] {
+        assert_eq!(of(properties, Dialect::V2026), Ok((is_cookieless, ip.to_owned())), "{properties}");
+        assert_eq!(of(properties, Dialect::V2024), Ok((false, "10.0.0.1".to_owned())), "{properties}");
+    }
+    for refused in [r#"{"$cookieless_mode":1}"#, r#"{"$cookieless_mode":null}"#] {
+        assert_eq!(of(refused, Dialect::V2026).map_err(|refusal| refusal.status()), Err(400), "{refused}");
+        assert!(of(refused, Dialect::V2024).is_ok());
+    }
+}
+
+#[test]
 fn one_bad_event_refuses_all() {
     let body = r#"{"api_key":"t","batch":[{"event":"e","distinct_id":"d"},{"event":"e"}]}"#;
     assert_eq!(captured(body), Err(Refusal::NoDistinctId));

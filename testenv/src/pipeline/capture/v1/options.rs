@@ -9,13 +9,16 @@ pub(super) struct Options {
     pub properties: Vec<(&'static str, Value)>,
     /// Whether the event's time is to be taken as it is.
     pub ignore_sent_at: bool,
+    /// Whether its visitor is to be known by no cookie.
+    pub is_cookieless: bool,
 }
 
 const FLAGS: [(&str, &str); 3] = [
-    ("cookieless_mode", "$cookieless_mode"),
+    (COOKIELESS_MODE, "$cookieless_mode"),
     (DISABLE_SKEW_CORRECTION, "$ignore_sent_at"),
     ("process_person_profile", "$process_person_profile"),
 ];
+const COOKIELESS_MODE: &str = "cookieless_mode";
 const DISABLE_SKEW_CORRECTION: &str = "disable_skew_correction";
 const TOUR: (&str, &str) = ("product_tour_id", "$product_tour_id");
 
@@ -32,6 +35,7 @@ impl Options {
             if let Some(value) = said.get(option).filter(|value| !value.is_null()) {
                 let flag = flag(value)?;
                 options.ignore_sent_at |= flag && option == DISABLE_SKEW_CORRECTION;
+                options.is_cookieless |= flag && option == COOKIELESS_MODE;
                 options.properties.push((property, flag.into()));
             }
         }
@@ -42,7 +46,8 @@ impl Options {
     }
 }
 
-fn flag(value: &Value) -> Option<bool> {
+/// A flag as it may be said.
+pub(super) fn flag(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(flag) => Some(*flag),
         Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
