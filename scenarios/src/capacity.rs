@@ -167,7 +167,7 @@ impl Searching<'_> {
         scenario.pipeline = step.pipeline;
         pace(&mut scenario, rate);
         let request = Request { scenario, ..self.below() };
-        let ran = runner::run(&request, &Progress::on_stderr(true), self.stop.clone()).await;
+        let ran = Box::pin(runner::run(&request, &Progress::on_stderr(true), self.stop.clone())).await;
         let (record, directory) = match ran {
             Err(failure) if failure.is_stop() => return Ok(None),
             ran => ran?,

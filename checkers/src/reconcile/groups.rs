@@ -34,7 +34,7 @@ pub use judged::{JUDGED_COLUMNS, Judged};
 #[derive(Debug, Default)]
 pub struct Groups {
     /// By team and key.
-    groups: BTreeMap<(i64, String), Group>,
+    identified: BTreeMap<(i64, String), Group>,
     /// How many types of groups each team may have.
     types: BTreeMap<i64, u64>,
     /// Some traffic may have groups that are not known here.
@@ -83,7 +83,7 @@ impl Groups {
             *most = traffic.extras.group_types.max(*most);
         }
         let has_others = traffic.iter().any(|traffic| traffic.replay.is_some());
-        Some(Self { groups: BTreeMap::new(), types, has_others })
+        Some(Self { identified: BTreeMap::new(), types, has_others })
     }
 
     /// Whether the events of `stream` say something of groups.
@@ -110,7 +110,7 @@ impl Groups {
 
     fn add(&mut self, team: i64, (stream, seq): (StreamId, u64), said: Identified, done: &Done) {
         let Identified { kind, key, set } = said;
-        let group = self.groups.entry((team, key)).or_insert_with(|| Group {
+        let group = self.identified.entry((team, key)).or_insert_with(|| Group {
             kind,
             stream,
             may_exist: false,

@@ -228,10 +228,8 @@ impl FinalRead {
             let text = serde_json::to_vec(row).unwrap_or_default();
             text.iter().fold(1, |hash, byte| mix(hash ^ u64::from(*byte)))
         };
-        let odd = self
-            .odd
-            .iter()
-            .map(|(place, rows)| rows.iter().map(text).fold(word(*place as usize), |sum, row| sum.wrapping_add(row)));
+        let odd =
+            self.odd.iter().map(|(place, rows)| rows.iter().map(text).fold(word(*place as usize), u64::wrapping_add));
         plain.chain(odd).fold(0, |sum, word| sum.wrapping_add(mix(word)))
     }
 }

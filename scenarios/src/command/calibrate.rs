@@ -149,7 +149,7 @@ async fn plant(
         command: None,
         confirmation: Confirmation::Ask,
     };
-    let (record, directory) = run(&request, &Progress::on_stderr(true), stop).await?;
+    let (record, directory) = Box::pin(run(&request, &Progress::on_stderr(true), stop)).await?;
     let planted = defect.map_or(0, |defect| planted_in(&directory, defect));
     Ok(row(defect, planted, &record))
 }

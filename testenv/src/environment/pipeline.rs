@@ -194,10 +194,8 @@ impl Pipeline {
 
     async fn start(&mut self, launcher: &Launcher, options: &PipelineOptions) -> Result<(), EnvironmentError> {
         for folder in [&self.folder, &options.logs] {
-            std::fs::create_dir_all(folder).map_err(|source| EnvironmentError::System {
-                what: format!("the folder {} cannot be made", folder.display()),
-                source,
-            })?;
+            let what = || format!("the folder {} cannot be made", folder.display());
+            std::fs::create_dir_all(folder).map_err(|source| EnvironmentError::System { what: what(), source })?;
         }
         let system = |what: &'static str| move |source| EnvironmentError::System { what: what.into(), source };
         create_topics(&self.substrate.brokers, &self.topics, options.partitions).await?;

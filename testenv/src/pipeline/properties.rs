@@ -166,11 +166,8 @@ mod tests {
     proptest! {
         #[test]
         fn they_are_what_a_map_would_be(members in proptest::collection::vec((".{0,3}", any::<i64>()), 0..40)) {
-            let mut text = String::from("{");
-            for (key, value) in &members {
-                text += &format!("{}{}:{value}", if text.len() > 1 { "," } else { "" }, serde_json::to_string(key).unwrap());
-            }
-            text.push('}');
+            let member = |(key, value): &(String, i64)| format!("{}:{value}", serde_json::to_string(key).unwrap());
+            let text = format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","));
             let properties: EventProperties<'_> = serde_json::from_str(&text).unwrap();
             let map: BTreeMap<String, i64> = members.into_iter().collect();
             let read = |text: &str| serde_json::from_str::<BTreeMap<String, i64>>(text).unwrap();

@@ -29,7 +29,7 @@ pub struct Judged {
     /// Groups that nobody has identified.
     strangers: Vec<String>,
     /// How many groups were judged.
-    judged: u64,
+    count: u64,
 }
 
 impl Judged {
@@ -45,7 +45,7 @@ impl Judged {
 
     /// How many groups were judged.
     pub const fn count(&self) -> u64 {
-        self.judged
+        self.count
     }
 
     /// Whether something is wrong with a group.
@@ -76,7 +76,8 @@ impl Groups {
         for ((team, index, key), properties) in found.iter() {
             by_key.entry(key).or_default().insert((*team, *index), properties);
         }
-        let own: BTreeMap<&str, &Group> = self.groups.iter().map(|((_, key), group)| (key.as_str(), group)).collect();
+        let own: BTreeMap<&str, &Group> =
+            self.identified.iter().map(|((_, key), group)| (key.as_str(), group)).collect();
         for (key, places) in &by_key {
             if !self.has_others && own.get(key).is_none_or(|group| !group.may_exist) {
                 let teams: Vec<String> = places.keys().map(|(team, _)| team.to_string()).collect();
@@ -85,9 +86,9 @@ impl Groups {
         }
         let indices = self.indices(&by_key);
         let none = Places::new();
-        for (named, group) in &self.groups {
+        for (named, group) in &self.identified {
             let Some((_, last)) = group.last.filter(|_| !group.untold) else { continue };
-            judged.judged += 1;
+            judged.count += 1;
             let places = by_key.get(named.1.as_str()).unwrap_or(&none);
             if let Some((seq, difference)) = self.difference(named, group, places, &indices) {
                 judged.add(named, group, seq.unwrap_or(last), difference);
@@ -100,7 +101,7 @@ impl Groups {
     /// the one with more groups there has it.
     fn indices(&self, by_key: &BTreeMap<&str, Places<'_>>) -> BTreeMap<(i64, &str), Option<u8>> {
         let mut votes: BTreeMap<(i64, &str), BTreeMap<u8, usize>> = BTreeMap::new();
-        for ((team, key), group) in self.groups.iter().filter(|(_, group)| !group.untold && group.may_exist) {
+        for ((team, key), group) in self.identified.iter().filter(|(_, group)| !group.untold && group.may_exist) {
             let of_type = votes.entry((*team, &group.kind)).or_default();
             let places = by_key.get(key.as_str()).into_iter().flat_map(BTreeMap::keys);
             for (_, index) in places.filter(|(of, _)| of == team) {
@@ -193,7 +194,8 @@ impl Group {
 impl Groups {
     /// Whether one property of the group can hold nothing but what some event has set, and which.
     pub(crate) fn judged_property(&self, team: i64, key: &str) -> Option<&str> {
-        let group = self.groups.get(&(team, key.to_owned())).filter(|group| group.last.is_some() && !group.untold)?;
+        let group =
+            self.identified.get(&(team, key.to_owned())).filter(|group| group.last.is_some() && !group.untold)?;
         group
             .properties
             .iter()
@@ -203,7 +205,7 @@ impl Groups {
 
     /// The groups that are judged, by team and key, each with how many others of its type are.
     pub(crate) fn judged_groups(&self) -> Vec<(i64, &str, usize)> {
-        let judged = || self.groups.iter().filter(|(_, group)| group.last.is_some() && !group.untold);
+        let judged = || self.identified.iter().filter(|(_, group)| group.last.is_some() && !group.untold);
         let mut of_type: BTreeMap<(i64, &str), usize> = BTreeMap::new();
         for ((team, _), group) in judged() {
             *of_type.entry((*team, &group.kind)).or_default() += 1;

@@ -250,7 +250,9 @@ fn each_type_has_one_index() {
     assert_eq!(columns(&either), [""; 0], "which of two rows stays is not known, and one is right");
     // Two types at one index.
     let mut mixed = FoundGroups::default();
-    rows.iter().for_each(|row| mixed.put(GroupRow { index: row.index.min(1), ..row.clone() }));
+    for row in &rows {
+        mixed.put(GroupRow { index: row.index.min(1), ..row.clone() });
+    }
     assert_eq!(columns(&groups.judge(&mixed)), ["groups.group_type_index"; 3]);
 }
 

@@ -13,6 +13,7 @@ use super::{elements::take_chain, group::has_long_key, warning::Kind};
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
+    json_text::replace_nul,
     properties::EventProperties,
     timestamp::{self, Said, parse},
 };
@@ -119,12 +120,12 @@ struct Data<'a> {
 pub fn normalise<'a>(
     dialect: Dialect,
     captured: &CapturedEvent<'_>,
-    data: &'a Cow<'_, str>,
+    data: &'a str,
     before: impl FnOnce(Uuid, &str, Option<SignedDuration>, &mut EventProperties<'_>) -> Result<(), NotStored>,
 ) -> Result<Normalised<'a>, NotStored> {
     let invalid = |what: String| NotStored::Invalid(what);
     let uuid = Uuid::parse_str(&captured.uuid).map_err(|_| invalid(format!("not a valid UUID: {}", captured.uuid)))?;
-    if dialect == Dialect::V2021 && matches!(data, Cow::Owned(_)) {
+    if dialect == Dialect::V2021 && matches!(replace_nul(&captured.data), Cow::Owned(_)) {
         // Its replacement came later (plugin server, pull request 18282).
         return Err(invalid("a NUL character cannot be stored".to_owned()));
     }
@@ -350,10 +351,7 @@ pub fn is_stored_as_import(dialect: Dialect, captured: &CapturedEvent<'_>) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{
-        json_text::replace_nul,
-        plugin::{Action, Condition, Plugin, Plugins},
-    };
+    use crate::pipeline::plugin::{Action, Condition, Plugin, Plugins};
 
     /// The data is kept for good: these are tests.
     fn run(
@@ -361,11 +359,7 @@ mod tests {
         captured: &CapturedEvent<'_>,
         before: impl FnOnce(Uuid, &str, Option<SignedDuration>, &mut EventProperties<'_>) -> Result<(), NotStored>,
     ) -> Result<Normalised<'static>, NotStored> {
-        let data: Cow<'static, str> = match replace_nul(&captured.data) {
-            Cow::Borrowed(text) => Cow::Borrowed(text.to_owned().leak()),
-            Cow::Owned(text) => Cow::Owned(text),
-        };
-        super::normalise(dialect, captured, Box::leak(Box::new(data)), before)
+        super::normalise(dialect, captured, replace_nul(&captured.data).into_owned().leak(), before)
     }
 
     fn normalise(dialect: Dialect, captured: &CapturedEvent<'_>) -> Result<Normalised<'static>, NotStored> {
