@@ -44,7 +44,8 @@ historical_from_days = 1
 
 #[test]
 fn what_takes_another_way_for_its_name_or_its_age_is_followed_and_stored() {
-    let run = Bench::new(ROUTED).run_shared();
+    let bench = Bench::new(ROUTED);
+    let run = bench.run_shared();
     assert_eq!(run.code, Some(0), "{}", run.told());
     let [acked, visible] = ["acked", "visible"].map(|name| run.count(name));
     assert_eq!((acked, visible), (9_500, 9_500), "{}", run.told());

@@ -249,7 +249,8 @@ groups   = { types = 2, count = 5, identify = "40%" }
 
 #[test]
 fn what_groups_are_in_the_end_is_judged() {
-    let run = Bench::new(GROUPS).run_shared();
+    let bench = Bench::new(GROUPS);
+    let run = bench.run_shared();
     is_clean(&run, 10_600);
     let judged = run.verdict["judged_columns"].as_array().unwrap();
     for column in ["groups.team_id", "groups.group_type_index", "groups.group_key", "groups.group_properties.*"] {
@@ -270,7 +271,8 @@ fn groups_that_are_wrong_fail_and_are_named() {
     for (defect, column) in
         [("lose_group_properties", "groups.group_properties."), ("swap_group_index", "groups.group_type_index")]
     {
-        let run = Bench::new(&format!("{GROUPS}\n[[planted_defect]]\nname = \"{defect}\"\nevents = 60\n")).run_shared();
+        let bench = Bench::new(&format!("{GROUPS}\n[[planted_defect]]\nname = \"{defect}\"\nevents = 60\n"));
+        let run = bench.run_shared();
         assert_eq!(run.code, Some(1), "{defect}: {}", run.told());
         assert_eq!((run.check("loss"), run.check("correctness")), ("pass", "fail"), "{defect}: {}", run.told());
         // Several may be of one group, and some are of a type that is not kept.

@@ -119,7 +119,12 @@ impl Planted {
             let name = chooser.defect.name;
             let wanted = match name {
                 DefectName::SkipPoisonBlock => chooser.wants_in_block(uuid),
-                _ => chooser.wants(uuid),
+                DefectName::SilentDeadLetter
+                | DefectName::DropLate
+                | DefectName::DropFuture
+                | DefectName::RandomPersonId => chooser.wants(uuid),
+                // An event has one turn, and these take it where they are planted.
+                _ => continue,
             };
             let fate = match name {
                 DefectName::SkipPoisonBlock => Fate::Dropped,
@@ -189,6 +194,7 @@ mod tests {
         let mut loses = planted(DefectName::LoseGroupProperties, 1, 2);
         let group = |key: &str| (1, 0, key.to_owned());
         let mut set = |uuid: &str, key: &str, sets: bool| {
+            assert!(matches!(loses.fate(uuid, 0), Fate::Stored), "its fate is asked for before, and takes no turn");
             let forgets = loses.forgets_group(uuid, || sets);
             loses.has_forgotten(&group(key), forgets)
         };
