@@ -1,8 +1,9 @@
 //! Reading the store: the only part of this crate that does I/O.
 //!
 //! [`watch`] looks for new events while the run goes on, [`clickhouse`] asks the questions, [`parts`] knows which data
-//! parts are new, [`foreign`] finds a run's rows among other people's, whatever the [`columns`] are called there, [`groups`] reads the table of groups, [`lag`] asks
-//! [`kafka`] how far the subject's consumers are behind, and [`taps`] sees what passes through its topics.
+//! parts are new, [`foreign`] finds a run's rows among other people's, whatever the [`columns`] are called there,
+//! [`groups`] reads the table of groups, [`lag`] asks [`kafka`] how far the subject's consumers are behind, and [`taps`] sees
+//! what passes through its topics.
 
 pub mod clickhouse;
 pub mod columns;

@@ -16,7 +16,7 @@ use super::{ObserveError, columns::quoted, foreign::Foreign, parts::Part};
 use crate::oracle::row::RowRef;
 
 /// A question that takes longer than this is given up.
-pub(super) const TIME_OUT: Duration = Duration::from_secs(30);
+const TIME_OUT: Duration = Duration::from_secs(30);
 /// Parts may be merged away between listing and reading them; then the read is begun anew, so often.
 pub(super) const ATTEMPTS: u32 = 5;
 
@@ -199,11 +199,7 @@ impl Store {
         let failed = |source| ObserveError::Store { question: QUESTION, source: Box::new(source) };
         let mut rows = self.client.query(&query).bind(names).fetch::<EventRow<'_>>().map_err(failed)?;
         let mut count = 0;
-        while let Some(row) = timeout(TIME_OUT, rows.next())
-            .await
-            .map_err(|_| ObserveError::TimedOut(TIME_OUT, QUESTION))?
-            .map_err(failed)?
-        {
+        while let Some(row) = asked(QUESTION, rows.next()).await? {
             count += 1;
             take(RowRef {
                 uuid: row.uuid,

@@ -14,12 +14,11 @@ use std::{collections::BTreeMap, time::Duration};
 use ::clickhouse::{Client, Row as ClientRow};
 use generators::identity::{EventId, RunId};
 use serde::Deserialize;
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
     ObserveError,
-    clickhouse::{ATTEMPTS, IdRow, QUESTION, Store, TIME_OUT, asked},
+    clickhouse::{ATTEMPTS, IdRow, QUESTION, Store, asked},
     columns::Reading,
     parts::{Part, ReadBlocks},
 };
@@ -309,9 +308,7 @@ async fn read_rows<E: From<ObserveError>>(
     let failed = |source| ObserveError::Store { question: QUESTION, source: Box::new(source) };
     let mut rows = client.query(query).fetch::<ForeignRow<'_>>().map_err(failed)?;
     let mut count = 0;
-    while let Some(row) =
-        timeout(TIME_OUT, rows.next()).await.map_err(|_| ObserveError::TimedOut(TIME_OUT, QUESTION))?.map_err(failed)?
-    {
+    while let Some(row) = asked(QUESTION, rows.next()).await? {
         count += 1;
         take(RowRef {
             uuid: row.uuid,

@@ -3,11 +3,10 @@
 use ::clickhouse::Row as ClientRow;
 use generators::identity::RunId;
 use serde::Deserialize;
-use tokio::time::timeout;
 
 use super::{
     ObserveError,
-    clickhouse::{ATTEMPTS, Store, TIME_OUT},
+    clickhouse::{ATTEMPTS, Store, asked},
 };
 use crate::reconcile::groups::found::{FoundGroups, GroupRow};
 
@@ -51,23 +50,25 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let mut found = FoundGroups::default();
             // The table of somebody else holds others' groups as well, and of its parts nothing may be known.
-            (announced, read) = if self.foreign().is_some() {
+            if self.foreign().is_some() {
                 // The run is in the keys of its groups.
                 let condition = format!("position(toString(group_key), '-{run}-') > 0");
-                let before = table.count(&condition).await?;
-                let read = table.read_found(&condition, &[], "toUInt64(0)", &mut found).await?;
-                if table.count(&condition).await? == before { (before, read) } else { (before, u64::MAX) }
+                announced = table.count(&condition).await?;
+                read = table.read_found(&condition, &[], "toUInt64(0)", &mut found).await?;
+                if read == announced && table.count(&condition).await? == read {
+                    return Ok(Some(found));
+                }
             } else {
                 let parts = table.parts().await?;
                 let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
-                let read = match names.as_slice() {
+                announced = parts.iter().map(|part| part.rows).sum();
+                read = match names.as_slice() {
                     [] => 0,
                     names => table.read_found("_part IN ?", names, "_offset", &mut found).await?,
                 };
-                (parts.iter().map(|part| part.rows).sum(), read)
-            };
-            if read == announced {
-                return Ok(Some(found));
+                if read == announced {
+                    return Ok(Some(found));
+                }
             }
         }
         Err(ObserveError::NotWhole { table: table.name(), announced, found: read, attempts: ATTEMPTS })
@@ -97,11 +98,7 @@ impl Store {
         }
         let mut rows = query.fetch::<Found<'_>>().map_err(failed)?;
         let mut count = 0;
-        while let Some(row) = timeout(TIME_OUT, rows.next())
-            .await
-            .map_err(|_| ObserveError::TimedOut(TIME_OUT, QUESTION))?
-            .map_err(failed)?
-        {
+        while let Some(row) = asked(QUESTION, rows.next()).await? {
             count += 1;
             found.put(GroupRow {
                 team: row.team_id,

@@ -77,8 +77,9 @@ fn what_is_wrong_in_one_shard_is_found_and_named() {
     assert!(wait_until(UP_WITHIN, are_there), "nothing came");
     let of_run = of_run(&bench);
     // Rows of the second go; then rows of the first come to stand in the second as well, under the very same keys.
-    let some =
-        |shard: u8| format!("SELECT uuid FROM DATABASE.sharded_events_{shard} WHERE {of_run} ORDER BY uuid LIMIT 40");
+    let some = |shard: u8| {
+        format!("SELECT DISTINCT uuid FROM DATABASE.sharded_events_{shard} WHERE {of_run} ORDER BY uuid LIMIT 40")
+    };
     let gone = some(2);
     ask(&format!("ALTER TABLE DATABASE.sharded_events_2 DELETE WHERE uuid IN ({gone}) SETTINGS mutations_sync = 1"));
     let twice = some(1);

@@ -376,8 +376,8 @@ fn join(topics: &[String]) -> Result<BaseConsumer<Membership>, Error> {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
-        // Under load many messages come at once, and without it none waits for long. Each request costs Kafka about as much as
-        // a hundred messages.
+        // Under load many messages come at once, and without it none waits for long. A request costs Kafka far more than a
+        // message.
         .set("fetch.min.bytes", "1048576")
         .set("fetch.wait.max.ms", "100");
     // One that is started again under its old name has its partitions back at once.

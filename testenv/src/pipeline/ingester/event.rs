@@ -111,9 +111,10 @@ struct Data<'a> {
     set_once: Option<&'a RawValue>,
 }
 
-/// Normalises a message of the capture topic, whose data without NULs is `data`. `before` gets name and properties as they were sent, before anything is added
-/// or cut, and how long before capture received it the event happened, where capture says so (since 2026). What a team drops
-/// for its age comes in there, and then its plugins (drop-old-events-step.ts, runner.ts).
+/// Normalises a message of the capture topic, whose data is `data` without NULs. `before` gets name and properties as they
+/// were sent, before anything is added or cut, and how long before capture received it the event happened, where capture
+/// says so (since 2026). What a team drops for its age comes in there, and then its plugins (drop-old-events-step.ts,
+/// runner.ts).
 ///
 /// # Errors
 /// When it is no captured event, or one that is not stored, as `before` may say too.
