@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use super::harness::Bench;
+use super::harness::{Bench, alone};
 
 /// The page in a frame as wide as a telephone, all of it unfolded, and what is measured there.
 const FRAME: &str = r#"<!doctype html><body><iframe id="page" width="380" height="4000" src="report.html"></iframe>
@@ -15,7 +15,10 @@ const FRAME: &str = r#"<!doctype html><body><iframe id="page" width="380" height
 });</script>"#;
 
 /// A browser that draws a page, runs its scripts and tells what becomes of it: its document, and its log.
+///
+/// It has the machine for itself: for seconds it takes both processors, and a run beside it would miss its schedule.
 fn browse(page: &Path) -> Option<(String, String)> {
+    let _room = alone();
     let must = std::env::var_os("ASSAY_CHROMIUM").is_some_and(|value| value == "require");
     let output = Command::new("chromium")
         .args([
