@@ -153,9 +153,11 @@ pub async fn run(
     let active = Active { request, faults, directory: places, progress, environment: up, recording, imported };
     let result = Box::pin(active.run((run, seed), stop)).await;
     progress.now("taking everything down".into());
-    if let Err(error) = environment.down().await {
+    let began = Instant::now();
+    match environment.down().await {
+        Ok(()) => progress.step(&format!("taken down after {:.1} s", began.elapsed().as_secs_f64())),
         // The run is over and can be judged all the same.
-        progress.step(&format!("the run left something behind on the shared substrate: {error}"));
+        Err(error) => progress.step(&format!("the run left something behind on the shared substrate: {error}")),
     }
     result?;
     progress.live().phase = Phase::Judging;

@@ -98,8 +98,18 @@ time_to_visible = { p99 = "10s" }
 impl Bench {
     /// A bench whose scenario ends with `more`.
     pub fn new(more: &str) -> Self {
+        Self::of(&format!("{SCENARIO}\n{more}\n"))
+    }
+
+    /// A bench whose scenario is the one of the library that is called `name`, with `more`.
+    pub fn of_library(name: &str, more: &str) -> Self {
+        let head = format!("[scenario]\nname = \"e2e\"\ndescription = \"{name}, for the tests\"\n");
+        Self::of(&format!("extends = \"{name}\"\n{head}{more}\n"))
+    }
+
+    fn of(scenario: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("e2e.toml"), format!("{SCENARIO}\n{more}\n")).expect("a scenario");
+        fs::write(folder.path().join("e2e.toml"), scenario).expect("a scenario");
         fs::create_dir(folder.path().join("tmp")).expect("a folder");
         Self { folder }
     }
@@ -127,6 +137,13 @@ impl Bench {
     /// The folder of the runs.
     pub fn out(&self) -> PathBuf {
         self.folder.path().join("runs")
+    }
+
+    /// Runs the scenario with a substrate of its own.
+    pub fn run_alone(&self) -> Finished {
+        let _room = alone();
+        let output = self.run_command().output().expect("assay run");
+        Finished::new(output, self.latest())
     }
 
     /// Runs the scenario on the shared substrate.

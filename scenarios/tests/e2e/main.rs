@@ -6,6 +6,7 @@
 
 mod calibration;
 mod capacity;
+mod chaos;
 mod clients;
 mod clusters;
 mod errors;
