@@ -127,6 +127,18 @@ pub enum EnvironmentError {
         /// The log's last lines.
         last_lines: String,
     },
+    /// A container did not do by what one would know that it serves.
+    #[error("{name} {what}; the last lines of {log}:\n{last_lines}")]
+    NotServing {
+        /// What it plays, and its image.
+        name: String,
+        /// What was awaited, that it listens on a port, say, and that it ended instead, or did nothing for so long.
+        what: String,
+        /// Its log.
+        log: PathBuf,
+        /// The log's last lines.
+        last_lines: String,
+    },
     /// A component was to end, and did not.
     #[error("{name} was to end, and still ran {seconds} s later")]
     NotEnded {
@@ -197,6 +209,11 @@ impl EnvironmentError {
             Self::Prepare(error) => error.help(),
             Self::Ended(_) | Self::NotReady { .. } => {
                 "the lines above are from its log; free memory and disk are the first things to look at".into()
+            }
+            Self::NotServing { .. } => {
+                "the lines above are what it said last. Is it an image of the contract that docs/containers.md tells? \
+                 `--image` and the scenario name another; if it is, look at free memory and disk"
+                    .into()
             }
             Self::PortUsed { port, .. } => {
                 format!("leave the port out and a free one is chosen, or end the program that holds {port}")

@@ -157,6 +157,7 @@ impl Own {
                     linked,
                     disks,
                     limits,
+                    ready_within: containers::substrate::READY_WITHIN,
                 };
                 progress.now(STARTING.into());
                 Box::pin(containers::substrate::up(&options, &tell)).await

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, path::Path, process::Output};
 
-use super::harness::{Bench, alone, assay};
+use super::harness::{Bench, alone, assay, in_containers};
 
 /// The exit code, and everything on stderr in one line.
 fn told(output: &Output) -> (Option<i32>, String) {
@@ -89,6 +89,34 @@ fn missing_tools_are_69() {
     };
     says(&run(&[], "none"), 69, &["`java` is not there", "install Java 17"]);
     says(&run(&["java"], "java"), 69, &["`mvn` is not there", "install Maven"]);
+}
+
+#[test]
+fn where_neither_environment_can_be_had_auto_tells_what_was_tried_for_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path_with(folder.path(), &[]);
+    let run = |docker: Option<&str>, image: &str| {
+        let bench = Bench::new("");
+        let mut command = bench.run_command();
+        command.args(["--env", "auto", "--image", image]);
+        command.env("PATH", &path).env_remove("JAVA_HOME").env("ASSAY_CACHE", folder.path().join("cache"));
+        if let Some(docker) = docker {
+            command.env("DOCKER_HOST", docker);
+        }
+        let output = command.output().unwrap();
+        assert!(bench.latest().is_none_or(|run| !run.join("ledger").exists()), "something was sent");
+        output
+    };
+    let embedded = ["neither environment can be had. Tried for embedded: `java` is not there", "install Java 17"];
+    let nowhere = run(Some("unix:///nowhere/docker.sock"), "kafka=apache/kafka:4.1.0");
+    says(&nowhere, 69, &embedded);
+    says(&nowhere, 69, &["Tried for containers: no Docker daemon answers at unix:///nowhere/docker.sock"]);
+    if in_containers() {
+        // A daemon alone is not enough.
+        let missing = run(None, "kafka=localhost:1/no/such-kafka:4");
+        says(&missing, 69, &embedded);
+        says(&missing, 69, &["Tried for containers: the image localhost:1/no/such-kafka:4 for kafka is not on"]);
+    }
 }
 
 #[test]

@@ -179,7 +179,7 @@ impl Bench {
     }
 
     /// What its only run has left on the Docker daemon.
-    fn left_on_docker(&self) -> Vec<String> {
+    pub fn left_on_docker(&self) -> Vec<String> {
         let filter = [format!("--filter={}", self.label())];
         let lists =
             [&["container", "ls", "--all", "--quiet"][..], &["network", "ls", "--quiet"], &["volume", "ls", "--quiet"]];
@@ -294,11 +294,20 @@ impl Started {
             docker(&["kill"], &bench.containers("ingester"));
             return;
         }
-        let is_ingester = |process: &&u32| {
+        self.kill_role("ingester");
+    }
+
+    /// Kills the guard.
+    pub fn kill_guard(&self) {
+        self.kill_role("guard");
+    }
+
+    fn kill_role(&self, role: &str) {
+        let plays = |process: &&u32| {
             let line = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
-            line.replace('\0', " ").trim().ends_with("serve ingester")
+            line.replace('\0', " ").trim().ends_with(&format!("serve {role}"))
         };
-        signal(*self.processes.iter().find(is_ingester).expect("an ingester"), "KILL");
+        signal(*self.processes.iter().find(plays).expect("a process of that role"), "KILL");
     }
 
     /// Every process and container is gone soon, and so is the data.

@@ -72,7 +72,11 @@ fn an_image_that_cannot_be_had_and_one_that_ends_are_named_before_anything_is_se
         ),
         (
             "pipeline.capture.command=[\"-c\", \"echo nothing to be done; exit 3\"]",
-            &["capture ended by itself (exit code 3)", "nothing to be done"],
+            &[
+                "capture (image assay/clickhouse:local) must listen on port",
+                "and ended by itself (exit code 3)",
+                "nothing to be done",
+            ],
         ),
         (
             "pipeline.ingester.environment={A=\"{NO_SUCH}\"}",

@@ -130,6 +130,16 @@ impl ContainerSpec {
         }
     }
 
+    /// What is awaited of it before it serves.
+    fn awaited(&self) -> String {
+        let ports: Vec<String> = self.ports.iter().map(|(_, inside)| inside.to_string()).collect();
+        match &self.says {
+            Some(says) => format!("say `{says}`"),
+            None if ports.is_empty() => "serve".into(),
+            None => format!("listen on port {}", ports.join(" and ")),
+        }
+    }
+
     fn configure(&self, host: &mut HostConfig) {
         host.publish_all_ports = Some(false);
         let binding = |port: u16| PortBinding { host_ip: Some("127.0.0.1".into()), host_port: Some(port.to_string()) };
@@ -272,22 +282,26 @@ impl Container {
         let waited = timeout(limit, state.wait_for(|state| state.ready.is_some() || state.ended.is_some())).await;
         let Ok(waited) = waited else { return Err(self.not_ready(limit)) };
         let state = waited.map(|state| state.clone()).unwrap_or_default();
-        state.ready.ok_or_else(|| EnvironmentError::Ended(self.told(state.ended)))
+        state.ready.ok_or_else(|| self.ended_before_ready(self.told(state.ended)))
     }
 
     /// The error for not becoming ready within `limit`.
     pub(crate) fn not_ready(&self, limit: Duration) -> EnvironmentError {
-        EnvironmentError::NotReady {
-            name: format!("{} (image {}{})", self.spec.name, self.spec.image, self.must_listen()),
-            seconds: limit.as_secs(),
-            log: self.spec.log.clone(),
-            last_lines: last_lines(&self.spec.log),
-        }
+        self.not_serving(&format!("did not within {} s", limit.as_secs()), last_lines(&self.spec.log))
     }
 
-    fn must_listen(&self) -> String {
-        let ports: Vec<String> = self.spec.ports.iter().map(|(_, inside)| inside.to_string()).collect();
-        if ports.is_empty() { String::new() } else { format!(", which must listen on {}", ports.join(" and ")) }
+    /// The error for having ended before it was ready.
+    pub(crate) fn ended_before_ready(&self, ended: ComponentEnded) -> EnvironmentError {
+        self.not_serving(&format!("ended by itself ({})", ended.how), ended.last_lines)
+    }
+
+    fn not_serving(&self, but: &str, last_lines: String) -> EnvironmentError {
+        EnvironmentError::NotServing {
+            name: format!("{} (image {})", self.spec.name, self.spec.image),
+            what: format!("must {} and {but}", self.spec.awaited()),
+            log: self.spec.log.clone(),
+            last_lines,
+        }
     }
 
     /// Waits for its end, and tells how it came.

@@ -1,4 +1,4 @@
-//! The Docker daemon: reaching it, the run's network and volumes, and its label on all of it.
+//! The Docker daemon: reaching it, the run's network and volumes, and its labels on all of it.
 
 use std::{
     collections::HashMap,
@@ -11,21 +11,24 @@ use std::{
     time::Duration,
 };
 
-use testcontainers::{
-    GenericImage,
-    bollard::{
-        self,
-        models::{NetworkCreateRequest, VolumeCreateRequest},
-    },
-    runners::AsyncRunner,
+use testcontainers::bollard::{
+    self,
+    models::{NetworkCreateRequest, VolumeCreateRequest},
 };
 use tokio::time::timeout;
 
-use super::images::{Image, Images, Part};
+use super::{
+    images::{Image, Images, Part},
+    owner::Owner,
+    supply::{have, have_part},
+    sweep::sweep_dead,
+};
 use crate::{embedded::children::Guard, environment::EnvironmentError};
 
 /// The label that everything of a run carries; its value is the run's name.
 pub(crate) const LABEL: &str = "assay.run";
+/// The label whose value is the [`Owner`] of what carries it.
+pub const OWNER_LABEL: &str = "assay.owner";
 /// A daemon that takes longer to say that it is there is not.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A daemon that takes longer to do what it is told once is of no use.
@@ -41,6 +44,8 @@ struct Inner {
     client: bollard::Docker,
     guard: Guard,
     run: String,
+    /// Whose all of it is; nobody's where the system does not tell, and then only the guard removes it.
+    owner: Option<Owner>,
     network: String,
     images: Images,
     executable: PathBuf,
@@ -74,7 +79,8 @@ pub async fn connect() -> Result<bollard::Docker, EnvironmentError> {
 
 impl Docker {
     /// A corner for `run` with a network of its own, or on the network `shared`, after every image was found or pulled; `tell`
-    /// is told what takes long. `guard` removes what carries the run's label when it ends.
+    /// is told what takes long. `guard` removes what carries the run's label when it ends. What earlier runs have left whose
+    /// guard was killed as well is removed first.
     ///
     /// # Errors
     /// When no daemon answers, an image cannot be had, or the daemon refuses.
@@ -87,20 +93,16 @@ impl Docker {
         tell: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, EnvironmentError> {
         let client = connect().await?;
+        Box::pin(sweep_dead(&client, tell)).await;
         for (_, part) in Part::ALL {
-            let image = images.of(part);
-            let help = format!(
-                "`--image {0}=NAME` names another; testenv/images/build makes local ones for `--images local`",
-                part.word()
-            );
-            have(&client, part.word(), &image, &help, tell).await?;
-            fits(&client, part, &image).await?;
+            Box::pin(have_part(&client, part, &images.of(part), tell)).await?;
         }
         guard.remove_containers_at_end(run)?;
         let docker = Self(Arc::new(Inner {
             client,
             guard,
             run: run.to_owned(),
+            owner: Owner::this().ok(),
             network: shared.map_or_else(|| format!("assay-{run}"), str::to_owned),
             images: images.clone(),
             executable,
@@ -156,9 +158,10 @@ impl Docker {
         format!("{}-{}", self.host(name), self.0.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The label, as the daemon wants it.
+    /// The labels, as the daemon wants them.
     pub(crate) fn labels(&self) -> HashMap<String, String> {
-        [(LABEL.to_owned(), self.0.run.clone())].into()
+        let owner = self.0.owner.as_ref().map(|owner| (OWNER_LABEL.to_owned(), owner.to_string()));
+        owner.into_iter().chain([(LABEL.to_owned(), self.0.run.clone())]).collect()
     }
 
     /// The image that plays `part`.
@@ -225,40 +228,6 @@ async fn answered<T>(
             source: late.into(),
         }),
     }
-}
-
-/// Makes sure that `image` is there, and pulls it if it is not.
-async fn have(
-    client: &bollard::Docker,
-    what: &str,
-    image: &Image,
-    help: &str,
-    tell: &(dyn Fn(&str) + Sync),
-) -> Result<(), EnvironmentError> {
-    if client.inspect_image(&image.to_string()).await.is_ok() {
-        return Ok(());
-    }
-    tell(&format!("pulling the image {image}"));
-    let pulled = GenericImage::new(&image.name, &image.tag).pull_image().await;
-    pulled.map(drop).map_err(|error| EnvironmentError::Docker {
-        what: format!("the image {image} for {what} is not on this machine and cannot be pulled"),
-        help: format!("is its name right, and does the daemon reach its registry? {help}"),
-        source: error.into(),
-    })
-}
-
-/// Refuses an image that declares ports, and not the one that it must serve on. One that declares none is tried.
-async fn fits(client: &bollard::Docker, part: Part, image: &Image) -> Result<(), EnvironmentError> {
-    let inspected = client.inspect_image(&image.to_string()).await.map_err(refused("looking at an image"))?;
-    let declared = inspected.config.and_then(|config| config.exposed_ports).unwrap_or_default();
-    let missing = part.port().map(|port| format!("{port}/tcp")).filter(|port| !declared.contains(port));
-    let Some(missing) = missing.filter(|_| !declared.is_empty()) else { return Ok(()) };
-    let (word, public) = (part.word(), part.public());
-    Err(EnvironmentError::Docker {
-        what: format!("the image {image} cannot be {word}: it serves on {}, not on {missing}", declared.join(", ")),
-        help: format!("name an image of the same contract as {public} with `--image {word}=NAME`"),
-        source: "by what the image says of itself (EXPOSE)".into(),
-    })
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ const KAFKA: &str = "kafka";
 const CLICKHOUSE: &str = "clickhouse";
 const INJECTOR: &str = "injector";
 /// Public images start slower than what is built for this.
-const READY_WITHIN: Duration = Duration::from_secs(90);
+pub const READY_WITHIN: Duration = Duration::from_secs(90);
 /// Where Kafka listens for containers.
 const KAFKA_PORT: u16 = 9092;
 /// Where Kafka's controller listens.
@@ -52,10 +52,10 @@ const DISK: u64 = 1 << 30;
 const DISKS: &str = "/disks";
 /// ClickHouse's HTTP interface, by the image's contract.
 const CLICKHOUSE_PORT: u16 = 8123;
-/// What the server is told beside its own settings.
 /// Who may only read there: the same as [`crate::environment::READER`].
 const CLICKHOUSE_READER: (&str, &str) =
     ("/etc/clickhouse-server/users.d/assay-reader.xml", include_str!("../../schema/clickhouse-reader.xml"));
+/// What the server is told beside its own settings.
 const CLICKHOUSE_SETTINGS: (&str, &str) =
     ("/etc/clickhouse-server/config.d/assay.xml", include_str!("../../schema/clickhouse-server.xml"));
 
@@ -78,6 +78,8 @@ pub struct SubstrateOptions {
     pub disks: Vec<Target>,
     /// What Kafka and ClickHouse may use of the machine, each.
     pub limits: Limits,
+    /// How long Kafka and ClickHouse may take, each, until they serve: [`READY_WITHIN`].
+    pub ready_within: Duration,
 }
 
 /// Starts Kafka and ClickHouse, and waits until they answer; `tell` is told what takes long.
@@ -255,7 +257,7 @@ async fn start_kafka(
         ..ContainerSpec::role(docker, KAFKA, KAFKA, options.logs.join("kafka.log"))
     };
     let readiness = Readiness::KafkaAnswers(ways.outside.to_string());
-    started(Component::start(Recipe::Container(spec), readiness, READY_WITHIN, vec![port]).await?).await
+    started(Component::start(Recipe::Container(spec), readiness, options.ready_within, vec![port]).await?).await
 }
 
 async fn start_clickhouse(
@@ -281,7 +283,7 @@ async fn start_clickhouse(
         ..ContainerSpec::role(docker, CLICKHOUSE, CLICKHOUSE, options.logs.join("clickhouse.log"))
     };
     let readiness = Readiness::HttpAnswers(format!("{url}/ping"));
-    let component = Component::start(Recipe::Container(spec), readiness, READY_WITHIN, vec![port]).await?;
+    let component = Component::start(Recipe::Container(spec), readiness, options.ready_within, vec![port]).await?;
     Ok((started(component).await?, url))
 }
 

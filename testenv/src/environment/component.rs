@@ -88,7 +88,7 @@ impl Component {
             // What it said last goes before how it ended.
             biased;
             answered = timeout(*within, answering) => answered.unwrap_or_else(|_| Err(life.not_ready(*within))),
-            ended = life.ended() => Err(EnvironmentError::Ended(ended)),
+            ended = life.ended() => Err(life.ended_before_ready(ended)),
         }
     }
 

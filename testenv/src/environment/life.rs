@@ -97,6 +97,14 @@ impl Life {
         }
     }
 
+    /// The error for having ended before it was ready.
+    pub(crate) fn ended_before_ready(&self, ended: ComponentEnded) -> EnvironmentError {
+        match self {
+            Self::Process(_) => EnvironmentError::Ended(ended),
+            Self::Container(container) => container.ended_before_ready(ended),
+        }
+    }
+
     /// Waits for its end, and tells how it came.
     pub(crate) async fn ended(&self) -> ComponentEnded {
         match self {

@@ -160,6 +160,7 @@ fn containers(folder: &Path) -> containers::substrate::SubstrateOptions {
         linked: Vec::new(),
         disks: Vec::new(),
         limits: Limits::default(),
+        ready_within: containers::substrate::READY_WITHIN,
     }
 }
 

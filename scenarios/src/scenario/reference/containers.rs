@@ -11,28 +11,28 @@ pub(super) const SECTIONS: [Section; 4] = [
     Section {
         path: "images",
         occurs: Occurs::Once,
-        presence: Otherwise("the public ones, or those that `--image` and `ASSAY_IMAGE_…` name"),
-        doc: "The images of what every run has, for `--env containers`.",
+        presence: Otherwise("those of `--images`: the public ones"),
+        doc: "The images of what every run has, for `--env containers`. `--image` and `ASSAY_IMAGE_…` go before them, and they go before `--images`.",
         example: "[images]\nkafka      = \"apache/kafka:4.1.0\"\nclickhouse = \"clickhouse/clickhouse-server:25.8\"\n",
         keys: &[
             key(
                 "kafka",
                 Kind::In(&IMAGE),
-                Otherwise("the public one"),
+                Otherwise("that of `--images`"),
                 "apache/kafka:4.0.0",
                 "Kafka, with the contract of `apache/kafka`.",
             ),
             key(
                 "clickhouse",
                 Kind::In(&IMAGE),
-                Otherwise("the public one"),
+                Otherwise("that of `--images`"),
                 "clickhouse/clickhouse-server:25.3",
                 "ClickHouse, with the contract of `clickhouse/clickhouse-server`.",
             ),
             key(
                 "pipeline",
                 Kind::In(&IMAGE),
-                Otherwise("the public one"),
+                Otherwise("that of `--images`"),
                 "debian:bookworm-slim",
                 "What the reference pipeline runs in: any Linux with glibc.",
             ),
