@@ -5,6 +5,7 @@
 
 mod ceiling;
 mod check;
+mod conceal;
 mod connector;
 mod fault_command;
 mod file;
@@ -15,16 +16,20 @@ mod secret;
 use std::{path::PathBuf, time::Duration};
 
 use checkers::observe::{columns::Columns, lag::Subscription, taps::TappedTopics};
-use generators::schedule::Rate;
+use generators::timetable::Shard;
 use serde::{Deserialize, Serialize};
 
 use self::secret::Secret;
 pub use self::{
-    ceiling::{Confirmation, confirm},
-    fault_command::{CommandError, Commands, FaultCommand},
+    ceiling::{Confirmation, Limits, Offer, RaisedBy, confirm},
+    fault_command::{Commands, FaultCommand},
     preflight::{Reached, check_tokens, reach},
     project::{Project, Projects, Token},
 };
+use crate::scenario::Scenario;
+
+#[cfg(test)]
+pub use self::fault_command::tests as fault_tests;
 
 /// A pipeline that runs already.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,10 +44,23 @@ pub struct External {
     pub kafka: Option<Kafka>,
     /// What breaks it, and what heals it.
     pub fault_commands: Vec<FaultCommand>,
-    /// The most events that may be sent.
-    pub most_events: u64,
-    /// The most events that may be sent in any second.
-    pub most_rate: Rate,
+    /// The most that may be sent.
+    pub limits: Limits,
+}
+
+impl External {
+    /// What somebody shall agree to before `windows` windows of `scenario` are sent there.
+    pub fn offer(&self, scenario: &Scenario, windows: u64) -> Offer {
+        Offer {
+            to: self.capture.url.clone(),
+            limits: self.limits,
+            raised_by: RaisedBy::File,
+            // Whoever sends the other shares of it.
+            shard: Shard::WHOLE,
+            windows,
+            faults: self.fault_lines(scenario, windows),
+        }
+    }
 }
 
 /// A server.

@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: the first stops sending, so that what was sent can be settled and judged; the second leaves at
-//! once, and the guard ends everything that was started.
+//! once. Then the guard ends everything that was started, and what was broken in somebody else's pipeline is healed by those
+//! who have it in hand ([`testenv::healer`]).
 
 use tokio::{
     signal::unix::{SignalKind, signal},

@@ -1,7 +1,7 @@
 //! A run and its phases: up, send, settle, judge, report, down.
 //!
-//! Whatever happens, what was started is ended: by [`Environment::down`] in good order, by the guard otherwise. What
-//! stands in the way of a verdict is collected as obstacles; only what leaves nothing to judge is a failure.
+//! Whatever happens, what was started is ended: by [`Environment::down`] in good order, by the guard otherwise; and what was
+//! broken is healed, in somebody else's pipeline by a process that outlives this one ([`testenv::healer`]). What stands in the way of a verdict is collected as obstacles; only what leaves nothing to judge is a failure.
 
 mod access;
 mod early_stop;
@@ -109,6 +109,8 @@ pub struct Request {
     pub command: Option<String>,
     /// Whether somebody has to agree before anything is sent to somebody else's pipeline.
     pub confirmation: Confirmation,
+    /// In how many windows the like of it is sent, which are agreed to as a whole; 1 where it is no soak.
+    pub windows: u64,
 }
 
 impl Request {
@@ -230,13 +232,12 @@ impl Active<'_> {
 
         let early_stop = self.early_stop(header)?;
         let faults = Faults::start(&self.environment.reach(), &self.faults, clock);
-        let feed = feed::Sources {
+        let sources = feed::Sources {
             watch: watch.view(),
             lag: lag.as_ref().map(LagWatch::view),
             sent: Arc::clone(&sent),
             faults: faults.view(),
         };
-        let feed = Feed::start(self, &workload, (clock, header), feed)?;
         let mut sending = Sending {
             workload: &workload,
             watch: &watch,
@@ -247,9 +248,13 @@ impl Active<'_> {
             faults,
             stopped_early: false,
         };
-        let mut obstacles = self.send(senders, (stop_sending, stop.clone()), &mut sending).await?;
+        // From here on something may be broken: whatever goes wrong is told when it is healed.
+        let went = match Feed::start(self, &workload, (clock, header), sources) {
+            Ok(feed) => self.send(senders, (&stop_sending, stop.clone()), &mut sending).await.map(|told| (feed, told)),
+            Err(failure) => Err(failure),
+        };
         let Sending { faults, stopped_early, .. } = sending;
-        let faults = faults.end().await;
+        let ((feed, mut obstacles), faults) = faults.end_after(went, &stop_sending).await?;
         obstacles.extend(faults.iter().filter_map(not_carried_out));
         if obstacles.is_empty() && !division.shard.is_whole() {
             shares::wait_for_others(self, header, scenario.expect.settle_limit, stop).await?;
@@ -296,16 +301,9 @@ impl Active<'_> {
     /// Has somebody agree to what is sent to somebody else's pipeline.
     fn agree(&self, planned: &dyn Fn() -> Workload) -> Result<(), Failure> {
         let Wanted::External(external) = &self.request.environment else { return Ok(()) };
-        let confirmation = self.request.confirmation;
-        let mut shown = None;
-        let agreed = tokio::task::block_in_place(|| {
-            let tell = |text: &str| shown = Some(text.to_owned());
-            self.progress.aside(|| confirm(external, &planned(), confirmation, tell))
-        });
-        if let Some(text) = shown {
-            self.progress.step(&text);
-        }
-        agreed
+        let Request { scenario, confirmation, windows, .. } = self.request;
+        let offer = external.offer(scenario, *windows);
+        tokio::task::block_in_place(|| confirm(&offer, &planned(), *confirmation, self.progress))
     }
 
     /// The pipeline's own warnings, how many of each type.
@@ -382,7 +380,7 @@ impl Active<'_> {
     async fn send(
         &self,
         mut senders: Senders,
-        (stop_sending, mut stop): (watch::Sender<bool>, watch::Receiver<bool>),
+        (stop_sending, mut stop): (&watch::Sender<bool>, watch::Receiver<bool>),
         sending: &mut Sending<'_>,
     ) -> Result<Vec<Obstacle>, Failure> {
         let mut obstacles = Vec::new();

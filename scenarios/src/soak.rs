@@ -128,7 +128,7 @@ impl Soaking<'_> {
 
     async fn windows(&mut self, place: &mut Place<'_>) -> Result<(), Failure> {
         let mut failures = 0;
-        // Somebody who agreed once has agreed to the same again.
+        // Somebody who agreed once has agreed to all windows.
         let mut confirmation = self.request.confirmation;
         while !self.is_stopped() && !self.state.soak.is_over() && !self.state.soak.has_its_answer() {
             self.progress.live().phase = Phase::Starting;
@@ -147,7 +147,7 @@ impl Soaking<'_> {
             match ran {
                 Ok((record, directory)) => {
                     failures = 0;
-                    confirmation = Confirmation::Given;
+                    confirmation = Confirmation::Earlier;
                     self.take_in(&record, &directory);
                 }
                 Err(failure) if failure.is_stop() || self.is_stopped() => return Ok(()),
@@ -191,7 +191,8 @@ impl Soaking<'_> {
         };
         // The soak may stop early, between windows; a window is sent whole.
         scenario.expect.targets.may_stop_early = false;
-        Request { scenario, out: self.directory.path().to_owned(), junit: None, ..self.request.clone() }
+        let out = self.directory.path().to_owned();
+        Request { scenario, out, junit: None, windows: self.state.windows_in_all(), ..self.request.clone() }
     }
 
     fn take_in(&mut self, record: &RunRecord, directory: &RunDirectory) {

@@ -66,7 +66,7 @@ pub async fn watch(options: &Options, progress: &Progress, mut stop: Receiver<bo
         };
         let result = match round {
             Ok(Some(environment)) => {
-                let confirmation = if agreed { Confirmation::Given } else { options.confirmation };
+                let confirmation = if agreed { Confirmation::Earlier } else { options.confirmation };
                 one_round(options, (environment, confirmation), progress, stop.clone()).await
             }
             Ok(None) => break,
@@ -130,6 +130,7 @@ async fn one_round(
         starts_in: Duration::ZERO,
         command: None,
         confirmation,
+        windows: 1,
     };
     Box::pin(run(&request, progress, stop)).await
 }

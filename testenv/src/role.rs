@@ -5,11 +5,22 @@
 
 use std::{io::Write, process::ExitCode};
 
-use crate::{clickhouse, containers, embedded, injector, null_sink, pipeline, webhook};
+use crate::{clickhouse, containers, embedded, healer, injector, null_sink, pipeline, webhook};
 
 /// The names that `assay serve` accepts.
-pub const ROLES: [&str; 10] =
-    ["guard", "launch", "sweep", "clickhouse", "capture", "ingester", "exporter", "webhook", "injector", "sink"];
+pub const ROLES: [&str; 11] = [
+    "guard",
+    "healer",
+    "launch",
+    "sweep",
+    "clickhouse",
+    "capture",
+    "ingester",
+    "exporter",
+    "webhook",
+    "injector",
+    "sink",
+];
 
 /// Plays `role` until it is told to end; `arguments` are what followed the role on the command line.
 ///
@@ -22,6 +33,7 @@ pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
     }
     match role {
         "guard" => embedded::guard::serve(),
+        "healer" => healer::serve(),
         "launch" => embedded::guard::launch(arguments),
         "sweep" => containers::sweep::serve(arguments),
         "clickhouse" => clickhouse::serve(),

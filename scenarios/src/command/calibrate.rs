@@ -148,6 +148,7 @@ async fn plant(
         starts_in: Duration::ZERO,
         command: None,
         confirmation: Confirmation::Ask,
+        windows: 1,
     };
     let (record, directory) = Box::pin(run(&request, &Progress::on_stderr(true), stop)).await?;
     let planted = defect.map_or(0, |defect| planted_in(&directory, defect));

@@ -88,6 +88,7 @@ pub(super) fn run_scenario(mut scenario: Scenario, options: &RunOptions, command
         starts_in: options.starts_in,
         command: Some(with_changes(command, options)),
         confirmation: options.place.confirmation(),
+        windows: 1,
     };
     let _server = match options.metrics {
         Some(address) => Some(runtime.block_on(served(address, &progress))?),

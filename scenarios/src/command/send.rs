@@ -12,7 +12,9 @@ use generators::{
     clock::RunClock,
     event::EventSource,
     ledger::End,
+    schedule::Rate,
     timetable::Shard,
+    workload::Workload,
 };
 use reports::{figures::count, progress::Progress};
 use tokio::sync::watch;
@@ -22,11 +24,13 @@ use super::{
     target::{reach, resolve},
 };
 use crate::{
+    external::{Confirmation, Limits, Offer, RaisedBy, confirm},
     failure::{Failure, Kind},
     interrupt,
     manifest::Manifest,
     run_directory::RunDirectory,
     runner::sender_options,
+    scenario::notation,
     senders::{Division, Senders},
 };
 
@@ -52,36 +56,60 @@ pub(super) struct Arguments {
     /// Trust the CAs in this PEM file as well, for a target with https
     #[arg(long, value_name = "FILE", requires = "target")]
     ca: Option<PathBuf>,
+    /// Send to another machine without asking first
+    #[arg(long)]
+    yes: bool,
+    /// The most events that may go to another machine
+    #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.events, value_parser = clap::value_parser!(u64).range(1..))]
+    most_events: u64,
+    /// The most events that may go to another machine in any second, such as 5000/s [default: 1000/s]
+    #[arg(long, value_name = "RATE", value_parser = notation::rate)]
+    most_rate: Option<Rate>,
+}
+
+impl Arguments {
+    /// What is to be agreed to before anything goes to `target`; nothing if that is this machine.
+    fn offer(&self, target: &Target) -> Option<Offer> {
+        let limits = Limits { events: self.most_events, rate: self.most_rate.unwrap_or(Limits::DEFAULT.rate) };
+        (!target.address().ip().is_loopback()).then(|| Offer {
+            to: target.to_string(),
+            limits,
+            raised_by: RaisedBy::Options,
+            shard: self.shard,
+            windows: 1,
+            faults: Vec::new(),
+        })
+    }
 }
 
 const NOTES: &str = "\
   assay run soak --shard 1/3 --starts-in 60s      # starts the pipeline, sends the first share, waits for the others, judges
   assay send runs/soak/… --shard 2/3              # on this machine: the ledger is written where it is read
   assay send copy/ --shard 3/3 --target http://…  # elsewhere: afterwards copy its ledger into the run's directory
+To another machine goes no more than --most-events and --most-rate, and nothing before somebody agrees: at the terminal, or by --yes.
 All shares are sent on the run's own schedule, by each machine's wall clock: keep the clocks together. The ledgers judge together.";
 
 pub(super) fn send(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let directory = RunDirectory::open(&arguments.directory);
     let manifest = Manifest::read(&directory)?;
-    let late = RunClock::since(manifest.start);
-    if late > LATEST {
-        return Err(Failure::told(
-            Kind::Usage,
-            format!("the run has begun {} s ago: what was due is missed", late.as_secs_f64().ceil()),
-            "leave more time for the other shares with `assay run … --starts-in 60s`",
-        ));
-    }
+    in_time(&manifest)?;
     let target = target_of(arguments, &manifest)?;
     let workload = Arc::new(manifest.workload(&directory)?);
+    let progress = Progress::on_stderr(false);
+    if let Some(offer) = arguments.offer(&target) {
+        let confirmation = if arguments.yes { Confirmation::Given } else { Confirmation::Ask };
+        confirm(&offer, &workload, confirmation, &progress)?;
+        // Somebody may have thought for long before agreeing.
+        in_time(&manifest)?;
+    }
+    let target = reach(target)?;
     let clock = RunClock::at(manifest.start);
     let division = Division { shard: arguments.shard, senders: arguments.senders };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::caused(Kind::Internal, "no runtime could be made", "", error))?;
-    let progress = Progress::on_stderr(false);
-    let planned: u64 = workload.streams().into_iter().map(|stream| workload.planned(stream)).sum();
-    progress.step(&format!("share {} of {} events to {target}", arguments.shard, count(planned)));
+    progress.step(&format!("share {} of {} events to {target}", arguments.shard, count(planned(&workload))));
     let sent = Arc::new(SenderProgress::default());
     let end = runtime.block_on(async {
         let mut stop = interrupt::listen()?;
@@ -123,9 +151,28 @@ pub(super) fn send(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(if end == End::Complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
+/// Makes sure that the run of `manifest` has not begun without this share.
+fn in_time(manifest: &Manifest) -> Result<(), Failure> {
+    let late = RunClock::since(manifest.start);
+    if late <= LATEST {
+        return Ok(());
+    }
+    Err(Failure::told(
+        Kind::Usage,
+        format!("the run has begun {} s ago: what was due is missed", late.as_secs_f64().ceil()),
+        "leave more time for the other shares with `assay run … --starts-in 60s`",
+    ))
+}
+
+/// How many events all shares are together.
+fn planned(workload: &Workload) -> u64 {
+    workload.streams().into_iter().map(|stream| workload.planned(stream)).sum()
+}
+
+/// Where to send to; nobody was asked yet whether they are there.
 fn target_of(arguments: &Arguments, manifest: &Manifest) -> Result<Target, Failure> {
     if let Some(text) = &arguments.target {
-        return reach(resolve(text, arguments.ca.as_deref())?);
+        return resolve(text, arguments.ca.as_deref());
     }
     let help = "name the run's capture as it can be reached from here: --target http://HOST:PORT";
     let Some(capture) = &manifest.environment.capture else {
@@ -136,5 +183,35 @@ fn target_of(arguments: &Arguments, manifest: &Manifest) -> Result<Target, Failu
         let what = format!("{target} is another machine: load goes only where you name it");
         return Err(Failure::told(Kind::Usage, what, help));
     }
-    reach(target)
+    Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn offer(target: &str, more: &[&str]) -> Option<Offer> {
+        let words = ["send", "dir", "--shard", "2/3"].iter().chain(more);
+        Line::try_parse_from(words).unwrap().arguments.offer(&resolve(target, None).unwrap())
+    }
+
+    #[test]
+    fn this_machine_is_free_and_another_one_has_a_ceiling() {
+        for here in ["127.0.0.1:8000", "http://[::1]:8000"] {
+            assert_eq!(offer(here, &[]), None, "{here}");
+        }
+        let there = offer("192.0.2.1:8000", &[]).unwrap();
+        assert_eq!((there.limits, there.shard), (Limits::DEFAULT, Shard::new(2, 3).unwrap()));
+        assert_eq!((there.to.as_str(), there.raised_by), ("http://192.0.2.1:8000", RaisedBy::Options));
+        let raised = offer("192.0.2.1:8000", &["--most-events", "7", "--most-rate", "9/s"]).unwrap();
+        assert_eq!((raised.limits.events, raised.limits.rate.events), (7, 9));
+    }
 }

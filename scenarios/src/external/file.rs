@@ -10,7 +10,7 @@ use generators::schedule::Rate;
 use testenv::fault::Target;
 use toml::de::DeValue;
 
-use super::{Clickhouse, External, FaultCommand, Kafka, Place, Project, Sasl, Tls, Token, secret::Secret};
+use super::{Clickhouse, External, FaultCommand, Kafka, Limits, Place, Project, Sasl, Tls, Token, secret::Secret};
 use crate::{
     failure::{Failure, Kind},
     scenario::{
@@ -20,9 +20,6 @@ use crate::{
     },
 };
 
-/// So much goes to somebody else's pipeline unless more is asked for by hand.
-const MOST_EVENTS: u64 = 100_000;
-const MOST_RATE: Rate = Rate { events: 1_000, per: Duration::from_secs(1) };
 /// New rows are looked for so often.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A fault's command takes no longer.
@@ -74,12 +71,13 @@ fn external(mut root: Section<'_>, folder: &Path) -> (External, Vec<Secret>) {
     let clickhouse = clickhouse(root.required_section("clickhouse"), folder);
     let kafka = root.mentions("kafka").then(|| kafka(root.section("kafka"), folder));
     let fault_commands = root.sections("fault_command").into_iter().filter_map(fault_command).collect();
-    let mut limits = root.section("limits");
-    let most_events = limits.optional("most_events", whole(1..=u64::MAX)).unwrap_or(MOST_EVENTS);
-    let most_rate = limits.optional("most_rate", Rate::parse).unwrap_or(MOST_RATE);
-    limits.end();
+    let mut section = root.section("limits");
+    let mut limits = Limits::DEFAULT;
+    limits.events = section.optional("most_events", whole(1..=u64::MAX)).unwrap_or(limits.events);
+    limits.rate = section.optional("most_rate", Rate::parse).unwrap_or(limits.rate);
+    section.end();
     root.end();
-    (External { capture: place, projects, clickhouse, kafka, fault_commands, most_events, most_rate }, tokens)
+    (External { capture: place, projects, clickhouse, kafka, fault_commands, limits }, tokens)
 }
 
 fn place(section: &mut Section<'_>, folder: &Path) -> Place {
@@ -346,7 +344,7 @@ most_rate = "5000/s"
     fn a_whole_file_is_read() {
         let (external, _) = External::parse("x.toml", WHOLE, Some(Path::new("/etc/assay"))).unwrap();
         assert_eq!(external.capture.ca, Some("/etc/assay/ca.pem".into()));
-        assert_eq!((external.most_events, external.most_rate.events), (MOST_EVENTS, 5_000));
+        assert_eq!((external.limits.events, external.limits.rate.events), (100_000, 5_000));
         assert_eq!(external.clickhouse.password, Secret::Variable("READER".into()));
         assert_eq!(
             (external.clickhouse.columns.uuid.as_str(), external.clickhouse.columns.not_judged()),

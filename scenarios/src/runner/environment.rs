@@ -91,7 +91,7 @@ impl Environment {
             progress.step(&format!("note: {line}"));
         }
         let access = Access::to_external(external, &reached);
-        let commands = Commands::new(external.fault_commands.clone(), directory.logs().join("fault-commands.log"));
+        let commands = Commands::new(external, directory.logs().join("fault-commands.log"));
         let Reached { clickhouse, facts, .. } = reached;
         Ok(Self { access, place: Place::Elsewhere(Box::new(Elsewhere { commands, clickhouse, facts })) })
     }

@@ -1,4 +1,4 @@
-//! Carrying out the faults of a run, and healing each when its time is over.
+//! Carrying out the faults of a run, and healing each when its time is over, or the run's is, in whatever way it ends.
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +14,7 @@ use generators::{clock::RunClock, error_chain::told};
 use testenv::{
     environment::parts::Parts,
     fault::{PlannedFault, Target},
+    healer::Healer,
 };
 use tokio::{
     sync::{Mutex, mpsc, watch},
@@ -21,7 +22,7 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
-use crate::external::{CommandError, Commands};
+use crate::{external::Commands, failure::Failure};
 
 /// What faults can act on.
 #[derive(Debug, Clone)]
@@ -33,30 +34,46 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    async fn begin(&self, fault: PlannedFault) -> Result<(), String> {
+    /// Begins `fault`; returns what is needed to heal it, and how it went.
+    async fn begin(&self, fault: PlannedFault) -> (Begun, Result<(), String>) {
         match self {
-            Self::Parts(parts) => parts.begin(&fault).await.map_err(|error| told(&error)),
-            Self::Commands(commands) => carried_out(commands.clone(), move |commands| commands.begin(&fault)).await,
+            Self::Parts(parts) => (Begun::Part, parts.begin(&fault).await.map_err(|error| told(&error))),
+            Self::Commands(commands) => {
+                let commands = commands.clone();
+                match tokio::task::spawn_blocking(move || commands.begin(&fault)).await {
+                    Ok((healer, began)) => {
+                        (healer.map_or(Begun::Nothing, Begun::Command), began.map_err(|error| told(&error)))
+                    }
+                    Err(error) => (Begun::Nothing, Err(error.to_string())),
+                }
+            }
         }
     }
 
-    async fn heal(&self, fault: PlannedFault) -> Result<(), String> {
-        match self {
-            Self::Parts(parts) => parts.heal(&fault).await.map_err(|error| told(&error)),
-            Self::Commands(commands) => carried_out(commands.clone(), move |commands| commands.heal(&fault)).await,
+    async fn heal(&self, fault: PlannedFault, begun: Begun) -> Result<(), String> {
+        match (self, begun) {
+            (Self::Parts(parts), _) => parts.heal(&fault).await.map_err(|error| told(&error)),
+            (Self::Commands(commands), Begun::Command(healer)) => {
+                let commands = commands.clone();
+                let healed = tokio::task::spawn_blocking(move || commands.heal(&fault, healer)).await;
+                healed.map_err(|error| error.to_string())?.map_err(|error| told(&error))
+            }
+            (Self::Commands(_), Begun::Part | Begun::Nothing) => Ok(()),
         }
     }
 }
 
-async fn carried_out(
-    commands: Commands,
-    run: impl FnOnce(&Commands) -> Result<(), CommandError> + Send + 'static,
-) -> Result<(), String> {
-    let ended = tokio::task::spawn_blocking(move || run(&commands)).await.map_err(|error| error.to_string())?;
-    ended.map_err(|error| told(&error))
+/// What was begun, for it to be healed.
+enum Begun {
+    /// Something of the run's own pipeline, whose guard knows of it.
+    Part,
+    /// Something of somebody else's. When this is dropped it is healed, too.
+    Command(Healer),
+    /// Nothing was.
+    Nothing,
 }
 
-/// The faults of a run, while they happen.
+/// The faults of a run, while they happen. They must be ended: who drops them leaves healing to others, and waits for nobody.
 #[derive(Debug)]
 pub(super) struct Faults {
     running: JoinSet<(usize, FaultFacts)>,
@@ -117,6 +134,25 @@ impl Faults {
         }
         self.facts
     }
+
+    /// Stops sending and heals everything when sending `went` wrong, and waits until all is healed in any case; then says how
+    /// both went.
+    ///
+    /// # Errors
+    /// What `went` wrong.
+    pub async fn end_after<T>(
+        self,
+        went: Result<T, Failure>,
+        stop_sending: &watch::Sender<bool>,
+    ) -> Result<(T, Vec<FaultFacts>), Failure> {
+        if went.is_err() {
+            // Nobody judges any more what would still be sent.
+            stop_sending.send_replace(true);
+            self.stop();
+        }
+        let facts = self.end().await;
+        went.map(|value| (value, facts))
+    }
 }
 
 fn untouched(fault: &PlannedFault) -> FaultFacts {
@@ -155,7 +191,8 @@ async fn carry_out(
     active.store(true, Ordering::Relaxed);
     tell(format!("fault at {}: {fault}", seconds(began)));
     let failed = |what: &str, error: &str| format!("it could not be {what}: {error}");
-    if let Err(error) = reach.begin(fault).await {
+    let (begun, went) = reach.begin(fault).await;
+    if let Err(error) = went {
         facts.failed = Some(failed("carried out", &error));
     } else {
         tokio::select! {
@@ -163,7 +200,7 @@ async fn carry_out(
             _ = stop.wait_for(|stop| *stop) => (),
         }
     }
-    match reach.heal(fault).await {
+    match reach.heal(fault, begun).await {
         Ok(()) => {
             let healed = clock.elapsed();
             facts.healed = Some(healed.as_secs_f64());
@@ -178,4 +215,62 @@ async fn carry_out(
         tell(format!("fault {fault}: {failed}"));
     }
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        external::fault_tests::{FAULT, noted_in},
+        failure::Kind,
+    };
+
+    /// A fault of an hour, which has begun; what its healer does is noted in `folder`.
+    async fn begun(folder: &Path) -> Faults {
+        let reach = Reach::Commands(noted_in(folder));
+        let mut faults = Faults::start(&reach, &[FAULT], RunClock::starting_in(Duration::ZERO));
+        assert!(faults.next().await.is_some_and(|line| line.contains("kill ingester")));
+        assert!(soon(&folder.join("begun")).await);
+        faults
+    }
+
+    async fn soon(file: &Path) -> bool {
+        for _ in 0..1_000 {
+            if file.exists() {
+                return true;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_broken_is_healed_before_an_error_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let faults = begun(folder.path()).await;
+        let full = Err::<(), _>(Failure::told(Kind::Unavailable, "the disk is full", ""));
+        let (stop_sending, stopped) = watch::channel(false);
+        assert!(faults.end_after(full, &stop_sending).await.unwrap_err().line().contains("the disk is full"));
+        assert!(*stopped.borrow(), "it is sent on");
+        assert!(folder.path().join("healed").exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn how_faults_went_is_told_when_sending_went_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let faults = begun(folder.path()).await;
+        faults.stop();
+        let (value, facts) = faults.end_after(Ok(7), &watch::channel(false).0).await.unwrap();
+        assert!(value == 7 && facts[0].healed.is_some() && facts[0].failed.is_none(), "{facts:?}");
+        assert!(folder.path().join("healed").exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_nobody_ends_is_healed_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(begun(folder.path()).await);
+        assert!(soon(&folder.path().join("healed")).await);
+    }
 }

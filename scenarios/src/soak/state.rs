@@ -105,6 +105,11 @@ impl State {
         write_json(&directory.soak(), self)
     }
 
+    /// How many windows are sent in all, if no further one is broken off.
+    pub(super) fn windows_in_all(&self) -> u64 {
+        self.soak.rules().windows.saturating_add(self.soak.broken_off)
+    }
+
     /// The seed of the next window. A window that was broken off is sent with another one.
     pub(super) fn seed_of_next(&self) -> u64 {
         let soak = &self.soak;
@@ -195,6 +200,16 @@ mod tests {
         assert_eq!(state.seed_of_next(), 7);
         state.soak.add_failure("x");
         assert_eq!(state.seed_of_next(), 8);
+    }
+
+    #[test]
+    fn a_window_that_is_sent_again_is_sent_beside_the_others() {
+        let mut state = State::new(&scenario(&[]), RunId::new(7), rules());
+        // It counts as one of the windows.
+        state.soak.add_failure("x");
+        assert_eq!(state.windows_in_all(), 5);
+        state.soak.broken_off += 1;
+        assert_eq!(state.windows_in_all(), 6);
     }
 
     #[test]

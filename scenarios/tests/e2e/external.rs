@@ -3,13 +3,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Output, Stdio},
     sync::OnceLock,
+    time::Duration,
 };
 
 use tempfile::TempDir;
 
-use super::harness::{Bench, Finished, UP_WITHIN, alone, assay, wait_until};
+use super::harness::{Bench, Finished, UP_WITHIN, alone, assay, signal, wait_until};
 
 /// What `--external` takes for the pipeline that all these tests share.
 fn standing() -> &'static str {
@@ -160,7 +161,7 @@ fn a_strangers_row_is_a_phantom_only_in_a_team_of_ones_own() {
         let _room = alone();
         let mut command = bench.run_command();
         command.args(["--env", "external", "--yes", "--external"]).arg(&external);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         let sends = || {
             let ledger = bench.latest().and_then(|run| fs::metadata(run.join("ledger")).ok());
@@ -200,12 +201,56 @@ fn faults_are_done_by_commands_of_ones_own() {
     assert_eq!(good.code, Some(0), "{}", good.told());
     let log = fs::read_to_string(good.directory.unwrap().join("logs/fault-commands.log")).unwrap();
     assert!(log.contains("\ningester stands\n") && log.contains("\nand goes on\n"), "{log}");
+    for part in ["faults: 1, by these commands", "pause ingester: `sh -c", "healed by `sh -c \"echo and goes on\"`"] {
+        assert!(good.stderr.contains(part), "{part}: {}", good.stderr);
+    }
 
     let bench = Bench::new(fault);
     let external = changed(&bench, &[("[limits]", &command("exit 3", "true"))]);
     let failed = finished(&bench, &external);
     assert_eq!(failed.code, Some(2), "{}", failed.told());
     assert!(failed.told().contains("`sh` ended with exit status: 3"), "{}", failed.told());
+}
+
+#[test]
+fn what_a_killed_run_has_broken_is_healed() {
+    let fault = "[[fault]]\nat = \"1s\"\nfor = \"60s\"\ntarget = \"ingester\"\naction = \"pause\"";
+    let bench = Bench::new(fault);
+    let broken = bench.tmp().join("broken");
+    let command = format!(
+        "[[fault_command]]\ntarget = \"ingester\"\naction = \"pause\"\nbegin = [\"touch\", \"{0}\"]\n\
+         heal = [\"sh\", \"-c\", \"rm {0} && echo $ASSAY_FAULT $ASSAY_FAULT_TARGET\"]\n\n[limits]",
+        broken.display()
+    );
+    let external = changed(&bench, &[("[limits]", &command)]);
+    let _room = alone();
+    let mut command = bench.run_command();
+    command.args(["--env", "external", "--yes", "--external"]).arg(&external);
+    let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert!(wait_until(UP_WITHIN, || broken.exists()), "nothing was broken");
+    signal(run.id(), "KILL");
+    assert_eq!(run.wait().unwrap().code(), None, "it was killed");
+    assert!(wait_until(Duration::from_secs(10), || !broken.exists()), "it stays broken");
+    let log = bench.latest().unwrap().join("logs/fault-commands.log");
+    let told = || fs::read_to_string(&log).unwrap();
+    assert!(wait_until(Duration::from_secs(5), || told().contains("\nheal ingester\n")), "{}", told());
+    assert!(told().contains("assay is gone: heal pause ingester"), "{}", told());
+}
+
+#[test]
+fn a_soak_that_is_too_much_as_a_whole_sends_nothing() {
+    let bench = Bench::new("[soak]\nlasts = \"12s\"\n");
+    let external = changed(&bench, &[("most_events = 1_000_000", "most_events = 10_000")]);
+    let _room = alone();
+    let output = run(&bench, &external, &["--yes"]);
+    let text = told(&output);
+    assert_eq!(output.status.code(), Some(64), "{text}");
+    for part in ["in 2 windows of a soak, 12 000 events", "the whole soak", "[limits] most_events = 12000"] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    let windows = fs::read_dir(bench.latest().unwrap().join("e2e-window")).unwrap().flatten();
+    let sent = windows.filter(|window| window.path().join("ledger").exists()).count();
+    assert_eq!(sent, 0, "something was sent");
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::{fs, process::Stdio};
 
-use super::harness::{Bench, Finished, UP_WITHIN, alone, assay, shared_environment, wait_until};
+use super::{
+    external,
+    harness::{Bench, Finished, UP_WITHIN, alone, assay, shared_environment, wait_until},
+};
 
 fn passes(run: &Finished) {
     assert_eq!(run.code, Some(0), "{}", run.told());
@@ -52,4 +55,21 @@ fn senders_of_several_processes_are_judged_together() {
     let told = String::from_utf8_lossy(&late.stderr).into_owned();
     assert_eq!(late.status.code(), Some(64), "{told}");
     assert!(told.contains("what was due is missed"), "{told}");
+
+    // To another machine goes nothing that nobody has agreed to, and no more than was allowed. This one is nobody's (RFC 5737).
+    let manifest = elsewhere.join("manifest.json");
+    let mut early: serde_json::Value = serde_json::from_str(&fs::read_to_string(&manifest).unwrap()).unwrap();
+    early["start"] = (early["start"].as_i64().unwrap() + 3_600_000_000).into();
+    fs::write(&manifest, early.to_string()).unwrap();
+    fs::remove_file(elsewhere.join("ledger-2-of-2")).unwrap();
+    for (more, part) in
+        [(&[][..], "say --yes"), (&["--yes", "--most-events", "100"], "raise it if that pipeline can take it")]
+    {
+        let mut command = assay(["send", "--shard", "2/2", "--target", "http://192.0.2.1:8000"]);
+        let refused = command.args(more).arg(&elsewhere).output().unwrap();
+        let told = external::told(&refused);
+        assert_eq!(refused.status.code(), Some(64), "{told}");
+        assert!(told.contains("to http://192.0.2.1:8000: ") && told.contains(part), "{told}");
+    }
+    assert!(!elsewhere.join("ledger-2-of-2").exists(), "something was sent");
 }

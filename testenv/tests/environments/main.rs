@@ -7,6 +7,7 @@
 mod bench;
 mod containers;
 mod guard;
+mod healer;
 mod limits;
 mod substrate;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut tests = guard::tests();
+    tests.extend(healer::tests());
     tests.extend(substrate::embedded_tests());
     for kind in Kind::all() {
         tests.extend(substrate::tests(kind).into_iter().chain(limits::tests(kind)));

@@ -1,0 +1,293 @@
+//! The healer: the process that breaks somebody else's pipeline by a command of theirs, and stays until it has healed it.
+//!
+//! Each fault has one of its own. It runs the command that begins the fault, says how that went, and waits until it is told
+//! to heal. When its standard input closes instead, in whatever way `assay` died, it heals all the same. So a fault is healed
+//! once, and never while it is still being begun. It lives in a process group of its own and stays when it is asked to end,
+//! since who asks a whole service or session to end has not healed anything.
+//!
+//! The order comes as a line of JSON on stdin, and what became of each command goes out as one on stdout.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// This executable, also after another was built in its place.
+pub const THIS_EXECUTABLE: &str = "/proc/self/exe";
+/// How often a running command is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a healer is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// What begins the fault; nothing where it is only to be healed.
+    pub begin: Words,
+    /// What heals it; nothing where there is nothing to heal.
+    pub heal: Words,
+    /// What both find in their environment, beside all that `assay` has in its own.
+    pub environment: BTreeMap<String, String>,
+    /// How long each may take.
+    pub within: Duration,
+    /// Where their output goes.
+    pub log: PathBuf,
+}
+
+/// A command.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// The program and its arguments; no shell.
+    pub words: Vec<String>,
+    /// What the log says of it.
+    pub note: String,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It succeeded, or there was nothing to be done.
+    Done,
+    /// It failed, or took too long: how it ended.
+    Failed(String),
+    /// It could not be run: why.
+    NotRun(String),
+}
+
+/// A fault in the hands of its healer. When this is dropped the fault is healed, which nobody waits for.
+#[derive(Debug)]
+pub struct Healer {
+    process: Child,
+    orders: Option<ChildStdin>,
+    news: Option<BufReader<ChildStdout>>,
+}
+
+impl Healer {
+    /// Starts one, which begins the fault; `executable` plays its role.
+    ///
+    /// # Errors
+    /// When it cannot be started. Then nothing was begun.
+    pub fn start(executable: &Path, order: &Order) -> io::Result<Self> {
+        let mut line = serde_json::to_vec(order)?;
+        line.push(b'\n');
+        let mut command = Command::new(executable);
+        if let Ok(name) = std::env::current_exe() {
+            command.arg0(name);
+        }
+        command.args(["serve", "healer"]).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn()?;
+        let (orders, news) = (process.stdin.take(), process.stdout.take().map(BufReader::new));
+        let mut healer = Self { process, orders, news };
+        healer.say(&line)?;
+        Ok(healer)
+    }
+
+    /// Waits until the command that begins the fault has ended. Blocks.
+    ///
+    /// # Errors
+    /// When the healer is gone.
+    pub fn begun(&mut self) -> io::Result<Outcome> {
+        self.hear()
+    }
+
+    /// Has the fault healed, and waits for it. Blocks.
+    ///
+    /// # Errors
+    /// When the healer is gone: it is not known what became of the fault.
+    pub fn heal(mut self) -> io::Result<Outcome> {
+        let healed = self.say(b"heal\n").and_then(|()| self.hear());
+        drop(self.orders.take());
+        // It has said all, or is gone.
+        let _ = self.process.wait();
+        healed
+    }
+
+    fn say(&mut self, line: &[u8]) -> io::Result<()> {
+        let orders = self.orders.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        orders.write_all(line).and_then(|()| orders.flush())
+    }
+
+    fn hear(&mut self) -> io::Result<Outcome> {
+        let news = self.news.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut line = String::new();
+        if news.read_line(&mut line)? == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "its healer is gone"));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+/// Plays the role `healer`.
+pub fn serve() -> ExitCode {
+    let healed = stay_when_asked_to_end().and_then(|()| play(io::stdin().lock(), io::stdout().lock()));
+    match healed {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(69),
+        Err(error) => {
+            let _ = writeln!(io::stderr().lock(), "assay serve healer: {error}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+/// The handlers stay for as long as the process does; nobody listens to them.
+fn stay_when_asked_to_end() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _context = runtime.enter();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        drop(signal(kind)?);
+    }
+    Ok(())
+}
+
+/// Takes the order from `input`, begins the fault, and heals it when it is told to or nobody is left who could.
+fn play(mut input: impl BufRead, mut output: impl Write) -> io::Result<Outcome> {
+    let mut line = String::new();
+    input.read_line(&mut line)?;
+    // Of an order that broke off nothing is begun.
+    let order: Order = serde_json::from_str(&line)?;
+    tell(&mut output, &order.carry_out(&order.begin, "begin", ""));
+    line.clear();
+    let is_told = input.read_line(&mut line).is_ok_and(|read| read > 0);
+    let healed = order.carry_out(&order.heal, "heal", if is_told { "" } else { "assay is gone: " });
+    tell(&mut output, &healed);
+    Ok(healed)
+}
+
+/// Nobody may be listening any more.
+fn tell(output: &mut impl Write, outcome: &Outcome) {
+    if let Ok(mut line) = serde_json::to_vec(outcome) {
+        line.push(b'\n');
+        let _ = output.write_all(&line).and_then(|()| output.flush());
+    }
+}
+
+impl Order {
+    fn carry_out(&self, command: &Words, what: &str, why: &str) -> Outcome {
+        let [program, arguments @ ..] = command.words.as_slice() else { return Outcome::Done };
+        // A full disk is no reason to leave anything broken.
+        let outputs = self.open_log(&format!("{why}{}\n", command.note));
+        let (stdout, stderr) = outputs.unwrap_or_else(|_| (Stdio::null(), Stdio::null()));
+        let child = Command::new(program)
+            .args(arguments)
+            .envs(&self.environment)
+            .env("ASSAY_FAULT", what)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            // What it starts ends with it when its time is over.
+            .process_group(0)
+            .spawn();
+        child.and_then(|child| self.wait(child)).unwrap_or_else(|error| Outcome::NotRun(error.to_string()))
+    }
+
+    fn wait(&self, mut child: Child) -> io::Result<Outcome> {
+        let deadline = Instant::now() + self.within;
+        loop {
+            match child.try_wait()? {
+                Some(status) if status.success() => return Ok(Outcome::Done),
+                Some(status) => return Ok(Outcome::Failed(status.to_string())),
+                None if Instant::now() > deadline => {
+                    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                        // It may have ended just now.
+                        let _ = kill_process_group(group, Signal::KILL);
+                    }
+                    let _ = child.wait();
+                    return Ok(Outcome::Failed(format!("no answer within {:?}", self.within)));
+                }
+                None => std::thread::sleep(LOOK),
+            }
+        }
+    }
+
+    fn open_log(&self, line: &str) -> io::Result<(Stdio, Stdio)> {
+        if let Some(folder) = self.log.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        log.write_all(line.as_bytes())?;
+        Ok((log.try_clone()?.into(), log.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Words {
+        Words { words: ["sh", "-c", script].map(str::to_owned).to_vec(), note: format!("note of {script}") }
+    }
+
+    fn order(begin: &str, heal: &str, log: PathBuf) -> Order {
+        let environment = BTreeMap::from([("ASSAY_FAULT_TARGET".to_owned(), "ingester".to_owned())]);
+        Order { begin: shell(begin), heal: shell(heal), environment, within: Duration::from_millis(500), log }
+    }
+
+    /// What a healer says that gets this order and then `more`, until its input closes.
+    fn played(order: &Order, more: &str) -> Vec<Outcome> {
+        let input = format!("{}\n{more}", serde_json::to_string(order).unwrap());
+        let mut output = Vec::new();
+        play(input.as_bytes(), &mut output).unwrap();
+        output.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
+    #[test]
+    fn commands_do_it_and_their_output_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("logs/faults.log");
+        let order = order("echo $ASSAY_FAULT $ASSAY_FAULT_TARGET", "echo $ASSAY_FAULT", log.clone());
+        assert_eq!(played(&order, "heal\n"), [Outcome::Done, Outcome::Done]);
+        let text = std::fs::read_to_string(&log).unwrap();
+        assert!(text.starts_with("note of echo ") && text.contains("\nbegin ingester\n"), "{text}");
+        assert!(text.ends_with("\nheal\n") && !text.contains("assay is gone"), "{text}");
+    }
+
+    #[test]
+    fn it_heals_when_nobody_is_left_to_tell_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("faults.log");
+        assert_eq!(played(&order("true", "echo healed", log.clone()), ""), [Outcome::Done, Outcome::Done]);
+        let text = std::fs::read_to_string(&log).unwrap();
+        assert!(text.contains("assay is gone: note of echo healed\nhealed\n"), "{text}");
+    }
+
+    #[test]
+    fn what_could_not_be_begun_is_healed_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("faults.log");
+        let began = Instant::now();
+        for (begin, expected) in [("exit 3", "exit status: 3"), ("sleep 30 & wait", "no answer within 500ms")] {
+            let told = played(&order(begin, "echo healed", log.clone()), "heal\n");
+            assert!(matches!(&told[0], Outcome::Failed(how) if how.contains(expected)), "{told:?}");
+            assert_eq!(told[1], Outcome::Done);
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it was waited for");
+        let nothing = Words { words: vec!["/no/such/program".into()], note: String::new() };
+        let told = played(&Order { begin: nothing, ..order("", "echo healed", log.clone()) }, "heal\n");
+        assert!(matches!(&told[..], [Outcome::NotRun(_), Outcome::Done]), "{told:?}");
+        assert_eq!(std::fs::read_to_string(&log).unwrap().matches("\nhealed\n").count(), 3);
+    }
+
+    #[test]
+    fn without_a_log_it_heals_all_the_same_and_half_an_order_begins_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("mark");
+        let touch = format!("touch {}", mark.display());
+        let whole = order("true", &touch, "/dev/null/no/log".into());
+        assert_eq!(played(&whole, "heal\n"), [Outcome::Done, Outcome::Done]);
+        assert!(mark.exists());
+
+        std::fs::remove_file(&mark).unwrap();
+        let half = serde_json::to_string(&order(&touch, &touch, "/dev/null/no/log".into())).unwrap();
+        assert!(play(&half.as_bytes()[..half.len() - 9], Vec::new()).is_err());
+        assert!(!mark.exists());
+    }
+}
