@@ -14,6 +14,7 @@ pub mod embedded;
 pub mod environment;
 pub mod fault;
 pub mod injector;
+pub mod name;
 pub mod network;
 pub mod null_sink;
 pub mod pipeline;
