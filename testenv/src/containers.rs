@@ -1,12 +1,14 @@
 //! The containers environment: the same parts as images, on a network of their own.
 //!
 //! [`docker`] talks to the daemon, [`images`] says which image plays which part, [`container`] is one container's life,
-//! [`substitute`] is what other people's images are told that take the pipeline's places, and [`substrate`] starts Kafka and ClickHouse. Whatever carries a run's label is removed when the run is over, by the guard,
+//! [`substitute`] is what other people's images are told that take the pipeline's places, [`mount`] what files they may read, and
+//! [`substrate`] starts Kafka and ClickHouse. Whatever carries a run's label is removed when the run is over, by the guard,
 //! however the run ended: [`sweep`].
 
 pub mod container;
 pub mod docker;
 pub mod images;
+pub mod mount;
 pub mod substitute;
 pub mod substrate;
 pub mod sweep;
