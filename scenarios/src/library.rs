@@ -45,7 +45,20 @@ pub fn read(name_or_file: &str, overrides: &[Override]) -> Result<Scenario, Fail
         Some(source) => source,
         None => Source { file: name_or_file.to_owned(), text: read_file(Path::new(name_or_file))? },
     };
-    Scenario::read_extending(&source, overrides, extended).map_err(|problems| Failure::new(Kind::Usage, problems))
+    let mut scenario = Scenario::read_extending(&source, overrides, extended)
+        .map_err(|problems| Failure::new(Kind::Usage, problems))?;
+    let folder = Path::new(&source.file).parent().unwrap_or(Path::new(""));
+    for (name, mount) in scenario.substitutes.mounts() {
+        mount.locate(folder).map_err(|error| {
+            Failure::caused(
+                Kind::Usage,
+                format!("{}: {name}: {} cannot be mounted", source.file, mount.inside),
+                "mounts are files and folders beside the scenario's file: put it there",
+                error,
+            )
+        })?;
+    }
+    Ok(scenario)
 }
 
 fn of_library(name: &str) -> Option<Source> {
@@ -90,5 +103,20 @@ mod tests {
             let scenario = read(name, &[]).unwrap_or_else(|problems| panic!("{problems:?}"));
             assert_eq!(scenario.name, *name);
         }
+    }
+
+    #[test]
+    fn what_a_component_reads_is_beside_the_scenarios_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.toml");
+        let more = "[[component]]\nname = \"postgres\"\nimage = \"postgres:15\"\nmounts = { \"/seed\" = \"seed\" }\n";
+        std::fs::write(&file, format!("{}\n{more}", LIBRARY[0].1)).unwrap();
+        let read = || read(&file.display().to_string(), &[]);
+        let told = read().map(drop).map_err(|failure| failure.line()).unwrap_err();
+        assert!(told.contains("postgres: /seed cannot be mounted") && told.contains("`seed` is not there"), "{told}");
+        std::fs::create_dir(folder.path().join("seed")).unwrap();
+        let scenario = read().unwrap();
+        let mount = &scenario.substitutes.further[0].substitute.mounts[0];
+        assert_eq!(mount.source, folder.path().canonicalize().unwrap().join("seed"));
     }
 }

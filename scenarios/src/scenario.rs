@@ -68,7 +68,7 @@ pub struct Scenario {
     pub images: Images,
     /// The pipeline that it is sent through.
     pub pipeline: PipelineSettings,
-    /// Other people's images in its places, and beside it.
+    /// Other people's images in its places and beside it, and the topics that they need.
     pub substitutes: Substitutes,
     /// What teams let run over their events, in its order.
     pub plugins: Vec<Plugin>,
@@ -305,7 +305,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
             "`drop_failed_export` needs a webhook that fails: say `fail = \"5%\"` in [exports]",
         );
     }
-    let faults: Vec<Fault> = root.sections("fault").into_iter().map(fault::fault).collect();
+    let faults = fault::faults(root.sections("fault"), settings.ingesters, &substitutes.further);
     if exports.is_none() && faults.iter().any(|fault| fault.targets.contains(&Target::Exporter)) {
         root.problem("fault", "there is no exporter unless a [[plugin]] has `action = \"export\"`");
     }

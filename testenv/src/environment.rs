@@ -1,6 +1,7 @@
 //! What every environment yields: endpoints to send to and to read from, and components that can fail.
 
 mod answers;
+pub mod beside;
 pub mod component;
 pub mod exporting;
 pub mod launcher;
@@ -93,6 +94,13 @@ pub struct ComponentEnded {
     pub last_lines: String,
 }
 
+impl ComponentEnded {
+    /// Whether it ended with code 0, as one does that has done what it was started for.
+    pub fn is_success(&self) -> bool {
+        self.how == "exit code 0"
+    }
+}
+
 impl fmt::Display for ComponentEnded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -134,6 +142,18 @@ pub enum EnvironmentError {
         name: String,
         /// What was awaited, that it listens on a port, say, and that it ended instead, or did nothing for so long.
         what: String,
+        /// Its log.
+        log: PathBuf,
+        /// The log's last lines.
+        last_lines: String,
+    },
+    /// A component that runs once has not done what it was started for.
+    #[error("{name}, which runs once, {how}; the last lines of {}:\n{last_lines}", log.display())]
+    NotDone {
+        /// Its name.
+        name: String,
+        /// How it ended, or that it did not.
+        how: String,
         /// Its log.
         log: PathBuf,
         /// The log's last lines.
@@ -221,8 +241,13 @@ impl EnvironmentError {
             Self::NotEnded { .. } => {
                 "a process that waits for a disk cannot be killed; the system's log tells more".into()
             }
+            Self::NotDone { .. } => {
+                "nothing was sent; correct what it does, or give it more time with `within` in its [[component]]".into()
+            }
             Self::Docker { help, .. } => help.clone(),
-            Self::Substitute { .. } => "correct the scenario; README says what its variables may name".into(),
+            Self::Substitute { .. } => {
+                "correct the scenario; docs/containers.md says what its variables may name".into()
+            }
             Self::RunName(_) => "choose another name".into(),
             Self::System { .. } => "free memory, disk and file handles are the first things to look at".into(),
             Self::Kafka { .. } | Self::Clickhouse { .. } => {

@@ -5,15 +5,16 @@
 
 use std::{fmt, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+use crate::name::{is_host, kept};
 
 /// A part of an environment that a fault can act on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// The HTTP capture.
     Capture,
-    /// The ingester.
+    /// The ingester; of several the first.
     Ingester,
     /// The exporter, where plugins export.
     Exporter,
@@ -35,6 +36,8 @@ pub enum Target {
     CaptureTopic,
     /// What the ingester writes and ClickHouse reads.
     EventsTopic,
+    /// A component that not every run has, by its name: one of several ingesters but the first, or one that the scenario adds.
+    Named(&'static str),
 }
 
 /// What kind of part a target is.
@@ -49,7 +52,7 @@ pub enum Kind {
 }
 
 impl Target {
-    /// All of them, each with its name in scenarios and output.
+    /// Those that runs have whatever their scenario adds, each with its name in scenarios and output.
     pub const ALL: [(&'static str, Self); 12] = [
         ("capture", Self::Capture),
         ("ingester", Self::Ingester),
@@ -65,15 +68,26 @@ impl Target {
         ("events-topic", Self::EventsTopic),
     ];
 
+    /// The component that is called `name`.
+    pub fn component(name: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|(word, target)| *word == name && target.kind() == Kind::Component);
+        known.map_or_else(|| Self::Named(kept(name)), |(_, target)| target)
+    }
+
     /// Its name.
     pub fn word(self) -> &'static str {
+        if let Self::Named(name) = self {
+            return name;
+        }
         Self::ALL.iter().find(|(_, target)| *target == self).map_or("", |(word, _)| word)
     }
 
     /// What kind of part it is.
     pub const fn kind(self) -> Kind {
         match self {
-            Self::Capture | Self::Ingester | Self::Exporter | Self::Kafka | Self::Clickhouse => Kind::Component,
+            Self::Capture | Self::Ingester | Self::Exporter | Self::Kafka | Self::Clickhouse | Self::Named(_) => {
+                Kind::Component
+            }
             Self::ClientCapture
             | Self::CaptureKafka
             | Self::IngesterKafka
@@ -89,6 +103,23 @@ impl Target {
             self,
             Self::Kafka | Self::Clickhouse | Self::CaptureKafka | Self::IngesterKafka | Self::ClickhouseKafka
         )
+    }
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        match Self::ALL.into_iter().find(|(known, _)| *known == word) {
+            Some((_, target)) => Ok(target),
+            None if is_host(&word) => Ok(Self::component(&word)),
+            None => Err(D::Error::custom(format!("`{word}` is no part of an environment"))),
+        }
     }
 }
 
@@ -260,10 +291,18 @@ mod tests {
 
     #[test]
     fn every_target_is_named_as_in_files_and_every_action_fits_its_kind() {
-        for (word, target) in Target::ALL {
-            assert_eq!(serde_json::to_string(&target).unwrap(), format!("\"{word}\""));
+        let named = [("ingester-2", Target::Named("ingester-2")), ("redis", Target::Named("redis"))];
+        for (word, target) in Target::ALL.into_iter().chain(named) {
+            let json = format!("\"{word}\"");
+            assert_eq!(serde_json::to_string(&target).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Target>(&json).unwrap(), target);
             assert_eq!(target.word(), word);
+            assert!(target.kind() != Kind::Component || Target::component(word) == target);
         }
+        assert!(serde_json::from_str::<Target>("\"No Host\"").is_err());
+        let redis = Target::component("redis");
+        assert!(Action::Kill.fits(redis) && Action::Throttle { thousandths: 1 }.fits(redis) && !redis.is_shared());
+        assert!(!Action::FillDisk.fits(redis) && !Action::Rebalance.fits(Target::Named("ingester-2")));
         assert!(Action::Kill.fits(Target::Kafka) && !Action::Kill.fits(Target::CaptureKafka));
         assert!(Action::Cut.fits(Target::CheckerClickhouse) && !Action::Cut.fits(Target::Capture));
         assert!(Action::Rebalance.fits(Target::Ingester) && !Action::Rebalance.fits(Target::Kafka));

@@ -16,6 +16,7 @@ pub mod environment;
 pub mod fault;
 pub mod healer;
 pub mod injector;
+pub mod name;
 pub mod network;
 pub mod null_sink;
 pub mod pipeline;

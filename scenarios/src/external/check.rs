@@ -81,6 +81,7 @@ impl External {
         }
         for (key, is_set, why) in [
             ("partitions", settings.said.has("partitions"), "somebody else's topics are as they are"),
+            ("topics", !scenario.substitutes.topics.is_empty(), "somebody else's topics are as they are"),
             (
                 "plugin_time_out",
                 settings.said.has("plugin_time_out"),
@@ -161,6 +162,7 @@ mod tests {
         assert!(export.len() == 2 && export[1].contains("webhook of Assay's own"), "{export:?}");
         for (key, value, named) in [
             ("partitions", "4", "partitions"),
+            ("topics", "[\"more\"]", "topics"),
             ("plugin_time_out", "30s", "plugin_time_out"),
             ("budget.memory", "1GiB", "budget"),
         ] {

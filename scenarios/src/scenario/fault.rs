@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use generators::random::Distribution;
-use testenv::fault::{Action, Kind, Target};
+use testenv::{
+    containers::substitute::Further,
+    environment::pipeline::ingester_names,
+    fault::{Action, Kind, Target},
+};
 use toml::de::DeValue;
 
 use super::{
@@ -59,10 +63,24 @@ pub(super) const WORDS: [(&str, Word); 13] = [
     ("squeeze", Word::Squeeze),
 ];
 
-/// Reads a fault.
-pub(super) fn fault(mut section: Section<'_>) -> Fault {
+/// What there is to be the target of a fault, each with its name: what every run has, the ingesters but the first of so many, and
+/// what the scenario adds and does not end by itself.
+fn parts(ingesters: usize, further: &[Further]) -> Vec<(&'static str, Target)> {
+    let lasting = further.iter().filter(|further| !further.once).map(|further| Target::component(&further.name));
+    let named = ingester_names(ingesters).skip(1).map(Target::component).chain(lasting);
+    Target::ALL.into_iter().chain(named.map(|target| (target.word(), target))).collect()
+}
+
+/// Reads all faults, of a pipeline with so many ingesters and with `further` components.
+pub(super) fn faults(sections: Vec<Section<'_>>, ingesters: usize, further: &[Further]) -> Vec<Fault> {
+    let parts = parts(ingesters, further);
+    sections.into_iter().map(|section| fault(section, &parts)).collect()
+}
+
+/// Reads a fault of one or some of the `parts`.
+fn fault(mut section: Section<'_>, parts: &[(&'static str, Target)]) -> Fault {
     let at = section.required("at", Distribution::parse).unwrap_or(AT_ONCE);
-    let targets = section.required("target", targets).unwrap_or_default();
+    let targets = section.required("target", |value| targets(value, parts)).unwrap_or_default();
     let word = section.required("action", choice(&WORDS)).unwrap_or(Word::Restart);
     let action = match word {
         Word::Plain(action) => action,
@@ -105,7 +123,7 @@ pub(super) fn fault(mut section: Section<'_>) -> Fault {
     for target in &targets {
         if !action.fits(*target) && !section.has_problem() {
             let fitting: Vec<&str> =
-                Target::ALL.iter().filter(|(_, target)| action.fits(*target)).map(|(word, _)| *word).collect();
+                parts.iter().filter(|(_, target)| action.fits(*target)).map(|(word, _)| *word).collect();
             let kind = match target.kind() {
                 Kind::Component => "a component",
                 Kind::Link => "a network link",
@@ -123,11 +141,11 @@ pub(super) fn fault(mut section: Section<'_>) -> Fault {
     Fault { at, lasts: lasts.unwrap_or(AT_ONCE), every, times, targets, action }
 }
 
-/// One target, or a list of which one is drawn.
-fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, String> {
+/// One of the `parts`, or a list of which one is drawn.
+fn targets(value: &DeValue<'_>, parts: &[(&'static str, Target)]) -> Result<Vec<Target>, String> {
     match value {
-        DeValue::Array(list) if !list.is_empty() => words(&Target::ALL)(value),
-        other => choice(&Target::ALL)(other).map(|target| vec![target]),
+        DeValue::Array(list) if !list.is_empty() => words(parts)(value),
+        other => choice(parts)(other).map(|target| vec![target]),
     }
 }
 

@@ -442,6 +442,89 @@ fn other_images_take_places_and_their_words_must_stand_for_something() {
     }
 }
 
+const SEEDED: &str = r#"
+[[component]]
+name        = "postgres"
+image       = "postgres:15"
+environment = { TEAMS = "{ASSAY_TEAMS} of {ASSAY_RUN}" }
+
+[[component]]
+name        = "migrate"
+image       = "postgres:15"
+once        = true
+within      = "20s"
+environment = { PGHOST = "{postgres}" }
+mounts      = { "/seed" = "seed" }
+"#;
+
+#[test]
+fn components_run_once_are_told_of_the_run_and_read_files() {
+    let read = Scenario::read("x.toml", &format!("{GOOD}{SEEDED}"), &[]).unwrap();
+    let [postgres, migrate] = &read.substitutes.further[..] else { panic!("{:?}", read.substitutes) };
+    assert_eq!((postgres.once, postgres.substitute.within), (false, Duration::from_mins(3)));
+    assert_eq!((migrate.once, migrate.substitute.within), (true, Duration::from_secs(20)));
+    let mount = &migrate.substitute.mounts[0];
+    assert_eq!((mount.path.as_str(), mount.inside.as_str()), ("seed", "/seed"));
+    let topics = Override { key: "pipeline.topics".into(), value: "[\"b\", \"a\"]".into() };
+    assert_eq!(Scenario::read("x.toml", GOOD, &[topics]).unwrap().substitutes.topics, ["a", "b"]);
+    for (change, problem) in [
+        (("component.migrate.ready", "done"), "component.migrate.ready: has no meaning with `once`"),
+        (("component.migrate.within", "0s"), "component.migrate.within: must be longer than nothing"),
+        (("component.migrate.mounts", "{ \"/x\" = \"../x\" }"), "component.migrate.mounts: `../x` must be a path from"),
+        (("component.migrate.mounts", "{ \"/x\" = \"/etc\" }"), "component.migrate.mounts: `/etc` must be a path from"),
+        (("component.migrate.mounts", "{ x = \"seed\" }"), "component.migrate.mounts: `x` must be a whole path"),
+        (
+            ("component.migrate.environment", "{ A = \"{KAFKA_HOST}\" }"),
+            "nor is it a variable that every image is told",
+        ),
+        (("component.postgres.name", "exporter"), "`exporter` is what a part of every run is called"),
+        (
+            ("pipeline.topics", "[\"clickhouse_events_json\"]"),
+            "pipeline.topics: `clickhouse_events_json` is a topic that",
+        ),
+        (("pipeline.topics", "[\"a\", \"a\"]"), "pipeline.topics: names a topic twice"),
+        (("pipeline.topics", "[\"a b\"]"), "pipeline.topics: `a b` names no topic"),
+        (("pipeline.topics", "a"), "pipeline.topics: must be a list of names"),
+    ] {
+        let told = problems_with(&format!("{GOOD}{SEEDED}"), &[change]);
+        assert!(told.iter().any(|line| line.contains(problem)), "{problem}\n{told:#?}");
+    }
+    let late =
+        SEEDED.to_owned() + "[[component]]\nname = \"late\"\nimage = \"a\"\nenvironment = { A = \"{migrate}\" }\n";
+    let told = problems(&format!("{GOOD}{late}"));
+    assert!(told.iter().any(|line| line.contains("`{migrate}` is no component before this one")), "{told:#?}");
+}
+
+#[test]
+fn faults_reach_every_ingester_and_every_component_that_lasts() {
+    let fault = |target: &str| {
+        let lines = format!("[[fault]]\nat = \"1s\"\naction = \"kill\"\ntarget = {target}\n");
+        format!("{GOOD}{SEEDED}{lines}")
+    };
+    let three = [("pipeline.ingesters", "3")];
+    let changes = three.map(|(key, value)| Override { key: key.into(), value: value.into() });
+    let listed = "[\"ingester\", \"ingester-3\", \"postgres\"]";
+    let read = Scenario::read("x.toml", &fault(listed), &changes).unwrap();
+    let expected = [Target::Ingester, Target::Named("ingester-3"), Target::Named("postgres")];
+    assert_eq!(read.faults[0].targets, expected);
+    let drawn =
+        crate::faults::timeline(&[Fault { times: 50, every: Duration::from_secs(9), ..read.faults[0].clone() }], 1);
+    assert!(expected.iter().all(|target| drawn.iter().any(|fault| fault.target == *target)), "each is drawn");
+    assert!(drawn.iter().all(|fault| expected.contains(&fault.target)), "and nothing else");
+
+    let there = "or \"events-topic\" or \"ingester-2\" or \"ingester-3\" or \"postgres\"";
+    for target in ["\"ingester-4\"", "\"redis\"", "\"migrate\""] {
+        let told = problems_with(&fault(target), &three);
+        let is_it = |line: &String| line.contains("fault.0.target: must be \"capture\"") && line.ends_with(there);
+        assert!(told.iter().any(is_it), "{target}: {told:#?}");
+    }
+    assert!(!problems(&fault("\"ingester-2\"")).is_empty(), "there is one ingester");
+    let filled = fault("\"postgres\"").replace("\"kill\"", "\"fill_disk\"\nfor = \"1s\"");
+    let told = problems(&filled);
+    let refused = "`fill_disk` cannot be done to postgres, which is a component; it can be done to: kafka, clickhouse";
+    assert!(told.iter().any(|line| line.ends_with(refused)), "{told:#?}");
+}
+
 #[test]
 fn plugins_are_read_and_what_makes_no_sense_is_refused() {
     use plugin::Action;

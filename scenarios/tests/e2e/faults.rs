@@ -207,3 +207,29 @@ fn store(bench: &Bench) -> Option<PathBuf> {
     let mut stores = folders(bench.tmp()).flat_map(folders).map(|run| run.join("persons.sqlite"));
     stores.find(|store| store.exists())
 }
+
+/// How many partitions an ingester says it was given, each time.
+fn shares(run: &Finished, ingester: &str) -> Vec<u64> {
+    let text = log(run, &format!("{ingester}.log"));
+    let told = text.lines().filter_map(|line| line.split_once(" partitions are this consumer's"));
+    told.filter_map(|(before, _)| before.rsplit(' ').next()?.parse().ok()).collect()
+}
+
+#[test]
+fn one_of_two_ingesters_dies_and_nothing_is_lost() {
+    // Longer than its session: the other one gets its partitions, and it gets some back when it is there again.
+    let kill = fault("2s", "ingester-2", "kill", "for = \"12s\"");
+    let bench = Bench::new(&format!("\n[pipeline]\ningesters  = 2\npartitions = 4\n{kill}"));
+    let run = bench.run_shared_with(&["--set", "expect.settle_limit=90s", "--set", "expect.time_to_visible.p99=60s"]);
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    let harm = ["lost", "vanished", "duplicated", "corrupted", "wrong_person", "pending"].map(|class| run.count(class));
+    assert_eq!(harm, [0; 6], "{}", run.told());
+    assert!(run.stdout.contains("\nFaults: kill ingester-2 for 12s at 2."), "{}", run.told());
+    let fault = &run.verdict["run"]["faults"][0];
+    assert!(fault["target"] == "ingester-2" && fault["healed"].is_number(), "{fault}");
+    let (first, second) = (shares(&run, "ingester"), shares(&run, "ingester-2"));
+    assert!(first.iter().chain(&second).all(|share| *share > 0), "{first:?} {second:?}");
+    assert!(!first.is_empty() && second.len() > 1, "before its death and after it: {first:?} {second:?}");
+    let all = first.iter().chain(&second).max();
+    assert!(second.iter().any(|share| Some(share) < all), "they are shared: {first:?} {second:?}");
+}

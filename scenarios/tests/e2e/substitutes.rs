@@ -92,6 +92,107 @@ fn an_image_that_cannot_be_had_and_one_that_ends_are_named_before_anything_is_se
     }
 }
 
+/// A component that lasts, one that runs once and reads a file beside the scenario, and one behind it. Each says when.
+const SEEDED: &str = r#"
+[pipeline]
+topics = ["further"]
+
+[[component]]
+name        = "store"
+image       = "assay/clickhouse:local"
+entry_point = "/bin/sh"
+command     = ["-c", "echo the store serves; exec sleep 600"]
+ready       = "store serves"
+
+[[component]]
+name        = "migrate"
+image       = "assay/clickhouse:local"
+entry_point = "/bin/sh"
+command     = ["-c", "getent hosts $STORE && cat /seed/teams.sql && { test -w /seed/teams.sql || echo read only; } && echo $RUN $ASSAY_TOKEN $ASSAY_TEAM_ID $ASSAY_TOPICS $KAFKA_HOSTS $CLICKHOUSE_URL && sleep 1 && date +%s%N"]
+environment = { STORE = "{store}", RUN = "{ASSAY_RUN}" }
+mounts      = { "/seed" = "seed" }
+once        = true
+within      = "20s"
+
+[[component]]
+name        = "after"
+image       = "assay/clickhouse:local"
+entry_point = "/bin/sh"
+command     = ["-c", "date +%s%N; exec sleep 600"]
+
+[[fault]]
+at     = "2s"
+target = "store"
+action = "kill"
+for    = "500ms"
+"#;
+
+fn seeded() -> Bench {
+    let bench = Bench::new(SEEDED);
+    let seed = bench.out().with_file_name("seed");
+    fs::create_dir(&seed).unwrap();
+    fs::write(seed.join("teams.sql"), "insert the teams\n").unwrap();
+    bench
+}
+
+#[test]
+fn what_runs_once_ends_before_the_next_starts_and_knows_the_run() {
+    if !in_containers() {
+        return;
+    }
+    let _room = alone();
+    let bench = seeded();
+    let run = super::harness::Finished::new(bench.run_command().output().unwrap(), bench.latest());
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    let log = |name: &str| fs::read_to_string(run.directory.as_ref().unwrap().join("logs").join(name)).unwrap();
+    let migrated = log("migrate.log");
+    let lines: Vec<&str> = migrated.lines().collect();
+    let [host, seed, access, told, ended] = lines[..] else { panic!("{migrated}") };
+    assert!(host.contains("-store") && (seed, access) == ("insert the teams", "read only"), "{migrated}");
+    let [name, token, team, topics, kafka, clickhouse] = told.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{migrated}")
+    };
+    assert_eq!((team, topics), ("1", format!("{name}_further").as_str()), "{migrated}");
+    assert_eq!(token.strip_prefix("phc_assay_"), name.strip_prefix('r'), "{migrated}");
+    assert!(kafka.contains("-kafka:") && clickhouse.contains("-clickhouse:"), "{migrated}");
+    let nanoseconds = |text: &str| text.trim().parse::<u64>().unwrap();
+    assert!(nanoseconds(ended) < nanoseconds(&log("after.log")), "{migrated}");
+    assert_eq!(log("store.log").matches("the store serves").count(), 2, "it was killed and started again");
+    assert!(run.verdict["run"]["faults"][0]["healed"].is_number(), "{}", run.told());
+}
+
+#[test]
+fn what_runs_once_and_fails_is_told_before_anything_is_sent() {
+    if !in_containers() {
+        return;
+    }
+    let _room = alone();
+    for (changes, parts) in [
+        (
+            &["component.migrate.command=[\"-c\", \"echo no such table; exit 3\"]"][..],
+            ["migrate, which runs once, ended with exit code 3;", "no such table"],
+        ),
+        (
+            &[
+                "component.migrate.command=[\"-c\", \"echo takes its time; exec sleep 60\"]",
+                "component.migrate.within=2s",
+            ][..],
+            ["migrate, which runs once, had not ended after 2s;", "takes its time"],
+        ),
+    ] {
+        let bench = seeded();
+        let mut command = bench.run_command();
+        for change in changes {
+            command.args(["--set", change]);
+        }
+        let output = command.output().unwrap();
+        let told = unwrapped(&String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(69), "{told}");
+        assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+        assert!(!bench.latest().unwrap().join("ledger").exists(), "something was sent");
+    }
+}
+
 /// What was told, without the frame and the line breaks of an error.
 fn unwrapped(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || "│├╰─▶×".contains(c)).filter(|word| !word.is_empty());

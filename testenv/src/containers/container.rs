@@ -5,7 +5,7 @@ use std::{
     fmt,
     fs::OpenOptions,
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -67,6 +67,8 @@ pub(crate) struct ContainerSpec {
     pub ports: Vec<(u16, u16)>,
     /// Volumes, and where they are inside.
     pub volumes: Vec<(String, String)>,
+    /// What of this machine it may read, by paths here and inside.
+    pub mounts: Vec<(PathBuf, String)>,
     /// Files that it gets, by their paths inside.
     pub files: Vec<(&'static str, &'static str)>,
     /// What it may use of the machine.
@@ -123,6 +125,7 @@ impl ContainerSpec {
             environment: BTreeMap::new(),
             ports: Vec::new(),
             volumes: Vec::new(),
+            mounts: Vec::new(),
             files: Vec::new(),
             limits: Limits::default(),
             says: None,
@@ -157,18 +160,24 @@ impl ContainerSpec {
             })
             .collect();
         if self.entry_point.as_deref() == Some(EXECUTABLE) {
-            mounts.push(Mount {
-                typ: Some(MountType::BIND),
-                source: Some(self.docker.executable().display().to_string()),
-                target: Some(EXECUTABLE.to_owned()),
-                read_only: Some(true),
-                ..Mount::default()
-            });
+            mounts.push(read_only(self.docker.executable(), EXECUTABLE));
         }
+        mounts.extend(self.mounts.iter().map(|(source, inside)| read_only(source, inside)));
         host.mounts = Some(mounts);
         host.nano_cpus = self.limits.processors.map(nanoseconds);
         host.memory = self.limits.memory.and_then(|memory| i64::try_from(memory).ok());
         host.memory_swap = host.memory;
+    }
+}
+
+/// `source` of this machine, to be read at `inside`.
+fn read_only(source: &Path, inside: &str) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(source.display().to_string()),
+        target: Some(inside.to_owned()),
+        read_only: Some(true),
+        ..Mount::default()
     }
 }
 

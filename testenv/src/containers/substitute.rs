@@ -4,9 +4,12 @@
 //! its place by name. What it wants in other variables, and where its databases are, a scenario says in words in braces:
 //! `redis://{redis}:6379/`, `{KAFKA_HOSTS}`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::images::Image;
+use super::{images::Image, mount::Mount};
+
+/// How long an image may take until it serves, unless it is told otherwise: databases set themselves up, servers migrate them.
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// An image in a place of the pipeline, or beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,13 +20,17 @@ pub struct Substitute {
     pub entry_point: Option<String>,
     /// Its arguments; those that the image says if there are none.
     pub command: Vec<String>,
-    /// Its variables, with words in braces. Of those that the role it takes the place of is told it gets as well what stands
-    /// not here.
+    /// Its variables, with words in braces. Of what it is told of the run, and as the role that it takes the place of, it gets as
+    /// well what stands not here.
     pub environment: BTreeMap<String, String>,
     /// The port that it listens on; the one in its variables if it is told one.
     pub port: Option<u16>,
     /// What a line of its output holds as soon as it serves.
     pub ready: Option<String>,
+    /// How long it may take until it serves, or has ended where it runs once.
+    pub within: Duration,
+    /// The files beside the scenario's that it may read.
+    pub mounts: Vec<Mount>,
 }
 
 /// A component beside the pipeline, for substitutes that need one: a database, say.
@@ -33,6 +40,8 @@ pub struct Further {
     pub name: String,
     /// The image.
     pub substitute: Substitute,
+    /// Whether it has something to do once, and must have ended well before anything else is started.
+    pub once: bool,
 }
 
 /// What takes the pipeline's places.
@@ -44,12 +53,17 @@ pub struct Substitutes {
     pub ingester: Option<Substitute>,
     /// Beside them, each started when those before it serve, and all before the pipeline.
     pub further: Vec<Further>,
+    /// The topics that they need beside the pipeline's own, without the run's name.
+    pub topics: Vec<String>,
 }
 
 impl Substitutes {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.capture.is_none() && self.ingester.is_none() && self.further.is_empty()
+    /// The mounts of all of them, each with the name of what its image plays.
+    pub fn mounts(&mut self) -> impl Iterator<Item = (&str, &mut Mount)> {
+        let places = [("capture", &mut self.capture), ("ingester", &mut self.ingester)];
+        let places = places.into_iter().filter_map(|(name, place)| Some((name, place.as_mut()?)));
+        let further = self.further.iter_mut().map(|further| (further.name.as_str(), &mut further.substitute));
+        further.chain(places).flat_map(|(name, image)| image.mounts.iter_mut().map(move |mount| (name, mount)))
     }
 
     /// All of them, each with the name of what it plays.
@@ -61,19 +75,19 @@ impl Substitutes {
 }
 
 impl Substitute {
-    /// Its variables, and those of `role` that it does not name, with what the words in braces stand for: a variable of
-    /// the role, or a component by its name, for which `hosts` tells where it is.
+    /// Its variables, and those of `told` that it does not name, with what the words in braces stand for: a variable of
+    /// `told`, or a component by its name, for which `hosts` tells where it is.
     ///
     /// # Errors
     /// The first word that stands for nothing.
     pub fn variables(
         &self,
-        role: &BTreeMap<String, String>,
+        told: &BTreeMap<String, String>,
         hosts: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, String>, String> {
-        let mut all = role.clone();
+        let mut all = told.clone();
         for (name, value) in &self.environment {
-            let stands_for = |word: &str| role.get(word).or_else(|| hosts.get(word)).cloned();
+            let stands_for = |word: &str| told.get(word).or_else(|| hosts.get(word)).cloned();
             all.insert(name.clone(), filled(value, stands_for)?);
         }
         Ok(all)
@@ -135,6 +149,8 @@ mod tests {
             environment: map(environment),
             port: None,
             ready: None,
+            within: PATIENCE,
+            mounts: Vec::new(),
         };
         let role = map(&[("KAFKA_HOSTS", "kafka:9092"), ("KAFKA_TOPIC", "t"), ("DIALECT", "2026")]);
         let hosts = map(&[("redis", "assay-r1-redis")]);

@@ -145,6 +145,7 @@ async fn start(
             brokers: ways.outside.to_string(),
             clickhouse_url,
             brokers_inside: Some(format!("{}:{KAFKA_PORT}", docker.host(KAFKA))),
+            clickhouse_inside: Some(format!("http://{}:{CLICKHOUSE_PORT}", docker.host(CLICKHOUSE))),
             linked_brokers: ways.linked.iter().map(|(target, port)| (*target, format!("{through}:{port}"))).collect(),
         },
         launcher: Launcher::Containers(docker),
@@ -268,6 +269,7 @@ async fn start_clickhouse(
     let port = reserve()?;
     let url = format!("http://127.0.0.1:{}", port.get());
     let spec = ContainerSpec {
+        is_reached: true,
         image: docker.image(Part::Clickhouse),
         entry_point: None,
         arguments: Vec::new(),

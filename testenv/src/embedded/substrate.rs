@@ -82,6 +82,7 @@ pub async fn up(options: &SubstrateOptions) -> Result<Substrate, EnvironmentErro
             brokers: kafka.brokers,
             clickhouse_url: format!("http://127.0.0.1:{port}"),
             brokers_inside: None,
+            clickhouse_inside: None,
             linked_brokers,
         },
     })

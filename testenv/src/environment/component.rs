@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    ComponentEnded, EnvironmentError, answers,
+    ComponentEnded, EnvironmentError, answers, last_lines,
     life::{Life, Recipe},
     port::ReservedPort,
     usage::Usage,
@@ -90,6 +90,21 @@ impl Component {
             answered = timeout(*within, answering) => answered.unwrap_or_else(|_| Err(life.not_ready(*within))),
             ended = life.ended() => Err(life.ended_before_ready(ended)),
         }
+    }
+
+    /// Waits until one that runs once has ended, in the time in which others become ready.
+    ///
+    /// # Errors
+    /// When it ends with another code than 0, or not in time.
+    pub(crate) async fn done(&self) -> Result<(), EnvironmentError> {
+        let Inner { recipe, within, .. } = &*self.0;
+        let how = match timeout(*within, self.life().ended()).await {
+            Ok(ended) if ended.is_success() => return Ok(()),
+            Ok(ended) => format!("ended with {}", ended.how),
+            Err(_) => format!("had not ended after {within:?}"),
+        };
+        let log = recipe.log().to_owned();
+        Err(EnvironmentError::NotDone { name: self.name().to_owned(), how, last_lines: last_lines(&log), log })
     }
 
     /// Its name.

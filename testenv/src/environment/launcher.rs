@@ -64,8 +64,8 @@ pub(crate) struct Stranger<'a> {
     pub name: &'static str,
     /// What it is.
     pub substitute: &'a Substitute,
-    /// What the role that it takes the place of is told.
-    pub role: BTreeMap<String, String>,
+    /// What it is told of the run, and as the role that it takes the place of.
+    pub told: BTreeMap<String, String>,
     /// The components that its variables may name, and where they are.
     pub hosts: &'a BTreeMap<String, String>,
     /// The port on the loopback by which it is to be reached, if it is.
@@ -77,9 +77,6 @@ pub(crate) struct Stranger<'a> {
     /// Where logs go.
     pub logs: &'a Path,
 }
-
-/// Other people's images take their time: databases set themselves up, servers migrate them.
-const STRANGERS_READY_WITHIN: Duration = Duration::from_mins(3);
 
 /// A place for data that the components of a pipeline share.
 #[derive(Debug, Clone)]
@@ -131,13 +128,13 @@ impl Launcher {
     /// # Errors
     /// When components are child processes, when one of its variables' words stands for nothing, and when the daemon refuses.
     pub(crate) async fn start_stranger(&self, stranger: Stranger<'_>) -> Result<Component, EnvironmentError> {
-        let Stranger { name, substitute, role, hosts, port, limits, data, logs } = stranger;
+        let Stranger { name, substitute, told, hosts, port, limits, data, logs } = stranger;
         let refused = |what: String| EnvironmentError::Substitute { name: name.to_owned(), what };
         let Self::Containers(docker) = self else {
             return Err(refused("images run in containers: write --env containers".into()));
         };
-        let environment = substitute.variables(&role, hosts).map_err(|word| {
-            let known = role.keys().chain(hosts.keys()).cloned().collect::<Vec<_>>().join(", ");
+        let environment = substitute.variables(&told, hosts).map_err(|word| {
+            let known = told.keys().chain(hosts.keys()).cloned().collect::<Vec<_>>().join(", ");
             refused(format!("`{{{word}}}` in its variables stands for nothing; known are {known}"))
         })?;
         let inside = |outside: u16| substitute.port.unwrap_or(outside);
@@ -158,12 +155,13 @@ impl Launcher {
                 .map(|volume| (volume.clone(), DATA.to_owned()))
                 .into_iter()
                 .collect(),
+            mounts: substitute.mounts.iter().map(|mount| (mount.source.clone(), mount.inside.clone())).collect(),
             limits,
             says: substitute.ready.clone(),
             ..ContainerSpec::role(docker, name, name, logs.join(format!("{name}.log")))
         };
         let ports = port.into_iter().collect();
-        Component::start(Recipe::Container(spec), readiness, STRANGERS_READY_WITHIN, ports).await
+        Component::start(Recipe::Container(spec), readiness, substitute.within, ports).await
     }
 
     /// Makes sure that the images of `strangers` are there, each with what it is for; `tell` is told what takes long.

@@ -28,6 +28,14 @@ impl Recipe {
         }
     }
 
+    /// Where its output goes.
+    pub(crate) fn log(&self) -> &Path {
+        match self {
+            Self::Process(_, spec) => &spec.log,
+            Self::Container(spec) => &spec.log,
+        }
+    }
+
     /// Begins its first life.
     pub(crate) async fn start(&self) -> Result<Life, EnvironmentError> {
         match self {

@@ -52,15 +52,12 @@ impl Parts {
     /// The parts of `pipeline`, and of its substrate where that is the run's own.
     pub fn of(pipeline: &Pipeline, substrate: Option<&Substrate>) -> Self {
         let shared = substrate.map_or(&[][..], Substrate::components);
-        let components = pipeline.components().iter().chain(shared).filter_map(|component| {
-            let (_, target) = Target::ALL.into_iter().find(|(word, _)| *word == component.name())?;
-            Some((target, component.clone()))
-        });
+        let components = pipeline.components().iter().chain(shared);
         let own = pipeline.links().iter();
         let links = own.chain(substrate.map(Substrate::links).into_iter().flatten());
         let (endpoints, topics) = (pipeline.endpoints(), pipeline.topics());
         Self {
-            components: components.collect(),
+            components: by_target(components),
             links: links.map(|(target, link)| (*target, link.clone())).collect(),
             disks: substrate.map(Substrate::disks).cloned().unwrap_or_default(),
             topics: [(Target::CaptureTopic, topics.capture.clone()), (Target::EventsTopic, topics.events.clone())]
@@ -181,6 +178,11 @@ impl Parts {
     }
 }
 
+/// Each component as what faults call it.
+fn by_target<'a>(components: impl Iterator<Item = &'a Component>) -> BTreeMap<Target, Component> {
+    components.map(|component| (Target::component(component.name()), component.clone())).collect()
+}
+
 impl Guests {
     /// Notes that the one of `target` has left, and what it has used.
     fn leaves(&mut self, target: Target) {
@@ -218,19 +220,60 @@ mod tests {
     const REBALANCE: PlannedFault =
         PlannedFault { at: Duration::ZERO, lasts: Duration::ZERO, target: Target::Ingester, action: Action::Rebalance };
 
-    /// Parts with an ingester. What its guard answers to orders, two for each component, is in `news`, a line each.
-    async fn parts(folder: &Path, news: &[&str]) -> Parts {
-        let guard = folder.join("guard");
+    /// A component that is called `name`. What its guard answers to orders, two for each component, is in `news`, a line each.
+    async fn component(name: &'static str, folder: &Path, news: &[&str]) -> Component {
+        let guard = folder.join(format!("guard-of-{name}"));
         let answers: Vec<String> =
             news.iter().map(|line| format!("read -r order\n[ -n '{line}' ] && echo '{line}'\n")).collect();
         fs::write(&guard, format!("#!/bin/sh\n{}cat >/dev/null\n", answers.concat())).unwrap();
         fs::set_permissions(&guard, fs::Permissions::from_mode(0o755)).unwrap();
         let guard = Guard::start(&guard).unwrap();
-        let spec = ChildSpec::role("ingester", folder, folder, BTreeMap::new());
+        let spec = ChildSpec::role(name, folder, folder, BTreeMap::new());
         let recipe = Recipe::Process(guard, spec);
         let within = Duration::from_millis(200);
-        let ingester = Component::start(recipe, Readiness::SaysSo, within, Vec::new()).await.unwrap();
-        Parts { components: [(Target::Ingester, ingester)].into(), ..Parts::default() }
+        Component::start(recipe, Readiness::SaysSo, within, Vec::new()).await.unwrap()
+    }
+
+    /// Parts with an ingester.
+    async fn parts(folder: &Path, news: &[&str]) -> Parts {
+        let ingester = component("ingester", folder, news).await;
+        Parts { components: by_target([&ingester].into_iter()), ..Parts::default() }
+    }
+
+    #[tokio::test]
+    async fn every_component_is_reached_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let components = [
+            component("ingester", folder.path(), &[]).await,
+            component("ingester-2", folder.path(), &[]).await,
+            component("redis", folder.path(), &[]).await,
+        ];
+        let parts = Parts { components: by_target(components.iter()), ..Parts::default() };
+        for (target, name) in [
+            (Target::Ingester, "ingester"),
+            (Target::Named("ingester-2"), "ingester-2"),
+            (Target::Named("redis"), "redis"),
+        ] {
+            assert_eq!(parts.component(target).unwrap().name(), name);
+        }
+        let kill = PlannedFault { target: Target::Named("ingester-3"), action: Action::Kill, ..REBALANCE };
+        let error = parts.begin(&kill).await.unwrap_err().to_string();
+        assert_eq!(error, "this environment has no ingester-3 that a fault can reach");
+    }
+
+    #[tokio::test]
+    async fn what_runs_once_must_end_well_and_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("migrate.log"), "first line\ncolumn x exists already\n").unwrap();
+        let ends = async |news: &[&str]| component("migrate", folder.path(), news).await.done().await;
+        ends(&[r#"{"exited":{"id":1,"how":{"code":0}}}"#]).await.unwrap();
+        let failed = ends(&[r#"{"exited":{"id":1,"how":{"code":3}}}"#]).await.unwrap_err();
+        assert!(matches!(failed, EnvironmentError::NotDone { .. }), "{failed}");
+        let failed = failed.to_string();
+        assert!(failed.starts_with("migrate, which runs once, ended with exit code 3;"), "{failed}");
+        assert!(failed.ends_with("first line\ncolumn x exists already"), "{failed}");
+        let late = ends(&[]).await.unwrap_err().to_string();
+        assert!(late.starts_with("migrate, which runs once, had not ended after 200ms;"), "{late}");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
 use super::{
-    ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint,
+    ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint, beside,
     component::{Component, first_failure},
     exporting::ExportOptions,
     launcher::{Data, Launcher, Role, Stranger},
@@ -25,10 +25,7 @@ use super::{
     tables::{Groups, Tables, Topics, create_topics, delete_topics},
 };
 use crate::{
-    containers::{
-        container::Limits,
-        substitute::{Further, Substitutes},
-    },
+    containers::{container::Limits, substitute::Substitutes},
     fault::Target,
     network::{AnyLink, Link},
     pipeline::{
@@ -45,11 +42,15 @@ const GRACE: Duration = Duration::from_millis(1500);
 const EVENTS_TABLE: &str = "events";
 const GROUPS_TABLE: &str = "groups";
 const WARNINGS_TABLE: &str = "ingestion_warnings";
-/// What the ingesters are called.
 const INGESTERS: [&str; MOST_INGESTERS] =
     ["ingester", "ingester-2", "ingester-3", "ingester-4", "ingester-5", "ingester-6", "ingester-7", "ingester-8"];
 /// A pipeline has no more ingesters than this.
 pub const MOST_INGESTERS: usize = 8;
+
+/// What so many ingesters are called: `ingester`, `ingester-2`, and so on.
+pub fn ingester_names(ingesters: usize) -> impl Iterator<Item = &'static str> {
+    INGESTERS.into_iter().take(ingesters)
+}
 
 /// How to start a pipeline.
 #[derive(Debug, Clone)]
@@ -81,7 +82,7 @@ pub struct PipelineOptions {
     pub ingesters: usize,
     /// Which generation of PostHog's rules it follows.
     pub dialect: Dialect,
-    /// Other people's images in its places, and beside it.
+    /// Other people's images in its places and beside it, and the topics that they need.
     pub substitutes: Substitutes,
     /// How often capture takes events of one person onto the main topic, if it counts.
     pub overflow: Option<RateLimits>,
@@ -116,7 +117,7 @@ impl PipelineOptions {
 /// A running pipeline.
 #[derive(Debug)]
 pub struct Pipeline {
-    components: Vec<Component>,
+    pub(super) components: Vec<Component>,
     links: BTreeMap<Target, AnyLink>,
     endpoints: Endpoints,
     pub(super) substrate: Addresses,
@@ -141,7 +142,7 @@ impl Pipeline {
     ) -> Result<Self, EnvironmentError> {
         options.check()?;
         let run = &options.run;
-        let (topics, groups) = (Topics::of(run), Groups::of(run));
+        let (topics, groups) = (Topics::with_further(run, &options.substitutes.topics), Groups::of(run));
         let captured = topics.captured().map(str::to_owned);
         let mut subscriptions: Vec<_> = captured.iter().map(|topic| (groups.ingester.clone(), topic.clone())).collect();
         subscriptions.push((groups.events.clone(), topics.events.clone()));
@@ -213,39 +214,35 @@ impl Pipeline {
             logs: &options.logs,
             within: READY_WITHIN,
         };
-        let further = &options.substitutes.further;
-        let hosts: BTreeMap<_, _> =
-            further.iter().map(|Further { name, .. }| (name.clone(), launcher.host(name))).collect();
-        let stranger = |name, substitute, role, port, data| Stranger {
+        let planted = sink::planted(&options.planted_defects);
+        let tables_first = !options.substitutes.further.is_empty();
+        if tables_first {
+            self.tables(options).create(&self.client, planted).await?;
+            self.start_beside(launcher, options).await?;
+        }
+        let (told, hosts) = (self.told(options), beside::hosts(launcher, options));
+        let stranger = |name, substitute, role: BTreeMap<String, String>, port| Stranger {
             name,
             substitute,
-            role,
+            told: told.clone().into_iter().chain(role).collect(),
             hosts: &hosts,
             port,
             limits: options.limits,
-            data,
+            data: Some(&data),
             logs: &options.logs,
         };
-        for Further { name, substitute } in further {
-            // A run has a handful, and components are called by names that live as long as the process.
-            let name = Box::leak(name.clone().into_boxed_str());
-            let started = launcher.start_stranger(stranger(name, substitute, BTreeMap::new(), None, None)).await?;
-            self.components.push(started.clone());
-            started.ready().await?;
-        }
         let environment = self.capture(launcher.listens_at(port.get()), options);
         let capture = match &options.substitutes.capture {
             Some(substitute) => {
-                let stranger = stranger("capture", substitute, environment, Some(port), Some(&data));
-                launcher.start_stranger(stranger).left_future()
+                launcher.start_stranger(stranger("capture", substitute, environment, Some(port))).left_future()
             }
             None => launcher.start(role("capture", "capture", environment, Some(port))).right_future(),
         };
-        let ingesters = INGESTERS.into_iter().take(options.ingesters).map(|name| {
+        let ingesters = ingester_names(options.ingesters).map(|name| {
             let environment = self.ingester(name, &data, options);
             match &options.substitutes.ingester {
                 Some(substitute) => {
-                    launcher.start_stranger(stranger(name, substitute, environment, None, Some(&data))).left_future()
+                    launcher.start_stranger(stranger(name, substitute, environment, None)).left_future()
                 }
                 None => launcher.start(role(name, "ingester", environment, None)).right_future(),
             }
@@ -259,18 +256,10 @@ impl Pipeline {
         for started in std::iter::once(capture).chain(ingesters) {
             self.components.push(started?);
         }
-        let tables = Tables {
-            database: &self.endpoints.clickhouse.database,
-            brokers: self.substrate.brokers_for(Target::ClickhouseKafka),
-            topics: &self.topics,
-            groups: &self.groups,
-            flush_interval: options.flush_interval,
-            group_columns: options.substitutes.ingester.is_some(),
-            shards: options.shards,
-        };
-        let planted = sink::planted(&options.planted_defects);
         let ready = futures_util::future::try_join_all(self.components.iter().map(Component::ready));
-        tokio::try_join!(ready, tables.create(&self.client, planted))?;
+        let tables =
+            async { if tables_first { Ok(()) } else { self.tables(options).create(&self.client, planted).await } };
+        tokio::try_join!(ready, tables)?;
         for target in &options.linked {
             let upstream = match target {
                 Target::ClientCapture => self.endpoints.capture,
@@ -291,6 +280,19 @@ impl Pipeline {
             self.playing.spawn(sink::play(self.client.clone(), database, defect.clone(), log));
         }
         Ok(())
+    }
+
+    /// What the run's tables are made of.
+    fn tables(&self, options: &PipelineOptions) -> Tables<'_> {
+        Tables {
+            database: &self.endpoints.clickhouse.database,
+            brokers: self.substrate.brokers_for(Target::ClickhouseKafka),
+            topics: &self.topics,
+            groups: &self.groups,
+            flush_interval: options.flush_interval,
+            group_columns: options.substitutes.ingester.is_some(),
+            shards: options.shards,
+        }
     }
 
     /// The role's variables, by PostHog's names where they exist.

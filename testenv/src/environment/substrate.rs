@@ -22,16 +22,28 @@ pub struct Addresses {
     /// Kafka's brokers as components know them, where that is another address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brokers_inside: Option<String>,
+    /// ClickHouse's HTTP interface as components know it, where that is another address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clickhouse_inside: Option<String>,
     /// Where Kafka's brokers are for those that reach them over a link of their own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub linked_brokers: BTreeMap<Target, String>,
 }
 
 impl Addresses {
+    /// Kafka's brokers as components know them.
+    pub fn brokers_inside(&self) -> &str {
+        self.brokers_inside.as_ref().unwrap_or(&self.brokers)
+    }
+
+    /// ClickHouse's HTTP interface as components know it.
+    pub fn clickhouse_inside(&self) -> &str {
+        self.clickhouse_inside.as_ref().unwrap_or(&self.clickhouse_url)
+    }
+
     /// Kafka's brokers for the component that uses the link `target`, if there is such a link.
     pub fn brokers_for(&self, target: Target) -> &str {
-        let inside = self.brokers_inside.as_ref().unwrap_or(&self.brokers);
-        self.linked_brokers.get(&target).unwrap_or(inside)
+        self.linked_brokers.get(&target).map_or_else(|| self.brokers_inside(), String::as_str)
     }
 }
 

@@ -50,12 +50,19 @@ pub struct Topics {
     pub exceptions: String,
     /// What it writes of AI, for the ingester as well.
     pub ai: String,
+    /// Those that other people's images need beside.
+    pub further: Vec<String>,
 }
 
 impl Topics {
+    /// What the names of all topics of `run` begin with.
+    pub fn prefix(run: &str) -> String {
+        format!("{run}_")
+    }
+
     /// The topics of `run`: the contract's names, with the run before them.
     pub fn of(run: &str) -> Self {
-        let name = |name: &str| format!("{run}_{name}");
+        let name = |name: &str| Self::prefix(run) + name;
         Self {
             capture: name("events_plugin_ingestion"),
             historical: name("events_plugin_ingestion_historical"),
@@ -71,7 +78,20 @@ impl Topics {
             client_warnings: name("client_iwarnings_ingestion"),
             exceptions: name("exceptions_ingestion"),
             ai: name("events_plugin_ingestion_ai"),
+            further: Vec::new(),
         }
+    }
+
+    /// The topics of `run`, and beside them those that are called as in `further`, with the run before them as well.
+    pub fn with_further(run: &str, further: &[String]) -> Self {
+        let prefix = Self::prefix(run);
+        Self { further: further.iter().map(|name| format!("{prefix}{name}")).collect(), ..Self::of(run) }
+    }
+
+    /// Whether every run has a topic of this name, with the run's before it.
+    pub fn has(name: &str) -> bool {
+        let (prefix, every) = (Self::prefix("x"), Self::of("x"));
+        every.all().iter().any(|topic| topic.strip_prefix(&prefix) == Some(name))
     }
 
     /// What capture writes for the ingester.
@@ -79,10 +99,10 @@ impl Topics {
         [&self.capture, &self.historical, &self.overflow, &self.exceptions, &self.ai]
     }
 
-    fn all(&self) -> [&str; 14] {
+    fn all(&self) -> Vec<&str> {
         let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, .. } = self;
-        let Self { groups, warnings, recordings, heatmaps, client_warnings, exceptions, ai, .. } = self;
-        [
+        let Self { groups, warnings, recordings, heatmaps, client_warnings, exceptions, ai, further, .. } = self;
+        let every = [
             capture,
             historical,
             overflow,
@@ -97,7 +117,8 @@ impl Topics {
             client_warnings,
             exceptions,
             ai,
-        ]
+        ];
+        every.into_iter().chain(further).map(String::as_str).collect()
     }
 }
 
@@ -384,6 +405,14 @@ mod tests {
             assert!(filled.starts_with("CREATE "), "{filled}");
             assert!(!filled.contains('{') && !filled.contains('}'), "{filled}");
         }
+    }
+
+    #[test]
+    fn further_topics_carry_the_runs_name_and_are_none_that_every_run_has() {
+        let topics = Topics::with_further("r1", &["clickhouse_app_metrics".into()]);
+        assert_eq!(topics.all().len(), Topics::of("r1").all().len() + 1);
+        assert_eq!(topics.all().last(), Some(&"r1_clickhouse_app_metrics"));
+        assert!(Topics::has("clickhouse_events_json") && !Topics::has("clickhouse_app_metrics"));
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! `[images]`, `[pipeline.capture]`, `[pipeline.ingester]` and `[[component]]`: which images are run in containers.
 
+use std::fmt::Write;
+
+use testenv::environment::beside::TOLD;
+
 use super::{
     Key, Occurs,
-    Presence::{Otherwise, Required},
+    Presence::{Default, Otherwise, Required},
     Section, key,
-    kind::{IMAGE, Kind},
+    kind::{DURATION, IMAGE, Kind},
 };
 
 pub(super) const SECTIONS: [Section; 4] = [
@@ -64,10 +68,10 @@ pub(super) const SECTIONS: [Section; 4] = [
         occurs: Occurs::Often,
         presence: Otherwise("nothing beside it"),
         doc: "What runs beside the pipeline because an image in it needs it, such as a database (containers). Started in the order of the \
-              file, each when the one before serves.",
+              file, each when the one before serves, or has ended where it runs once; the run's topics and tables are there before the first.",
         example: "[[component]]\nname  = \"redis\"\nimage = \"redis:7\"\nready = \"Ready to accept connections\"\n",
         keys: &COMPONENT,
-        more: None,
+        more: Some(variables),
     },
 ];
 
@@ -81,11 +85,12 @@ const ENVIRONMENT: Key = key(
     Kind::Variables,
     Otherwise("no further ones"),
     "{ TOPIC = \"{KAFKA_TOPIC}\" }",
-    "Its variables. A word in braces stands for where a `[[component]]` is, or for a variable of the role.",
+    "Its variables, beside those of the role. A word in braces stands for where a `[[component]]` is, for a variable of the role, or \
+     for one of those that every image is told (they stand with `[[component]]`).",
 );
 const ENVIRONMENT_BESIDE: Key = Key {
     example: "{ POSTGRES_USER = \"posthog\" }",
-    doc: "Its variables. A word in braces stands for where a component before it is.",
+    doc: "Its variables, beside those that every image is told. A word in braces stands for one that every image is told, or for where a component before it is.",
     ..ENVIRONMENT
 };
 const READY: Key = key(
@@ -96,7 +101,16 @@ const READY: Key = key(
     "What a line of its output holds as soon as it serves.",
 );
 
-const CAPTURE: [Key; 6] = [
+const MOUNTS: Key = key(
+    "mounts",
+    Kind::Variables,
+    Otherwise("none"),
+    "{ \"/seed\" = \"seed\" }",
+    "Files and folders beside the scenario's file that it may read and not write: by its path in the container, the path from the \
+     scenario's folder on, which it never leaves.",
+);
+
+const CAPTURE: [Key; 7] = [
     IMAGE_KEY,
     ENTRY_POINT,
     COMMAND,
@@ -109,10 +123,11 @@ const CAPTURE: [Key; 6] = [
         "The port that it listens on.",
     ),
     READY,
+    MOUNTS,
 ];
 // `port` is known to the reader so that it can say that it has no meaning here.
-const INGESTER: [Key; 5] = [IMAGE_KEY, ENTRY_POINT, COMMAND, ENVIRONMENT, READY];
-const COMPONENT: [Key; 6] = [
+const INGESTER: [Key; 6] = [IMAGE_KEY, ENTRY_POINT, COMMAND, ENVIRONMENT, READY, MOUNTS];
+const COMPONENT: [Key; 9] = [
     key(
         "name",
         Kind::Text,
@@ -125,4 +140,33 @@ const COMPONENT: [Key; 6] = [
     COMMAND,
     ENVIRONMENT_BESIDE,
     READY,
+    key(
+        "once",
+        Kind::Flag,
+        Default("false"),
+        "true",
+        "Whether it has something to do once, as a migration has: the next is started when it has ended with code 0, and the run is given up if it \
+         does not.",
+    ),
+    key(
+        "within",
+        Kind::In(&DURATION),
+        Default("3m"),
+        "30s",
+        "How long it may take until it serves, or with `once` until it has ended.",
+    ),
+    MOUNTS,
 ];
+
+/// What every image is told.
+fn variables() -> String {
+    let mut text = String::from(
+        "Every image of the scenario's, also one in a place of the pipeline, is told of the run in these variables:\n\n| variable | what \
+         it says |\n|---|---|\n",
+    );
+    for (name, what) in TOLD {
+        // Writing into a String does not fail.
+        let _ = writeln!(text, "| `{name}` | {what} |");
+    }
+    text
+}

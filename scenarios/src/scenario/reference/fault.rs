@@ -51,10 +51,12 @@ const FAULT: [Key; 11] = [
     ),
     key(
         "target",
-        Kind::ChoiceOrChoices(|| words_of(&Target::ALL)),
+        Kind::PartOrParts(|| words_of(&Target::ALL)),
         Required,
         "\"ingester\"",
-        "What it is done to; of a list one is drawn each time. A component: `capture`, `ingester`, `kafka`, `clickhouse`, and `exporter` where plugins export. The network \
+        "What it is done to; of a list one is drawn each time. A component: `capture`, `ingester`, `kafka`, `clickhouse`, and `exporter` where plugins export; \
+         of several ingesters `ingester` is the first, and `ingester-2` and so on are the others; and what the scenario adds, by the `name` of its \
+         `[[component]]`, unless that runs once. The network \
          between two: `client-capture`, `capture-kafka`, `ingester-kafka`, `clickhouse-kafka`, `checker-clickhouse`. A topic: \
          `capture-topic`, `events-topic`.",
     ),

@@ -33,8 +33,8 @@ pub enum Kind {
     Choice(fn() -> Vec<&'static str>),
     /// A list of some words.
     Choices(fn() -> Vec<&'static str>),
-    /// One of some words, or a list of them.
-    ChoiceOrChoices(fn() -> Vec<&'static str>),
+    /// One of some words or another host name, or a list of them.
+    PartOrParts(fn() -> Vec<&'static str>),
     /// A list of texts.
     Texts,
     /// A text, or a list of texts.
@@ -123,6 +123,9 @@ pub const NOTATIONS: [&Notation; 8] = [&RATE, &DURATION, &SHARE, &DISTRIBUTION, 
 /// How a range of sizes is written.
 pub const SIZE_PATTERN: &str = r"^\s*[0-9][0-9_]*\s*(\.\.\s*[0-9][0-9_]*\s*)?$";
 
+/// How a component is called.
+const HOST_PATTERN: &str = "^[a-z0-9-]+$";
+
 /// Ends beyond this one are there to keep arithmetic safe, and tell people nothing.
 const NO_END: u64 = 1 << 32;
 
@@ -154,7 +157,7 @@ impl Kind {
             Self::Independence => "`event`, `request`, or a number from 1 on".to_owned(),
             Self::Choice(words) => either(*words),
             Self::Choices(_) => "list of words".to_owned(),
-            Self::ChoiceOrChoices(_) => "a word, or a list of words".to_owned(),
+            Self::PartOrParts(_) => "a word, or a list of words".to_owned(),
             Self::Texts => "list of texts".to_owned(),
             Self::TextOrTexts => "text, or a list of texts".to_owned(),
             Self::Variables => "table of texts".to_owned(),
@@ -185,7 +188,10 @@ impl Kind {
             }
             Self::Choice(words) => one_of(*words),
             Self::Choices(words) => list(one_of(*words)),
-            Self::ChoiceOrChoices(words) => json!({ "anyOf": [one_of(*words), list(one_of(*words))] }),
+            Self::PartOrParts(words) => {
+                let part = || json!({ "anyOf": [one_of(*words), { "type": "string", "pattern": HOST_PATTERN }] });
+                json!({ "anyOf": [part(), list(part())] })
+            }
             Self::Texts => list(text()),
             Self::TextOrTexts => json!({ "anyOf": [text(), list(text())] }),
             Self::Variables => json!({ "type": "object", "additionalProperties": text() }),

@@ -87,7 +87,7 @@ pub(super) const SECTIONS: [Section; 4] = [
     },
 ];
 
-const PIPELINE: [Key; 9] = [
+const PIPELINE: [Key; 10] = [
     key(
         "flush_interval",
         Kind::In(&DURATION),
@@ -102,7 +102,15 @@ const PIPELINE: [Key; 9] = [
         Kind::Whole { from: 1, to: Some(MOST_INGESTERS as u64) },
         Default("1"),
         "2",
-        "How many ingesters share them.",
+        "How many ingesters share them: `ingester`, `ingester-2`, and so on.",
+    ),
+    key(
+        "topics",
+        Kind::Texts,
+        Otherwise("no further ones"),
+        "[\"clickhouse_app_metrics\"]",
+        "Further topics that other people's images need, made before anything is started. Each begins with the run's name and `_`, as all \
+         topics of a run do: images are told that as `KAFKA_PREFIX`.",
     ),
     key(
         "dialect",
