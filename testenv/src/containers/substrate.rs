@@ -258,7 +258,7 @@ async fn start_kafka(
         ..ContainerSpec::role(docker, KAFKA, KAFKA, options.logs.join("kafka.log"))
     };
     let readiness = Readiness::KafkaAnswers(ways.outside.to_string());
-    started(Component::start(Recipe::Container(spec), readiness, options.ready_within, vec![port]).await?).await
+    started(Component::start(Recipe::Container(Box::new(spec)), readiness, options.ready_within, vec![port]).await?).await
 }
 
 async fn start_clickhouse(
@@ -285,7 +285,7 @@ async fn start_clickhouse(
         ..ContainerSpec::role(docker, CLICKHOUSE, CLICKHOUSE, options.logs.join("clickhouse.log"))
     };
     let readiness = Readiness::HttpAnswers(format!("{url}/ping"));
-    let component = Component::start(Recipe::Container(spec), readiness, options.ready_within, vec![port]).await?;
+    let component = Component::start(Recipe::Container(Box::new(spec)), readiness, options.ready_within, vec![port]).await?;
     Ok((started(component).await?, url))
 }
 
@@ -317,7 +317,7 @@ async fn start_injector(
         volumes: disks.iter().map(|(target, (volume, _))| (volume.clone(), folder(target))).collect(),
         ..ContainerSpec::role(docker, INJECTOR, INJECTOR, logs.join("injector.log"))
     };
-    let recipe = Recipe::Container(spec);
+    let recipe = Recipe::Container(Box::new(spec));
     let component = Component::start(recipe, Readiness::SaysSo, READY_WITHIN, vec![port]).await?;
     Ok((started(component).await?, Injector::at(control)))
 }

@@ -161,7 +161,7 @@ impl Launcher {
             ..ContainerSpec::role(docker, name, name, logs.join(format!("{name}.log")))
         };
         let ports = port.into_iter().collect();
-        Component::start(Recipe::Container(spec), readiness, substitute.within, ports).await
+        Component::start(Recipe::Container(Box::new(spec)), readiness, substitute.within, ports).await
     }
 
     /// Makes sure that the images of `strangers` are there, each with what it is for; `tell` is told what takes long.

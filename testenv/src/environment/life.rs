@@ -16,7 +16,7 @@ pub(crate) enum Recipe {
     /// As a child process.
     Process(Guard, ChildSpec),
     /// As a container.
-    Container(ContainerSpec),
+    Container(Box<ContainerSpec>),
 }
 
 impl Recipe {
