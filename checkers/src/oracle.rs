@@ -4,6 +4,7 @@
 //! agree with itself.
 
 pub mod age;
+mod blob;
 pub mod cookieless;
 pub mod dialect;
 pub mod elements;

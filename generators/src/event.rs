@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     identity::{EventId, StreamId},
-    workload::Oddities,
+    workload::{Blob, Oddities},
 };
 
 /// JSON properties, in the order of their keys.
@@ -29,6 +29,8 @@ pub struct Event {
     pub members: Vec<Member>,
     /// Its other fields, beside those that every event has.
     pub others: Vec<Member>,
+    /// Properties whose contents stand in parts of their own.
+    pub blobs: Vec<Blob>,
     /// How it differs from a plain one; what that adds to its properties is among them already.
     pub oddities: Oddities,
     /// Every distinct id that the workload ever joins to this person, `distinct_id` among them. One alone means that no

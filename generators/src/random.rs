@@ -107,6 +107,10 @@ pub enum Purpose {
     Cookieless = 40,
     /// Whether an event is of the pipeline's own people.
     Internal = 41,
+    /// Whether an event of AI holds its properties within its own part.
+    Embedded = 42,
+    /// Whether an event of AI has contents in parts of their own, and which.
+    Blobs = 43,
 }
 
 /// The random values for one purpose in one stream, by their index.

@@ -4,6 +4,7 @@
 //! all other forms into the query parameter `_`.
 
 mod bad;
+mod bad_parts;
 mod body;
 mod moments;
 mod odd;
@@ -24,7 +25,7 @@ use crate::{
     replay::Style,
     request::{ClientClock, Request},
     text,
-    workload::{Begin, ClientFault, Compression, Endpoint, Form, Profile, Row, Spelling, Workload},
+    workload::{Begin, ClientFault, Compression, Endpoint, Form, Profile, Row, Spelling, Traffic, Workload},
 };
 
 pub use body::Method;
@@ -261,6 +262,10 @@ impl Encoder {
         let Some(event) = workload.event(request.stream, seq) else { return Ok(0) };
         match fault {
             Some(ClientFault::EmptyBatch) => parts::end(body),
+            // What earlier versions sent, they still send.
+            Some(ClientFault::WrongTypes) if has_more_parts(workload, request) => {
+                bad_parts::write(&mut bad::random(workload.plan().seed, request), body);
+            }
             Some(ClientFault::WrongTypes) => parts::write_text(&bad::event(workload, request, Endpoint::Ai), body),
             _ => parts::write(&event, again, clock, &mut self.moments, body)?,
         }
@@ -338,6 +343,13 @@ impl Stamp {
         }
         &self.text
     }
+}
+
+/// Whether the traffic of a request has its properties within events, or contents in parts of their own.
+fn has_more_parts(workload: &Workload, request: &Request) -> bool {
+    let has_any =
+        |traffic: &Traffic| [traffic.extras.embedded, traffic.extras.blobs].iter().any(|share| share.get() > 0.0);
+    workload.traffic(request.stream).is_some_and(has_any)
 }
 
 /// An event in a request.

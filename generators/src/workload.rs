@@ -3,6 +3,7 @@
 //! The plan and the persona table are all that it needs, and both are kept in the run's manifest. Whatever changes the
 //! events that a plan makes must raise [`WORKLOAD_VERSION`].
 
+mod blob;
 mod client;
 mod content;
 mod elements;
@@ -36,6 +37,7 @@ use crate::{
     schedule::Schedule,
 };
 
+pub use blob::Blob;
 pub use client::{Client, ClientFault, ClientFaults};
 pub(crate) use content::{LIBRARY, LIBRARY_VERSION};
 pub use group_identify::NAME as GROUP_IDENTIFY;
@@ -483,6 +485,7 @@ impl Workload {
             distinct_id_json: event.distinct_id_json,
             members: event.properties,
             others: event.others,
+            blobs: Vec::new(),
         })
     }
 }
@@ -519,6 +522,7 @@ impl EventSource for Workload {
             properties,
             members: Vec::new(),
             others: Vec::new(),
+            blobs: Vec::new(),
             oddities: of_stream.odd.of(seq),
             ids_of_person: role.ids_of_person,
         };

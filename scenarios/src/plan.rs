@@ -6,7 +6,7 @@ use generators::{
     clock::RunStart,
     identity::{EventId, RunId, StreamId},
     random::Share,
-    workload::{Absence, Plan, Traffic},
+    workload::{Absence, Extras, Plan, Traffic},
 };
 use testenv::pipeline::defect::{DefectName, PlantedDefect};
 
@@ -138,7 +138,7 @@ pub fn workload(scenario: &Scenario, projects: &Projects, run: RunId, seed: u64,
         historical: traffic.historical,
         spelling: traffic.spelling,
         unknown_compression: traffic.unknown_compression,
-        extras: traffic.extras.clone(),
+        extras: Extras { blob_store: scenario.pipeline.blob_store, ..traffic.extras.clone() },
         disorder: traffic.disorder.clone(),
         clients: traffic.clients,
         absent: traffic.absent,
@@ -164,10 +164,11 @@ fn held(scenario: &Scenario, name: DefectName) -> Duration {
 }
 
 /// Whether none of its events is dropped on the way.
-fn is_kept(traffic: &scenario::Traffic) -> bool {
+fn is_kept(scenario: &Scenario, traffic: &scenario::Traffic) -> bool {
     traffic.absent.is_none()
         && traffic.drop_events_older_than.is_none()
         && traffic.extras.cookieless == Share::default()
+        && (traffic.extras.blobs == Share::default() || scenario.pipeline.blob_store)
 }
 
 /// The defects to plant, spread over nine tenths of the planned events, so that their number is certain to be reached.
@@ -179,11 +180,13 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
     let backdated = |traffic: &scenario::Traffic| traffic.events as f64 * traffic.disorder.backdated.get();
     let too_old: f64 = scenario.traffic.iter().filter(is_limited).map(backdated).sum();
     // Where all are dropped in part, those that are left will do.
-    let find = |is_good: fn(&scenario::Traffic) -> bool| scenario.traffic.iter().position(is_good);
-    let good = find(is_kept).or_else(|| find(|traffic| traffic.absent.is_none())).unwrap_or_default();
+    let is_kept = |traffic: &&scenario::Traffic| is_kept(scenario, traffic);
+    let find =
+        |is_good: &dyn Fn(&&scenario::Traffic) -> bool| scenario.traffic.iter().position(|traffic| is_good(&traffic));
+    let good = find(&is_kept).or_else(|| find(&|traffic| traffic.absent.is_none())).unwrap_or_default();
     let planned = scenario.traffic.get(good).map_or(0, |traffic| traffic.events);
     let spread = |events: u64| (planned * 9 / 10 / events.max(1)).max(1);
-    let projects = scenario.traffic.iter().filter(|traffic| is_kept(traffic));
+    let projects = scenario.traffic.iter().filter(is_kept);
     let kept: Vec<String> = projects.map(|traffic| own_project(scenario, traffic, run).0).collect();
     let uuid = |seq| EventId { run, stream: StreamId(good as u16), seq }.to_string();
     scenario

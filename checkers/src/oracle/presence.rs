@@ -110,12 +110,14 @@ fn holds_nul(value: &Value) -> bool {
 
 /// Whether an event makes the capture refuse its whole request, before anything of it is stored (ingestion contract 1.2, 1.3).
 pub fn spoils_request(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -> bool {
-    let Oddities { hostile, v1, empty_uuid, .. } = workload.oddities(stream, seq);
+    let Oddities { hostile, v1, empty_uuid, blobs, .. } = workload.oddities(stream, seq);
+    // Contents in parts of their own need a capture with a store for them.
+    let is_homeless = blobs && workload.traffic(stream).is_some_and(|traffic| !traffic.extras.blob_store);
     // In v1 a distinct id is a string, or the body is none of events.
     let is_no_text = v1 && workload.event(stream, seq).is_some_and(|event| event.distinct_id_json.is_some());
     // serde refuses half a surrogate pair; later it is repaired before.
     // To the capture of 2024 an empty uuid was a broken one.
-    is_no_text || (dialect == Dialect::V2024 && (empty_uuid || hostile == Some(Hostile::LoneSurrogate)))
+    is_no_text || is_homeless || (dialect == Dialect::V2024 && (empty_uuid || hostile == Some(Hostile::LoneSurrogate)))
 }
 
 #[cfg(test)]
@@ -167,6 +169,20 @@ mod tests {
         ] {
             assert_eq!(of(endpoint, kind), expected, "{endpoint:?} {kind:?}");
         }
+    }
+
+    #[test]
+    fn contents_in_parts_of_their_own_need_a_store() {
+        let spoilt = |endpoint, blob_store| {
+            let mut plan = workload(100).plan().clone();
+            plan.traffic[0].endpoint = endpoint;
+            plan.traffic[0].extras =
+                Extras { blobs: Share::new(0.5).unwrap(), blob_size: (1, 9), blob_store, ..Extras::default() };
+            let workload = Workload::new(plan, PersonaTable::make(1, 2));
+            (0..100).filter(|seq| spoils_request(Dialect::V2026, &workload, STREAM, *seq)).count()
+        };
+        assert!((30..70).contains(&spoilt(Endpoint::Ai, false)));
+        assert_eq!((spoilt(Endpoint::Ai, true), spoilt(Endpoint::AiV1, false)), (0, 0));
     }
 
     #[test]

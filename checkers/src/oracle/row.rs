@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{dialect::Dialect, elements, json, profile, v1};
+use super::{blob, dialect::Dialect, elements, json, profile, v1};
 
 /// Servers keep milliseconds, cut or rounded, of clocks that are read in microseconds.
 pub(super) const ROUNDING_MICROS: i64 = 1_000;
@@ -109,6 +109,13 @@ pub enum Expected {
     },
     /// A moment in one of these spans, ends included, in microseconds since 1970.
     Within(Vec<(i64, i64)>),
+    /// A JSON text of an address that begins and ends like this, and holds more between.
+    Address {
+        /// What it begins with.
+        begin: String,
+        /// What it ends with.
+        end: String,
+    },
     /// One of these.
     OneOf(Vec<String>),
     /// Nothing: it must not be there.
@@ -216,6 +223,7 @@ pub fn expect(
         reason: "v1 makes a property of the event's field or option",
         ..of_member(dialect, member)
     }));
+    columns.extend(blob::expected(event));
     columns.extend(own_address(dialect, event));
     if event.oddities.grouped {
         let groups = event.members.iter().find(|member| member.key == "$groups");
@@ -395,6 +403,7 @@ impl Expectation {
                 Expected::NotJudged if wanted == "uuid" => Uuid::nil().to_string(),
                 Expected::NotJudged if wanted == TIMESTAMP => "0".to_owned(),
                 Expected::NotJudged if wanted == elements::COLUMN => String::new(),
+                Expected::Address { begin, end } => serde_json::to_string(&format!("{begin}anywhere{end}")).ok()?,
                 Expected::Absent => return None,
                 Expected::Groups { .. } | Expected::NotJudged => "null".to_owned(),
             })
@@ -474,6 +483,10 @@ impl Expected {
             (Self::JsNumbers(expected), Some(found)) => expected == found || json::same_to_javascript(expected, found),
             (Self::Groups { keys, missing }, Some(found)) => are_groups(keys, *missing, found),
             (Self::Within(spans), Some(found)) => found.parse::<i64>().is_ok_and(|found| within(spans, found)),
+            (Self::Address { begin, end }, Some(found)) => serde_json::from_str::<String>(found).is_ok_and(|found| {
+                let between = found.strip_prefix(begin.as_str()).and_then(|rest| rest.strip_suffix(end.as_str()));
+                between.is_some_and(|between| !between.is_empty())
+            }),
             (Self::OneOf(all), Some(found)) => all.iter().any(|one| one == found),
         }
     }
@@ -517,6 +530,7 @@ impl std::fmt::Display for Expected {
                     spans.iter().map(|(from, to)| format!("{} to {}", moment(*from), moment(*to))).collect();
                 f.write_str(&spans.join(" or "))
             }
+            Self::Address { begin, end } => write!(f, "{begin}…{end}"),
             Self::OneOf(all) | Self::JsonOneOf(all) => f.write_str(&all.join(" or ")),
             Self::Absent => f.write_str("nothing"),
             Self::NotJudged => f.write_str("anything"),

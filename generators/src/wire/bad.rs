@@ -98,6 +98,7 @@ pub(super) fn spoil(seed: u64, request: &Request, headers: &mut Vec<(&'static st
     headers.extend(value.map(|value| (name, value.to_owned())));
 }
 
-const fn random(seed: u64, request: &Request) -> Random {
+/// The values that such a request is made of.
+pub(super) const fn random(seed: u64, request: &Request) -> Random {
     Random::new(seed, request.stream, request.index, Purpose::Garbage)
 }

@@ -197,6 +197,76 @@ fn an_event_of_ai_stands_in_two_parts() {
     assert!(event["sent_at"].is_string() && properties["$ai_model"] == "assay-1", "{event} {properties}");
 }
 
+/// The parts of a form: their headers, and what they hold.
+fn parts_of<'b>(content_type: &str, body: &'b [u8]) -> Vec<(String, &'b [u8])> {
+    let begin = format!("--{}\r\n", content_type.split_once("boundary=").unwrap().1).into_bytes();
+    let find = |text: &[u8], what: &[u8]| text.windows(what.len()).position(|window| window == what);
+    let mut parts = Vec::new();
+    let mut left = body.strip_prefix(&*begin).unwrap();
+    loop {
+        let next = find(left, &begin);
+        // The last one ends with the boundary and two dashes.
+        let part = &left[..next.unwrap_or(left.len() - begin.len() - 2) - 2];
+        let head = find(part, b"\r\n\r\n").unwrap();
+        parts.push((String::from_utf8(part[..head].to_vec()).unwrap(), &part[head + 4..]));
+        let Some(next) = next else { return parts };
+        left = &left[next + begin.len()..];
+    }
+}
+
+#[test]
+fn properties_may_stand_in_the_event_and_contents_in_parts_of_their_own() {
+    let share = |share| crate::random::Share::new(share).unwrap();
+    let of = |change: &dyn Fn(&mut crate::workload::Extras)| {
+        let mut plan = small().plan().clone();
+        let traffic = &mut plan.traffic[0];
+        (traffic.endpoint, traffic.batch, traffic.events) = (Endpoint::Ai, (1, 1), 400);
+        traffic.disorder.resend = crate::random::Share::default();
+        traffic.persons.identify = crate::random::Share::default();
+        change(&mut traffic.extras);
+        Workload::new(plan, crate::persona::PersonaTable::make(42, 16))
+    };
+    let workload = of(&|extras| {
+        (extras.embedded, extras.blobs, extras.blob_size) = (share(0.5), share(0.5), (10, 5_000));
+    });
+    let usual = of(&|_| ());
+    let (mut encoder, mut embedded, mut blobs) = (Encoder::default(), 0, 0);
+    for request in Requests::new(&workload, StreamId(0)) {
+        let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+        let seq = request.seqs(&workload).next().unwrap().0;
+        let event = workload.event(StreamId(0), seq).unwrap();
+        let parts = parts_of(made.content_type, &made.body);
+        let is_named = |at: usize, name: &str| parts[at].0.contains(&format!("form-data; name=\"{name}\""));
+        assert!(is_named(0, "event"));
+        let sent: Value = serde_json::from_slice(parts[0].1).unwrap();
+        let properties = match sent.get("properties") {
+            Some(properties) => properties.clone(),
+            None => serde_json::from_slice(parts[1].1).unwrap(),
+        };
+        assert_eq!(properties["$ai_model"], "assay-1");
+        assert_eq!(
+            (event.oddities.embedded, event.oddities.blobs),
+            (sent.get("properties").is_some(), !event.blobs.is_empty())
+        );
+        let own = 1 + usize::from(!event.oddities.embedded);
+        assert!(event.oddities.embedded || is_named(1, "event.properties"));
+        assert_eq!(parts.len(), own + event.blobs.len());
+        for (at, blob) in event.blobs.iter().enumerate() {
+            let (head, content) = &parts[own + at];
+            assert!(is_named(own + at, &format!("event.properties.{}", blob.property)), "{head}");
+            assert!(head.contains(&format!("Content-Type: {}", blob.content_type)), "{head}");
+            assert_eq!(head.contains("Content-Encoding: gzip"), blob.content_encoding.is_some());
+            assert_eq!(*content, &*blob.bytes);
+        }
+        (embedded, blobs) =
+            (embedded + usize::from(event.oddities.embedded), blobs + usize::from(event.oddities.blobs));
+        // Beside that they are the events that they were.
+        let other = usual.event(StreamId(0), seq).unwrap();
+        assert_eq!((event.name, event.properties, event.members), (other.name, other.properties, other.members));
+    }
+    assert!((150..250).contains(&embedded) && (150..250).contains(&blobs), "{embedded} and {blobs}");
+}
+
 #[test]
 fn what_must_be_refused_is_wrong_in_one_way() {
     let share = |share| crate::random::Share::new(share).unwrap();

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Names, elements, fields, group_identify,
+    Names, blob, elements, fields, group_identify,
     hostile::Hostile,
     plan::{Disorder, Endpoint, Extras, Plan, Traffic},
     refused::Refused,
@@ -102,6 +102,10 @@ pub struct Oddities {
     pub cookieless: bool,
     /// It is of the pipeline's own people.
     pub internal: bool,
+    /// Its properties stand within its own part, where it has parts.
+    pub embedded: bool,
+    /// Some of its contents have parts of their own.
+    pub blobs: bool,
 }
 
 /// The property that an altered event's second sending changes, and what it holds then.
@@ -176,6 +180,8 @@ pub(super) struct OddSources {
     refused: Source,
     cookieless: Source,
     internal: Source,
+    embedded: Source,
+    blobs: Source,
     /// What events are called, where some are called what makes them odd.
     names: Option<Names>,
 }
@@ -246,6 +252,8 @@ impl OddSources {
             refused: source(Purpose::Refused),
             cookieless: source(Purpose::Cookieless),
             internal: source(Purpose::Internal),
+            embedded: source(Purpose::Embedded),
+            blobs: source(Purpose::Blobs),
             names,
         }
     }
@@ -295,6 +303,8 @@ impl OddSources {
             refused: is_refused.then(|| Refused::draw(&mut second(self.refused, seq))),
             cookieless: chosen(self.cookieless, extras.cookieless),
             internal: chosen(self.internal, extras.internal),
+            embedded: *endpoint == Endpoint::Ai && chosen(self.embedded, extras.embedded),
+            blobs: *endpoint == Endpoint::Ai && chosen(self.blobs, extras.blobs),
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
         };
@@ -316,9 +326,7 @@ impl OddSources {
     }
 
     fn padding(&self, seq: u64) -> u64 {
-        let (least, most) = (self.traffic.extras.padding.0.max(1) as f64, self.traffic.extras.padding.1.max(1) as f64);
-        let unit = second(self.size, seq).unit();
-        libm::round(least * libm::pow(most / least, unit)) as u64
+        spread(self.traffic.extras.padding, second(self.size, seq).unit())
     }
 
     fn time_form(&self, seq: u64) -> TimeForm {
@@ -362,6 +370,9 @@ impl OddSources {
                     random.pick(&AI_NAMES).copied().unwrap_or_default().clone_into(&mut event.name);
                 }
                 event.members.push(Member::new("$ai_model", "\"assay-1\"".into()));
+                if event.oddities.blobs {
+                    event.blobs = blob::draw(&mut second(self.blobs, seq), self.traffic.extras.blob_size);
+                }
             }
             Subject::Recording => {
                 "$snapshot".clone_into(&mut event.name);
@@ -483,8 +494,14 @@ const fn second(source: Source, seq: u64) -> Random {
     random
 }
 
+/// A size in a range, of which every order of magnitude is as likely, from a number in [0, 1).
+pub(super) fn spread((least, most): (u64, u64), unit: f64) -> u64 {
+    let (least, most) = (least.max(1) as f64, most.max(1) as f64);
+    libm::round(least * libm::pow(most / least, unit)) as u64
+}
+
 /// A JSON string with so many characters, which do not compress to nothing.
-fn pad(mut random: Random, length: u64) -> String {
+pub(super) fn pad(mut random: Random, length: u64) -> String {
     let mut text = vec![b'0'; length as usize + 2];
     text[0] = b'"';
     let end = text.len() - 1;

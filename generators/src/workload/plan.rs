@@ -100,6 +100,11 @@ fn is_none(share: &Share) -> bool {
     *share == Share::default()
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_empty(size: &(u64, u64)) -> bool {
+    *size == (0, 0)
+}
+
 /// How fast a recording is replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -410,4 +415,16 @@ pub struct Extras {
     /// Which share of events is of the pipeline's own people.
     #[serde(default, skip_serializing_if = "is_none")]
     pub internal: Share,
+    /// Which share of events holds its properties within its own part, where it has parts.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub embedded: Share,
+    /// Which share of events has contents in parts of their own, where it has parts.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub blobs: Share,
+    /// Of how many bytes each, at least and at most; every order of magnitude between is as likely.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub blob_size: (u64, u64),
+    /// Whether the capture has a store for them; one that has none refuses them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blob_store: bool,
 }

@@ -84,6 +84,10 @@ pub(crate) fn odd() -> Workload {
         refused: Share::default(),
         cookieless: Share::default(),
         internal: Share::default(),
+        embedded: Share::default(),
+        blobs: Share::default(),
+        blob_size: (0, 0),
+        blob_store: false,
     };
     Workload::new(plan, PersonaTable::make(42, 16))
 }

@@ -62,6 +62,7 @@ impl Standing {
             age_limits: BTreeMap::new(),
             capture_modes: Modes::default(),
             historical_from_days: None,
+            blob_store: false,
             rate_limit: None,
             drop_list: Vec::new(),
             ingesters: 1,

@@ -231,6 +231,7 @@ impl Own {
                 request.scenario.traffic.iter().any(|traffic| traffic.endpoint == Endpoint::Recordings),
             ),
             historical_from_days: settings.historical_from_days,
+            blob_store: settings.blob_store,
             rate_limit: settings.rate_limit.map(rate_limits),
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: settings.flush_interval,

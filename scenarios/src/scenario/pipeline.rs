@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use super::{
     notation::{Expectable, memory, number},
-    reader::{Section, choice, text, whole},
+    reader::{Section, choice, flag, text, whole},
 };
 
 /// Settings of the reference pipeline.
@@ -29,6 +29,8 @@ pub struct PipelineSettings {
     pub overflow: Option<(u32, u32)>,
     /// Whether capture takes imports of old events and nothing else.
     pub imports_only: bool,
+    /// Whether capture has a store for contents that come in parts of their own.
+    pub blob_store: bool,
     /// From how many days of age on capture sends events where imports go, if it does.
     pub historical_from_days: Option<u32>,
     /// How many requests a second a project may make, and how many at once, if that is limited.
@@ -101,6 +103,7 @@ pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
         dialect: section.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
         overflow: section.mentions("overflow").then(|| rate(section.section("overflow"))),
         imports_only: section.optional("capture_mode", choice(&MODES)).unwrap_or_default(),
+        blob_store: section.optional("blob_store", flag).unwrap_or_default(),
         historical_from_days: section.optional("historical_from_days", whole(1..=36_500)).map(|days| days as u32),
         rate_limit: section.mentions("rate_limit").then(|| rate(section.section("rate_limit"))),
         plugin_time_out: section.optional("plugin_time_out", Duration::parse).unwrap_or(Duration::from_secs(30)),
@@ -119,6 +122,9 @@ pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
     }
     if settings.imports_only && settings.dialect != Dialect::V2026 {
         section.problem("capture_mode", "came later: leave it out, or choose the `dialect` 2026");
+    }
+    if settings.blob_store && settings.dialect != Dialect::V2026 {
+        section.problem("blob_store", "came later: leave it out, or choose the `dialect` 2026");
     }
     section.end();
     settings

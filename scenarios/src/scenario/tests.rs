@@ -304,6 +304,9 @@ fn what_does_not_go_together_is_said() {
         ("speed", "2x", "name one with `replay`"),
         ("persons.hot", "half", "half"),
         ("content.refused", "1%", "elsewhere the whole request would be"),
+        ("content.embedded", "1%", "is for a form of several parts"),
+        ("content.blobs", "1%", "blob_size: is missing"),
+        ("content.blob_size", "1..9000000", "at most 8000000"),
         ("client_faults.no_user_agent", "1%", "is of v1"),
         ("client_faults.refused_content_type", "1%", "is of v1"),
     ] {

@@ -38,6 +38,8 @@ pub(super) const FORMS: [(&str, Form); 3] =
     [("plain", Form::Plain), ("form", Form::Urlencoded), ("query", Form::Query)];
 /// No endpoint takes so much.
 const LARGEST: u64 = 15_000_000;
+/// The form of an event with three such contents is about as much as its endpoint takes.
+const LARGEST_BLOB: u64 = 8_000_000;
 
 pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let name = section.required("name", text).unwrap_or_default();
@@ -364,6 +366,18 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
     let refused = content.optional("refused", Share::parse).unwrap_or_default();
     let cookieless = content.optional("cookieless", Share::parse).unwrap_or_default();
     let internal = content.optional("internal", Share::parse).unwrap_or_default();
+    let embedded = content.optional("embedded", Share::parse).unwrap_or_default();
+    let blobs = content.optional("blobs", Share::parse).unwrap_or_default();
+    let blob_size = content.optional("blob_size", notation::parse_range).unwrap_or_default();
+    if blobs > Share::default() && !content.mentions("blob_size") {
+        content.problem("blob_size", "is missing: say of how many bytes, such as \"100..100000\"");
+    }
+    if blob_size.1 > LARGEST_BLOB {
+        content.problem(
+            "blob_size",
+            "must be at most 8000000 bytes: an event has up to three, and the endpoint takes 25 MiB",
+        );
+    }
     content.end();
     let grouped = groups.optional("share", Share::parse).unwrap_or_default();
     let group_types = groups.optional("types", whole(1..=GROUP_TYPES.len() as u64));
@@ -385,5 +399,10 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         refused,
         cookieless,
         internal,
+        embedded,
+        blobs,
+        blob_size,
+        // That is for the pipeline to say.
+        blob_store: false,
     }
 }

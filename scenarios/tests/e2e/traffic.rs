@@ -227,6 +227,37 @@ fn every_endpoint_spelling_and_refusal_is_as_the_contract_says() {
     );
 }
 
+/// Events of AI whose properties stand within them, contents with parts of their own, and forms that must be refused.
+const PARTS: &str = r#"
+[[traffic]]
+name     = "parts"
+events   = 800
+arrival  = { shape = "constant", rate = "100/s" }
+endpoint = "i/v0/ai"
+compression = "gzip"
+content  = { embedded = "30%", blobs = "40%", blob_size = "1..50000" }
+client_faults = { wrong_types = "15%" }
+
+[pipeline]
+blob_store = true
+"#;
+
+#[test]
+fn contents_with_parts_of_their_own_are_kept_where_there_is_a_store_and_refused_elsewhere() {
+    let without = PARTS.replace("blob_store = true", "blob_store = false");
+    for (scenario, least, most) in [(PARTS, 60, 200), (&without, 300, 500)] {
+        let run = Bench::new(scenario).run_shared();
+        assert_eq!(run.code, Some(0), "{}", run.told());
+        for name in NOTHING_WRONG {
+            assert_eq!(run.count(name), 0, "{name}\n{}", run.told());
+        }
+        let rejected = run.count("rejected");
+        assert!((least..most).contains(&rejected), "{}", run.told());
+        assert_eq!(run.count("rejected_on_purpose"), rejected, "{}", run.told());
+        assert_eq!((run.count("indeterminate"), run.count("visible")), (0, 6_800 - rejected), "{}", run.told());
+    }
+}
+
 /// Events that say what groups are, out of order and again; of seven types of the one team two are not kept.
 const GROUPS: &str = r#"
 [[traffic]]

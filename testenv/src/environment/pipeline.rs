@@ -65,6 +65,8 @@ pub struct PipelineOptions {
     pub capture_modes: Modes,
     /// From how many days of age on events take the way of imports, if they do for their age.
     pub historical_from_days: Option<u32>,
+    /// Whether capture tells addresses of contents that come in parts of their own, and does not refuse them.
+    pub blob_store: bool,
     /// How many requests a second a project may make, and how many at once, if that is limited.
     pub rate_limit: Option<RateLimits>,
     /// Tokens whose quota is used up.
@@ -322,6 +324,9 @@ impl Pipeline {
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
             ("ASSAY_TOKENS_OVER_QUOTA", json(&options.over_quota)),
         ]);
+        if options.blob_store {
+            variables.insert("AI_S3_BUCKET".to_owned(), "assay-blobs".to_owned());
+        }
         if let Some(RateLimits { per_second, burst }) = options.rate_limit {
             variables.insert("ASSAY_RATE_LIMIT_PER_SECOND".to_owned(), per_second.to_string());
             variables.insert("ASSAY_RATE_LIMIT_BURST".to_owned(), burst.to_string());

@@ -4,11 +4,14 @@
 //! whose events are dropped, [`planted`] the planted defects; this file is the process.
 
 pub mod ai;
+pub mod blobs;
 pub mod buckets;
+mod client_address;
 mod cors;
 mod deliveries;
 pub mod drop_list;
 pub mod encoding;
+mod headers;
 mod heatmap;
 mod metrics;
 mod names;
@@ -43,7 +46,7 @@ use jiff::Timestamp;
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders},
+    message::OwnedHeaders,
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
 use tokio::{
@@ -54,6 +57,7 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
+    blobs::BlobStore,
     buckets::{Buckets, RateLimits, Taken},
     deliveries::{Awaited, Deliveries, ToRequests},
     drop_list::DropList,
@@ -63,10 +67,10 @@ use self::{
     planted::Planted,
     request::{Received, Refusal, events},
     rerouting::Rerouting,
-    routes::{BATCH_LIMIT, Modes, Route, route},
+    routes::{BATCH_LIMIT, Modes, Route, is_legacy, route},
 };
 use super::{
-    captured::{CapturedEvent, NO_PERSON_HEADER},
+    captured::CapturedEvent,
     dialect::Dialect,
     settings::{confine, end, json, log, or, required, say_ready},
 };
@@ -135,6 +139,7 @@ async fn run() -> Result<(), Error> {
         ),
         recordings_topic: or("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", String::new())?,
         modes: or("CAPTURE_MODE", Modes::default())?,
+        blob_store: BlobStore::new(or("AI_S3_BUCKET", String::new())?, or("AI_S3_PREFIX", "llma/".to_owned())?),
         rate_limit: match or("ASSAY_RATE_LIMIT_PER_SECOND", 0)? {
             0 => None,
             per_second => {
@@ -205,6 +210,8 @@ struct Capture {
     /// Where recordings go.
     recordings_topic: String,
     modes: Modes,
+    /// Where contents of events of AI go that come in parts of their own, if anywhere.
+    blob_store: Option<BlobStore>,
     /// How fast a project's requests may come, where that is limited.
     rate_limit: Option<Buckets>,
     started: Instant,
@@ -284,9 +291,7 @@ impl Capture {
         let now = Timestamp::now();
         let query = request.uri().query().unwrap_or_default();
         let sent_at_ms = query.split('&').find_map(|pair| pair.strip_prefix("_=")).and_then(|ms| ms.parse().ok());
-        let forwarded = request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok());
-        let first = forwarded.and_then(|value| value.split(',').next()).map(str::trim).filter(|ip| !ip.is_empty());
-        let ip = first.map_or_else(|| peer.ip().to_string(), str::to_owned);
+        let ip = client_address::of(request.headers(), peer).to_string();
         let (head, body) = request.into_parts();
         let body = read(body, limit).await?;
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -295,6 +300,7 @@ impl Capture {
             content_type: header("content-type"),
             query: head.uri.query().unwrap_or_default(),
             body: &body,
+            is_legacy: is_legacy(head.uri.path()),
         };
         let received = Received { now, ip, sent_at_ms, dialect: self.dialect, is_engage };
         let events = events(&sent.text(self.dialect, limit)?, &received)?;
@@ -367,7 +373,9 @@ impl Capture {
             content_encoding: header("content-encoding"),
         };
         let accepted = async {
-            let accepted = ai::accept(headers, &read(body, ai::LIMIT).await?, now, &peer.ip().to_string()).await?;
+            let ip = client_address::of(&head.headers, peer).to_string();
+            let body = read(body, ai::LIMIT).await?;
+            let accepted = ai::accept(headers, &body, now, &ip, self.blob_store.as_ref()).await?;
             self.not_too_fast(&accepted.event.token)?;
             Ok(accepted)
         };
@@ -398,6 +406,7 @@ impl Capture {
                 content_type: header("content-type"),
                 query: head.uri.query().unwrap_or_default(),
                 body: &read(body, recording::LIMIT).await?,
+                is_legacy: false,
             };
             recording::snapshots(&sent.text(self.dialect, recording::LIMIT)?)
         };
@@ -437,7 +446,8 @@ impl Capture {
         })?;
         let text = encoding::json(&body.to_bytes(), context.is_gzip, BATCH_LIMIT)
             .map_err(|refusal| refused(refusal.status(), "request_parsing_error", refusal.to_string()))?;
-        let entries = v1::entries(&text, &context, now, &peer.ip().to_string())?;
+        let ip = client_address::of(&head.headers, peer).to_string();
+        let entries = v1::entries(&text, &context, now, &ip)?;
         self.not_too_fast(&context.token).map_err(|too_fast| refused(429, "rate_limited", too_fast.to_string()))?;
         Ok(entries)
     }
@@ -497,22 +507,8 @@ impl Capture {
         value.clear();
         // These are strings and a flag: they always become JSON.
         let _ = serde_json::to_writer(&mut *value, event);
-        let headers = [
-            ("token", &event.token),
-            ("distinct_id", &event.distinct_id),
-            ("event", &event.event),
-            ("uuid", &event.uuid),
-            ("timestamp", &event.timestamp),
-            ("now", &event.now),
-        ];
         // Headers came with rust/capture.
-        let headers = if self.dialect == Dialect::V2026 { &headers[..] } else { &[] };
-        let mut headers = headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
-            all.insert(Header { key, value: Some(value.as_bytes()) })
-        });
-        if event.force_disable_person_processing {
-            headers = headers.insert(Header { key: NO_PERSON_HEADER, value: Some(b"true") });
-        }
+        let headers = if self.dialect == Dialect::V2026 { headers::of(event) } else { OwnedHeaders::new() };
         let of_its_name = self.topic_of_name(event);
         let is_rerouted = self.is_rerouted(event);
         let is_import = is_import(self.dialect, event) || is_rerouted;

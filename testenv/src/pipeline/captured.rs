@@ -39,6 +39,9 @@ pub struct CapturedEvent<'a> {
     /// Its moment, normalised, RFC 3339; empty before 2026, when the plugin server normalised it.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub timestamp: Cow<'a, str>,
+    /// The session, where it is said beside the properties; told in a header.
+    #[serde(skip)]
+    pub session_id: Option<Cow<'a, str>>,
     /// Whether it belongs to an import.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub historical_migration: bool,

@@ -57,6 +57,48 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     text.parse::<i64>().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok())
 }
 
+/// RFC 3339 as v1 takes it: everything must be there, and nothing else (rust/capture/src/v1, by chrono's `parse_from_rfc3339`, which
+/// takes a blank for the `T`, as that RFC allows, and reads no more than nine digits of a second).
+pub fn strict_rfc3339(text: &str) -> Option<Timestamp> {
+    let bytes = text.as_bytes();
+    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let (start, rest) = bytes.split_at_checked("2026-06-01T12:00:00".len())?;
+    let is_start = start.iter().enumerate().all(|(at, byte)| match at {
+        4 | 7 => *byte == b'-',
+        10 => matches!(byte, b'T' | b't' | b' '),
+        13 | 16 => *byte == b':',
+        _ => byte.is_ascii_digit(),
+    });
+    let (fraction, zone) = match rest.strip_prefix(b".") {
+        None => (&rest[..0], rest),
+        Some(rest) => {
+            let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (fraction, zone) = rest.split_at(length);
+            if fraction.is_empty() {
+                return None;
+            }
+            (fraction, zone)
+        }
+    };
+    let is_zone = match zone {
+        b"Z" | b"z" => true,
+        [b'+' | b'-', hours @ .., b':', minute, second] => {
+            let minutes = [*minute, *second];
+            hours.len() == 2 && digits(hours) && hours <= &b"23"[..] && digits(&minutes) && *minute < b'6'
+        }
+        _ => false,
+    };
+    if !is_start || !is_zone {
+        return None;
+    }
+    // All of it is ASCII, and of a form that jiff takes.
+    let (date, time) = (text.get(..10)?, text.get(11..19)?);
+    let fraction = std::str::from_utf8(fraction.get(..9).unwrap_or(fraction)).ok()?;
+    let point = if fraction.is_empty() { "" } else { "." };
+    let zone = std::str::from_utf8(zone).ok()?.to_ascii_uppercase();
+    format!("{date}T{time}{point}{fraction}{zone}").parse().ok()
+}
+
 /// `2026-11-23T01:02:03.456Z`.
 pub fn rfc3339(moment: Timestamp) -> String {
     format!("{moment:.3}")
@@ -106,6 +148,34 @@ fn push_two(text: &mut String, number: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strict_is_strict() {
+        for (text, expected) in [
+            ("2026-06-01T12:00:00Z", Some("2026-06-01T12:00:00Z")),
+            ("2026-06-01t12:00:00.5z", Some("2026-06-01T12:00:00.5Z")),
+            ("2026-06-01 12:00:00Z", Some("2026-06-01T12:00:00Z")),
+            ("2026-06-01T12:00:00.1234567899+02:00", Some("2026-06-01T10:00:00.123456789Z")),
+            ("2026-06-01T12:00:00-23:59", Some("2026-06-02T11:59:00Z")),
+            ("2026-06-01T12:00:00+02", None),
+            ("2026-06-01T12:00:00+0200", None),
+            ("2026-06-01T12:00:00+24:00", None),
+            ("2026-06-01T12:00:00+02:60", None),
+            ("2026-06-01T12:00:00", None),
+            ("2026-06-01T12:00Z", None),
+            ("2026-06-01T12:00:00.Z", None),
+            ("2026-06-01T12:00:00,5Z", None),
+            ("2026-06-01T25:00:00Z", None),
+            ("2026-02-30T12:00:00Z", None),
+            ("2026-06-01T12:00:00Z[UTC]", None),
+            (" 2026-06-01T12:00:00Z", None),
+            ("20260601T120000Z", None),
+            ("1790000000000", None),
+            ("", None),
+        ] {
+            assert_eq!(strict_rfc3339(text).map(|moment| moment.to_string()).as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn what_is_believed() {

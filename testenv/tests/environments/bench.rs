@@ -115,6 +115,7 @@ impl Bench {
             age_limits: BTreeMap::new(),
             capture_modes: testenv::pipeline::capture::routes::Modes::default(),
             historical_from_days: None,
+            blob_store: false,
             rate_limit: None,
             drop_list: Vec::new(),
             dialect: testenv::pipeline::dialect::Dialect::default(),

@@ -24,6 +24,7 @@ fn event(ids: &[&str]) -> Event {
         properties,
         members: Vec::new(),
         others: Vec::new(),
+        blobs: Vec::new(),
         oddities: generators::workload::Oddities::default(),
         ids_of_person: ids.iter().map(|id| (*id).to_owned()).collect(),
     }

@@ -114,7 +114,7 @@ const DISORDER: [Key; 20] = [
     ),
 ];
 
-const CONTENT: [Key; 9] = [
+const CONTENT: [Key; 12] = [
     share("hostile", "30%", "Which share of events holds content that hurts."),
     key(
         "kinds",
@@ -164,6 +164,26 @@ const CONTENT: [Key; 9] = [
         "2%",
         "Which share of events is of the pipeline's own people (`capture_internal`), whose address capture replaces with its own. Not for `v1` \
          and AI (dialect 2026).",
+    ),
+    share(
+        "embedded",
+        "30%",
+        "Which share of events holds its properties within its own part of the form, and not in one beside it. With `i/v0/ai`.",
+    ),
+    share(
+        "blobs",
+        "20%",
+        "Which share of events has one to three contents in parts of their own: JSON, text or bytes, some of the JSON packed with gzip. \
+         Captures from December 2025 to August 2026 with a store for them keep them (`pipeline.blob_store`), and stored is an address; \
+         others refuse the request. With `i/v0/ai`. With these two, `client_faults.wrong_types` spoils the form itself: parts in the \
+         wrong order, twice, empty, of no known type, too long.",
+    ),
+    key(
+        "blob_size",
+        Kind::Size,
+        RequiredIf("with `blobs`"),
+        "100..100000",
+        "Of how many bytes each, before it is packed; every order of magnitude is as likely. At most 8 000 000.",
     ),
 ];
 

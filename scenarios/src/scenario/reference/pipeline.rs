@@ -127,6 +127,14 @@ const PIPELINE: [Key; 10] = [
         "What capture is there for: `events`, or the `import` of old ones, which drops whatever is not `historical` (dialect 2026).",
     ),
     key(
+        "blob_store",
+        Kind::Flag,
+        Default("false"),
+        "true",
+        "Whether capture has a store for contents that come in parts of their own (`content.blobs`), as it could from December 2025 to \
+         August 2026 (`AI_S3_BUCKET`). The reference pipeline tells addresses as if it had put them there, and keeps nothing. Dialect 2026.",
+    ),
+    key(
         "historical_from_days",
         Kind::Whole { from: 1, to: Some(36_500) },
         Otherwise("none do"),

@@ -14,6 +14,8 @@ const EXCEPTION: &str = "$exception";
 pub(super) const AI: &str = "$ai_";
 /// From this many bytes on, Kafka takes no event (ingestion contract 1.4).
 const OVERSIZE: u64 = 1_000_000;
+/// So much can be added to properties that stand within an event's own part, which may be of 32 KiB (rust/capture, `ai_endpoint.rs`).
+const MOST_EMBEDDED: u64 = 16_000;
 /// So many events fit into a URL.
 const QUERY_EVENTS: u64 = 5;
 
@@ -164,6 +166,17 @@ fn check_events(section: &mut Section<'_>, traffic: &Traffic) {
         section.problem(
             "content.refused",
             "is what v1 refuses by itself, and elsewhere the whole request would be: leave it out, or say `endpoint = \"v1\"`",
+        );
+    }
+    for (share, key) in [(extras.embedded, "content.embedded"), (extras.blobs, "content.blobs")] {
+        if *endpoint != Endpoint::Ai && share > Share::default() {
+            section.problem(key, "is for a form of several parts: leave it out, or say `endpoint = \"i/v0/ai\"`");
+        }
+    }
+    if extras.embedded > Share::default() && extras.large > Share::default() && extras.padding.1 > MOST_EMBEDDED {
+        section.problem(
+            "content.padding",
+            "an event's own part takes 32 KiB with the properties in it: at most 16000 bytes beside `embedded`, or make two traffics of it",
         );
     }
     if matches!(endpoint, Endpoint::Ai | Endpoint::Recordings) && !traffic.names.is_empty() {

@@ -20,6 +20,8 @@ pub struct Sent<'a> {
     pub query: &'a str,
     /// The body.
     pub body: &'a [u8],
+    /// Whether it came to a path of old clients, where base64 is undone once more (`v0_request.rs`, `path_is_legacy_endpoint`).
+    pub is_legacy: bool,
 }
 
 /// What a client says about the compression; anything else is no word of it and ignored.
@@ -55,24 +57,29 @@ impl Sent<'_> {
             Some("base64") => Some(Hint::Base64),
             // The Rust capture of 2024 did not know it.
             Some("lz64" | "lz") if dialect != Dialect::V2024 => Some(Hint::Lz64),
-            // gzip is told by its first bytes, whatever the client says.
+            // Of gzip nobody needs to say anything.
             _ => None,
         };
-        let text = match hint {
-            Some(Hint::Lz64) => unlz(data)?,
-            _ => {
-                // What came in a field is base64 of whatever it is, unless somebody wrote JSON there.
-                let packed = (is_field || hint == Some(Hint::Base64)) && !looks_like_json(&data);
-                let bytes = if packed { unbase64(&data).ok_or_else(|| bad("base64"))? } else { data };
-                let bytes = if is_gzip(&bytes) { gunzip(&bytes, limit)? } else { bytes };
-                String::from_utf8(bytes).map_err(|_| Refusal::Body("invalid UTF-8 in request body".into()))?
-            }
+        // What is base64 as a whole is that of whatever it is (payload/common.rs, `extract_payload_bytes`): what came in a field must
+        // be, unless somebody wrote JSON there, and what says so.
+        let is_bare = is_gzip(&data) || looks_like_json(&data);
+        let opened = if is_bare { None } else { unbase64(&data) };
+        if opened.is_none() && !is_bare && (hint == Some(Hint::Base64) || is_field && hint.is_none()) {
+            return Err(bad("base64"));
+        }
+        // gzip is told by its first bytes, and they are believed before the client is.
+        let zipped = [Some(&data), opened.as_ref()].into_iter().flatten().find(|bytes| is_gzip(bytes));
+        let text = match (zipped, hint) {
+            (Some(zipped), _) => utf8(gunzip(zipped, limit)?)?,
+            (None, Some(Hint::Lz64)) => unlz(data)?,
+            (None, _) => utf8(opened.unwrap_or(data))?,
         };
         if text.len() > limit {
             return Err(Refusal::TooLarge(limit));
         }
         // Some old clients packed twice.
-        if !looks_like_json(text.as_bytes())
+        if self.is_legacy
+            && !looks_like_json(text.as_bytes())
             && let Some(again) = unbase64(text.as_bytes())
             && let Ok(again) = String::from_utf8(again)
         {
@@ -87,7 +94,10 @@ impl Sent<'_> {
 /// # Errors
 /// [`Refusal::Body`] and [`Refusal::TooLarge`].
 pub fn json(body: &[u8], packed: bool, limit: usize) -> Result<String, Refusal> {
-    let bytes = if packed { gunzip(body, limit)? } else { body.to_vec() };
+    utf8(if packed { gunzip(body, limit)? } else { body.to_vec() })
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, Refusal> {
     String::from_utf8(bytes).map_err(|_| Refusal::Body("invalid UTF-8 in request body".into()))
 }
 
@@ -174,18 +184,48 @@ mod tests {
             ("a query", true, "", form(&[("data", &base64), ("_", "1")]), Vec::new()),
         ];
         for (name, is_get, content_type, query, body) in &cases {
-            let sent = Sent { is_get: *is_get, content_type, query, body };
+            let sent = Sent { is_get: *is_get, content_type, query, body, is_legacy: false };
             assert_eq!(sent.text(Dialect::V2026, LIMIT).as_deref(), Ok(JSON), "{name}");
         }
         let unescaped = format!("data={}", BASE64_STANDARD.encode("[\"~~~>>>\"]"));
-        let sent = Sent { is_get: false, content_type: urlencoded, query: "", body: unescaped.as_bytes() };
+        let sent =
+            Sent { is_get: false, content_type: urlencoded, query: "", body: unescaped.as_bytes(), is_legacy: false };
         assert_eq!(sent.text(Dialect::V2026, LIMIT).as_deref(), Ok("[\"~~~>>>\"]"), "pluses became blanks");
+    }
+
+    #[test]
+    fn first_bytes_are_believed_before_the_client_is() {
+        let gzip = gzipped(JSON);
+        for query in ["compression=lz64", "compression=base64", "compression=lz", "compression=gzip", ""] {
+            for body in [&gzip, &BASE64_STANDARD.encode(&gzip).into_bytes()] {
+                let sent = Sent { is_get: false, content_type: "text/plain", query, body, is_legacy: false };
+                assert_eq!(sent.text(Dialect::V2026, LIMIT).as_deref(), Ok(JSON), "{query}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_packed_twice_is_undone_at_the_paths_of_old_clients() {
+        let once = BASE64_STANDARD.encode(JSON);
+        let twice = BASE64_STANDARD.encode(&once);
+        for query in ["", "compression=base64"] {
+            let text = |is_legacy| {
+                let sent = Sent { is_get: false, content_type: "text/plain", query, body: twice.as_bytes(), is_legacy };
+                sent.text(Dialect::V2026, LIMIT)
+            };
+            assert_eq!(text(true).as_deref(), Ok(JSON), "{query}");
+            assert_eq!(text(false).as_ref(), Ok(&once), "{query}: which is no JSON");
+        }
+        let zipped = gzipped(&once);
+        let sent = |is_legacy| Sent { is_get: false, content_type: "", query: "", body: &zipped, is_legacy };
+        assert_eq!(sent(true).text(Dialect::V2026, LIMIT).as_deref(), Ok(JSON));
+        assert_eq!(sent(false).text(Dialect::V2026, LIMIT).as_ref(), Ok(&once));
     }
 
     #[test]
     fn what_cannot_be_undone_is_refused() {
         let text = |query: &str, body: &[u8]| {
-            let sent = Sent { is_get: false, content_type: "", query, body };
+            let sent = Sent { is_get: false, content_type: "", query, body, is_legacy: false };
             sent.text(Dialect::V2026, LIMIT).map_err(|refusal| refusal.status())
         };
         let gzip = gzipped(JSON);
@@ -195,14 +235,21 @@ mod tests {
         assert_eq!(text("", &[0xff, 0xfe]), Err(400));
         assert_eq!(text("compression=base64", b"%%%"), Err(400));
         assert_eq!(text("compression=lz64", "é".as_bytes()), Err(400));
-        let form = Sent { is_get: false, content_type: "application/x-www-form-urlencoded", query: "", body: b"x=1" };
+        let form = Sent {
+            is_get: false,
+            content_type: "application/x-www-form-urlencoded",
+            query: "",
+            body: b"x=1",
+            is_legacy: false,
+        };
         assert_eq!(form.text(Dialect::V2026, LIMIT).map_err(|refusal| refusal.status()), Err(400), "no data");
     }
 
     #[test]
     fn the_rust_capture_of_2024_knew_no_lzstring() {
         let lz = lz_str::compress_to_base64(JSON);
-        let sent = Sent { is_get: false, content_type: "", query: "compression=lz64", body: lz.as_bytes() };
+        let sent =
+            Sent { is_get: false, content_type: "", query: "compression=lz64", body: lz.as_bytes(), is_legacy: false };
         assert_ne!(sent.text(Dialect::V2024, LIMIT).as_deref(), Ok(JSON));
         assert_eq!(sent.text(Dialect::V2021, LIMIT).as_deref(), Ok(JSON));
     }

@@ -41,6 +41,7 @@ pub(super) fn split<'a>(event: &CapturedEvent<'a>) -> Option<(CapturedEvent<'a>,
     let redirected = CapturedEvent {
         uuid: Uuid::now_v7().to_string().into(),
         event: NAME.into(),
+        session_id: None,
         data: serde_json::to_string(&redirected).ok()?.into(),
         historical_migration: false,
         ..event.clone()
@@ -75,6 +76,7 @@ mod tests {
             event: "seen".into(),
             timestamp: "".into(),
             historical_migration: true,
+            session_id: None,
             is_cookieless_mode: false,
             force_disable_person_processing: false,
         }

@@ -189,6 +189,7 @@ mod tests {
             event: "e".into(),
             timestamp: "2026-06-01T12:00:00.000Z".into(),
             historical_migration: false,
+            session_id: None,
             is_cookieless_mode: false,
             force_disable_person_processing: false,
         }

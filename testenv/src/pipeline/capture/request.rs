@@ -319,6 +319,8 @@ impl Shared<'_> {
             event: name.to_owned().into(),
             timestamp: rfc3339(normalise(dialect, said, self.received.now)).into(),
             historical_migration: self.historical,
+            // v0 takes none out of the properties (events/analytics.rs).
+            session_id: None,
             is_cookieless_mode,
             force_disable_person_processing: false,
         })

@@ -103,6 +103,11 @@ pub const BATCH_LIMIT: usize = 20 << 20;
 /// What the other endpoints of events take.
 const OTHER_LIMIT: usize = 2 << 20;
 
+/// Whether `path` is one of old clients (`rust/capture/src/v0_request.rs`, `path_is_legacy_endpoint`).
+pub fn is_legacy(path: &str) -> bool {
+    path == "/e" || ["/e/", "/capture", "/track", "/engage"].iter().any(|begin| path.starts_with(begin))
+}
+
 /// What answers at `path`; nothing does for `None`.
 pub fn route(path: &str, dialect: Dialect, modes: &Modes) -> Option<Route> {
     let events = |limit, is_engage| Some(Route::Events { limit, is_engage });

@@ -19,7 +19,7 @@ use crate::pipeline::{
     dialect::Dialect,
     ingester::event::Properties,
     json_text::repair_surrogates,
-    timestamp::{Said, normalise, rfc3339},
+    timestamp::{Said, normalise, rfc3339, strict_rfc3339},
 };
 
 /// Names and distinct ids are not cut here, but refused from this many bytes on.
@@ -140,7 +140,7 @@ impl Context {
             .map_err(|_| invalid("posthog-request-id is not a valid UUID"))?;
         let attempt = headers.attempt.and_then(|attempt| attempt.parse::<u32>().ok());
         attempt.filter(|attempt| *attempt > 0).ok_or_else(|| invalid("posthog-attempt must be a positive integer"))?;
-        let sent_at = headers.request_timestamp.and_then(|text| text.parse::<Timestamp>().ok());
+        let sent_at = headers.request_timestamp.and_then(strict_rfc3339);
         let sent_at = sent_at.ok_or_else(|| invalid("posthog-request-timestamp is not valid RFC 3339"))?;
         let library = headers.sdk_info.and_then(|info| info.rsplit_once('/'));
         let library = library.map(|(name, version)| (name.trim().to_owned(), version.trim().to_owned()));
@@ -222,7 +222,7 @@ pub fn entries(text: &str, context: &Context, now: Timestamp, ip: &str) -> Resul
     if batch.batch.is_empty() {
         return Err(Refusal::new(400, "empty_batch", "the batch holds no event"));
     }
-    if batch.created_at.parse::<Timestamp>().is_err() {
+    if strict_rfc3339(&batch.created_at).is_none() {
         return Err(Refusal::new(400, "invalid_batch", "created_at is not valid RFC 3339"));
     }
     let ip = if options::flag(&batch.capture_internal) == Some(true) { OWN_ADDRESS } else { ip };
@@ -267,7 +267,7 @@ impl Event<'_> {
             length if length > MOST_BYTES => return Err("distinct_id_too_large"),
             _ => (),
         }
-        self.timestamp.parse::<Timestamp>().map_err(|_| "invalid_event_timestamp")?;
+        let moment = strict_rfc3339(&self.timestamp).ok_or("invalid_event_timestamp")?.to_string();
         let properties = self.properties.map_or("{}", RawValue::get);
         let mut properties: Properties = serde_json::from_str(properties).map_err(|_| "malformed_event_properties")?;
         let options = Options::read(self.options.map_or("null", RawValue::get)).ok_or("invalid_options")?;
@@ -288,7 +288,7 @@ impl Event<'_> {
         properties.extend(texts.chain(options_said).map(|(key, value)| (key.to_owned(), value)));
 
         let said = Said {
-            timestamp: Some(&self.timestamp),
+            timestamp: Some(&moment),
             offset_ms: None,
             sent_at: Some(context.sent_at),
             ignore_sent_at: options.ignore_sent_at,
@@ -306,6 +306,7 @@ impl Event<'_> {
             event: self.event.clone().into(),
             timestamp: rfc3339(normalise(Dialect::V2026, said, now)).into(),
             historical_migration,
+            session_id: self.session_id.clone().map(Into::into),
             is_cookieless_mode: options.is_cookieless,
             force_disable_person_processing: is_illegal,
         };
@@ -374,7 +375,7 @@ mod tests {
     #[test]
     fn headers_are_needed_and_read() {
         type Change = fn(&mut Headers<'static>);
-        let cases: [(Change, Option<(u16, &str)>); 15] = [
+        let cases: [(Change, Option<(u16, &str)>); 16] = [
             (|_| (), None),
             (|headers| headers.authorization = Some("bearer phc_t"), None),
             (|headers| headers.content_encoding = Some("GZIP"), None),
@@ -389,6 +390,7 @@ mod tests {
             (|headers| headers.request_id = Some("1"), Some((400, "invalid_header_value"))),
             (|headers| headers.attempt = Some("0"), Some((400, "invalid_header_value"))),
             (|headers| headers.request_timestamp = Some("now"), Some((400, "invalid_header_value"))),
+            (|headers| headers.request_timestamp = Some("2026-06-01T10Z"), Some((400, "invalid_header_value"))),
             (|headers| headers.sdk_info = None, Some((400, "missing_required_headers"))),
         ];
         for (case, (change, expected)) in cases.into_iter().enumerate() {
@@ -428,6 +430,8 @@ mod tests {
             (event("e", " ", at, ""), EventResult::Drop, Some("missing_distinct_id")),
             (event("e", &"x".repeat(201), at, ""), EventResult::Drop, Some("distinct_id_too_large")),
             (event("e", "d", "2026-06-01 09:00", ""), EventResult::Drop, Some("invalid_event_timestamp")),
+            (event("e", "d", "2026-06-01T09:00:00+02", ""), EventResult::Drop, Some("invalid_event_timestamp")),
+            (event("e", "d", at, r#","session_id":"s""#), EventResult::Ok, None),
             (event("e", "d", at, r#","properties":[1]"#), EventResult::Drop, Some("malformed_event_properties")),
             (event("e", "d", at, r#","properties":null"#), EventResult::Drop, Some("malformed_event_properties")),
             (
@@ -444,6 +448,9 @@ mod tests {
             assert_eq!((entry.result, entry.details), (*result, *details), "{event}");
             assert_eq!(entry.captured.is_some(), *result != EventResult::Drop);
         }
+        let sessions: Vec<_> =
+            found.iter().filter_map(|entry| entry.captured.as_ref()?.session_id.as_deref()).collect();
+        assert_eq!(sessions, ["s"]);
         let captured = found[0].captured.as_ref().unwrap();
         assert_eq!((&*captured.distinct_id, &*captured.timestamp), ("d", "2026-06-01T11:00:00.000Z"));
         assert!(

@@ -379,6 +379,7 @@ mod tests {
             event: name.to_owned().into(),
             timestamp: "2026-06-01T11:00:00.000Z".into(),
             historical_migration: false,
+            session_id: None,
             is_cookieless_mode: false,
             force_disable_person_processing: false,
         }

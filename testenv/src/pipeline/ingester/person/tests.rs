@@ -36,6 +36,7 @@ fn told(persons: &mut Persons, name: &str, distinct_id: &str, properties: &str) 
         event: name.to_owned().into(),
         timestamp: "2026-06-01T12:00:00.000Z".into(),
         historical_migration: false,
+        session_id: None,
         is_cookieless_mode: false,
         force_disable_person_processing: false,
     };
