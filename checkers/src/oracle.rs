@@ -4,6 +4,7 @@
 //! agree with itself.
 
 pub mod age;
+pub mod body_limit;
 pub mod cookieless;
 pub mod dialect;
 pub mod elements;

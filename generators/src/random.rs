@@ -107,6 +107,8 @@ pub enum Purpose {
     Cookieless = 40,
     /// Whether an event is of the pipeline's own people.
     Internal = 41,
+    /// Whether an operator restricts a person's events, and how.
+    Restriction = 44,
 }
 
 /// The random values for one purpose in one stream, by their index.

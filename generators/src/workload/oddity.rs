@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     Names, elements, fields, group_identify,
     hostile::Hostile,
+    person::Cast,
     plan::{Disorder, Endpoint, Extras, Plan, Traffic},
     refused::Refused,
+    restriction::Restriction,
     spelling::Spelling,
     time_spelling::TimeSpelling,
 };
@@ -102,6 +104,8 @@ pub struct Oddities {
     pub cookieless: bool,
     /// It is of the pipeline's own people.
     pub internal: bool,
+    /// What an operator tells capture to do with its person's events.
+    pub restriction: Option<Restriction>,
 }
 
 /// The property that an altered event's second sending changes, and what it holds then.
@@ -176,6 +180,9 @@ pub(super) struct OddSources {
     refused: Source,
     cookieless: Source,
     internal: Source,
+    restricted: Source,
+    /// Whose events are restricted.
+    cast: Cast,
     /// What events are called, where some are called what makes them odd.
     names: Option<Names>,
 }
@@ -226,6 +233,7 @@ impl OddSources {
             group_types_over: group_types.saturating_sub(GROUPS_KEPT),
             none: shares.iter().all(|share| *share == Share::default())
                 && names.is_none()
+                && traffic.restricted.is_none()
                 && subject(traffic) == Subject::Action,
             traffic: traffic.clone(),
             hostile: source(Purpose::Hostile),
@@ -246,6 +254,8 @@ impl OddSources {
             refused: source(Purpose::Refused),
             cookieless: source(Purpose::Cookieless),
             internal: source(Purpose::Internal),
+            restricted: source(Purpose::Restriction),
+            cast: Cast::new(plan.seed, plan.run, stream, traffic.persons),
             names,
         }
     }
@@ -295,10 +305,19 @@ impl OddSources {
             refused: is_refused.then(|| Refused::draw(&mut second(self.refused, seq))),
             cookieless: chosen(self.cookieless, extras.cookieless),
             internal: chosen(self.internal, extras.internal),
+            restriction: self.restriction(seq),
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
         };
         if chosen(self.group_identify, extras.group_identify) { oddities.of_group() } else { oddities }
+    }
+
+    fn restriction(&self, seq: u64) -> Option<Restriction> {
+        let restrictions = self.traffic.restricted;
+        if restrictions.is_none() {
+            return None;
+        }
+        restrictions.of(self.restricted, self.cast.numbers(seq).person)
     }
 
     fn subject(&self, seq: u64) -> Subject {

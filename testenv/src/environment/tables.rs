@@ -42,6 +42,8 @@ pub struct Topics {
     pub warnings: String,
     /// What capture writes of sessions' recordings.
     pub recordings: String,
+    /// The same of those that overflow.
+    pub recordings_overflow: String,
     /// What it writes for heatmaps.
     pub heatmaps: String,
     /// What it writes of clients' own warnings.
@@ -67,6 +69,7 @@ impl Topics {
             groups: name("clickhouse_groups"),
             warnings: name("clickhouse_ingestion_warnings"),
             recordings: name("session_recording_snapshot_item_events"),
+            recordings_overflow: name("session_recording_snapshot_item_overflow"),
             heatmaps: name("heatmaps_ingestion"),
             client_warnings: name("client_iwarnings_ingestion"),
             exceptions: name("exceptions_ingestion"),
@@ -79,9 +82,11 @@ impl Topics {
         [&self.capture, &self.historical, &self.overflow, &self.exceptions, &self.ai]
     }
 
-    fn all(&self) -> [&str; 14] {
+    fn all(&self) -> [&str; 15] {
         let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, .. } = self;
-        let Self { groups, warnings, recordings, heatmaps, client_warnings, exceptions, ai, .. } = self;
+        let Self {
+            groups, warnings, recordings, recordings_overflow, heatmaps, client_warnings, exceptions, ai, ..
+        } = self;
         [
             capture,
             historical,
@@ -93,6 +98,7 @@ impl Topics {
             groups,
             warnings,
             recordings,
+            recordings_overflow,
             heatmaps,
             client_warnings,
             exceptions,
