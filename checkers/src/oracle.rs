@@ -5,6 +5,7 @@
 
 pub mod age;
 mod blob;
+pub mod body_limit;
 pub mod cookieless;
 pub mod dialect;
 pub mod elements;

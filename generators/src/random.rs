@@ -111,6 +111,8 @@ pub enum Purpose {
     Embedded = 42,
     /// Whether an event of AI has contents in parts of their own, and which.
     Blobs = 43,
+    /// Whether an operator restricts a person's events, and how.
+    Restriction = 44,
 }
 
 /// The random values for one purpose in one stream, by their index.

@@ -125,7 +125,7 @@ impl Encoder {
         let is_plain = (style.compression, style.form) == (Compression::None, Form::Plain);
         let mut json = if is_plain { std::mem::take(&mut buffer) } else { std::mem::take(&mut self.plain) };
         json.clear();
-        json.reserve(self.length + self.length / 8);
+        json.reserve((self.length + self.length / 8).min(ROOM));
         let token = match fault {
             Some(ClientFault::BadToken) => {
                 bad::token(workload.plan().seed, request, style.endpoint).unwrap_or(&traffic.token)
@@ -168,7 +168,8 @@ impl Encoder {
         if style.endpoint == Endpoint::Ai {
             content_type = parts::CONTENT_TYPE;
         }
-        self.plain = json;
+        // One that was large is seldom followed by another.
+        self.plain = if json.capacity() > ROOM { Vec::new() } else { json };
         Ok(Encoded { method, target, content_type, headers, body: buffer, events })
     }
 
@@ -320,6 +321,9 @@ impl Encoder {
         Ok(true)
     }
 }
+
+/// Nothing larger is made room for before it is written, or kept for the next one.
+const ROOM: usize = 4 << 20;
 
 /// What an event begins with, and where its uuid's place is in that.
 const BEGIN: &[u8; 55] = b"\"uuid\":\"00000000-0000-0000-0000-000000000000\",\"event\":\"";

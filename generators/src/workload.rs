@@ -16,6 +16,7 @@ mod plain;
 mod plan;
 mod profile;
 mod refused;
+mod restriction;
 mod spelling;
 mod time_spelling;
 
@@ -50,6 +51,7 @@ pub use plan::{
 };
 pub use profile::{BackOff, Facts, Profile, RetryAfter, SentAt};
 pub use refused::Refused;
+pub use restriction::{Restriction, Restrictions, restricted};
 pub use spelling::{RequestSpelling, Spelling};
 pub use time_spelling::{NO_TIME, TimeSpelling};
 

@@ -1,14 +1,20 @@
 //! From a scenario to what a run needs: the workload's plan, and the defects to plant.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use generators::{
     clock::RunStart,
     identity::{EventId, RunId, StreamId},
     random::Share,
-    workload::{Absence, Extras, Plan, Traffic},
+    workload::{Absence, Extras, Plan, Restriction, Traffic, restricted},
 };
-use testenv::pipeline::defect::{DefectName, PlantedDefect};
+use testenv::pipeline::{
+    capture::restrictions::{Entries, Entry, Kind},
+    defect::{DefectName, PlantedDefect},
+};
 
 use crate::{
     external::Projects,
@@ -106,6 +112,33 @@ pub fn age_limits(scenario: &Scenario) -> BTreeMap<i64, u32> {
     limits.collect()
 }
 
+/// What the pipeline's operator does to the events of persons who are drawn for it: restrictions, and the keys that are taken for
+/// hot ones.
+pub fn restrictions(scenario: &Scenario, run: RunId, seed: u64) -> (Entries, Vec<String>) {
+    let (mut entries, mut keys) = (Entries::new(), Vec::new());
+    for (number, traffic) in scenario.traffic.iter().enumerate() {
+        let (token, _) = own_project(scenario, traffic, run);
+        let mut listed: BTreeMap<Kind, HashSet<String>> = BTreeMap::new();
+        for (restriction, ids) in restricted(seed, run, StreamId(number as u16), traffic.persons, traffic.restricted) {
+            let kind = match restriction {
+                Restriction::DropEvent => Kind::DropEvent,
+                Restriction::ForceOverflow => Kind::ForceOverflow,
+                Restriction::SkipPersonProcessing => Kind::SkipPersonProcessing,
+                Restriction::RedirectToDlq => Kind::RedirectToDlq,
+                Restriction::ForcedKey => {
+                    keys.extend(ids.into_iter().map(|id| format!("{token}:{id}")));
+                    continue;
+                }
+            };
+            listed.entry(kind).or_default().extend(ids);
+        }
+        for (kind, ids) in listed {
+            entries.entry(kind).or_default().push(Entry::of_distinct_ids(token.clone(), ids));
+        }
+    }
+    (entries, keys)
+}
+
 /// The token and team of the run's own that traffic of a scenario goes to.
 pub fn own_project(scenario: &Scenario, traffic: &scenario::Traffic, run: RunId) -> (String, i64) {
     match traffic.absent {
@@ -133,6 +166,7 @@ pub fn workload(scenario: &Scenario, projects: &Projects, run: RunId, seed: u64,
         token: project(traffic).0,
         team: project(traffic).1,
         persons: traffic.persons,
+        restricted: traffic.restricted,
         names: traffic.names.clone(),
         form: traffic.form,
         historical: traffic.historical,
@@ -169,6 +203,7 @@ fn is_kept(scenario: &Scenario, traffic: &scenario::Traffic) -> bool {
         && traffic.drop_events_older_than.is_none()
         && traffic.extras.cookieless == Share::default()
         && (traffic.extras.blobs == Share::default() || scenario.pipeline.blob_store)
+        && traffic.restricted.is_none()
 }
 
 /// The defects to plant, spread over nine tenths of the planned events, so that their number is certain to be reached.
@@ -219,6 +254,31 @@ pub fn planted_defects(scenario: &Scenario, run: RunId) -> Vec<PlantedDefect> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_who_are_restricted_are_listed_with_all_their_ids() {
+        let settings = [
+            ("persons.count", "200"),
+            ("persons.identify", "50%"),
+            ("restricted.forced_key", "30%"),
+            ("restricted.redirect_to_dlq", "20%"),
+        ];
+        let settings = settings
+            .map(|(key, value)| scenario::Override { key: format!("traffic.app.{key}"), value: value.to_owned() });
+        let scenario = crate::library::read("smoke", &settings).unwrap();
+        let run = RunId::new(7);
+        let (entries, keys) = restrictions(&scenario, run, 3);
+        assert_eq!(entries.keys().collect::<Vec<_>>(), [&Kind::RedirectToDlq]);
+        let entry = &entries[&Kind::RedirectToDlq][0];
+        assert_eq!(entry.token, token(run));
+        // Half of them have two ids.
+        let (aside, hot) = (entry.distinct_ids.len(), keys.len());
+        assert!((30..100).contains(&aside) && (50..140).contains(&hot), "{aside} {hot}");
+        let anonymous = format!("{}:anon-", token(run));
+        assert!(keys.iter().any(|key| key.starts_with(&anonymous)), "{keys:?}");
+        let clean = crate::library::read("smoke", &[]).unwrap();
+        assert_eq!(restrictions(&clean, run, 3), (Entries::new(), Vec::new()));
+    }
 
     #[test]
     fn what_is_dropped_on_the_way_carries_no_defect() {

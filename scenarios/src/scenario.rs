@@ -30,7 +30,7 @@ use checkers::{
 use generators::{
     random::Share,
     schedule::Arrival,
-    workload::{Absence, Client, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons},
+    workload::{Absence, Client, Compression, Disorder, Endpoint, Extras, Form, Pace, Persons, Restrictions},
 };
 use testenv::{
     containers::{images::Images, substitute::Substitutes},
@@ -113,6 +113,8 @@ pub struct Traffic {
     pub clients: u64,
     /// Whom the events are about.
     pub persons: Persons,
+    /// Which share of them an operator restricts, and how.
+    pub restricted: Restrictions,
     /// What events are called, each with its weight; none means the usual names.
     pub names: Vec<(String, u64)>,
     /// How order and clocks are disturbed.
@@ -265,8 +267,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let mut section = root.section("pipeline");
     let substitutes = substitute::substitutes(&mut section, root.sections("component"));
     let settings = pipeline::settings(section);
-    traffic::check_dialect(&mut root, &traffic, settings.dialect);
-    traffic::check_group_order(&mut root, &traffic, settings.overflow.is_some());
+    traffic::check_pipeline(&mut root, &traffic, &settings);
     if settings.imports_only {
         traffic::import_only(&mut root, &mut traffic);
     }

@@ -3,7 +3,7 @@
 use generators::{
     event::EventSource,
     identity::StreamId,
-    workload::{Hostile, Oddities, Workload},
+    workload::{Hostile, Oddities, Restriction, Workload},
 };
 
 use serde_json::Value;
@@ -57,6 +57,14 @@ fn captured(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
         }
     }
     let oddities = workload.oddities(stream, seq);
+    // Capture knows restrictions since 2025 (rust/capture/src/event_restrictions/types.rs).
+    match oddities.restriction.filter(|_| dialect == Dialect::V2026) {
+        Some(Restriction::DropEvent) => return Fate::Absent("capture is told to drop what comes of its distinct id"),
+        Some(Restriction::RedirectToDlq) => {
+            return Fate::Absent("capture is told to put what comes of its distinct id to the dead letters");
+        }
+        Some(Restriction::ForceOverflow | Restriction::ForcedKey | Restriction::SkipPersonProcessing) | None => (),
+    }
     let may_be_cookieless = dialect == Dialect::V2026 && (oddities.cookieless || is_recorded);
     let event = may_be_cookieless.then(|| workload.event(stream, seq)).flatten();
     if let Some(reason) = event.and_then(|event| cookieless::dropped(&event)) {
@@ -125,7 +133,7 @@ mod tests {
     use generators::{
         persona::PersonaTable,
         random::Share,
-        workload::{Absence, Endpoint, Extras, Traffic},
+        workload::{Absence, Endpoint, Extras, Restrictions, Traffic},
     };
 
     use super::*;
@@ -196,6 +204,23 @@ mod tests {
         let absent = of(Endpoint::V1).iter().filter(|fate| matches!(fate, Fate::Absent(_))).count();
         assert!((10..50).contains(&absent), "{absent}");
         assert!(of(Endpoint::Batch).iter().all(|fate| *fate == Fate::Present), "nobody else is sent such");
+    }
+
+    #[test]
+    fn what_an_operator_drops_or_puts_aside_is_absent_and_what_overflows_is_not() {
+        let of = |restricted| fates(|traffic| traffic.restricted = restricted);
+        let (all, none) = (Share::new(1.0).unwrap(), Restrictions::default());
+        for (restricted, expected) in [
+            (Restrictions { drop_event: all, ..none }, 100),
+            (Restrictions { redirect_to_dlq: all, ..none }, 100),
+            (Restrictions { force_overflow: all, ..none }, 0),
+            (Restrictions { forced_key: all, ..none }, 0),
+            (Restrictions { skip_person_processing: all, ..none }, 0),
+            (none, 0),
+        ] {
+            let absent = of(restricted).iter().filter(|fate| matches!(fate, Fate::Absent(_))).count();
+            assert_eq!(absent, expected, "{restricted:?}");
+        }
     }
 
     #[test]

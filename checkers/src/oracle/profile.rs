@@ -1,6 +1,6 @@
 //! Whether an event may have a person (ingestion contract 2.3).
 
-use generators::event::Event;
+use generators::{event::Event, workload::Restriction};
 use serde_json::Value;
 
 use super::{dialect::Dialect, v1};
@@ -35,9 +35,17 @@ const NOBODY: [&str; 22] = [
     "user",
 ];
 
-/// Whether the event gets no person, because it says so or because v1 knows its distinct id for nobody's.
+/// Whether the event gets no person, because it says so, because v1 knows its distinct id for nobody's, or because capture is
+/// told that no person may come of it.
 pub fn has_none(dialect: Dialect, event: &Event) -> bool {
-    says_none(dialect, event) || (event.oddities.v1 && is_nobodys(&event.distinct_id))
+    says_none(dialect, event) || (event.oddities.v1 && is_nobodys(&event.distinct_id)) || is_forbidden(dialect, event)
+}
+
+/// Whether an operator forbids that a person comes of the event: by a restriction, or because its key is listed as a hot one
+/// (rust/capture/src/events/overflow_stamping.rs; what overflows by a restriction keeps its person).
+pub fn is_forbidden(dialect: Dialect, event: &Event) -> bool {
+    let restriction = event.oddities.restriction.filter(|_| dialect == Dialect::V2026);
+    matches!(restriction, Some(Restriction::ForcedKey | Restriction::SkipPersonProcessing))
 }
 
 /// Whether the event is dropped: it says that it has no person, and is nothing without one.
@@ -95,6 +103,20 @@ mod tests {
             let found = (has_none(Dialect::V2026, &event), is_dropped(Dialect::V2026, &event));
             assert_eq!(found, expected, "{name} {said:?} {options:?}");
             assert!(!has_none(Dialect::V2021, &event), "there were none without");
+        }
+    }
+
+    #[test]
+    fn an_operator_may_forbid_persons_since_2026_and_drops_nothing_by_that() {
+        for (restriction, expected) in [
+            (Restriction::ForcedKey, true),
+            (Restriction::SkipPersonProcessing, true),
+            (Restriction::ForceOverflow, false),
+        ] {
+            let mut event = event("$identify", None, None);
+            event.oddities.restriction = Some(restriction);
+            let found = [Dialect::V2026, Dialect::V2024].map(|dialect| has_none(dialect, &event));
+            assert_eq!((found, is_dropped(Dialect::V2026, &event)), ([expected, false], false), "{restriction:?}");
         }
     }
 

@@ -255,6 +255,11 @@ fn own_address(dialect: Dialect, event: &Event) -> Option<ColumnExpectation> {
 
 fn person(dialect: Dialect, event: &Event, team: i64) -> ColumnExpectation {
     let of = |id: &String| dialect.person_id(team, dialect.stored_distinct_id(id)).map(|id| id.to_string());
+    let forbidden = profile::is_forbidden(dialect, event).then(|| of(&event.distinct_id)).flatten();
+    if let Some(person) = forbidden {
+        let reason = "capture is told that no person comes of it, so that nothing joins its distinct id to another";
+        return ColumnExpectation { column: "person_id".to_owned(), expected: Expected::Exact(person), reason };
+    }
     let (expected, reason) = match event.ids_of_person.iter().map(of).collect::<Option<Vec<_>>>() {
         None => (Expected::NotJudged, "this dialect draws the ids of persons at random"),
         Some(persons) => match <[String; 1]>::try_from(persons) {

@@ -27,6 +27,7 @@ use crate::{
     details::{breakdown, timeline::Passing},
     disturbance::Watermark,
     oracle::{
+        body_limit,
         dialect::Dialect,
         plugin::Plugins,
         presence::{Fate, fate, spoils_request},
@@ -443,6 +444,7 @@ impl Case<'_> {
                 let spoils = |seq| spoils_request(self.dialect, self.workload, request.stream, seq);
                 request.fault(self.workload).is_some_and(ClientFault::is_meant_to_fail)
                     || request.seqs(self.workload).any(|(seq, _)| spoils(seq))
+                    || body_limit::may_be_over(self.workload, request)
             })
     }
 

@@ -3,6 +3,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Buffers of more bytes are not kept: there would be as many of them in the end as there are connections.
+const KEPT: usize = 4 << 20;
+
 /// Buffers that nobody uses.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
@@ -15,6 +18,9 @@ impl Buffers {
 
     /// Takes back a buffer that nobody uses any more.
     pub fn give(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > KEPT {
+            return;
+        }
         buffer.clear();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
@@ -31,5 +37,7 @@ mod tests {
         let again = buffers.take();
         assert!(again.is_empty() && again.capacity() >= 3);
         assert_eq!(buffers.take().capacity(), 0);
+        buffers.give(Vec::with_capacity(KEPT + 1));
+        assert_eq!(buffers.take().capacity(), 0, "what is large is not kept");
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! Each has a connection of its own, which it ends. Its body is made by [`spoil`], which knows no socket.
 
-use std::{io, io::Write};
+use std::{
+    io,
+    io::{Read, Write},
+};
 
-use flate2::write::GzEncoder;
+use flate2::{read::GzDecoder, write::GzEncoder};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{
@@ -16,6 +19,8 @@ use crate::{ledger::Answer, random::Random, wire::Encoded, workload::ClientFault
 
 /// What gzip begins with.
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
+/// A bomb grows to more than this, which is more than any endpoint takes (25 MiB and a tenth; rust/capture/src/ai_endpoint.rs).
+const BOMB: usize = 32 << 20;
 /// In so many pieces does a slow body come.
 const PIECES: u32 = 20;
 /// What v1 takes for no JSON; nothing means that there is no such header.
@@ -35,6 +40,7 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
             }
             encoded.body.truncate(encoded.body.len() / 2);
         }
+        ClientFault::GzipBomb => encoded.body = bomb(&encoded.body)?,
         ClientFault::EmptyBody => encoded.body.clear(),
         // The lowest bit is set in every byte, so that neither gzip nor JSON nor white space begins like it.
         ClientFault::GarbageBody => encoded.body.iter_mut().for_each(|byte| *byte = random.bits() as u8 | 0x81),
@@ -56,6 +62,19 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
         | ClientFault::Preflight => (),
     }
     Ok(())
+}
+
+/// The same body behind which more blanks stand than anybody reads: were there no limit, it could be stored. All of it is one
+/// member of gzip, since PostHog reads no second one (rust/capture/src/payload/decompression.rs).
+fn bomb(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    if body.starts_with(&GZIP) {
+        io::copy(&mut GzDecoder::new(body), &mut gzip)?;
+    } else {
+        gzip.write_all(body)?;
+    }
+    io::copy(&mut io::repeat(b' ').take(BOMB as u64), &mut gzip)?;
+    gzip.finish()
 }
 
 /// The head of a request that fails so.
@@ -132,7 +151,7 @@ async fn send<S: AsyncWrite + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read, time::Duration};
+    use std::time::Duration;
 
     use super::*;
     use crate::{
@@ -170,6 +189,23 @@ mod tests {
         let mut unpacked = Vec::new();
         assert!(flate2::read::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut unpacked).is_err());
         assert!(spoiled(ClientFault::EmptyBody, 0).is_empty());
+        let mut packed = encoded();
+        packed.body = bomb(b"{}").unwrap();
+        spoil(&mut packed, ClientFault::GzipBomb, noise(0)).unwrap();
+        for (bomb, begin, length) in [
+            (spoiled(ClientFault::GzipBomb, 0), &encoded().body[..], BOMB + encoded().body.len()),
+            (packed.body, b"{}", 2 * BOMB + 2),
+        ] {
+            let mut unpacked = Vec::new();
+            GzDecoder::new(&bomb[..]).read_to_end(&mut unpacked).unwrap();
+            assert_eq!(
+                (unpacked.len(), unpacked.starts_with(begin)),
+                (length, true),
+                "one member, and the events first"
+            );
+            assert!(unpacked[begin.len()..].iter().all(|byte| *byte == b' '));
+            assert!(unpacked.len() / bomb.len() > 20 && bomb.len() < 200_000, "{}", bomb.len());
+        }
         let garbage = spoiled(ClientFault::GarbageBody, 0);
         assert_eq!(garbage.len(), whole.len());
         assert!(str::from_utf8(&garbage).is_err() && garbage[0] != 0x1f);

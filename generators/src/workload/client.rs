@@ -52,6 +52,7 @@ pub struct ClientFaults {
     pub no_token: Share,
     pub refused_content_type: Share,
     pub no_user_agent: Share,
+    pub gzip_bomb: Share,
 }
 
 impl Default for ClientFaults {
@@ -74,6 +75,7 @@ impl Default for ClientFaults {
             no_token: none,
             refused_content_type: none,
             no_user_agent: none,
+            gzip_bomb: none,
         }
     }
 }
@@ -111,6 +113,8 @@ pub enum ClientFault {
     RefusedContentType,
     /// The client does not say who it is, where v1 wants to know.
     NoUserAgent,
+    /// The body is small and grows to more than any endpoint takes when it is unpacked.
+    GzipBomb,
 }
 
 impl ClientFault {
@@ -132,6 +136,7 @@ impl ClientFault {
             Self::NoToken => "no_token",
             Self::RefusedContentType => "refused_content_type",
             Self::NoUserAgent => "no_user_agent",
+            Self::GzipBomb => "gzip_bomb",
         }
     }
 
@@ -149,7 +154,8 @@ impl ClientFault {
             | Self::BadHeaders
             | Self::NoToken
             | Self::RefusedContentType
-            | Self::NoUserAgent => true,
+            | Self::NoUserAgent
+            | Self::GzipBomb => true,
             Self::SlowBody(_) | Self::DuplicateHeaders | Self::WrongContentType | Self::Preflight => false,
         }
     }
@@ -157,7 +163,7 @@ impl ClientFault {
 
 impl ClientFaults {
     /// All shares, with what they are shares of.
-    pub const fn shares(&self) -> [(Share, ClientFault); 15] {
+    pub const fn shares(&self) -> [(Share, ClientFault); 16] {
         [
             (self.disconnect, ClientFault::Disconnect),
             (self.slow_body, ClientFault::SlowBody(self.slow_over)),
@@ -174,6 +180,7 @@ impl ClientFaults {
             (self.no_token, ClientFault::NoToken),
             (self.refused_content_type, ClientFault::RefusedContentType),
             (self.no_user_agent, ClientFault::NoUserAgent),
+            (self.gzip_bomb, ClientFault::GzipBomb),
         ]
     }
 

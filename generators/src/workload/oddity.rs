@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     Names, blob, elements, fields, group_identify,
     hostile::Hostile,
+    person::Cast,
     plan::{Disorder, Endpoint, Extras, Plan, Traffic},
     refused::Refused,
+    restriction::Restriction,
     spelling::Spelling,
     time_spelling::TimeSpelling,
 };
@@ -106,6 +108,8 @@ pub struct Oddities {
     pub embedded: bool,
     /// Some of its contents have parts of their own.
     pub blobs: bool,
+    /// What an operator tells capture to do with its person's events.
+    pub restriction: Option<Restriction>,
 }
 
 /// The property that an altered event's second sending changes, and what it holds then.
@@ -182,6 +186,9 @@ pub(super) struct OddSources {
     internal: Source,
     embedded: Source,
     blobs: Source,
+    restricted: Source,
+    /// Whose events are restricted.
+    cast: Cast,
     /// What events are called, where some are called what makes them odd.
     names: Option<Names>,
 }
@@ -232,6 +239,7 @@ impl OddSources {
             group_types_over: group_types.saturating_sub(GROUPS_KEPT),
             none: shares.iter().all(|share| *share == Share::default())
                 && names.is_none()
+                && traffic.restricted.is_none()
                 && subject(traffic) == Subject::Action,
             traffic: traffic.clone(),
             hostile: source(Purpose::Hostile),
@@ -254,6 +262,8 @@ impl OddSources {
             internal: source(Purpose::Internal),
             embedded: source(Purpose::Embedded),
             blobs: source(Purpose::Blobs),
+            restricted: source(Purpose::Restriction),
+            cast: Cast::new(plan.seed, plan.run, stream, traffic.persons),
             names,
         }
     }
@@ -305,10 +315,19 @@ impl OddSources {
             internal: chosen(self.internal, extras.internal),
             embedded: *endpoint == Endpoint::Ai && chosen(self.embedded, extras.embedded),
             blobs: *endpoint == Endpoint::Ai && chosen(self.blobs, extras.blobs),
+            restriction: self.restriction(seq),
             // Only what is sent a second time can be altered then.
             altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
         };
         if chosen(self.group_identify, extras.group_identify) { oddities.of_group() } else { oddities }
+    }
+
+    fn restriction(&self, seq: u64) -> Option<Restriction> {
+        let restrictions = self.traffic.restricted;
+        if restrictions.is_none() {
+            return None;
+        }
+        restrictions.of(self.restricted, self.cast.numbers(seq).person)
     }
 
     fn subject(&self, seq: u64) -> Subject {

@@ -109,6 +109,20 @@ impl Cast {
         self.persons.count.max(1)
     }
 
+    /// How many persons there are, hot ones included.
+    pub fn everybody(&self) -> u64 {
+        let hot = if self.persons.hot == Share::default() { 0 } else { self.persons.hot_count.max(1) };
+        self.count() + hot
+    }
+
+    /// All ids of a person, the anonymous one first.
+    pub fn ids_of(&self, person: u64) -> Vec<String> {
+        let numbers = self.usual(0, person);
+        // Hot ones come behind all others, and are known from the beginning.
+        let anonymous = numbers.anonymous.filter(|_| person < self.count());
+        Numbers { anonymous, is_anonymous: false, identifies: false, ..numbers }.role().ids_of_person
+    }
+
     /// Which round an event is in, and its place there.
     fn round(&self, seq: u64) -> (u64, u64) {
         let count = self.count();

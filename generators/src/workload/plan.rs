@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{client::Client, hostile::Hostile, time_spelling::TimeSpelling};
+use super::{client::Client, hostile::Hostile, restriction::Restrictions, time_spelling::TimeSpelling};
 use crate::{
     identity::RunId,
     random::{Distribution, Share},
@@ -71,6 +71,9 @@ pub struct Traffic {
     pub team: i64,
     /// Whom the events are about.
     pub persons: Persons,
+    /// Which share of them an operator restricts, and how.
+    #[serde(default, skip_serializing_if = "Restrictions::is_none")]
+    pub restricted: Restrictions,
     /// What events are called, each with its weight; none means the usual names.
     #[serde(default)]
     pub names: Vec<(String, u64)>,
@@ -132,6 +135,7 @@ impl Traffic {
             token: "phc_assay".into(),
             team: 1,
             persons: Persons { count: 1, ..Persons::default() },
+            restricted: Restrictions::default(),
             names: Vec::new(),
             disorder: Disorder::default(),
             extras: Extras::default(),

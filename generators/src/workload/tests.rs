@@ -41,6 +41,7 @@ pub(crate) fn small() -> Workload {
             },
             extras: Extras::default(),
             clients: 4,
+            restricted: Restrictions::default(),
             absent: None,
             drop_events_older_than: None,
             replay: None,

@@ -108,6 +108,12 @@ impl External {
                 "pipeline.capture_mode: what somebody else's capture is there for is not for a scenario to say".into(),
             );
         }
+        for traffic in scenario.traffic.iter().filter(|traffic| !traffic.restricted.is_none()) {
+            problems.push(format!(
+                "traffic.{}: what somebody else's operator restricts is not for a scenario to say: leave out `restricted`",
+                traffic.name
+            ));
+        }
         let projects = Projects::Named(self.projects.clone());
         for (number, traffic) in scenario.traffic.iter().enumerate() {
             let differs = |other: &&Traffic| {

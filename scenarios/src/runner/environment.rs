@@ -222,6 +222,9 @@ impl Own {
             }
         };
         progress.now("starting the reference pipeline".into());
+        // Whom it concerns is drawn.
+        let seed = request.scenario.seed.unwrap_or_default();
+        let (restrictions, forced_keys) = plan::restrictions(&request.scenario, run, seed);
         let options = PipelineOptions {
             run: format!("r{run}"),
             teams: plan::teams(&request.scenario, run),
@@ -239,6 +242,8 @@ impl Own {
             shards: 1,
             ingesters: settings.ingesters,
             drop_list: vec![plan::drop_listed_token(run)],
+            restrictions,
+            forced_keys,
             dialect: match settings.dialect {
                 // The scenario says the word once, for both readings of it.
                 Dialect::V2021 => SubjectDialect::V2021,
@@ -248,9 +253,10 @@ impl Own {
             substitutes: request.scenario.substitutes.clone(),
             planted_defects: plan::planted_defects(&request.scenario, run),
             overflow: settings.overflow.map(rate_limits),
+            preserves_locality: settings.preserves_locality,
             plugins: plugins::subject(&request.scenario),
             exports: request.scenario.exports.map(|exports| ExportOptions {
-                seed: request.scenario.seed.unwrap_or_default(),
+                seed,
                 fails_of_a_million: (exports.fail.get() * 1e6).round() as u32,
                 back_off: exports.back_off,
             }),

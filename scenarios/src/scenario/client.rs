@@ -61,6 +61,7 @@ fn faults(mut section: Section<'_>) -> ClientFaults {
         no_token: share("no_token"),
         refused_content_type: share("refused_content_type"),
         no_user_agent: share("no_user_agent"),
+        gzip_bomb: share("gzip_bomb"),
         slow_over: usual.slow_over,
     };
     let slow_over = section.optional("slow_over", Duration::parse).unwrap_or(usual.slow_over);

@@ -27,6 +27,8 @@ pub struct PipelineSettings {
     pub dialect: Dialect,
     /// How often capture takes events of one person onto the main topic, if it counts: events a second, and at once.
     pub overflow: Option<(u32, u32)>,
+    /// Whether what is more keeps its key.
+    pub preserves_locality: bool,
     /// Whether capture takes imports of old events and nothing else.
     pub imports_only: bool,
     /// Whether capture has a store for contents that come in parts of their own.
@@ -95,13 +97,15 @@ pub(super) const MODES: [(&str, bool); 2] = [("events", false), ("import", true)
 
 /// Reads `[pipeline]`.
 pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
+    let overflow = section.mentions("overflow").then(|| overflow(section.section("overflow")));
     let settings = PipelineSettings {
         said: Said(OF_REFERENCE.map(|key| section.mentions(key))),
         flush_interval: section.optional("flush_interval", Duration::parse).unwrap_or(Duration::from_millis(500)),
         partitions: section.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
         ingesters: section.optional("ingesters", whole(1..=MOST_INGESTERS as u64)).unwrap_or(1) as usize,
         dialect: section.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
-        overflow: section.mentions("overflow").then(|| rate(section.section("overflow"))),
+        overflow: overflow.map(|(limits, _)| limits),
+        preserves_locality: overflow.is_some_and(|(_, preserves_locality)| preserves_locality),
         imports_only: section.optional("capture_mode", choice(&MODES)).unwrap_or_default(),
         blob_store: section.optional("blob_store", flag).unwrap_or_default(),
         historical_from_days: section.optional("historical_from_days", whole(1..=36_500)).map(|days| days as u32),
@@ -116,6 +120,9 @@ pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
     }
     if settings.overflow.is_some() && settings.dialect == Dialect::V2021 {
         section.problem("overflow", "came with the capture of 2024: leave it out, or choose a later `dialect`");
+    }
+    if settings.preserves_locality && settings.dialect != Dialect::V2026 {
+        section.problem("overflow", "`preserve_locality` came later: leave it out, or choose the `dialect` 2026");
     }
     if settings.historical_from_days.is_some() && settings.dialect != Dialect::V2026 {
         section.problem("historical_from_days", "came later: leave it out, or choose the `dialect` 2026");
@@ -140,6 +147,12 @@ fn budget(section: &mut Section<'_>) -> Option<Budget> {
     };
     section.end();
     is_there.then_some(budget)
+}
+
+/// Reads `overflow`: a limit, and whether what is more keeps its key.
+fn overflow(mut section: Section<'_>) -> ((u32, u32), bool) {
+    let preserves_locality = section.optional("preserve_locality", flag).unwrap_or_default();
+    (rate(section), preserves_locality)
 }
 
 /// Reads a limit: so many a second, and so many at once.

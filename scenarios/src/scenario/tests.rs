@@ -290,7 +290,7 @@ fn what_does_not_go_together_is_said() {
         ("form", "query", "a URL has room for few events"),
         ("content.kinds", "[\"nonsense\"]", "must be \"nul\""),
         ("content.large", "1%", "say by how many bytes"),
-        ("content.padding", "1..99000000", "at most 15000000"),
+        ("content.padding", "1..99000000", "at most 32000000"),
         ("content.padding", "1..1000000", "traffic of their own"),
         ("groups.types", "9", "from 1 to 8"),
         ("groups.identify", "some", "some"),
@@ -308,6 +308,7 @@ fn what_does_not_go_together_is_said() {
         ("content.blobs", "1%", "blob_size: is missing"),
         ("content.blob_size", "1..9000000", "at most 8000000"),
         ("client_faults.no_user_agent", "1%", "is of v1"),
+        ("restricted.forced_key", "101%", "outside"),
         ("client_faults.refused_content_type", "1%", "is of v1"),
     ] {
         let problems = traffic((key, value));
@@ -635,6 +636,60 @@ fn overflow_has_limits_and_came_in_2024() {
     assert_eq!(read(limits), Some((100, 1_000)));
     assert!(problems(&with("overflow = { per_second = 100 }"))[0].contains("pipeline.overflow.burst: is missing"));
     assert!(problems(&with(&format!("{limits}\ndialect = \"2021\"")))[0].contains("pipeline.overflow: came with"));
+}
+
+#[test]
+fn what_overflows_may_keep_its_key_since_2026() {
+    let with = |line: &str| GOOD.replace("[pipeline]", &format!("[pipeline]\n{line}"));
+    let read = |line: &str| Scenario::read("x.toml", &with(line), &[]).unwrap().pipeline.preserves_locality;
+    let limits = "overflow = { per_second = 100, burst = 1000, preserve_locality = true }";
+    assert!(read(limits) && !read(&limits.replace("true", "false")) && !read(""));
+    let problems = problems(&with(&format!("{limits}\ndialect = \"2024\"")));
+    assert!(problems.len() == 1 && problems[0].contains("`preserve_locality` came later"), "{problems:#?}");
+}
+
+#[test]
+fn restrictions_are_for_few_persons_with_ids_as_they_are() {
+    const ALL: [(&str, &str); 3] = [
+        ("traffic.app.restricted.drop_event", "10%"),
+        ("traffic.app.restricted.forced_key", "20%"),
+        ("traffic.app.persons.count", "900"),
+    ];
+    let with = |key: &str, value: &str| problems_with(GOOD, &[ALL[0], ALL[1], ALL[2], (key, value)]).concat();
+    assert_eq!(problems_with(GOOD, &ALL), Vec::<String>::new());
+    for (key, value, told) in [
+        ("traffic.app.restricted.redirect_to_dlq", "71%", "100% at most"),
+        ("traffic.app.persons.count", "1001", "leave it at 1000 of them"),
+        ("traffic.app.content.hostile", "5%", "distinct ids as they are"),
+        ("traffic.app.groups.identify", "5%", "distinct ids as they are"),
+        ("traffic.app.names", "[\"$exception\"]", "distinct ids as they are"),
+        ("pipeline.dialect", "\"2024\"", "`restricted` came in 2025"),
+        ("pipeline.historical_from_days", "2", "known to capture alone"),
+    ] {
+        assert!(with(key, value).contains(told), "{key}: {}", with(key, value));
+    }
+}
+
+#[test]
+fn bombs_are_for_those_who_unpack_gzip() {
+    let bombs = |endpoint: &str, compression: &str| {
+        let said = [
+            ("traffic.app.client_faults.gzip_bomb", "5%"),
+            ("traffic.app.endpoint", endpoint),
+            ("traffic.app.compression", compression),
+        ];
+        problems_with(GOOD, &said).concat().contains("gzip_bomb")
+    };
+    for (endpoint, compression, refused) in [
+        ("batch", "none", false),
+        ("e", "gzip-js", false),
+        ("e", "base64", true),
+        ("v1", "gzip", false),
+        ("v1", "none", true),
+        ("test/black_hole", "gzip", true),
+    ] {
+        assert_eq!(bombs(endpoint, compression), refused, "{endpoint} {compression}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use generators::{
     schedule::{Arrival, Rate},
     workload::{
         Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons, Profile,
-        TimeSpelling,
+        Restrictions, TimeSpelling,
     },
 };
 
@@ -16,7 +16,7 @@ use toml::de::DeValue;
 mod together;
 
 use together::AI;
-pub(super) use together::{check_age_limits, check_dialect, check_group_order};
+pub(super) use together::{check_age_limits, check_pipeline};
 
 use super::{
     Replay, Traffic, arrival, client,
@@ -36,10 +36,10 @@ pub(super) const COMPRESSIONS: [(&str, Option<Compression>); 6] = [
 /// The words for where a request's data stands.
 pub(super) const FORMS: [(&str, Form); 3] =
     [("plain", Form::Plain), ("form", Form::Urlencoded), ("query", Form::Query)];
-/// No endpoint takes so much.
-const LARGEST: u64 = 15_000_000;
 /// The form of an event with three such contents is about as much as its endpoint takes.
 const LARGEST_BLOB: u64 = 8_000_000;
+/// More than any endpoint takes: 25 MiB, and a tenth around the parts of a form.
+const LARGEST: u64 = 32_000_000;
 
 pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let name = section.required("name", text).unwrap_or_default();
@@ -88,6 +88,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     batch.end();
 
     let persons = persons(section.section("persons"));
+    let restricted = restricted(section.section("restricted"));
     let names = section.optional("names", names).unwrap_or_default();
 
     let disorder = disorder(section.section("disorder"));
@@ -118,6 +119,7 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
         unknown_compression,
         clients,
         persons,
+        restricted,
         names,
         disorder,
         extras,
@@ -210,7 +212,7 @@ pub(super) fn import_only(root: &mut Section<'_>, all: &mut [Traffic]) {
 }
 
 /// Keys that say what a recording says.
-const RECORDED: [&str; 13] = [
+const RECORDED: [&str; 14] = [
     "events",
     "duration",
     "endpoint",
@@ -221,6 +223,7 @@ const RECORDED: [&str; 13] = [
     "unknown_compression",
     "batch",
     "persons",
+    "restricted",
     "names",
     "content",
     "groups",
@@ -269,6 +272,26 @@ fn persons(mut section: Section<'_>) -> Persons {
     };
     section.end();
     persons
+}
+
+fn restricted(mut section: Section<'_>) -> Restrictions {
+    let mut share = |key| section.optional(key, Share::parse).unwrap_or_default();
+    let restricted = Restrictions {
+        drop_event: share("drop_event"),
+        force_overflow: share("force_overflow"),
+        forced_key: share("forced_key"),
+        skip_person_processing: share("skip_person_processing"),
+        redirect_to_dlq: share("redirect_to_dlq"),
+    };
+    // Shares are written in decimal, and their sum is not exact.
+    if restricted.shares().iter().map(|(share, _)| share.get()).sum::<f64>() > 1.0 + 1e-9 {
+        section.problem(
+            "drop_event",
+            "a person is restricted in one way, so the shares of `restricted` may come to 100% at most",
+        );
+    }
+    section.end();
+    restricted
 }
 
 /// A list of names, each perhaps with a weight behind a colon.
@@ -359,7 +382,7 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         content.problem("padding", "is missing: say by how many bytes, such as \"1000..100000\"");
     }
     if padding.1 > LARGEST {
-        content.problem("padding", "must be at most 15000000 bytes: no endpoint takes more than 20 MiB");
+        content.problem("padding", "must be at most 32000000 bytes: that is more than any endpoint takes");
     }
     let elements = content.optional("elements", Share::parse).unwrap_or_default();
     let fields = content.optional("fields", Share::parse).unwrap_or_default();

@@ -258,6 +258,72 @@ fn contents_with_parts_of_their_own_are_kept_where_there_is_a_store_and_refused_
     }
 }
 
+/// Requests over the limit of each endpoint, alone and together, as they are and unpacked.
+const OVERSIZE: &str = r#"
+[[traffic]]
+name     = "over-2"
+events   = 60
+arrival  = { shape = "constant", rate = "10/s" }
+endpoint = "e"
+content  = { large = "20%", padding = "2200000..2600000" }
+
+[[traffic]]
+name     = "together"
+events   = 120
+arrival  = { shape = "constant", rate = "24/s" }
+endpoint = "e"
+batch    = { size = "12" }
+content  = { large = "100%", padding = "200000..300000" }
+
+[[traffic]]
+name     = "over-20"
+events   = 40
+arrival  = { shape = "constant", rate = "6/s" }
+content  = { large = "15%", padding = "21000000..22000000" }
+
+[[traffic]]
+name     = "over-20-v1"
+events   = 20
+arrival  = { shape = "constant", rate = "3/s" }
+endpoint = "v1"
+content  = { large = "20%", padding = "21000000..22000000" }
+
+[[traffic]]
+name     = "over-25"
+events   = 20
+arrival  = { shape = "constant", rate = "3/s" }
+endpoint = "s"
+content  = { large = "20%", padding = "26300000..27000000" }
+
+[[traffic]]
+name     = "bombs"
+events   = 40
+arrival  = { shape = "constant", rate = "6/s" }
+endpoint = "v1"
+compression = "gzip"
+client_faults = { gzip_bomb = "15%" }
+"#;
+
+#[test]
+fn what_is_larger_than_an_endpoint_takes_is_refused_as_a_whole_and_meant_to_be() {
+    let bench = Bench::new(OVERSIZE);
+    // A body of 20 MB takes its time to be made, and others are late for it.
+    bench.promise("late = \"100%\"");
+    let run = bench.run_shared();
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    let [rejected, on_purpose, acked, visible] =
+        ["rejected", "rejected_on_purpose", "acked", "visible"].map(|name| run.count(name));
+    // All 120 that are too large together, and a few of each other kind.
+    assert!((140..200).contains(&rejected), "{}", run.told());
+    assert_eq!((rejected, run.count("indeterminate")), (on_purpose, 0), "{}", run.told());
+    assert_eq!(acked + rejected, 6_300, "{}", run.told());
+    // What was acked at `s` are recordings, and no events.
+    assert!((acked - 20..acked - 5).contains(&visible), "{}", run.told());
+    for name in NOTHING_WRONG {
+        assert_eq!(run.count(name), 0, "{name}\n{}", run.told());
+    }
+}
+
 /// Events that say what groups are, out of order and again; of seven types of the one team two are not kept.
 const GROUPS: &str = r#"
 [[traffic]]

@@ -258,7 +258,8 @@ async fn start_kafka(
         ..ContainerSpec::role(docker, KAFKA, KAFKA, options.logs.join("kafka.log"))
     };
     let readiness = Readiness::KafkaAnswers(ways.outside.to_string());
-    started(Component::start(Recipe::Container(Box::new(spec)), readiness, options.ready_within, vec![port]).await?).await
+    started(Component::start(Recipe::Container(Box::new(spec)), readiness, options.ready_within, vec![port]).await?)
+        .await
 }
 
 async fn start_clickhouse(
@@ -285,7 +286,8 @@ async fn start_clickhouse(
         ..ContainerSpec::role(docker, CLICKHOUSE, CLICKHOUSE, options.logs.join("clickhouse.log"))
     };
     let readiness = Readiness::HttpAnswers(format!("{url}/ping"));
-    let component = Component::start(Recipe::Container(Box::new(spec)), readiness, options.ready_within, vec![port]).await?;
+    let component =
+        Component::start(Recipe::Container(Box::new(spec)), readiness, options.ready_within, vec![port]).await?;
     Ok((started(component).await?, url))
 }
 

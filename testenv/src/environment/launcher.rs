@@ -193,7 +193,7 @@ impl Launcher {
                 let ports = port.iter().map(|port| (port.get(), port.get())).collect();
                 let volumes = data.volume.iter().map(|volume| (volume.clone(), DATA.to_owned())).collect();
                 let spec = ContainerSpec::role(docker, name, plays, log);
-                Recipe::Container(ContainerSpec { called, environment, ports, volumes, limits, ..spec })
+                Recipe::Container(Box::new(ContainerSpec { called, environment, ports, volumes, limits, ..spec }))
             }
         };
         Component::start(recipe, Readiness::SaysSo, within, port.into_iter().collect()).await

@@ -63,9 +63,10 @@ impl Recipe {
                 Self::Process(guard.clone(), spec)
             }
             Self::Container(spec) => {
-                let mut spec = ContainerSpec { name, log: own(&spec.log), ports: Vec::new(), ..spec.clone() };
+                let mut spec =
+                    ContainerSpec { name, log: own(&spec.log), ports: Vec::new(), ..ContainerSpec::clone(spec) };
                 spec.environment.extend(changed);
-                Self::Container(spec)
+                Self::Container(Box::new(spec))
             }
         }
     }

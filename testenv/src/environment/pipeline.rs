@@ -29,7 +29,7 @@ use crate::{
     fault::Target,
     network::{AnyLink, Link},
     pipeline::{
-        capture::{buckets::RateLimits, routes::Modes},
+        capture::{buckets::RateLimits, restrictions, routes::Modes},
         defect::PlantedDefect,
         dialect::Dialect,
         plugin::Plugin,
@@ -80,6 +80,10 @@ pub struct PipelineOptions {
     pub shards: u8,
     /// Whose events are acknowledged and dropped: `token` or `token:distinct_id`.
     pub drop_list: Vec<String>,
+    /// What else an operator does to some events.
+    pub restrictions: restrictions::Entries,
+    /// What overflows whatever comes of it, and has no persons then: `token` or `token:distinct_id`.
+    pub forced_keys: Vec<String>,
     /// How many ingesters share the partitions: from 1 to [`MOST_INGESTERS`].
     pub ingesters: usize,
     /// Which generation of PostHog's rules it follows.
@@ -88,6 +92,8 @@ pub struct PipelineOptions {
     pub substitutes: Substitutes,
     /// How often capture takes events of one person onto the main topic, if it counts.
     pub overflow: Option<RateLimits>,
+    /// Whether what is more keeps its key.
+    pub preserves_locality: bool,
     /// What teams let run over their events, in its order.
     pub plugins: Vec<Plugin>,
     /// How long a plugin may take for an event.
@@ -319,6 +325,11 @@ impl Pipeline {
             ("OVERFLOW_ENABLED", options.overflow.is_some().to_string()),
             ("OVERFLOW_PER_SECOND_LIMIT", overflow.per_second.to_string()),
             ("OVERFLOW_BURST_LIMIT", overflow.burst.to_string()),
+            ("OVERFLOW_PRESERVE_PARTITION_LOCALITY", options.preserves_locality.to_string()),
+            ("INGESTION_FORCE_OVERFLOW_BY_TOKEN_DISTINCT_ID", options.forced_keys.join(",")),
+            ("ASSAY_EVENT_RESTRICTIONS", json(&options.restrictions)),
+            ("KAFKA_DLQ_TOPIC", self.topics.dead_letters.clone()),
+            ("KAFKA_REPLAY_OVERFLOW_TOPIC", self.topics.recordings_overflow.clone()),
             ("DIALECT", options.dialect.to_string()),
             ("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", options.drop_list.join(",")),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),

@@ -42,6 +42,8 @@ pub struct Topics {
     pub warnings: String,
     /// What capture writes of sessions' recordings.
     pub recordings: String,
+    /// The same of those that overflow.
+    pub recordings_overflow: String,
     /// What it writes for heatmaps.
     pub heatmaps: String,
     /// What it writes of clients' own warnings.
@@ -74,6 +76,7 @@ impl Topics {
             groups: name("clickhouse_groups"),
             warnings: name("clickhouse_ingestion_warnings"),
             recordings: name("session_recording_snapshot_item_events"),
+            recordings_overflow: name("session_recording_snapshot_item_overflow"),
             heatmaps: name("heatmaps_ingestion"),
             client_warnings: name("client_iwarnings_ingestion"),
             exceptions: name("exceptions_ingestion"),
@@ -101,7 +104,8 @@ impl Topics {
 
     fn all(&self) -> Vec<&str> {
         let Self { capture, historical, overflow, dead_letters, events, persons, distinct_ids, .. } = self;
-        let Self { groups, warnings, recordings, heatmaps, client_warnings, exceptions, ai, further, .. } = self;
+        let Self { groups, warnings, recordings, recordings_overflow, heatmaps, client_warnings, .. } = self;
+        let Self { exceptions, ai, further, .. } = self;
         let every = [
             capture,
             historical,
@@ -113,6 +117,7 @@ impl Topics {
             groups,
             warnings,
             recordings,
+            recordings_overflow,
             heatmaps,
             client_warnings,
             exceptions,

@@ -1,7 +1,7 @@
 //! The reference capture: HTTP in, Kafka out (PostHog's rust/capture, v0 endpoints).
 //!
-//! It answers 200 only after Kafka has every event of the request (acks=all). [`encoding`] and [`request`] hold the rules, [`drop_list`]
-//! whose events are dropped, [`planted`] the planted defects; this file is the process.
+//! It answers 200 only after Kafka has every event of the request (acks=all). [`encoding`] and [`request`] hold the rules, [`listed`]
+//! and [`restrictions`] what an operator does to some events, [`planted`] the planted defects; this file is the process.
 
 pub mod ai;
 pub mod blobs;
@@ -9,16 +9,18 @@ pub mod buckets;
 mod client_address;
 mod cors;
 mod deliveries;
-pub mod drop_list;
 pub mod encoding;
 mod headers;
 mod heatmap;
+mod lane;
+pub mod listed;
 mod metrics;
 mod names;
 pub mod planted;
 pub mod recording;
 pub mod request;
 mod rerouting;
+pub mod restrictions;
 pub mod routes;
 mod spoil;
 pub mod v1;
@@ -60,13 +62,15 @@ use self::{
     blobs::BlobStore,
     buckets::{Buckets, RateLimits, Taken},
     deliveries::{Awaited, Deliveries, ToRequests},
-    drop_list::DropList,
     encoding::Sent,
+    lane::{Facts, Lane},
+    listed::Listed,
     metrics::Metrics,
     names::TopicsOfNames,
     planted::Planted,
     request::{Received, Refusal, events},
     rerouting::Rerouting,
+    restrictions::{Applied, Pipeline, Restrictions, Subject},
     routes::{BATCH_LIMIT, Modes, Route, is_legacy, route},
 };
 use super::{
@@ -123,9 +127,13 @@ async fn run() -> Result<(), Error> {
         topic,
         historical_topic: or("KAFKA_HISTORICAL_TOPIC", String::new())?,
         dialect: or("DIALECT", Dialect::default())?,
-        drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", DropList::default())?,
+        drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", Listed::default())?,
+        restrictions: Restrictions::new(json("ASSAY_EVENT_RESTRICTIONS")?),
+        forced_keys: or("INGESTION_FORCE_OVERFLOW_BY_TOKEN_DISTINCT_ID", Listed::default())?,
+        dead_letter_topic: or("KAFKA_DLQ_TOPIC", String::new())?,
         overflow: or("OVERFLOW_ENABLED", false)?.then_some(Buckets::new(overflow)),
         overflow_topic: or("KAFKA_OVERFLOW_TOPIC", String::new())?,
+        preserves_locality: or("OVERFLOW_PRESERVE_PARTITION_LOCALITY", false)?,
         topics_of_names: TopicsOfNames {
             heatmaps: or("KAFKA_HEATMAPS_TOPIC", String::new())?,
             client_warnings: or("KAFKA_CLIENT_INGESTION_WARNING_TOPIC", String::new())?,
@@ -138,6 +146,7 @@ async fn run() -> Result<(), Error> {
             or("HISTORICAL_REROUTING_THRESHOLD_DAYS", 1)?,
         ),
         recordings_topic: or("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", String::new())?,
+        recordings_overflow_topic: or("KAFKA_REPLAY_OVERFLOW_TOPIC", String::new())?,
         modes: or("CAPTURE_MODE", Modes::default())?,
         blob_store: BlobStore::new(or("AI_S3_BUCKET", String::new())?, or("AI_S3_PREFIX", "llma/".to_owned())?),
         rate_limit: match or("ASSAY_RATE_LIMIT_PER_SECOND", 0)? {
@@ -201,14 +210,23 @@ struct Capture {
     /// Where imports of old events go; nowhere else if it is empty.
     historical_topic: String,
     dialect: Dialect,
-    drop_list: DropList,
+    drop_list: Listed,
+    restrictions: Restrictions,
+    /// What is taken to come too often.
+    forced_keys: Listed,
+    /// Where events go that a restriction puts aside.
+    dead_letter_topic: String,
     /// What comes too often of one key, where that is looked at.
     overflow: Option<Buckets>,
     overflow_topic: String,
+    /// Whether what comes too often keeps its key.
+    preserves_locality: bool,
     topics_of_names: TopicsOfNames,
     rerouting: Rerouting,
     /// Where recordings go.
     recordings_topic: String,
+    /// Where those go that overflow.
+    recordings_overflow_topic: String,
     modes: Modes,
     /// Where contents of events of AI go that come in parts of their own, if anywhere.
     blob_store: Option<BlobStore>,
@@ -253,7 +271,7 @@ impl Capture {
         if self.modes.imports_only() {
             captured.retain(|event| event.historical_migration);
         }
-        captured.retain(|event| !self.drop_list.drops(&event.token, &event.distinct_id));
+        captured.retain(|event| !self.drops(event));
         for event in &mut captured {
             // v0 says so in the event, too; v1 says what the batch says.
             event.historical_migration |= self.is_rerouted(event);
@@ -272,6 +290,26 @@ impl Capture {
             Ok(()) => text(StatusCode::OK, STORED),
             Err(error) => not_stored(error),
         }
+    }
+
+    /// What an operator says of an event; restrictions came in 2025.
+    fn applied(&self, event: &CapturedEvent<'_>) -> Applied {
+        let pipeline = (self.dialect == Dialect::V2026).then(|| Pipeline::of(&event.event)).flatten();
+        pipeline.map_or_else(Applied::default, |pipeline| {
+            self.restrictions.of(&Subject {
+                pipeline,
+                token: &event.token,
+                distinct_id: &event.distinct_id,
+                session_id: None,
+                name: &event.event,
+                uuid: &event.uuid,
+            })
+        })
+    }
+
+    /// Whether an event is acknowledged and dropped because an operator says so.
+    fn drops(&self, event: &CapturedEvent<'_>) -> bool {
+        self.drop_list.holds(&event.token, &event.distinct_id) || self.applied(event).drop
     }
 
     /// Refuses what comes too fast.
@@ -332,7 +370,7 @@ impl Capture {
                 entry.drop_for("non_historical_import_drop");
             } else if self.planted.is_over_quota(&event.token) {
                 entry.drop_for("billing_limit_exceeded");
-            } else if self.drop_list.drops(&event.token, &event.distinct_id) {
+            } else if self.drops(event) {
                 entry.drop_for("event_restriction_drop");
             }
         }
@@ -384,7 +422,7 @@ impl Capture {
             Err(refusal) => return refused(&refusal),
         };
         let mut captured = vec![event];
-        captured.retain(|event| !self.drop_list.drops(&event.token, &event.distinct_id));
+        captured.retain(|event| !self.drops(event));
         let applied = self.planted.apply(captured);
         match self.produce(&applied.events).await {
             Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
@@ -393,7 +431,8 @@ impl Capture {
         }
     }
 
-    /// Recordings of sessions.
+    /// Recordings of sessions. They have a quota and restrictions, and neither drop list nor limit of speed
+    /// (rust/capture/src/payload/recordings.rs, events/recordings.rs).
     async fn answer_recording(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if let Some(answer) = unless(request.method(), &[Method::POST, Method::GET]) {
             return answer;
@@ -408,16 +447,30 @@ impl Capture {
                 body: &read(body, recording::LIMIT).await?,
                 is_legacy: false,
             };
-            recording::snapshots(&sent.text(self.dialect, recording::LIMIT)?)
+            recording::recorded(&sent.text(self.dialect, recording::LIMIT)?)
         };
-        let snapshots = match snapshots.await {
-            Ok(snapshots) => snapshots,
+        let recorded = match snapshots.await {
+            Ok(recorded) => recorded,
             Err(refusal) => return refused(&refusal),
         };
+        if self.planted.is_over_quota(&recorded.token) {
+            return text(StatusCode::OK, RECORDINGS_OVER_QUOTA);
+        }
+        let applied = self.restrictions.of(&recorded.subject());
+        if applied.drop {
+            return text(StatusCode::OK, STORED);
+        }
+        let topic = match applied {
+            Applied { dead_letter: true, .. } => &self.dead_letter_topic,
+            Applied { overflow: true, .. } => &self.recordings_overflow_topic,
+            _ => &self.recordings_topic,
+        };
         let deliveries = Deliveries::new();
-        let enqueued = snapshots.iter().enumerate().try_for_each(|(place, snapshot)| {
+        let enqueued = recorded.snapshots.iter().enumerate().try_for_each(|(place, snapshot)| {
             let awaited = Box::new(deliveries.of(place));
-            let record = BaseRecord::with_opaque_to(&self.recordings_topic, awaited);
+            let headers = if applied.dead_letter { aside(OwnedHeaders::new()) } else { OwnedHeaders::new() };
+            let headers = if applied.skip_person { without_person(headers) } else { headers };
+            let record = BaseRecord::with_opaque_to(topic, awaited).headers(headers);
             let record = record.key(&snapshot.session).payload(&snapshot.data);
             self.producer.send(record).map_err(|(error, _)| not_produced(error))
         });
@@ -439,12 +492,12 @@ impl Capture {
             request_timestamp: header("posthog-request-timestamp"),
         })?;
         let refused = |status, tag, what: String| v1::Refusal { status, tag, what };
-        let body = Limited::new(body, BATCH_LIMIT).collect().await.map_err(|error| {
-            let is_long = error.is::<http_body_util::LengthLimitError>();
+        let body = read(body, BATCH_LIMIT).await.map_err(|refusal| {
+            let is_long = matches!(refusal, Refusal::TooLarge(_));
             let (status, tag) = if is_long { (413, "payload_too_large") } else { (400, "request_parsing_error") };
-            refused(status, tag, error.to_string())
+            refused(status, tag, refusal.to_string())
         })?;
-        let text = encoding::json(&body.to_bytes(), context.is_gzip, BATCH_LIMIT)
+        let text = encoding::json(&body, context.is_gzip, BATCH_LIMIT)
             .map_err(|refusal| refused(refusal.status(), "request_parsing_error", refusal.to_string()))?;
         let ip = client_address::of(&head.headers, peer).to_string();
         let entries = v1::entries(&text, &context, now, &ip)?;
@@ -508,38 +561,76 @@ impl Capture {
         // These are strings and a flag: they always become JSON.
         let _ = serde_json::to_writer(&mut *value, event);
         // Headers came with rust/capture.
-        let headers = if self.dialect == Dialect::V2026 { headers::of(event) } else { OwnedHeaders::new() };
+        let mut headers = if self.dialect == Dialect::V2026 { headers::of(event) } else { OwnedHeaders::new() };
         let of_its_name = self.topic_of_name(event);
         let is_rerouted = self.is_rerouted(event);
         let is_import = is_import(self.dialect, event) || is_rerouted;
-        let is_import = is_import && !self.historical_topic.is_empty();
-        // Neither imports nor what goes elsewhere overflow.
-        let over = self.overflow.as_ref().filter(|_| !is_import && of_its_name.is_none()).is_some_and(|overflow| {
-            let taken = overflow.take(&key, self.started.elapsed());
-            if taken == (Taken::Over { first: true }) {
-                log(&format!("overflow: {key} comes too often"));
+        let facts = Facts {
+            applied: self.applied(event),
+            has_topic_of_name: of_its_name.is_some(),
+            is_import: is_import && !self.historical_topic.is_empty(),
+            is_forced: self.dialect == Dialect::V2026 && self.forced_keys.holds(&event.token, id),
+            forbids_person: event.force_disable_person_processing,
+            preserves_locality: self.preserves_locality && self.dialect == Dialect::V2026,
+        };
+        let way = facts.way(|| self.is_over(&key));
+        if way.forbids_person {
+            headers = without_person(headers);
+        }
+        let topic = match (way.lane, of_its_name) {
+            (Lane::DeadLetters, _) => {
+                headers = aside(headers);
+                self.topics_of_names.tell(&self.dead_letter_topic, "restriction");
+                &self.dead_letter_topic
             }
-            taken != Taken::Within
-        });
-        let topic = match (of_its_name, is_import, over) {
-            (Some(topic), ..) => {
+            (Lane::OfItsName, Some(topic)) => {
                 self.topics_of_names.tell(topic, "name");
                 topic
             }
-            (None, true, _) => {
+            (Lane::Historical, _) => {
                 if is_rerouted {
                     self.topics_of_names.tell(&self.historical_topic, "age");
                 }
                 &self.historical_topic
             }
-            (None, false, true) if self.dialect == Dialect::V2026 => &self.overflow_topic,
+            (Lane::Overflow, _) if self.dialect == Dialect::V2026 => {
+                if facts.applied.overflow || facts.is_forced {
+                    let why = if facts.applied.overflow { "restriction" } else { "key" };
+                    self.topics_of_names.tell(&self.overflow_topic, why);
+                }
+                &self.overflow_topic
+            }
             _ => &self.topic,
         };
         let record = BaseRecord::with_opaque_to(topic, Box::new(awaited)).payload(value.as_slice()).headers(headers);
         // Without a key they go to all partitions, and their order is lost.
-        let record = if over { record } else { record.key(key.as_str()) };
+        let record = if way.has_key { record.key(key.as_str()) } else { record };
         self.producer.send(record).map_err(|(error, _)| not_produced(error))
     }
+
+    /// Whether more comes of a key than may, where that is looked at.
+    fn is_over(&self, key: &str) -> bool {
+        self.overflow.as_ref().is_some_and(|overflow| {
+            let taken = overflow.take(key, self.started.elapsed());
+            if taken == (Taken::Over { first: true }) {
+                log(&format!("overflow: {key} comes too often"));
+            }
+            taken != Taken::Within
+        })
+    }
+}
+
+/// Tells the ingester that no person may come of an event.
+fn without_person(headers: OwnedHeaders) -> OwnedHeaders {
+    headers.insert(Header { key: NO_PERSON_HEADER, value: Some(b"true") })
+}
+
+/// Says why a message is put aside: capture knows no other reason (rust/capture/src/outputs/mod.rs).
+fn aside(headers: OwnedHeaders) -> OwnedHeaders {
+    let at = Timestamp::now().to_string();
+    [("dlq_reason", "event_restriction"), ("dlq_step", "capture"), ("dlq_timestamp", &at)]
+        .into_iter()
+        .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_bytes()) }))
 }
 
 /// Whether an event is an import of old ones, as its batch says; the Django capture knew none (ingestion contract 1.5).
@@ -563,16 +654,28 @@ fn not_produced(error: KafkaError) -> NotProduced {
 /// What a success says since 2024.
 const STORED: &str = r#"{"status":"Ok"}"#;
 
+/// What recorders are told whose quota is used up (rust/capture/src/v0_endpoint.rs, `recording`).
+const RECORDINGS_OVER_QUOTA: &str = r#"{"status":"Ok","quota_limited":["recordings"]}"#;
+
+/// Of a body that is too long so much is read and thrown away: who is still sending does not read the answer.
+const THROWN_AWAY: usize = 64 << 20;
+
 /// Reads a whole body.
-async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
-    let body = Limited::new(body, limit).collect().await.map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() {
-            Refusal::TooLarge(limit)
-        } else {
-            Refusal::Body(error.to_string())
+async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    match Limited::new(&mut body, limit).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            let mut left = THROWN_AWAY;
+            while let Some(Ok(frame)) = body.frame().await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    break;
+                }
+            }
+            Err(Refusal::TooLarge(limit))
         }
-    })?;
-    Ok(body.to_bytes())
+        Err(error) => Err(Refusal::Body(error.to_string())),
+    }
 }
 
 /// The answer to a request whose method is none of these; browsers ask with OPTIONS first.

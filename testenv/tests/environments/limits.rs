@@ -1,16 +1,26 @@
 //! What capture refuses or drops on purpose, and what is too large for a stage behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use libtest_mimic::Trial;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use testenv::environment::pipeline::{Pipeline, PipelineOptions};
+use testenv::{
+    environment::pipeline::{Pipeline, PipelineOptions},
+    pipeline::capture::{
+        restrictions::{Entry, Kind as Restricted},
+        routes::Modes,
+    },
+};
 
 use super::bench::{Bench, Kind, on_a_runtime, pipeline_up, until};
 
 pub fn tests(kind: Kind) -> Vec<Trial> {
-    crate::trials![kind; sizes_have_limits_and_what_is_listed_is_dropped]
+    crate::trials![
+        kind;
+        sizes_have_limits_and_what_is_listed_is_dropped,
+        what_is_restricted_is_dropped_put_aside_or_without_a_person
+    ]
 }
 
 const MILLION: usize = 1_000_000;
@@ -85,6 +95,57 @@ fn sizes_have_limits_and_what_is_listed_is_dropped(kind: Kind) {
         until(expected, async || arrived(&pipeline).await).await;
         let log = std::fs::read_to_string(options.logs.join("ingester.log")).unwrap();
         assert!(log.contains("message_size_too_large"), "{log}");
+        pipeline.down().await.unwrap();
+        substrate.down().await;
+    });
+}
+
+fn what_is_restricted_is_dropped_put_aside_or_without_a_person(kind: Kind) {
+    on_a_runtime(async {
+        let bench = Bench::new(kind);
+        let substrate = bench.substrate().await;
+        let list = |id: &str| vec![Entry::of_distinct_ids("token".into(), HashSet::from([id.to_owned()]))];
+        let options = PipelineOptions {
+            teams: BTreeMap::from([("token".to_owned(), 1), ("unpaid".to_owned(), 2)]),
+            over_quota: vec!["unpaid".into()],
+            capture_modes: Modes::new(false, true),
+            restrictions: BTreeMap::from([
+                (Restricted::DropEvent, list("gone")),
+                (Restricted::RedirectToDlq, list("aside")),
+                (Restricted::ForceOverflow, list("crowd")),
+                (Restricted::SkipPersonProcessing, list("nobody")),
+            ]),
+            forced_keys: vec!["token:hot".into()],
+            ..bench.pipeline("restricted")
+        };
+        let pipeline = pipeline_up(&substrate, &options).await.unwrap();
+        let ok = (StatusCode::OK, r#"{"status":"Ok"}"#.to_owned());
+        let plain = ["gone", "aside", "crowd", "hot", "before"].map(|id| event(id, &json!({})));
+        assert_eq!(send(&pipeline, "/batch/", "token", &plain).await, ok);
+        let arrived_ids = async || arrived(&pipeline).await;
+        until(["before", "crowd", "hot"].map(str::to_owned).to_vec(), arrived_ids).await;
+        // It would join its person's.
+        let mut identify = event("nobody", &json!({"$anon_distinct_id": "before"}));
+        identify["event"] = "$identify".into();
+        assert_eq!(send(&pipeline, "/batch/", "token", &[identify]).await, ok);
+        until(["before", "crowd", "hot", "nobody"].map(str::to_owned).to_vec(), arrived_ids).await;
+        let endpoint = &pipeline.endpoints().clickhouse;
+        let client = clickhouse::Client::default().with_url(&endpoint.url).with_database(&endpoint.database);
+        let persons = "SELECT uniqExact(person_id) FROM events WHERE distinct_id IN ('before', 'nobody')";
+        assert_eq!(client.query(persons).fetch_one::<u64>().await.unwrap(), 2, "nothing is joined");
+
+        let recording = json!({"$session_id": "s", "$snapshot_data": [1]});
+        for (token, id, reply) in [
+            ("token", "anybody", &*ok.1),
+            ("token", "gone", &*ok.1),
+            ("token", "crowd", &*ok.1),
+            ("unpaid", "anybody", r#"{"status":"Ok","quota_limited":["recordings"]}"#),
+        ] {
+            let url = format!("http://{}/s/", pipeline.endpoints().capture);
+            let body = with_token(&event(id, &recording), token).to_string();
+            let found = Client::new().post(url).body(body).send().await.unwrap();
+            assert_eq!((found.status(), &*found.text().await.unwrap()), (StatusCode::OK, reply), "{token} {id}");
+        }
         pipeline.down().await.unwrap();
         substrate.down().await;
     });

@@ -4,6 +4,7 @@ use generators::event::EventSource;
 use generators::{
     event::Properties,
     identity::{EventId, RunId, StreamId},
+    workload::Restriction,
 };
 use serde_json::json;
 
@@ -224,4 +225,23 @@ fn rows_that_may_stay_are_the_days_that_attempts_may_fall_on() {
     assert_eq!(most(&[attempt(midnight - 10)]), 1, "one attempt leaves one row, whichever day it is");
     assert_eq!(most(&[attempt(0), attempt(midnight + 500)]), 2, "resent on the next day");
     assert_eq!(most(&[]), 1);
+}
+
+#[test]
+fn where_no_person_may_come_of_an_event_its_distinct_id_stays_alone() {
+    for (restriction, expected) in [
+        (Some(Restriction::SkipPersonProcessing), &["person_id"][..]),
+        (Some(Restriction::ForcedKey), &["person_id"]),
+        (Some(Restriction::ForceOverflow), &[]),
+        (None, &[]),
+    ] {
+        let mut event = event(&["before", "u1"]);
+        event.oddities.restriction = restriction;
+        let expectation = expect(Dialect::V2026, &event, 2, &[attempt(0)], 0);
+        let wrong = |id| {
+            let row = Row { person_id: Dialect::V2026.person_id(2, id).unwrap(), ..row(&["before", "u1"]) };
+            expectation.differences(&row).into_iter().map(|difference| difference.column).collect::<Vec<_>>()
+        };
+        assert_eq!((wrong("u1"), wrong("before")), (Vec::new(), expected.iter().map(ToString::to_string).collect()));
+    }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::scenario::reader::words_of;
 
-pub(super) const SECTIONS: [Section; 3] = [
+pub(super) const SECTIONS: [Section; 4] = [
     Section {
         path: "traffic.disorder",
         occurs: Occurs::Once,
@@ -29,6 +29,18 @@ pub(super) const SECTIONS: [Section; 3] = [
         example: "[traffic.content]\nhostile = \"30%\"\nkinds   = [\"nul\", \"emoji\", \"deep\"]\nlarge   = \"0.2%\"\npadding = \
                   \"2000..700000\"\n",
         keys: &CONTENT,
+        more: None,
+    },
+    Section {
+        path: "traffic.restricted",
+        occurs: Occurs::Once,
+        presence: Otherwise("nobody is restricted"),
+        doc: "Shares of persons whose distinct ids, all of them, are on one of the operator's lists (PostHog's event restrictions, and its forced \
+              keys of overflow); a person is on one at most, so together they are 100% at most. For at most 1 000 persons, and for distinct ids \
+              as they are: not with `persons.illegal_alias`, `content.hostile`, `content.cookieless`, `groups.identify`, `historical`, \
+              exceptions, AI or `pipeline.historical_from_days` (dialect 2026, reference pipeline).",
+        example: "[traffic.restricted]\nforce_overflow         = \"5%\"\nskip_person_processing = \"5%\"\n",
+        keys: &RESTRICTED,
         more: None,
     },
     Section {
@@ -134,7 +146,8 @@ const CONTENT: [Key; 12] = [
         RequiredIf("with `large`"),
         "2000..700000",
         "By how many bytes; every order of magnitude is as likely. From 1 000 000 on the event spoils its request, so that it needs \
-         traffic without `batch`; at most 15 000 000.",
+         traffic without `batch`; at most 32 000 000. A request that is larger than its endpoint takes (20 MiB for `batch` and v1, 25 MiB \
+         for `s`, 2 MiB for the others) is refused as a whole, as it is meant to be.",
     ),
     share(
         "elements",
@@ -187,13 +200,36 @@ const CONTENT: [Key; 12] = [
     ),
 ];
 
-const CLIENT_FAULTS: [Key; 16] = [
+const RESTRICTED: [Key; 5] = [
+    share("drop_event", "2%", "Events are acked (v1 says that it drops them), and none may appear."),
+    share(
+        "force_overflow",
+        "5%",
+        "Events go onto the topic of what comes too often, with their key: they keep their order and their person.",
+    ),
+    share(
+        "forced_key",
+        "5%",
+        "The same without a key, as for what an operator takes for a hot key: no person may come of them, and each distinct id stays \
+         alone.",
+    ),
+    share("skip_person_processing", "5%", "No person may come of the events, and each distinct id stays alone."),
+    share("redirect_to_dlq", "2%", "Events are acked and go to the dead letters, and none may appear."),
+];
+
+const CLIENT_FAULTS: [Key; 17] = [
     share("disconnect", "1%", "The connection breaks in the middle of the body."),
     share("slow_body", "2%", "The body comes in pieces."),
     key("slow_over", Kind::In(&DURATION), Default("2s"), "5s", "How long a slow body takes. With `slow_body`."),
     share("duplicate_headers", "1%", "Headers stand there twice."),
     share("wrong_content_type", "1%", "The content type is not that of the body."),
     share("truncated_gzip", "1%", "Compressed, and cut off."),
+    share(
+        "gzip_bomb",
+        "1%",
+        "The events, and behind them so many blanks that what is some kilobytes of gzip becomes 32 MiB, more than any endpoint takes. With \
+         `compression = \"gzip\"`, and where it is not v1 or AI without it.",
+    ),
     share("empty_body", "1%", "There is no body."),
     share("garbage_body", "1%", "The body is nothing that can be read."),
     share("bad_token", "1%", "The token is empty, too long, no ASCII, a personal one, or in one list with another."),

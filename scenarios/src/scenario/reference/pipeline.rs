@@ -39,6 +39,13 @@ pub(super) const SECTIONS: [Section; 4] = [
                 "How many events of a distinct id may come in a second, in the long run.",
             ),
             key("burst", Kind::Whole { from: 1, to: Some(1_000_000) }, Required, "1000", "How many may come at once."),
+            key(
+                "preserve_locality",
+                Kind::Flag,
+                Default("false"),
+                "true",
+                "What is more keeps its key there, so that one distinct id stays on one partition (dialect 2026).",
+            ),
         ],
         more: None,
     },

@@ -15,13 +15,14 @@ use super::{
 use crate::library::LIBRARY;
 
 /// Scenarios that between them have every key.
-const SCENARIOS: [(&str, &str); 6] = [
+const SCENARIOS: [(&str, &str); 7] = [
     ("every-key", include_str!("tests/every-key.toml")),
     ("search", include_str!("tests/search.toml")),
     ("recorded", include_str!("tests/recorded.toml")),
     ("soak", include_str!("tests/soak.toml")),
     ("exports", include_str!("tests/exports.toml")),
     ("parts", include_str!("tests/parts.toml")),
+    ("restricted", include_str!("tests/restricted.toml")),
 ];
 /// Keys that are asked for so that it can be said why they have no meaning there.
 const REFUSED: [&str; 1] = ["pipeline.ingester.port"];

@@ -6,7 +6,7 @@ use generators::{
     workload::{ClientFaults, Compression, Disorder, Endpoint, Form, Persons, TimeSpelling},
 };
 
-use crate::scenario::{Traffic, reader::Section};
+use crate::scenario::{PipelineSettings, Traffic, reader::Section};
 
 /// What exceptions are called, which go a way of their own (ingestion contract 1.5).
 const EXCEPTION: &str = "$exception";
@@ -16,6 +16,8 @@ pub(super) const AI: &str = "$ai_";
 const OVERSIZE: u64 = 1_000_000;
 /// So much can be added to properties that stand within an event's own part, which may be of 32 KiB (rust/capture, `ai_endpoint.rs`).
 const MOST_EMBEDDED: u64 = 16_000;
+/// The ids of so many persons fit into a setting of the pipeline.
+const RESTRICTED_PERSONS: u64 = 1_000;
 /// So many events fit into a URL.
 const QUERY_EVENTS: u64 = 5;
 
@@ -58,6 +60,20 @@ fn check_requests(section: &mut Section<'_>, traffic: &Traffic) {
         if !endpoint.is_v1() && share > Share::default() {
             section.problem(key, "is of v1, which alone looks at it: leave it out, or say `endpoint = \"v1\"`");
         }
+    }
+    let bombs = client.faults.gzip_bomb > Share::default();
+    let is_told = match compression {
+        Compression::Gzip => true,
+        // v1 and AI are told of gzip by a header, and the others tell it by its first bytes.
+        Compression::None | Compression::GzipJs => !endpoint.has_bearer(),
+        Compression::Base64 | Compression::Lz64 => false,
+    };
+    if bombs && (!is_told || *endpoint == Endpoint::BlackHole) {
+        section.problem(
+            "client_faults.gzip_bomb",
+            "is gzip that is unpacked: say the `compression` \"gzip\" (or \"none\" or \"gzip-js\" where it is not v1 or AI), and no \
+             `endpoint` that swallows everything",
+        );
     }
     if *endpoint == Endpoint::BlackHole && client.faults.no_token > Share::default() {
         section.problem("client_faults.no_token", "is swallowed there like anything: leave it out");
@@ -162,6 +178,18 @@ fn check_events(section: &mut Section<'_>, traffic: &Traffic) {
             section.problem(key, "is said otherwise there, or not at all: leave it out, or send to `batch` or `e`");
         }
     }
+    let has_names = traffic.names.iter().any(|(name, _)| name == EXCEPTION || name.starts_with(AI));
+    let changes_ids = is_any(&[illegal_alias, extras.hostile, extras.cookieless, extras.group_identify]);
+    if !traffic.restricted.is_none()
+        && (changes_ids || has_names || traffic.historical || endpoint.is_of_ai() || *endpoint == Endpoint::BlackHole)
+    {
+        section.problem(
+            "restricted",
+            "is for distinct ids as they are, and for the way that most events take: leave out `persons.illegal_alias`, \
+             `content.hostile`, `content.cookieless`, `groups.identify`, `historical`, and the `names` and endpoints of exceptions, of \
+             AI and of what is swallowed, or make two traffics of it",
+        );
+    }
     if !endpoint.is_v1() && extras.refused > Share::default() {
         section.problem(
             "content.refused",
@@ -219,9 +247,16 @@ pub(in crate::scenario) fn check_age_limits(root: &mut Section<'_>, all: &[Traff
     is_limited
 }
 
+/// Makes sure that the pipeline takes such traffic, and that it is known what becomes of it there.
+pub(in crate::scenario) fn check_pipeline(root: &mut Section<'_>, all: &[Traffic], settings: &PipelineSettings) {
+    check_dialect(root, all, settings.dialect);
+    check_group_order(root, all, settings.overflow.is_some());
+    check_restricted(root, all, settings);
+}
+
 /// Makes sure that of two events which say what a group is it is known which the pipeline met first: what overflows has no order
 /// (ingestion contract 1.5).
-pub(in crate::scenario) fn check_group_order(root: &mut Section<'_>, all: &[Traffic], overflows: bool) {
+fn check_group_order(root: &mut Section<'_>, all: &[Traffic], overflows: bool) {
     for traffic in all.iter().filter(|traffic| overflows && traffic.extras.group_identify > Share::default()) {
         let name = &traffic.name;
         root.problem(
@@ -234,9 +269,46 @@ pub(in crate::scenario) fn check_group_order(root: &mut Section<'_>, all: &[Traf
     }
 }
 
+/// Makes sure that restrictions are for a capture that knows them, which takes as many as are drawn, and that it is known what
+/// becomes of an event that is restricted (ingestion contract 1.5).
+fn check_restricted(root: &mut Section<'_>, all: &[Traffic], settings: &PipelineSettings) {
+    let restricted: Vec<&Traffic> = all.iter().filter(|traffic| !traffic.restricted.is_none()).collect();
+    let Some(first) = restricted.first() else { return };
+    let name = &first.name;
+    if settings.dialect != Dialect::V2026 {
+        root.problem(
+            "traffic",
+            &format!("`restricted` came in 2025: leave it out of `{name}`, or choose the `dialect` 2026"),
+        );
+    }
+    if settings.historical_from_days.is_some() {
+        root.problem(
+            "traffic",
+            &format!(
+                "which restricted events are old enough for the way of imports is known to capture alone: leave `restricted` out of \
+                 `{name}`, or `historical_from_days` out of the pipeline"
+            ),
+        );
+    }
+    let persons = |traffic: &&Traffic| {
+        let Persons { count, hot, hot_count, .. } = traffic.persons;
+        count.saturating_add(if hot == Share::default() { 0 } else { hot_count })
+    };
+    let sum = restricted.iter().map(persons).fold(0, u64::saturating_add);
+    if sum > RESTRICTED_PERSONS {
+        root.problem(
+            "traffic",
+            &format!(
+                "`restricted` is a list of distinct ids, and {sum} persons may be on it: leave it at {RESTRICTED_PERSONS} of them, with \
+                 `persons.count` and `hot_count`"
+            ),
+        );
+    }
+}
+
 /// Makes sure that traffic goes where the capture of its generation listens, in forms that it reads (ingestion contract 1.1 and
 /// 1.3). Where recorded traffic goes its recording says.
-pub(in crate::scenario) fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Dialect) {
+fn check_dialect(root: &mut Section<'_>, all: &[Traffic], dialect: Dialect) {
     for traffic in all.iter().filter(|traffic| traffic.replay.is_none()) {
         let is_there = match traffic.endpoint {
             Endpoint::Batch | Endpoint::E => true,

@@ -4,7 +4,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::request::{Refusal, check_token};
+use super::{
+    request::{Refusal, check_token},
+    restrictions::{Pipeline, Subject},
+};
 use crate::pipeline::json_text::repair_surrogates;
 
 /// What is taken.
@@ -19,8 +22,40 @@ pub struct Snapshot {
     pub data: String,
 }
 
+/// What a request holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The project's token.
+    pub token: String,
+    /// Whom the first one is of; it stands for all.
+    pub distinct_id: String,
+    /// The first one's uuid, empty if it has none.
+    pub uuid: String,
+    /// What is stored.
+    pub snapshots: Vec<Snapshot>,
+}
+
+/// What the event is called that PostHog makes of a request (events/recordings.rs).
+const NAME: &str = "$snapshot_items";
+
+impl Recorded {
+    /// What restrictions look at.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            pipeline: Pipeline::SessionRecordings,
+            token: &self.token,
+            distinct_id: &self.distinct_id,
+            session_id: self.snapshots.first().map(|snapshot| snapshot.session.as_str()),
+            name: NAME,
+            uuid: &self.uuid,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Raw {
+    #[serde(default)]
+    uuid: Option<String>,
     #[serde(default, alias = "$token", alias = "api_key")]
     token: Option<String>,
     event: String,
@@ -41,11 +76,11 @@ struct Properties {
     snapshot: Option<Box<RawValue>>,
 }
 
-/// The messages of a request's text: one recording, or a list of them. The first one's token is the request's.
+/// What a request's text holds: one recording, or a list of them. The first one's token is the request's.
 ///
 /// # Errors
 /// When the request is refused.
-pub fn snapshots(text: &str) -> Result<Vec<Snapshot>, Refusal> {
+pub fn recorded(text: &str) -> Result<Recorded, Refusal> {
     let text = repair_surrogates(text);
     let bad_json = |error: serde_json::Error| Refusal::Body(format!("invalid JSON: {error}"));
     let raw: Vec<Box<RawValue>> = if text.trim_start().starts_with('[') {
@@ -56,7 +91,13 @@ pub fn snapshots(text: &str) -> Result<Vec<Snapshot>, Refusal> {
     let read: Vec<Raw> =
         raw.iter().map(|raw| serde_json::from_str(raw.get()).map_err(bad_json)).collect::<Result<_, _>>()?;
     let first = read.first().ok_or(Refusal::Empty)?;
-    check_token(first.token.as_ref().or(first.properties.token.as_ref()).ok_or(Refusal::NoToken)?)?;
+    let token = first.token.as_ref().or(first.properties.token.as_ref()).ok_or(Refusal::NoToken)?;
+    check_token(token)?;
+    let (token, uuid) = (token.clone(), first.uuid.clone().unwrap_or_default());
+    let distinct_id = first.distinct_id.as_ref().or(first.properties.distinct_id.as_ref());
+    let distinct_id = distinct_id.ok_or(Refusal::NoDistinctId)?.get();
+    // What is no text is known by its JSON.
+    let distinct_id = serde_json::from_str(distinct_id).unwrap_or_else(|_| distinct_id.to_owned());
     let snapshot = |(raw, read): (Box<RawValue>, Raw)| {
         if read.event.is_empty() {
             return Err(Refusal::NoName);
@@ -70,7 +111,8 @@ pub fn snapshots(text: &str) -> Result<Vec<Snapshot>, Refusal> {
             data: String::from(Box::<str>::from(raw)),
         })
     };
-    raw.into_iter().zip(read).map(snapshot).collect()
+    let snapshots = raw.into_iter().zip(read).map(snapshot).collect::<Result<_, _>>()?;
+    Ok(Recorded { token, distinct_id, uuid, snapshots })
 }
 
 #[cfg(test)]
@@ -84,10 +126,12 @@ mod tests {
                 r#"{{"token":"phc_t","event":"$snapshot","distinct_id":"d","properties":{{"$session_id":"{session}","$snapshot_data":[1]}}}}"#
             )
         };
-        let both = snapshots(&format!("[{},{}]", one("a"), one("b"))).unwrap();
-        assert_eq!(both, ["a", "b"].map(|session| Snapshot { session: session.into(), data: one(session) }));
-        assert_eq!(snapshots(&one("a")).unwrap().len(), 1);
-        let status = |text: &str| snapshots(text).map_err(|refusal| refusal.status()).unwrap_err();
+        let both = recorded(&format!("[{},{}]", one("a"), one("b"))).unwrap();
+        assert_eq!(both.snapshots, ["a", "b"].map(|session| Snapshot { session: session.into(), data: one(session) }));
+        let Subject { token, distinct_id, session_id, .. } = both.subject();
+        assert_eq!((token, distinct_id, session_id), ("phc_t", "d", Some("a")), "the first stands for all");
+        assert_eq!(recorded(&one("a")).unwrap().snapshots.len(), 1);
+        let status = |text: &str| recorded(text).map_err(|refusal| refusal.status()).unwrap_err();
         assert_eq!(status("[]"), 400);
         assert_eq!(status(&one("")), 400);
         assert_eq!(status(&one("a").replace("$snapshot_data", "x")), 400);

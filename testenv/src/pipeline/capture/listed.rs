@@ -1,6 +1,6 @@
-//! The drop list: whose events capture acknowledges and drops (rust/capture, `token_dropper.rs`; ingestion contract 1.4).
-//!
-//! It is how an operator silences a client without telling it: the reply stays 200.
+//! Lists of tokens and distinct ids, as an operator writes them: the drop list, whose events capture acknowledges and drops
+//! (rust/capture, `token_dropper.rs`; ingestion contract 1.4), which silences a client without telling it; and the keys that are
+//! taken for hot ones whatever comes of them (limiters/overflow.rs, `ForcedOverflowKeys`; 1.5).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,17 +8,18 @@ use std::{
     str::FromStr,
 };
 
-/// The setting `DROP_EVENTS_BY_TOKEN_DISTINCT_ID`: `token` or `token:distinct_id`, separated by commas.
+/// The settings `DROP_EVENTS_BY_TOKEN_DISTINCT_ID` and `INGESTION_FORCE_OVERFLOW_BY_TOKEN_DISTINCT_ID`: `token` or
+/// `token:distinct_id`, separated by commas.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DropList(HashMap<String, Dropped>);
+pub struct Listed(HashMap<String, OfToken>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Dropped {
+enum OfToken {
     Everything,
     OfDistinctIds(HashSet<String>),
 }
 
-impl FromStr for DropList {
+impl FromStr for Listed {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -26,26 +27,26 @@ impl FromStr for DropList {
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             // A distinct id may hold colons; a token holds none.
             let (token, distinct_id) = entry.split_once(':').map_or((entry, None), |(token, id)| (token, Some(id)));
-            let of_token = list.0.entry(token.to_owned()).or_insert_with(|| Dropped::OfDistinctIds(HashSet::new()));
+            let of_token = list.0.entry(token.to_owned()).or_insert_with(|| OfToken::OfDistinctIds(HashSet::new()));
             match (distinct_id, of_token) {
-                (None, of_token) => *of_token = Dropped::Everything,
-                (Some(id), Dropped::OfDistinctIds(ids)) => {
+                (None, of_token) => *of_token = OfToken::Everything,
+                (Some(id), OfToken::OfDistinctIds(ids)) => {
                     ids.insert(id.to_owned());
                 }
-                (Some(_), Dropped::Everything) => (),
+                (Some(_), OfToken::Everything) => (),
             }
         }
         Ok(list)
     }
 }
 
-impl DropList {
-    /// Whether events of this token and distinct id are dropped.
-    pub fn drops(&self, token: &str, distinct_id: &str) -> bool {
+impl Listed {
+    /// Whether this token and distinct id are listed.
+    pub fn holds(&self, token: &str, distinct_id: &str) -> bool {
         match self.0.get(token) {
             None => false,
-            Some(Dropped::Everything) => true,
-            Some(Dropped::OfDistinctIds(ids)) => ids.contains(distinct_id),
+            Some(OfToken::Everything) => true,
+            Some(OfToken::OfDistinctIds(ids)) => ids.contains(distinct_id),
         }
     }
 }
@@ -55,8 +56,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_and_single_ids_are_dropped_and_nothing_else() {
-        for (list, token, distinct_id, dropped) in [
+    fn tokens_and_single_ids_are_listed_and_nothing_else() {
+        for (list, token, distinct_id, listed) in [
             ("", "t", "a", false),
             ("t", "t", "a", true),
             ("t", "u", "a", false),
@@ -71,8 +72,8 @@ mod tests {
             ("t:a:b", "t", "a", false),
             ("t,", "", "a", false),
         ] {
-            let Ok(read) = list.parse::<DropList>();
-            assert_eq!(read.drops(token, distinct_id), dropped, "{list:?}: {token}, {distinct_id}");
+            let Ok(read) = list.parse::<Listed>();
+            assert_eq!(read.holds(token, distinct_id), listed, "{list:?}: {token}, {distinct_id}");
         }
     }
 }

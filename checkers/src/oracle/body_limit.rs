@@ -1,0 +1,103 @@
+//! How large a request may be: what is larger is refused as a whole with 413, before anything of it is stored
+//! (rust/capture/src/router.rs, `DefaultBodyLimit`; payload/decompression.rs; ingestion contract 1.1, 1.3).
+//!
+//! A limit holds for the bytes that come and for what they are unpacked to. How long a body is follows from what is drawn for
+//! its events but for some kilobytes, so that near its limit both is fine.
+
+use generators::{
+    request::Request,
+    workload::{Compression, Endpoint, Form, Workload},
+};
+
+/// What an event holds beside its padding, at most, if nothing in it hurts; an envelope has as much room.
+const BESIDE: u64 = 20_000;
+
+/// Whether a request may be refused for its size.
+pub fn may_be_over(workload: &Workload, request: &Request) -> bool {
+    let padded = request.seqs(workload).map(|(seq, _)| workload.oddities(request.stream, seq).padding);
+    let (events, padding) = padded.fold((0, 0), |(events, sum), padding| (events + 1, sum + padding));
+    // None of what is made is so long by itself; what was recorded once has been sent.
+    if padding == 0 {
+        return false;
+    }
+    let Some(style) = workload.style(request) else { return false };
+    let text = padding + (events + 1) * BESIDE;
+    // Four characters of base64 are three bytes, and in a form some of them become three again.
+    let is_grown = style.form != Form::Plain || matches!(style.compression, Compression::Base64 | Compression::Lz64);
+    let sent = if is_grown { text / 2 * 3 } else { text };
+    sent > limit(style.endpoint)
+}
+
+/// What an endpoint takes, in bytes.
+const fn limit(endpoint: Endpoint) -> u64 {
+    const MEBI: u64 = 1 << 20;
+    match endpoint {
+        Endpoint::Batch | Endpoint::V1 | Endpoint::AiV1 | Endpoint::BlackHole => 20 * MEBI,
+        Endpoint::Recordings => 25 * MEBI,
+        // All parts may come to 25 MiB, but those of an event and its properties to so much (ai_endpoint.rs).
+        Endpoint::Ai => 960 << 10,
+        Endpoint::E | Endpoint::Capture | Endpoint::IV0E | Endpoint::Track | Endpoint::Engage => 2 * MEBI,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use generators::{
+        persona::PersonaTable,
+        random::Share,
+        request::Requests,
+        workload::{Extras, Traffic},
+    };
+
+    use super::*;
+    use crate::reconcile::example::{STREAM, workload};
+
+    fn over(change: impl Fn(&mut Traffic)) -> usize {
+        let mut plan = workload(40).plan().clone();
+        let traffic = &mut plan.traffic[0];
+        traffic.batch = (1, 1);
+        change(traffic);
+        let workload = Workload::new(plan, PersonaTable::make(1, 2));
+        Requests::new(&workload, STREAM).filter(|request| may_be_over(&workload, request)).count()
+    }
+
+    fn padded(traffic: &mut Traffic, padding: (u64, u64)) {
+        traffic.extras = Extras { large: Share::new(1.0).unwrap(), padding, ..Extras::default() };
+    }
+
+    #[test]
+    fn what_is_larger_than_its_endpoint_takes_is_over() {
+        for (endpoint, size, expected) in [
+            (Endpoint::E, 2_000_000, 0),
+            (Endpoint::E, 2_100_000, 40),
+            (Endpoint::Batch, 20_000_000, 0),
+            (Endpoint::V1, 20_972_000, 40),
+            (Endpoint::Recordings, 26_000_000, 0),
+            (Endpoint::Recordings, 26_215_000, 40),
+            (Endpoint::Ai, 900_000, 0),
+            (Endpoint::Ai, 990_000, 40),
+        ] {
+            let found = over(|traffic| {
+                traffic.endpoint = endpoint;
+                padded(traffic, (size, size));
+            });
+            assert_eq!(found, expected, "{endpoint:?} {size}");
+        }
+        assert_eq!(over(|_| ()), 0);
+    }
+
+    #[test]
+    fn events_of_a_request_count_together_and_encodings_grow() {
+        let of = |batch, size, compression| {
+            over(|traffic| {
+                traffic.endpoint = Endpoint::E;
+                traffic.batch = (batch, batch);
+                traffic.compression = compression;
+                padded(traffic, (size, size));
+            })
+        };
+        assert_eq!(of(4, 400_000, Compression::None), 0);
+        assert_eq!(of(8, 300_000, Compression::None), 5, "all requests");
+        assert_eq!((of(1, 1_500_000, Compression::Gzip), of(1, 1_500_000, Compression::Base64)), (0, 40));
+    }
+}
