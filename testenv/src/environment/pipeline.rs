@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::{
     ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint,
+    budget::{Budget, Share, own_components},
     component::{Component, first_failure},
     exporting::ExportOptions,
     launcher::{Data, Launcher, Role, Stranger},
@@ -95,10 +96,10 @@ pub struct PipelineOptions {
     pub planted_defects: Vec<PlantedDefect>,
     /// The links to the pipeline's own ends that faults will act on: clients to capture, checker to ClickHouse.
     pub linked: Vec<Target>,
-    /// What each of its components may use of the machine, where that can be limited.
+    /// What each component may use of the machine that is started for it, where that can be limited.
     pub limits: Limits,
-    /// On how many processors capture and ingesters run together, and on no others.
-    pub together_on: Option<usize>,
+    /// What capture, ingesters and exporter may use together.
+    pub budget: Budget,
     /// Where the run's own folder of data is made, which goes when the pipeline does.
     pub folder: PathBuf,
     /// Where logs go.
@@ -110,6 +111,13 @@ impl PipelineOptions {
     fn check(&self) -> Result<(), EnvironmentError> {
         let fine = !self.run.is_empty() && self.run.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if fine { Ok(()) } else { Err(EnvironmentError::RunName(self.run.clone())) }
+    }
+
+    /// What each component of the pipeline's own is held to, and each beside them.
+    fn shares(&self) -> Result<(Share, Share), EnvironmentError> {
+        let components = own_components(self.ingesters, self.exports.is_some());
+        let own = Share::of(self.budget, components, self.limits)?;
+        Ok((own, Share { limits: self.limits, ..Share::default() }))
     }
 }
 
@@ -202,13 +210,14 @@ impl Pipeline {
         let port = ReservedPort::new(None).map_err(system("no port for the capture can be had"))?;
         self.endpoints.capture.set_port(port.get());
         let data = launcher.data(&self.folder).await?;
+        let (own, beside) = options.shares()?;
         let role = |name, plays, environment, port| Role {
             name,
             called: None,
             plays,
             environment,
             port,
-            limits: options.limits,
+            share: &own,
             data: &data,
             logs: &options.logs,
             within: READY_WITHIN,
@@ -222,14 +231,15 @@ impl Pipeline {
             role,
             hosts: &hosts,
             port,
-            limits: options.limits,
+            share: &own,
             data,
             logs: &options.logs,
         };
         for Further { name, substitute } in further {
             // A run has a handful, and components are called by names that live as long as the process.
             let name = Box::leak(name.clone().into_boxed_str());
-            let started = launcher.start_stranger(stranger(name, substitute, BTreeMap::new(), None, None)).await?;
+            let further = Stranger { share: &beside, ..stranger(name, substitute, BTreeMap::new(), None, None) };
+            let started = launcher.start_stranger(further).await?;
             self.components.push(started.clone());
             started.ready().await?;
         }
@@ -250,7 +260,7 @@ impl Pipeline {
                 None => launcher.start(role(name, "ingester", environment, None)).right_future(),
             }
         });
-        let exporting = self.exporting(launcher, &data, options);
+        let exporting = self.exporting(launcher, &data, (&own, &beside), options);
         let starting = futures_util::future::join3(capture, futures_util::future::join_all(ingesters), exporting);
         let (capture, ingesters, exporting) = starting.await;
         let (webhook, exporting) = exporting?;
@@ -411,8 +421,8 @@ pub(super) fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<
 }
 
 /// Tells a role on how many processors it runs together with the pipeline's others.
-fn confined(options: &PipelineOptions) -> Option<(String, String)> {
-    options.together_on.map(|processors| (PROCESSORS.to_owned(), processors.to_string()))
+pub(super) fn confined(options: &PipelineOptions) -> Option<(String, String)> {
+    options.budget.processors.map(|processors| (PROCESSORS.to_owned(), processors.to_string()))
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> String {
