@@ -26,6 +26,8 @@ pub enum Reason {
     SelfTestFailed,
     /// A component ended, or was not to be reached, without a planned fault.
     EnvironmentFailed,
+    /// The pipeline used more memory than it may, and was killed for it.
+    OutOfMemory,
     /// Somebody stopped the run.
     Stopped,
     /// The run's process ended before its time.
@@ -58,7 +60,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::NothingSent,
         Self::NothingAcked,
         Self::NoRead,
@@ -69,6 +71,7 @@ impl Reason {
         Self::TooManyEither,
         Self::SelfTestFailed,
         Self::EnvironmentFailed,
+        Self::OutOfMemory,
         Self::Stopped,
         Self::Killed,
         Self::FaultNotCarriedOut,
@@ -98,6 +101,7 @@ impl Reason {
             Self::TooManyEither => "too_many_either",
             Self::SelfTestFailed => "self_test_failed",
             Self::EnvironmentFailed => "environment_failed",
+            Self::OutOfMemory => "out_of_memory",
             Self::Stopped => "stopped",
             Self::Killed => "killed",
             Self::FaultNotCarriedOut => "fault_not_carried_out",
@@ -128,6 +132,7 @@ impl Reason {
             Self::TooManyEither => "of the events are free to be stored or not",
             Self::SelfTestFailed => "nothing that was found can be believed",
             Self::EnvironmentFailed => "the environment failed",
+            Self::OutOfMemory => "the pipeline used more memory than it may",
             Self::Stopped => "the run was stopped before",
             Self::Killed => "the run was killed before it had settled",
             Self::FaultNotCarriedOut => "the fault `",

@@ -12,7 +12,10 @@ use checkers::{
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
-use crate::figures::{count, percent, seconds};
+use crate::{
+    figures::{count, percent, seconds},
+    limits::{self, LimitFacts},
+};
 
 /// The version of scaling.json.
 pub const SCHEMA: u32 = 1;
@@ -74,6 +77,9 @@ pub struct Step {
     /// Processors of each component, where they are limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processors: Option<f64>,
+    /// The limits that were in force on its components.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitFacts>,
     /// The highest rate whose verdict passed; none if none did.
     pub capacity: Option<u64>,
     /// The lowest rate whose verdict did not pass; none if all did.
@@ -161,6 +167,9 @@ pub fn render(found: &Found, color: bool) -> String {
     }
     for step in &found.steps {
         let _ = writeln!(text, "{}", costs(step));
+        if let Some(limits) = limits::told(&step.limits) {
+            let _ = writeln!(text, "{}, limits in force: {limits}.", step.name);
+        }
     }
     if let Some(idle) = &found.idle {
         let _ = writeln!(text, "{}", idles(idle));
@@ -322,6 +331,12 @@ mod tests {
             partitions: size,
             ingesters: size as usize,
             processors: None,
+            limits: vec![LimitFacts {
+                component: "ingester".into(),
+                only_on: Some("1".into()),
+                processors: None,
+                memory: Some(512 << 20),
+            }],
             capacity: Some(capacity),
             failed: Some(failed),
             limited_by,
@@ -379,6 +394,7 @@ mod tests {
             "pipeline: time to visible: too late",
             "the pipeline may do more: time to visible: too late",
             "ingesters 4 at 2 800/s, processor time per million events and memory at its peak: ingester 30.0 s, 50 MB.",
+            "ingesters 4, limits in force: ingester on processor 1 alone, 512 MiB.",
             "Idle for 60.00 s: capture 1 % of a processor, 20 MB.",
             "as many parameters as sizes, so R² says nothing",
             "Linear up to 4: no",

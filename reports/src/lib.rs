@@ -12,6 +12,7 @@ pub mod figures;
 pub mod history;
 pub mod html;
 pub mod junit;
+pub mod limits;
 pub mod live;
 pub mod live_page;
 pub mod metrics;

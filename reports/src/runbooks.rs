@@ -28,7 +28,7 @@ pages! {
     "wrong_person" "wrong_group" "flicker" "not_exported" "wrongly_exported" "stray_export"
     "loss" "correctness" "time_to_visible" "exports"
     "nothing_sent" "nothing_acked" "no_read" "missed_schedule" "too_many_indeterminate" "too_many_rejected"
-    "too_many_unsent" "too_many_either" "self_test_failed" "environment_failed" "stopped" "killed"
+    "too_many_unsent" "too_many_either" "self_test_failed" "environment_failed" "out_of_memory" "stopped" "killed"
     "fault_not_carried_out" "not_quiet" "store_unreadable" "missing_share" "pending" "too_few_events"
     "nothing_to_look_at" "reads_too_far_apart" "sequential_test_open" "sequential_test_ended" "no_final_read"
     "check_crashed"

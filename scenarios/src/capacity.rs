@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use reports::{
     capacity::{Found, Idle, Limit, Outcome, SCHEMA, Step, Trial},
     figures::{count, seconds},
+    limits::{self, LimitFacts},
     progress::Progress,
 };
 use tokio::sync::watch;
@@ -33,7 +34,7 @@ use self::{
 };
 use crate::{
     failure::Failure,
-    manifest::{Conditions, Machine},
+    manifest::{Conditions, Machine, Manifest},
     run_directory::{RunDirectory, read_json, write_json},
     runner::{self, Request},
     scenario::{self, Capacity, Scenario},
@@ -89,6 +90,13 @@ struct Searching<'a> {
     found: Found,
 }
 
+/// A trial, and what its run leaves for the step.
+struct Tried {
+    trial: Trial,
+    record: RunRecord,
+    limits: Vec<LimitFacts>,
+}
+
 impl Searching<'_> {
     fn is_stopped(&self) -> bool {
         *self.stop.borrow()
@@ -125,7 +133,7 @@ impl Searching<'_> {
         let place = self.found.steps.len();
         self.found.steps.push(begun(step));
         while let Some(rate) = search.next().and_then(|next| grid.rate(next)) {
-            let Some((trial, record)) = self.trial(step, rate).await? else { return Ok(()) };
+            let Some(Tried { trial, record, limits }) = self.trial(step, rate).await? else { return Ok(()) };
             let outcome = trial.outcome;
             let told = match (outcome, trial.p99) {
                 (Outcome::Held, p99) => {
@@ -138,6 +146,12 @@ impl Searching<'_> {
             self.progress.step(&format!("{} at {}/s: {told}", step.name, count(rate)));
             let stopped = self.is_stopped();
             if let Some(known) = self.found.steps.get_mut(place) {
+                if known.limits != limits
+                    && let Some(told) = limits::told(&limits)
+                {
+                    self.progress.step(&format!("{}, limits in force: {told}", step.name));
+                }
+                known.limits = limits;
                 if outcome == Outcome::Held && known.capacity.is_none_or(|known| known < rate) && !stopped {
                     known.components.clone_from(&record.run.components);
                     (known.events, known.p99) = (record.generator.sent, trial.p99);
@@ -161,7 +175,7 @@ impl Searching<'_> {
     }
 
     /// One run at `rate`; none if it was stopped before anything was sent.
-    async fn trial(&self, step: &scenario::Step, rate: u64) -> Result<Option<(Trial, RunRecord)>, Failure> {
+    async fn trial(&self, step: &scenario::Step, rate: u64) -> Result<Option<Tried>, Failure> {
         self.progress.now(format!("{} at {}/s", step.name, count(rate)));
         let mut scenario = self.named(&format!("{}-at-{rate}", slug(&step.name)));
         scenario.pipeline = step.pipeline;
@@ -173,8 +187,9 @@ impl Searching<'_> {
             ran => ran?,
         };
         let conditions: Option<Conditions> = read_json(&directory.conditions())?;
+        let limits = Manifest::read(&directory)?.environment.limits;
         let obstacles: Vec<Obstacle> = conditions.map(|conditions| conditions.obstacles).unwrap_or_default();
-        let ceiling = step.pipeline.budget.and_then(|budget| budget.memory);
+        let ceiling = step.pipeline.memory_budget();
         let (outcome, why) = trial::outcome(&record, &obstacles, ceiling);
         let below = directory.path().strip_prefix(self.directory.path()).unwrap_or(directory.path());
         let trial = Trial {
@@ -189,7 +204,7 @@ impl Searching<'_> {
             },
             directory: below.display().to_string(),
         };
-        Ok(Some((trial, record)))
+        Ok(Some(Tried { trial, record, limits }))
     }
 
     /// The request of a run below the search's own directory.
@@ -210,6 +225,7 @@ fn begun(step: &scenario::Step) -> Step {
         partitions: step.pipeline.partitions,
         ingesters: step.pipeline.ingesters,
         processors: step.pipeline.processors,
+        limits: Vec::new(),
         capacity: None,
         failed: None,
         limited_by: Limit::Unknown,

@@ -20,6 +20,7 @@ use generators::{
     replay::Imported,
     workload::{Plan, WORKLOAD_VERSION, Workload},
 };
+use reports::limits::LimitFacts;
 use serde::{Deserialize, Serialize};
 use testenv::{fault::PlannedFault, pipeline::defect::PlantedDefect};
 
@@ -142,6 +143,9 @@ pub struct EnvironmentFacts {
     /// What is known of somebody else's pipeline, where it was one.
     #[serde(default)]
     pub external: Option<ExternalFacts>,
+    /// The limits that were in force on its components; those that had none are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitFacts>,
 }
 
 /// Where it ran.

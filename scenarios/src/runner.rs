@@ -51,13 +51,16 @@ use generators::{
 };
 use jiff::Timestamp;
 use reports::{
+    limits,
     live::Phase,
     progress::{Progress, Snapshot},
 };
 use testenv::{environment::EnvironmentError, fault::PlannedFault};
 use tokio::sync::watch;
 
-use self::{access::Access, early_stop::EarlyStop, exports::Recorder, faults::Faults, feed::Feed};
+use self::{
+    access::Access, early_stop::EarlyStop, environment::unplanned, exports::Recorder, faults::Faults, feed::Feed,
+};
 pub use self::{
     environment::Environment,
     idle::idle,
@@ -151,6 +154,9 @@ pub async fn run(
         )),
     };
     progress.step(&format!("ready after {:.1} s", began.elapsed().as_secs_f64()));
+    if let Some(limits) = limits::told(&environment.limits()) {
+        progress.step(&format!("limits in force: {limits}"));
+    }
     let (places, up) = (&directory, &environment);
     let active = Active { request, faults, directory: places, progress, environment: up, recording, imported };
     let result = Box::pin(active.run((run, seed), stop)).await;
@@ -402,7 +408,7 @@ impl Active<'_> {
                 }
                 ended = self.environment.failed(), if !stopping => {
                     self.progress.step(&format!("{ended}"));
-                    obstacles.push(Obstacle::Invalid(format!("{}: {ended}", Reason::EnvironmentFailed.words())));
+                    obstacles.push(unplanned(&ended));
                     stopping = true;
                 }
                 () = tokio::time::sleep(TICK) => {
@@ -460,6 +466,7 @@ impl Active<'_> {
                 ingesters: if own { scenario.pipeline.ingesters } else { 0 },
                 dialect: scenario.pipeline.dialect,
                 external: self.environment.external().cloned(),
+                limits: self.environment.limits(),
             },
             planted_defects: plan::planted_defects(scenario, workload.plan().run),
             plugins: plugins::judged(scenario),

@@ -34,7 +34,7 @@ use generators::{
 };
 use testenv::{
     containers::{images::Images, substitute::Substitutes},
-    fault::Target,
+    fault::{Action, Target},
     pipeline::defect::{CATALOGUE, DefectName, Stage},
 };
 
@@ -229,12 +229,16 @@ impl Scenario {
         let pipelines: Vec<PipelineSettings> =
             std::iter::once(self.pipeline).chain(steps.map(|step| step.pipeline)).collect();
         let fault = self.faults.iter().find(|fault| fault.action.needs_containers());
+        let any = |is_limited: fn(&PipelineSettings) -> bool| pipelines.iter().any(is_limited);
         let limits = [
-            ("processors", pipelines.iter().any(|pipeline| pipeline.processors.is_some())),
-            ("memory", pipelines.iter().any(|pipeline| pipeline.memory.is_some())),
+            ("processors", "processors", any(|pipeline| pipeline.processors.is_some())),
+            ("memory", "memory", any(|pipeline| pipeline.memory.is_some())),
+            ("Kafka and ClickHouse", "substrate", any(|pipeline| pipeline.substrate.is_some())),
+            // A search judges the memory of child processes by what they have used; nobody else does.
+            ("memory", "budget.memory", self.capacity.is_none() && self.pipeline.memory_budget().is_some()),
         ];
-        let limit = limits.into_iter().find(|(_, is_limited)| *is_limited);
-        let limit = limit.map(|(what, _)| format!("a limit on {what} (`pipeline.{what}`)"));
+        let limit = limits.into_iter().find(|(.., is_limited)| *is_limited);
+        let limit = limit.map(|(what, key, _)| format!("a limit on {what} (`pipeline.{key}`)"));
         let substitute = self.substitutes.all().next();
         let substitute = substitute.map(|(what, substitute)| format!("the image {} for {what}", substitute.image));
         substitute.or(limit).or_else(|| fault.map(|fault| format!("a fault that is called `{}`", fault.action.word())))
@@ -311,14 +315,8 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         root.problem("fault", "there is no exporter unless a [[plugin]] has `action = \"export\"`");
     }
     let expect = expect(root.section("expect"), settings.flush_interval, exports.is_some());
-    if substitutes.all().next().is_some() && settings.budget.is_some_and(|budget| budget.processors.is_some()) {
-        root.problem(
-            "pipeline",
-            "`budget.processors` is kept by the reference pipeline's own roles, which others take the places of: limit these \
-             with `processors` and `memory`",
-        );
-    }
     let capacity = capacity::capacity(&mut root, &settings, &traffic, &expect);
+    check_budget(&mut root, &settings, capacity.as_ref(), (&faults, exports.is_some()));
     if capacity.is_some() && !(planted_defects.is_empty() && faults.is_empty()) {
         root.problem("capacity", "is that of a sound pipeline: leave out [[planted_defect]] and [[fault]]");
     }
@@ -342,6 +340,26 @@ fn scenario(mut root: Section<'_>) -> Scenario {
         expect,
         capacity,
         soak,
+    }
+}
+
+/// Whether every component, at every size, gets a share of the budget's memory that a container can have.
+fn check_budget(
+    root: &mut Section<'_>,
+    settings: &PipelineSettings,
+    capacity: Option<&Capacity>,
+    (faults, exports): (&[Fault], bool),
+) {
+    let sizes = capacity.into_iter().flat_map(|capacity| &capacity.steps).map(|step| &step.pipeline);
+    let too_small = std::iter::once(settings).chain(sizes).find_map(|size| size.too_small_a_share(exports));
+    if let Some(problem) = too_small {
+        root.problem("pipeline", &problem);
+    }
+    if settings.memory_budget().is_some() && faults.iter().any(|fault| fault.action == Action::Rebalance) {
+        root.problem(
+            "pipeline",
+            "`budget.memory` has no share for the ingester that joins with the fault `rebalance`: leave one of them out",
+        );
     }
 }
 

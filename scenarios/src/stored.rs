@@ -24,6 +24,7 @@ use checkers::{
     verdict::Obstacle,
 };
 use generators::{identity::StreamId, journal::ReadError, ledger::Record, workload::Workload};
+use reports::limits;
 
 use crate::{
     answers::answers,
@@ -332,6 +333,9 @@ fn environment(manifest: &Manifest) -> Vec<(String, String)> {
     ];
     if environment.ingesters > 0 {
         facts.push(("Ingesters", environment.ingesters.to_string()));
+    }
+    if let Some(limits) = limits::told(&environment.limits) {
+        facts.push(("Limits", limits));
     }
     facts.push(("Machine", format!("{}, {} processors", machine.platform, machine.processors)));
     facts.push(("Assay", manifest.assay.clone()));

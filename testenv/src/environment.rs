@@ -2,8 +2,10 @@
 
 mod answers;
 pub mod beside;
+pub mod budget;
 pub mod component;
 pub mod exporting;
+pub mod in_force;
 pub mod launcher;
 pub(crate) mod life;
 pub mod parts;
@@ -88,6 +90,8 @@ pub struct ComponentEnded {
     pub name: String,
     /// How it ended.
     pub how: String,
+    /// Whether the kernel killed it since it used more memory than it may.
+    pub out_of_memory: bool,
     /// Its log.
     pub log: PathBuf,
     /// The log's last lines.
@@ -120,6 +124,14 @@ pub enum EnvironmentError {
     /// A part could not be fetched or found.
     #[error(transparent)]
     Prepare(#[from] crate::embedded::artefacts::PrepareError),
+    /// The pipeline's budget is more than there is.
+    #[error("the budget is {wanted} processors, and only {there} may be used here")]
+    TooFewProcessors {
+        /// How many the budget says.
+        wanted: usize,
+        /// How many there are for this process.
+        there: usize,
+    },
     /// A component ended before it was ready.
     #[error("{0}")]
     Ended(ComponentEnded),
@@ -227,6 +239,12 @@ impl EnvironmentError {
     pub fn help(&self) -> String {
         match self {
             Self::Prepare(error) => error.help(),
+            Self::TooFewProcessors { .. } => {
+                "say fewer in `pipeline.budget.processors`, or use a larger machine".into()
+            }
+            Self::Ended(ended) if ended.out_of_memory => {
+                "it is held to the scenario's `pipeline.budget` and `pipeline.memory`: allow it more".into()
+            }
             Self::Ended(_) | Self::NotReady { .. } => {
                 "the lines above are from its log; free memory and disk are the first things to look at".into()
             }

@@ -120,6 +120,7 @@ fn what_a_verdict_tells_leads_to_a_page() {
         ("loss: 3 of 9 events that must be visible are lost: more than the target allows", Some("loss")),
         ("loss: 7 events are pending: missing, but too young to be called lost", Some("pending")),
         ("the environment failed: kafka ended", Some("environment_failed")),
+        ("the pipeline used more memory than it may: capture ended by itself", Some("out_of_memory")),
         ("something that nobody has told before", None),
     ] {
         assert_eq!(page_for_told(told).map(|page| page.name), name, "{told}");

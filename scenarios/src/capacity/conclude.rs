@@ -123,6 +123,7 @@ mod tests {
             partitions: 1,
             ingesters: 1,
             processors: None,
+            limits: Vec::new(),
             capacity,
             failed,
             limited_by,

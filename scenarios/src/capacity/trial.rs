@@ -4,6 +4,7 @@
 //! pending, refused or unproven; the second has left late although everything that it sent was handled as promised.
 
 use checkers::{
+    reasons::Reason,
     record::RunRecord,
     verdict::{Obstacle, Verdict},
 };
@@ -11,13 +12,19 @@ use reports::{
     capacity::Outcome,
     figures::{count, percent},
 };
+use testenv::environment::budget::is_own;
 
-/// What a trial came to, and why in words; `ceiling` is the memory that capture and ingesters may use together.
+/// What a trial came to, and why in words; `ceiling` is the memory that the pipeline's own components may use
+/// together.
 pub fn outcome(record: &RunRecord, obstacles: &[Obstacle], ceiling: Option<u64>) -> (Outcome, String) {
     let invalid = obstacles.iter().find_map(|obstacle| match obstacle {
         Obstacle::Invalid(what) => Some(what.clone()),
         Obstacle::Insufficient(_) => None,
     });
+    // What the limit is there for: at this rate the pipeline does not do with the memory that it has.
+    if let Some(what) = invalid.as_ref().filter(|what| what.starts_with(Reason::OutOfMemory.words())) {
+        return (Outcome::Failed, what.lines().next().unwrap_or_default().to_owned());
+    }
     let blind = record.self_test.as_ref().filter(|test| !test.passed()).map(checkers::tamper::SelfTest::told);
     if let Some(what) = invalid.or(blind) {
         return (Outcome::Void, what);
@@ -39,13 +46,8 @@ fn over(record: &RunRecord, ceiling: Option<u64>) -> Option<String> {
     let used: u64 = own.map(|component| component.peak_memory).sum();
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     (used > ceiling).then(|| {
-        format!("capture and ingesters used {} MiB, {} MiB are allowed", count(mib(used)), count(mib(ceiling)))
+        format!("the pipeline used {} MiB together, {} MiB are allowed", count(mib(used)), count(mib(ceiling)))
     })
-}
-
-/// Whether a component is the pipeline's own, and no substrate of it.
-pub fn is_own(component: &str) -> bool {
-    component.starts_with("capture") || component.starts_with("ingester")
 }
 
 fn inconclusive(record: &RunRecord) -> (Outcome, String) {
@@ -159,15 +161,25 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_that_of_capture_and_ingesters_together() {
+    fn a_pipeline_that_is_killed_for_its_memory_does_not_hold() {
+        let told =
+            "capture ended by itself (signal 9, killed for using more memory than it may (512 MiB)); the last lines";
+        let killed = [Obstacle::Invalid(format!("{}: {told}:\nready 80", Reason::OutOfMemory.words()))];
+        let (outcome, why) = outcome(&record(0), &killed, None);
+        assert_eq!(outcome, Outcome::Failed);
+        assert_eq!(why, format!("the pipeline used more memory than it may: {told}:"));
+    }
+
+    #[test]
+    fn memory_is_that_of_the_pipelines_own_components_together() {
         let mut record = record(0);
-        record.run.components = ["capture", "ingester", "ingester-2", "clickhouse"]
+        record.run.components = ["capture", "ingester", "exporter", "clickhouse"]
             .map(|name| ComponentFacts { name: name.into(), cpu: 1.0, peak_memory: 100 << 20 })
             .into();
         assert_eq!(outcome(&record, &[], Some(300 << 20)).0, Outcome::Held);
         assert_eq!(
             outcome(&record, &[], Some(299 << 20)),
-            (Outcome::Failed, "capture and ingesters used 300 MiB, 299 MiB are allowed".into())
+            (Outcome::Failed, "the pipeline used 300 MiB together, 299 MiB are allowed".into())
         );
     }
 }

@@ -15,6 +15,7 @@ use testenv::{
     containers::{container::Limits, substitute::Substitutes},
     environment::{
         Endpoints, READER,
+        budget::Budget,
         pipeline::{Pipeline, PipelineOptions},
         substrate::Substrate,
     },
@@ -78,7 +79,7 @@ impl Standing {
             planted_defects: Vec::new(),
             linked: Vec::new(),
             limits: Limits::default(),
-            together_on: None,
+            budget: Budget::default(),
             folder: folder.to_owned(),
             logs: logs.to_owned(),
         };

@@ -73,6 +73,7 @@ impl External {
         for (key, is_set) in [
             ("processors", settings.processors.is_some()),
             ("memory", settings.memory.is_some()),
+            ("substrate", settings.substrate.is_some()),
             ("rate_limit", settings.rate_limit.is_some()),
         ] {
             if is_set {
@@ -171,6 +172,7 @@ mod tests {
             ("topics", "[\"more\"]", "topics"),
             ("plugin_time_out", "30s", "plugin_time_out"),
             ("budget.memory", "1GiB", "budget"),
+            ("substrate.memory", "1GiB", "substrate"),
         ] {
             let set = Override { key: format!("pipeline.{key}"), value: value.into() };
             let told = whole().problems(&crate::library::read("smoke", &[set]).unwrap());

@@ -2,15 +2,18 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use checkers::{oracle::dialect::Dialect, record::ComponentFacts};
+use checkers::{oracle::dialect::Dialect, reasons::Reason, record::ComponentFacts, verdict::Obstacle};
 use generators::{identity::RunId, workload::Endpoint};
-use reports::progress::Progress;
+use reports::{limits::LimitFacts, progress::Progress};
 use testenv::{
     containers::{container::Limits, docker::Docker},
     embedded::children::Guard,
     environment::{
         ComponentEnded, EnvironmentError,
+        budget::is_own,
+        component::Component,
         exporting::ExportOptions,
+        in_force::InForce,
         launcher::Launcher,
         parts::Parts,
         pipeline::{Pipeline, PipelineOptions},
@@ -36,6 +39,7 @@ use crate::{
     failure::{Failure, Kind},
     plan, plugins,
     run_directory::RunDirectory,
+    scenario::PipelineSettings,
 };
 
 /// A running environment.
@@ -155,6 +159,14 @@ impl Environment {
         .collect()
     }
 
+    /// The limits in force on the components that the run has started, of those that have any.
+    pub(super) fn limits(&self) -> Vec<LimitFacts> {
+        match &self.place {
+            Place::Own(own) => own.components().map(limits_of).filter(LimitFacts::is_any).collect(),
+            Place::Elsewhere(_) => Vec::new(),
+        }
+    }
+
     /// Resolves when a component ends although it is meant to run, which none does by itself. Of somebody else's pipeline
     /// nobody knows.
     pub async fn failed(&self) -> ComponentEnded {
@@ -196,28 +208,20 @@ impl Own {
             Wanted::Own(own) => {
                 let (name, logs) = (format!("r{run}"), directory.logs());
                 let filled = faults.iter().filter(|fault| fault.action == Action::FillDisk);
-                let settings = SubstrateSettings {
+                let of_substrate = SubstrateSettings {
                     name,
                     folder: &folder,
                     logs: &logs,
                     linked: linked(true),
                     disks: filled.map(|fault| fault.target).collect(),
-                    limits,
+                    limits: settings.substrate.unwrap_or_default(),
                 };
-                let substrate = own.start(settings, progress).await?;
+                let substrate = own.start(of_substrate, progress).await?;
                 let (launcher, addresses) = (substrate.launcher().clone(), substrate.addresses().clone());
                 (Some(substrate), launcher, addresses)
             }
             Wanted::Shared(shared) => {
-                if let Some(target) = targets.iter().find(|target| target.is_shared()) {
-                    return Err(Failure::told(
-                        Kind::Usage,
-                        format!(
-                            "a fault is planned for {target}, which other runs on the shared substrate need as well"
-                        ),
-                        "leave out --env, so that the run has a substrate of its own",
-                    ));
-                }
+                may_share(&targets, settings)?;
                 (None, joined(shared, &folder, run, progress).await?, shared.addresses.clone())
             }
         };
@@ -263,7 +267,7 @@ impl Own {
             plugin_time_out: settings.plugin_time_out,
             linked: linked(false),
             limits,
-            together_on: settings.budget.and_then(|budget| budget.processors),
+            budget: settings.budget.unwrap_or_default(),
             folder,
             logs: directory.logs(),
         };
@@ -284,10 +288,13 @@ impl Own {
         }
     }
 
-    fn usage(&self) -> Vec<(&'static str, Usage)> {
+    fn components(&self) -> impl Iterator<Item = &Component> {
         let shared = self.substrate.as_ref().map_or(&[][..], Substrate::components);
-        let components = self.pipeline.components().iter().chain(shared);
-        let lasting = components.map(|component| (component.name(), component.usage()));
+        self.pipeline.components().iter().chain(shared)
+    }
+
+    fn usage(&self) -> Vec<(&'static str, Usage)> {
+        let lasting = self.components().map(|component| (component.name(), component.usage()));
         lasting.chain(self.parts.guests_usage()).collect()
     }
 
@@ -315,6 +322,35 @@ impl Own {
     }
 }
 
+/// Refuses what would be done to Kafka and ClickHouse where they are not the run's own.
+fn may_share(targets: &BTreeSet<Target>, settings: &PipelineSettings) -> Result<(), Failure> {
+    let fault = targets.iter().find(|target| target.is_shared()).map(|target| {
+        format!("a fault is planned for {target}, which other runs on the shared substrate need as well")
+    });
+    let limits = settings.substrate.map(|_| {
+        "`pipeline.substrate` limits Kafka and ClickHouse, which other runs on the shared substrate need as well"
+            .to_owned()
+    });
+    match fault.or(limits) {
+        Some(what) => {
+            Err(Failure::told(Kind::Usage, what, "leave out --env, so that the run has a substrate of its own"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What stands in the way of a verdict once a component has ended although it is meant to run.
+pub fn unplanned(ended: &ComponentEnded) -> Obstacle {
+    let is_limit = ended.out_of_memory && is_own(&ended.name);
+    let reason = if is_limit { Reason::OutOfMemory } else { Reason::EnvironmentFailed };
+    Obstacle::Invalid(format!("{}: {ended}", reason.words()))
+}
+
+fn limits_of(component: &Component) -> LimitFacts {
+    let InForce { only_on, processors, memory } = component.in_force();
+    LimitFacts { component: component.name().into(), only_on, processors, memory }
+}
+
 const fn rate_limits((per_second, burst): (u32, u32)) -> RateLimits {
     RateLimits { per_second, burst }
 }
@@ -340,4 +376,38 @@ async fn joined(shared: &Shared, folder: &Path, run: RunId, progress: &Progress)
     let tell = |line: &str| progress.step(line);
     let docker = Docker::open(guard, &format!("r{run}"), Some(network), images, executable()?, &tell).await;
     Ok(Launcher::Containers(docker.map_err(unavailable)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_runs_share_is_neither_disturbed_nor_limited() {
+        let smoke = crate::library::read("smoke", &[]).unwrap().pipeline;
+        let limited = PipelineSettings { substrate: Some(Limits::default()), ..smoke };
+        let refused = |target, settings| may_share(&[target].into(), settings).map_err(|failure| failure.line());
+        assert_eq!(refused(Target::Ingester, &smoke), Ok(()));
+        assert!(refused(Target::Kafka, &smoke).unwrap_err().contains("a fault is planned for kafka"));
+        assert!(refused(Target::Ingester, &limited).unwrap_err().contains("`pipeline.substrate`"));
+    }
+
+    #[test]
+    fn a_limit_of_the_pipelines_is_another_reason_than_a_failure_of_what_is_beside_it() {
+        let reason = |name: &str, out_of_memory| {
+            let ended = ComponentEnded {
+                name: name.into(),
+                how: "signal 9".into(),
+                out_of_memory,
+                log: "x.log".into(),
+                last_lines: String::new(),
+            };
+            let Obstacle::Invalid(told) = unplanned(&ended) else { panic!("it proves nothing") };
+            assert!(told.contains(&format!("{name} ended by itself")), "{told}");
+            Reason::of(&told)
+        };
+        assert_eq!(reason("ingester-2", true), Some(Reason::OutOfMemory));
+        assert_eq!(reason("ingester-2", false), Some(Reason::EnvironmentFailed));
+        assert_eq!(reason("kafka", true), Some(Reason::EnvironmentFailed));
+    }
 }

@@ -10,7 +10,7 @@ use checkers::{
 };
 use generators::{clock::RunClock, error_chain::told, journal::Header, workload::Workload};
 
-use super::{Active, TICK};
+use super::{Active, TICK, unplanned};
 use crate::{
     failure::Failure,
     faults::disturbed,
@@ -102,8 +102,7 @@ pub(super) async fn settle(
         }
         tokio::select! {
             ended = active.environment.failed() => {
-                let what = format!("{}: {ended}", Reason::EnvironmentFailed.words());
-                return Ok(Settled { final_reads, obstacle: Some(Obstacle::Invalid(what)) });
+                return Ok(Settled { final_reads, obstacle: Some(unplanned(&ended)) });
             }
             () = tokio::time::sleep(TICK) => (),
         }

@@ -157,7 +157,7 @@ fn no_distribution(text: &str) -> String {
 }
 
 /// The least memory with which a container starts at all.
-const LEAST_MEMORY: u64 = 6 << 20;
+pub const LEAST_MEMORY: u64 = 6 << 20;
 
 /// A number, with a point or without one; `None` for what is none.
 pub fn number(value: &DeValue<'_>) -> Option<f64> {

@@ -4,13 +4,19 @@ use std::{fmt, time::Duration};
 
 use checkers::oracle::dialect::Dialect;
 use testenv::{
-    containers::images::{Image, Images, Part},
-    environment::pipeline::MOST_INGESTERS,
+    containers::{
+        container::Limits,
+        images::{Image, Images, Part},
+    },
+    environment::{
+        budget::{Budget, own_components},
+        pipeline::MOST_INGESTERS,
+    },
 };
 use toml::de::DeValue;
 
 use super::{
-    notation::{Expectable, memory, number},
+    notation::{Expectable, LEAST_MEMORY, memory, number},
     reader::{Section, choice, flag, text, whole},
 };
 
@@ -39,14 +45,33 @@ pub struct PipelineSettings {
     pub rate_limit: Option<(u32, u32)>,
     /// How long a plugin may take for an event.
     pub plugin_time_out: Duration,
-    /// How many processors each component may use, in parts of one if need be.
+    /// How many processors each component may use, in parts of one if need be; Kafka and ClickHouse are apart.
     pub processors: Option<f64>,
-    /// How much memory each component may use, in bytes.
+    /// How much memory each component may use, in bytes; Kafka and ClickHouse are apart.
     pub memory: Option<u64>,
-    /// What capture and ingesters may use together.
+    /// What capture, ingesters and exporter may use together.
     pub budget: Option<Budget>,
+    /// What Kafka and ClickHouse may use, each.
+    pub substrate: Option<Limits>,
     /// Which of [`OF_REFERENCE`] the scenario says itself.
     pub said: Said,
+}
+
+impl PipelineSettings {
+    /// How much memory its own components may use together, in bytes.
+    pub fn memory_budget(&self) -> Option<u64> {
+        self.budget.and_then(|budget| budget.memory)
+    }
+
+    /// What is wrong with its budget if a component's share of the memory is less than a container can have.
+    pub(super) fn too_small_a_share(&self, exports: bool) -> Option<String> {
+        let components = own_components(self.ingesters, exports);
+        let share = self.budget?.memory_of_each(components)?;
+        (share < LEAST_MEMORY).then(|| {
+            let least = LEAST_MEMORY >> 20;
+            format!("`budget.memory` leaves each of {components} components less than {least}MiB, and no container starts with that")
+        })
+    }
 }
 
 /// The settings that mean something for the reference pipeline alone and have a value where nobody says one.
@@ -79,15 +104,6 @@ impl fmt::Debug for Said {
     }
 }
 
-/// What capture and ingesters may use together; Kafka and ClickHouse are beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// How many whole processors: they run on these and no others.
-    pub processors: Option<usize>,
-    /// How much memory, in bytes: their peaks added up.
-    pub memory: Option<u64>,
-}
-
 /// The words for dialects.
 pub(super) const DIALECTS: [(&str, Dialect); 3] =
     [("2021", Dialect::V2021), ("2024", Dialect::V2024), ("2026", Dialect::V2026)];
@@ -114,6 +130,7 @@ pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
         processors: section.optional("processors", processors),
         memory: section.optional("memory", memory),
         budget: budget(&mut section),
+        substrate: substrate(&mut section),
     };
     if settings.flush_interval.is_zero() {
         section.problem("flush_interval", "must be longer than nothing");
@@ -153,6 +170,16 @@ fn budget(section: &mut Section<'_>) -> Option<Budget> {
 fn overflow(mut section: Section<'_>) -> ((u32, u32), bool) {
     let preserves_locality = section.optional("preserve_locality", flag).unwrap_or_default();
     (rate(section), preserves_locality)
+}
+
+/// Reads `substrate`.
+fn substrate(section: &mut Section<'_>) -> Option<Limits> {
+    let is_there = section.mentions("substrate");
+    let mut section = section.section("substrate");
+    let limits =
+        Limits { processors: section.optional("processors", processors), memory: section.optional("memory", memory) };
+    section.end();
+    is_there.then_some(limits)
 }
 
 /// Reads a limit: so many a second, and so many at once.

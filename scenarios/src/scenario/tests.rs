@@ -746,6 +746,38 @@ fn a_search_says_its_rates_and_its_steps() {
 }
 
 #[test]
+fn a_budget_is_for_the_pipeline_alone_and_every_share_of_it_starts_a_container() {
+    const SEARCH: &str = "\n[capacity]\nfrom = \"3000/s\"\nto = \"8000/s\"\n";
+    const BUDGET: &str = "budget = { processors = 1, memory = \"60MiB\" }";
+    let with = |lines: &str, more: &str| GOOD.replace("[pipeline]", &format!("[pipeline]\n{lines}")) + more;
+    let read = |lines: &str, more: &str| Scenario::read("x.toml", &with(lines, more), &[]).unwrap();
+    let needs = |lines: &str, more: &str| read(lines, more).needs_containers().unwrap_or_default();
+    assert_eq!(read(BUDGET, "").pipeline.memory_budget(), Some(60 << 20));
+    assert_eq!(needs("budget = { processors = 1 }", ""), "", "child processes keep to processors");
+    assert_eq!(needs(BUDGET, SEARCH), "", "a search judges their memory");
+    assert!(needs(BUDGET, "").contains("`pipeline.budget.memory`"), "nobody else does");
+
+    let substrate = read("substrate = { memory = \"2GiB\" }\nmemory = \"1GiB\"", "").pipeline;
+    let told = substrate.substrate.map(|limits| (limits.processors, limits.memory));
+    assert_eq!((told, substrate.memory), (Some((None, Some(2 << 30))), Some(1 << 30)));
+    assert!(needs("substrate = { processors = 1 }", "").contains("`pipeline.substrate`"));
+
+    let other = "\n[pipeline.capture]\nimage = \"posthog/capture:1\"\n";
+    assert_eq!(problems(&with(BUDGET, other)), [""; 0], "the kernel holds any image to it");
+    let rebalance = "\n[[fault]]\nat = \"1s\"\ntarget = \"ingester\"\naction = \"rebalance\"\nfor = \"1s\"\n";
+    let small = BUDGET.replace("60MiB", "14MiB");
+    for (source, told) in [
+        (with(BUDGET, rebalance), "has no share for the ingester that joins"),
+        (with(&format!("{small}\ningesters = 2"), ""), "leaves each of 3 components less than 6MiB"),
+        (with(&small, &format!("{SEARCH}[[step]]\ningesters = 8\n")), "leaves each of 9 components less than 6MiB"),
+    ] {
+        let problems = problems(&source);
+        assert!(problems.len() == 1 && problems[0].contains(told), "{told}\n{problems:#?}");
+    }
+    assert_eq!(problems(&with(&small, "")), [""; 0]);
+}
+
+#[test]
 fn exports_are_read_and_refused_where_nothing_exports() {
     let with = |more: &str| format!("{GOOD}\n{more}");
     let plugin = "[[plugin]]\nname = \"crm\"\naction = \"export\"\n";

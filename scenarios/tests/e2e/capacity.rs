@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{UP_WITHIN, alone, assay, shared_environment, signal, wait_until};
+use crate::harness::{Bench, UP_WITHIN, alone, assay, docker, in_containers, shared_environment, signal, wait_until};
 
 const SCENARIO: &str = r#"
 [scenario]
@@ -171,7 +171,92 @@ fn the_smallest_machine_has_one_processor_and_idles() {
         command.arg(place.file()).arg("--env").arg(environment).arg("--out").arg(place.out()).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(69), "{told}");
-    assert!(told.contains("ASSAY_PROCESSORS is 1024, and only"), "{told}");
+    let told = told.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+    assert!(told.contains("the budget is 1024 processors, and only"), "{told}");
+}
+
+/// What the daemon says of a container.
+const LIMITS: &str = "{{.HostConfig.CpusetCpus}} {{.HostConfig.Memory}}";
+/// What the kernel itself says in it, by cgroups of version 2 or 1.
+const MEMORY: &str = "cd /sys/fs/cgroup; cat memory.max 2>/dev/null || cat memory/memory.limit_in_bytes";
+
+/// Outside of a search as well, so that a run is long enough to be looked at.
+#[test]
+fn containers_are_held_to_the_budget_and_kafka_and_clickhouse_are_not() {
+    if !in_containers() {
+        let bench = Bench::new("[pipeline]\nbudget = { memory = \"1GiB\" }");
+        let output = bench.run_command().output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{told}");
+        assert!(told.contains("pipeline.budget.memory"), "{told}");
+        return;
+    }
+    let _room = alone();
+    let bench = Bench::new("[pipeline]\nbudget = { processors = 1, memory = \"1GiB\" }");
+    let child = bench.start_sending();
+    let held = |part: &str| docker(&["inspect", "--format", LIMITS], &bench.containers(part));
+    let (capture, ingester) = (held("capture"), held("ingester"));
+    let beside = [held("kafka"), held("clickhouse")].concat();
+    let within = |part: &str, command: &str| {
+        let [container]: [String; 1] = bench.containers(part).try_into().unwrap();
+        docker(&["exec", &container, "sh", "-c", command], &[""; 0])
+    };
+    let processors = ["capture", "ingester"].map(|part| within(part, "nproc"));
+    let memory = ["capture", "ingester"].map(|part| within(part, MEMORY));
+    child.wait_with_output().unwrap();
+
+    let half: u64 = 512 << 20;
+    let processor = capture[0].strip_suffix(&format!(" {half}")).unwrap_or_else(|| panic!("{capture:?}"));
+    assert!(processor.parse::<usize>().is_ok(), "one processor: {capture:?}");
+    assert_eq!(capture, ingester, "the same processor, and half of the memory each");
+    assert_eq!(beside, [" 0", " 0"], "no limit");
+    assert_eq!(processors, [["1"], ["1"]]);
+    assert_eq!(memory, [[half.to_string()], [half.to_string()]]);
+
+    let limits = read(&bench.latest().unwrap().join("manifest.json"))["environment"]["limits"].clone();
+    let told: Vec<_> = limits.as_array().unwrap().iter().map(|limit| limit["component"].as_str().unwrap()).collect();
+    assert_eq!(told.len(), 2, "{limits:#}");
+    for limit in limits.as_array().unwrap() {
+        assert_eq!((limit["only_on"].as_str(), limit["memory"].as_u64()), (Some(processor), Some(half)), "{limits:#}");
+    }
+}
+
+/// An ingester that takes all the memory that it can get, as soon as it has begun.
+const TAKES_ALL: &str = r#"
+[pipeline]
+budget = { processors = 1, memory = "128MiB" }
+
+[pipeline.ingester]
+image       = "assay/clickhouse:local"
+entry_point = "/bin/sh"
+command     = ["-c", "echo begun; sleep 1; exec tail /dev/zero"]
+ready       = "begun"
+"#;
+
+#[test]
+fn a_trial_whose_pipeline_is_killed_for_its_memory_does_not_hold_and_says_so() {
+    if !in_containers() {
+        return;
+    }
+    let place = Place::new(&(SCENARIO.to_owned() + TAKES_ALL));
+    let environment = shared_environment();
+    let _room = alone();
+    let mut command = assay(["run", "--json"]);
+    let output =
+        command.arg(place.file()).arg("--env").arg(environment).arg("--out").arg(place.out()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
+    assert_eq!(output.status.code(), Some(1), "{told}\n{found:#}");
+    for step in found["steps"].as_array().unwrap() {
+        assert_eq!((&step["capacity"], &step["limited_by"]), (&Value::Null, &Value::from("pipeline")), "{found:#}");
+        let ingester = step["limits"].as_array().unwrap().iter().find(|limit| limit["component"] == "ingester");
+        assert!(ingester.is_some_and(|limit| limit["memory"].is_u64()), "{found:#}");
+        for trial in step["trials"].as_array().unwrap() {
+            let why = trial["why"].as_str().unwrap();
+            assert_eq!(trial["outcome"], "failed", "{found:#}");
+            assert!(why.starts_with("the pipeline used more memory than it may: ingester"), "{why}");
+        }
+    }
 }
 
 #[test]

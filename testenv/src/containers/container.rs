@@ -35,7 +35,12 @@ use super::{
     docker::{Docker, carried_out, refused},
     images::{Image, Part},
 };
-use crate::environment::{ComponentEnded, EnvironmentError, last_lines};
+use crate::environment::{
+    ComponentEnded, EnvironmentError,
+    budget::Share,
+    in_force::{InForce, list},
+    last_lines,
+};
 
 /// Where Assay's executable is in a container.
 const EXECUTABLE: &str = "/usr/local/bin/assay";
@@ -43,6 +48,12 @@ const EXECUTABLE: &str = "/usr/local/bin/assay";
 const SAID_WITHIN: Duration = Duration::from_secs(1);
 /// A daemon that takes longer to start or end a container is of no use.
 const DONE_WITHIN: Duration = Duration::from_mins(1);
+/// What ends by SIGKILL, as the kernel's want of memory has it end.
+const KILLED: i64 = 128 + 9;
+/// With cgroups of version 2 the daemon may hear of an end before it hears that memory was its reason, so one who was killed
+/// and has a limit is looked at so often.
+const LOOKS_FOR_MEMORY: u32 = 4;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// What a container is made of.
 #[derive(Debug, Clone)]
@@ -71,8 +82,8 @@ pub(crate) struct ContainerSpec {
     pub mounts: Vec<(PathBuf, String)>,
     /// Files that it gets, by their paths inside.
     pub files: Vec<(&'static str, &'static str)>,
-    /// What it may use of the machine.
-    pub limits: Limits,
+    /// What it is held to.
+    pub share: Share,
     /// What a line of its output holds as soon as it serves; `ready PORT` is one of its own if that is [`None`].
     pub says: Option<String>,
     /// Where its output goes.
@@ -127,7 +138,7 @@ impl ContainerSpec {
             volumes: Vec::new(),
             mounts: Vec::new(),
             files: Vec::new(),
-            limits: Limits::default(),
+            share: Share::default(),
             says: None,
             log,
         }
@@ -164,9 +175,7 @@ impl ContainerSpec {
         }
         mounts.extend(self.mounts.iter().map(|(source, inside)| read_only(source, inside)));
         host.mounts = Some(mounts);
-        host.nano_cpus = self.limits.processors.map(nanoseconds);
-        host.memory = self.limits.memory.and_then(|memory| i64::try_from(memory).ok());
-        host.memory_swap = host.memory;
+        hold(host, &self.share);
     }
 }
 
@@ -181,13 +190,29 @@ fn read_only(source: &Path, inside: &str) -> Mount {
     }
 }
 
+/// Has the kernel hold a container to `share`: no swap beside its memory, and no other processors than those.
+fn hold(host: &mut HostConfig, share: &Share) {
+    let Share { limits, only_on } = share;
+    host.cpuset_cpus = Some(list(only_on)).filter(|processors| !processors.is_empty());
+    host.nano_cpus = limits.processors.map(nanoseconds);
+    host.memory = limits.memory.and_then(|memory| i64::try_from(memory).ok());
+    host.memory_swap = host.memory;
+}
+
 /// What is known of a container's life.
 #[derive(Debug, Clone, Default)]
 struct State {
     /// The port that it said it serves.
     ready: Option<u16>,
     /// How it ended.
-    ended: Option<String>,
+    ended: Option<End>,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct End {
+    how: String,
+    out_of_memory: bool,
 }
 
 /// A life of a container. Clones are the same one.
@@ -197,6 +222,7 @@ pub(crate) struct Container {
     /// It is removed with the last of these, if the run's end has not removed it before.
     owned: Arc<ContainerAsync<GenericImage>>,
     pid: Option<i32>,
+    in_force: InForce,
     state: watch::Receiver<State>,
 }
 
@@ -242,7 +268,9 @@ impl Container {
         })?;
         let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
         let output = docker.client().logs(started.id(), Some(options));
-        Self::live(spec.clone(), Arc::new(started), output).await
+        let container = Self::live(spec.clone(), Arc::new(started), output).await?;
+        container.must_be_held()?;
+        Ok(container)
     }
 
     /// Starts it once more, with all that it has written, after it has ended.
@@ -265,7 +293,9 @@ impl Container {
         let client = spec.docker.client().clone();
         let id = owned.id().to_owned();
         let inspected = client.inspect_container(&id, None::<InspectContainerOptions>);
-        let pid = carried_out("looking at a container", inspected).await?.state.and_then(|state| state.pid);
+        let inspected = carried_out("looking at a container", inspected).await?;
+        let pid = inspected.state.and_then(|state| state.pid);
+        let in_force = inspected.host_config.as_ref().map(InForce::of_container).unwrap_or_default();
         let log = OpenOptions::new().create(true).append(true).open(&spec.log).map_err(|source| {
             EnvironmentError::System { what: format!("the log {} cannot be opened", spec.log.display()), source }
         })?;
@@ -277,7 +307,25 @@ impl Container {
             sender.send_modify(|state| state.ended = Some(how));
         });
         let pid = pid.filter(|pid| *pid > 0).and_then(|pid| i32::try_from(pid).ok());
-        Ok(Self { spec, owned, pid, state })
+        Ok(Self { spec, owned, pid, in_force, state })
+    }
+
+    /// The limits that this life began with.
+    pub(crate) const fn in_force(&self) -> &InForce {
+        &self.in_force
+    }
+
+    /// A daemon whose kernel cannot limit something says so in a warning, and starts a container without the limit.
+    fn must_be_held(&self) -> Result<(), EnvironmentError> {
+        let wanted = InForce::wanted(&self.spec.share);
+        if self.in_force.holds(&wanted) {
+            return Ok(());
+        }
+        Err(EnvironmentError::Docker {
+            what: format!("{} cannot be held to {wanted}: in force is {}", self.spec.name, self.in_force),
+            help: "`docker info` tells which limits the daemon's kernel has; leave out what it has not".into(),
+            source: "by what the daemon says of the container".into(),
+        })
     }
 
     /// Its first process's id on this machine, while it runs and where the daemon is this machine's.
@@ -321,10 +369,13 @@ impl Container {
         self.told(how)
     }
 
-    fn told(&self, how: Option<String>) -> ComponentEnded {
+    fn told(&self, end: Option<End>) -> ComponentEnded {
+        let unknown = || End { how: "nobody follows it any more".into(), out_of_memory: false };
+        let End { how, out_of_memory } = end.unwrap_or_else(unknown);
         ComponentEnded {
             name: self.spec.name.to_owned(),
-            how: how.unwrap_or_else(|| "nobody follows it any more".into()),
+            how,
+            out_of_memory,
             log: self.spec.log.clone(),
             last_lines: last_lines(&self.spec.log),
         }
@@ -369,7 +420,7 @@ impl Container {
             processors: whole.ncpu.map(|processors| processors as f64),
             memory: whole.mem_total.and_then(|memory| u64::try_from(memory).ok()),
         };
-        self.limit(limits.lifted(self.spec.limits, whole)).await
+        self.limit(limits.lifted(self.spec.share.limits, whole)).await
     }
 
     fn cannot_be_limited(&self) -> String {
@@ -437,26 +488,41 @@ async fn hear(
 }
 
 /// Waits until a container has ended and all that it said was heard; how it ended.
-async fn end(client: &testcontainers::bollard::Docker, id: &str, heard: JoinHandle<()>) -> String {
-    let how = loop {
+async fn end(client: &testcontainers::bollard::Docker, id: &str, heard: JoinHandle<()>) -> End {
+    let code = loop {
         let mut waiting = std::pin::pin!(client.wait_container(id, None::<WaitContainerOptions>));
         match waiting.next().await {
-            Some(Ok(ended)) => break code(ended.status_code),
-            Some(Err(DockerError::DockerContainerWaitError { code: ended, .. })) => break code(ended),
+            Some(Ok(ended)) => break ended.status_code,
+            Some(Err(DockerError::DockerContainerWaitError { code, .. })) => break code,
             Some(Err(DockerError::DockerResponseServerError { status_code: 404, .. })) => {
-                break "it was removed".into();
+                return End { how: "it was removed".into(), out_of_memory: false };
             }
             // The connection broke; whether it runs is asked again.
             Some(Err(_)) | None => sleep(Duration::from_millis(200)).await,
         }
     };
     let _ = timeout(SAID_WITHIN, heard).await;
-    let inspected = client.inspect_container(id, None::<InspectContainerOptions>).await;
-    let out_of_memory = inspected.ok().and_then(|container| container.state?.oom_killed) == Some(true);
-    if out_of_memory { format!("{how}, killed for using more memory than it may") } else { how }
+    for look in 1..=LOOKS_FOR_MEMORY {
+        let inspected = client.inspect_container(id, None::<InspectContainerOptions>).await.unwrap_or_default();
+        let limit = inspected.host_config.as_ref().and_then(|host| InForce::of_container(host).memory);
+        if inspected.state.and_then(|state| state.oom_killed) == Some(true) {
+            return End { how: out_of_memory(code, limit), out_of_memory: true };
+        }
+        if code != KILLED || limit.is_none() || look == LOOKS_FOR_MEMORY {
+            break;
+        }
+        sleep(BETWEEN_LOOKS).await;
+    }
+    End { how: told_of(code), out_of_memory: false }
 }
 
-fn code(code: i64) -> String {
+/// How the kernel's killing of what used more memory than it may is told.
+fn out_of_memory(code: i64, limit: Option<u64>) -> String {
+    let limit = limit.map_or_else(String::new, |limit| format!(" ({} MiB)", limit >> 20));
+    format!("{}, killed for using more memory than it may{limit}", told_of(code))
+}
+
+fn told_of(code: i64) -> String {
     match code {
         // Shells and container runtimes add 128 to the signal's number.
         129..=192 => format!("signal {}", code - 128),
@@ -482,6 +548,30 @@ mod tests {
         assert_eq!(squeeze.lifted(made, whole), Limits { processors: None, memory: Some(1 << 30) });
         assert_eq!(throttle.lifted(Limits::default(), whole), Limits { processors: Some(8.0), memory: None });
         assert_eq!(squeeze.lifted(Limits::default(), whole), Limits { processors: None, memory: Some(16 << 30) });
+    }
+
+    #[test]
+    fn a_container_is_held_to_its_share_and_has_no_swap_beside_it() {
+        let held = |share: &Share| {
+            let mut host = HostConfig::default();
+            hold(&mut host, share);
+            (host.cpuset_cpus, host.nano_cpus, host.memory, host.memory_swap)
+        };
+        let half = Limits { processors: None, memory: Some(512 << 20) };
+        let share = Share { limits: half, only_on: vec![1] };
+        assert_eq!(held(&share), (Some("1".into()), None, Some(512 << 20), Some(512 << 20)));
+        let slow = Share { limits: Limits { processors: Some(0.5), memory: None }, only_on: Vec::new() };
+        assert_eq!(held(&slow), (None, Some(500_000_000), None, None));
+        assert_eq!(held(&Share::default()), (None, None, None, None));
+    }
+
+    #[test]
+    fn an_end_for_want_of_memory_names_the_limit() {
+        assert_eq!(
+            out_of_memory(KILLED, Some(512 << 20)),
+            "signal 9, killed for using more memory than it may (512 MiB)"
+        );
+        assert_eq!(out_of_memory(1, None), "exit code 1, killed for using more memory than it may");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::{
     embedded::children::Guard,
     environment::{
         EnvironmentError,
+        budget::Share,
         component::{Component, Readiness},
         launcher::Launcher,
         life::Recipe,
@@ -254,7 +255,7 @@ async fn start_kafka(
         environment,
         ports: vec![(port.get(), port.get())],
         volumes: disk_of(disks, Target::Kafka),
-        limits: options.limits,
+        share: Share { limits: options.limits, ..Share::default() },
         ..ContainerSpec::role(docker, KAFKA, KAFKA, options.logs.join("kafka.log"))
     };
     let readiness = Readiness::KafkaAnswers(ways.outside.to_string());
@@ -282,7 +283,7 @@ async fn start_clickhouse(
         ports: vec![(port.get(), CLICKHOUSE_PORT)],
         volumes: disk_of(disks, Target::Clickhouse),
         files: vec![CLICKHOUSE_SETTINGS, CLICKHOUSE_READER],
-        limits: options.limits,
+        share: Share { limits: options.limits, ..Share::default() },
         ..ContainerSpec::role(docker, CLICKHOUSE, CLICKHOUSE, options.logs.join("clickhouse.log"))
     };
     let readiness = Readiness::HttpAnswers(format!("{url}/ping"));

@@ -322,6 +322,7 @@ impl Child {
         ComponentEnded {
             name: self.name.to_owned(),
             how: how.to_string(),
+            out_of_memory: false,
             log: self.log.clone(),
             last_lines: last_lines(&self.log),
         }

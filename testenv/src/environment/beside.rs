@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     EnvironmentError,
+    budget::Share,
     launcher::{Launcher, Stranger},
     pipeline::{Pipeline, PipelineOptions, json, variables},
     substrate::Addresses,
@@ -108,6 +109,7 @@ impl Pipeline {
     pub(super) async fn start_beside(
         &mut self,
         launcher: &Launcher,
+        share: &Share,
         options: &PipelineOptions,
     ) -> Result<(), EnvironmentError> {
         let hosts = hosts(launcher, options);
@@ -118,7 +120,7 @@ impl Pipeline {
                 told: self.told(options),
                 hosts: &hosts,
                 port: None,
-                limits: options.limits,
+                share,
                 data: None,
                 logs: &options.logs,
             };

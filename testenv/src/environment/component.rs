@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    ComponentEnded, EnvironmentError, answers, last_lines,
+    ComponentEnded, EnvironmentError, answers,
+    in_force::InForce,
+    last_lines,
     life::{Life, Recipe},
     port::ReservedPort,
     usage::Usage,
@@ -115,6 +117,11 @@ impl Component {
     /// Its process id, while it runs.
     pub fn pid(&self) -> Option<i32> {
         self.life().pid()
+    }
+
+    /// The limits that it was started with, as they are in force.
+    pub fn in_force(&self) -> InForce {
+        self.life().in_force()
     }
 
     fn life(&self) -> Life {

@@ -8,9 +8,10 @@ use std::{
 
 use super::{
     EnvironmentError,
+    budget::Share,
     component::Component,
     launcher::{Data, Launcher, Role},
-    pipeline::{Pipeline, PipelineOptions, READY_WITHIN, json, variables},
+    pipeline::{Pipeline, PipelineOptions, READY_WITHIN, confined, json, variables},
     port::ReservedPort,
 };
 use crate::fault::Target;
@@ -27,11 +28,13 @@ pub struct ExportOptions {
 }
 
 impl Pipeline {
-    /// Starts both, where plugins export; also where the sink tells what was delivered to it.
+    /// Starts both, where plugins export; also where the sink tells what was delivered to it. The exporter is the pipeline's own,
+    /// and held to what such are; the sink stands for somebody else's server.
     pub(super) async fn exporting(
         &self,
         launcher: &Launcher,
         data: &Data,
+        (own, beside): (&Share, &Share),
         options: &PipelineOptions,
     ) -> Result<(Option<SocketAddr>, Vec<Component>), EnvironmentError> {
         let Some(exports) = options.exports else { return Ok((None, Vec::new())) };
@@ -41,13 +44,13 @@ impl Pipeline {
         };
         let port = ReservedPort::new(None).map_err(no_port)?;
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port.get()));
-        let role = |name, called, environment, port| Role {
+        let role = |name, called, environment, port, share| Role {
             name,
             called,
             plays: name,
             environment,
             port,
-            limits: options.limits,
+            share,
             data,
             logs: &options.logs,
             within: READY_WITHIN,
@@ -56,13 +59,13 @@ impl Pipeline {
         // Several runs may have one on one network; the port is this one's alone.
         let host = launcher.host(&format!("webhook-{}", at.port()));
         let exporter = self.exporter(&format!("http://{host}:{}/", at.port()), exports, options);
-        let webhook = launcher.start(role("webhook", Some(host), webhook, Some(port))).await?;
-        let exporter = launcher.start(role("exporter", None, exporter, None)).await?;
+        let webhook = launcher.start(role("webhook", Some(host), webhook, Some(port), beside)).await?;
+        let exporter = launcher.start(role("exporter", None, exporter, None, own)).await?;
         Ok((Some(at), vec![webhook, exporter]))
     }
 
     fn exporter(&self, webhook: &str, exports: ExportOptions, options: &PipelineOptions) -> BTreeMap<String, String> {
-        variables([
+        let mut variables = variables([
             // It stands where the ingester does.
             ("KAFKA_HOSTS", self.substrate.brokers_for(Target::IngesterKafka).to_owned()),
             ("EXPORTER_CONSUMER_GROUP_ID", self.groups.exporter.clone()),
@@ -71,7 +74,9 @@ impl Pipeline {
             ("ASSAY_WEBHOOK_URL", webhook.to_owned()),
             ("ASSAY_EXPORT_BACK_OFF", exports.back_off.as_secs_f64().to_string()),
             ("ASSAY_PLANTED_DEFECTS", json(&options.planted_defects)),
-        ])
+        ]);
+        variables.extend(confined(options));
+        variables
     }
 }
 

@@ -9,16 +9,13 @@ use std::{
 
 use super::{
     EnvironmentError,
+    budget::Share,
     component::{Component, Readiness},
     life::Recipe,
     port::ReservedPort,
 };
 use crate::{
-    containers::{
-        container::{ContainerSpec, Limits},
-        docker::Docker,
-        substitute::Substitute,
-    },
+    containers::{container::ContainerSpec, docker::Docker, substitute::Substitute},
     embedded::children::{ChildSpec, Guard},
 };
 
@@ -47,8 +44,8 @@ pub(crate) struct Role<'a> {
     pub environment: BTreeMap<String, String>,
     /// The port that it listens on, if it is told one.
     pub port: Option<ReservedPort>,
-    /// What it may use of the machine, where that can be limited.
-    pub limits: Limits,
+    /// What it is held to, where components can be.
+    pub share: &'a Share,
     /// The run's own data.
     pub data: &'a Data,
     /// Where logs go.
@@ -70,8 +67,8 @@ pub(crate) struct Stranger<'a> {
     pub hosts: &'a BTreeMap<String, String>,
     /// The port on the loopback by which it is to be reached, if it is.
     pub port: Option<ReservedPort>,
-    /// What it may use of the machine.
-    pub limits: Limits,
+    /// What it is held to.
+    pub share: &'a Share,
     /// The run's own data, where it takes a role's place.
     pub data: Option<&'a Data>,
     /// Where logs go.
@@ -128,7 +125,7 @@ impl Launcher {
     /// # Errors
     /// When components are child processes, when one of its variables' words stands for nothing, and when the daemon refuses.
     pub(crate) async fn start_stranger(&self, stranger: Stranger<'_>) -> Result<Component, EnvironmentError> {
-        let Stranger { name, substitute, told, hosts, port, limits, data, logs } = stranger;
+        let Stranger { name, substitute, told, hosts, port, share, data, logs } = stranger;
         let refused = |what: String| EnvironmentError::Substitute { name: name.to_owned(), what };
         let Self::Containers(docker) = self else {
             return Err(refused("images run in containers: write --env containers".into()));
@@ -156,7 +153,7 @@ impl Launcher {
                 .into_iter()
                 .collect(),
             mounts: substitute.mounts.iter().map(|mount| (mount.source.clone(), mount.inside.clone())).collect(),
-            limits,
+            share: share.clone(),
             says: substitute.ready.clone(),
             ..ContainerSpec::role(docker, name, name, logs.join(format!("{name}.log")))
         };
@@ -182,7 +179,7 @@ impl Launcher {
 
     /// Starts `role`.
     pub(crate) async fn start(&self, role: Role<'_>) -> Result<Component, EnvironmentError> {
-        let Role { name, called, plays, environment, port, limits, data, logs, within } = role;
+        let Role { name, called, plays, environment, port, share, data, logs, within } = role;
         let log = logs.join(format!("{name}.log"));
         let recipe = match self {
             Self::Processes(guard) => {
@@ -193,7 +190,8 @@ impl Launcher {
                 let ports = port.iter().map(|port| (port.get(), port.get())).collect();
                 let volumes = data.volume.iter().map(|volume| (volume.clone(), DATA.to_owned())).collect();
                 let spec = ContainerSpec::role(docker, name, plays, log);
-                Recipe::Container(Box::new(ContainerSpec { called, environment, ports, volumes, limits, ..spec }))
+                let share = share.clone();
+                Recipe::Container(Box::new(ContainerSpec { called, environment, ports, volumes, share, ..spec }))
             }
         };
         Component::start(recipe, Readiness::SaysSo, within, port.into_iter().collect()).await

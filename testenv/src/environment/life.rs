@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use rustix::process::Signal;
 
+use super::in_force::InForce;
 use crate::{
     containers::container::{Container, ContainerSpec, Limits},
     embedded::children::{Child, ChildSpec, Guard},
@@ -87,6 +88,14 @@ impl Life {
         match self {
             Self::Process(child) => child.pid(),
             Self::Container(container) => container.pid(),
+        }
+    }
+
+    /// What it is held to, while it runs.
+    pub(crate) fn in_force(&self) -> InForce {
+        match self {
+            Self::Process(child) => child.pid().map(InForce::of_process).unwrap_or_default(),
+            Self::Container(container) => container.in_force().clone(),
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::{
     ClickhouseEndpoint, ComponentEnded, Endpoints, EnvironmentError, KafkaEndpoint, beside,
+    budget::{Budget, Share, own_components},
     component::{Component, first_failure},
     exporting::ExportOptions,
     launcher::{Data, Launcher, Role, Stranger},
@@ -104,10 +105,10 @@ pub struct PipelineOptions {
     pub planted_defects: Vec<PlantedDefect>,
     /// The links to the pipeline's own ends that faults will act on: clients to capture, checker to ClickHouse.
     pub linked: Vec<Target>,
-    /// What each of its components may use of the machine, where that can be limited.
+    /// What each component may use of the machine that is started for it, where that can be limited.
     pub limits: Limits,
-    /// On how many processors capture and ingesters run together, and on no others.
-    pub together_on: Option<usize>,
+    /// What capture, ingesters and exporter may use together.
+    pub budget: Budget,
     /// Where the run's own folder of data is made, which goes when the pipeline does.
     pub folder: PathBuf,
     /// Where logs go.
@@ -119,6 +120,13 @@ impl PipelineOptions {
     fn check(&self) -> Result<(), EnvironmentError> {
         let fine = !self.run.is_empty() && self.run.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if fine { Ok(()) } else { Err(EnvironmentError::RunName(self.run.clone())) }
+    }
+
+    /// What each component of the pipeline's own is held to, and each beside them.
+    fn shares(&self) -> Result<(Share, Share), EnvironmentError> {
+        let components = own_components(self.ingesters, self.exports.is_some());
+        let own = Share::of(self.budget, components, self.limits)?;
+        Ok((own, Share { limits: self.limits, ..Share::default() }))
     }
 }
 
@@ -211,13 +219,14 @@ impl Pipeline {
         let port = ReservedPort::new(None).map_err(system("no port for the capture can be had"))?;
         self.endpoints.capture.set_port(port.get());
         let data = launcher.data(&self.folder).await?;
+        let (own, beside) = options.shares()?;
         let role = |name, plays, environment, port| Role {
             name,
             called: None,
             plays,
             environment,
             port,
-            limits: options.limits,
+            share: &own,
             data: &data,
             logs: &options.logs,
             within: READY_WITHIN,
@@ -226,7 +235,7 @@ impl Pipeline {
         let tables_first = !options.substitutes.further.is_empty();
         if tables_first {
             self.tables(options).create(&self.client, planted).await?;
-            self.start_beside(launcher, options).await?;
+            self.start_beside(launcher, &beside, options).await?;
         }
         let (told, hosts) = (self.told(options), beside::hosts(launcher, options));
         let stranger = |name, substitute, role: BTreeMap<String, String>, port| Stranger {
@@ -235,7 +244,7 @@ impl Pipeline {
             told: told.clone().into_iter().chain(role).collect(),
             hosts: &hosts,
             port,
-            limits: options.limits,
+            share: &own,
             data: Some(&data),
             logs: &options.logs,
         };
@@ -255,7 +264,7 @@ impl Pipeline {
                 None => launcher.start(role(name, "ingester", environment, None)).right_future(),
             }
         });
-        let exporting = self.exporting(launcher, &data, options);
+        let exporting = self.exporting(launcher, &data, (&own, &beside), options);
         let starting = futures_util::future::join3(capture, futures_util::future::join_all(ingesters), exporting);
         let (capture, ingesters, exporting) = starting.await;
         let (webhook, exporting) = exporting?;
@@ -429,8 +438,8 @@ pub(super) fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<
 }
 
 /// Tells a role on how many processors it runs together with the pipeline's others.
-fn confined(options: &PipelineOptions) -> Option<(String, String)> {
-    options.together_on.map(|processors| (PROCESSORS.to_owned(), processors.to_string()))
+pub(super) fn confined(options: &PipelineOptions) -> Option<(String, String)> {
+    options.budget.processors.map(|processors| (PROCESSORS.to_owned(), processors.to_string()))
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> String {

@@ -560,8 +560,6 @@ impl Capture {
         value.clear();
         // These are strings and a flag: they always become JSON.
         let _ = serde_json::to_writer(&mut *value, event);
-        // Headers came with rust/capture.
-        let mut headers = if self.dialect == Dialect::V2026 { headers::of(event) } else { OwnedHeaders::new() };
         let of_its_name = self.topic_of_name(event);
         let is_rerouted = self.is_rerouted(event);
         let is_import = is_import(self.dialect, event) || is_rerouted;
@@ -574,9 +572,11 @@ impl Capture {
             preserves_locality: self.preserves_locality && self.dialect == Dialect::V2026,
         };
         let way = facts.way(|| self.is_over(&key));
-        if way.forbids_person {
-            headers = without_person(headers);
-        }
+        // Headers came with rust/capture.
+        let mut headers = match self.dialect {
+            Dialect::V2026 => headers::of(event, way.forbids_person),
+            _ => OwnedHeaders::new(),
+        };
         let topic = match (way.lane, of_its_name) {
             (Lane::DeadLetters, _) => {
                 headers = aside(headers);

@@ -38,7 +38,7 @@ use self::{
 use super::{
     membership::Membership,
     plugin::Plugins,
-    settings::{end, json, log, or, required},
+    settings::{confine, end, json, log, or, required},
 };
 
 /// What comes within this time goes out together, up to so many messages.
@@ -53,6 +53,9 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Plays the role `exporter`.
 pub fn serve() -> ExitCode {
+    if let Err(error) = confine() {
+        return end("exporter", Err(error));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end("exporter", Err(error.into())),

@@ -69,17 +69,27 @@ pub fn confine() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 fn confine_to(wanted: usize) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let allowed = sched_getaffinity(None)?;
-    let last: Vec<usize> =
-        (0..CpuSet::MAX_CPU).rev().filter(|processor| allowed.is_set(*processor)).take(wanted).collect();
-    if last.len() < wanted {
-        return Err(format!("{PROCESSORS} is {wanted}, and only {} may be used here", last.len()).into());
-    }
+    let allowed = allowed()?;
+    let too_few = || format!("{PROCESSORS} is {wanted}, and only {} may be used here", allowed.len());
     let mut own = CpuSet::new();
-    for processor in last {
-        own.set(processor);
+    for processor in last_of(&allowed, wanted).ok_or_else(too_few)? {
+        own.set(*processor);
     }
     Ok(sched_setaffinity(None, &own)?)
+}
+
+/// The processors that this process may use, by their numbers.
+///
+/// # Errors
+/// When the system does not say.
+pub fn allowed() -> std::io::Result<Vec<usize>> {
+    let allowed = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect())
+}
+
+/// Those of the `allowed` processors that `wanted` of them are, if there are so many: the last ones.
+pub fn last_of(allowed: &[usize], wanted: usize) -> Option<&[usize]> {
+    allowed.get(allowed.len().checked_sub(wanted)?..)
 }
 
 /// Says that the role can serve now.

@@ -14,6 +14,7 @@ use testenv::{
     },
     environment::{
         EnvironmentError,
+        budget::Budget,
         pipeline::{Pipeline, PipelineOptions},
         substrate::Substrate,
     },
@@ -131,7 +132,7 @@ impl Bench {
             ingesters: 1,
             linked: Vec::new(),
             limits: Limits::default(),
-            together_on: None,
+            budget: Budget::default(),
             folder: self.data(),
             logs: self.logs().join(run),
         }

@@ -1,6 +1,7 @@
 //! What can go wrong with images and containers alone: each is one clear error, and nothing is left behind.
 
 use std::{
+    collections::BTreeMap,
     process::Command,
     time::{Duration, Instant},
 };
@@ -11,10 +12,12 @@ use testenv::containers::{
     docker::OWNER_LABEL,
     images::{Image, Images, Part},
     owner::Owner,
+    substitute::{Substitute, Substitutes},
     substrate::{SubstrateOptions, up},
 };
+use testenv::environment::{budget::Budget, pipeline::PipelineOptions};
 
-use super::bench::{Bench, Kind, images, on_a_runtime};
+use super::bench::{Bench, Kind, images, on_a_runtime, pipeline_up};
 
 pub fn tests() -> Vec<Trial> {
     crate::trials![
@@ -25,6 +28,7 @@ pub fn tests() -> Vec<Trial> {
         an_image_that_listens_nowhere_is_named_with_its_port_and_what_it_said,
         what_dead_owners_left_goes_and_nothing_else,
         who_uses_more_memory_than_it_may_is_told,
+        who_takes_more_than_its_share_of_the_budget_is_killed_and_told,
         an_image_by_another_name_is_used,
     ]
 }
@@ -193,6 +197,42 @@ fn what_dead_owners_left_goes_and_nothing_else() {
 fn who_uses_more_memory_than_it_may_is_told() {
     let error = error(|options| options.limits = Limits { processors: None, memory: Some(24 << 20) });
     assert!(error.contains("ended by itself") && error.contains("killed for using more memory than it may"), "{error}");
+}
+
+/// Of one processor and 128 MiB together. The ingester takes all the memory that it can get a moment after it has begun.
+fn who_takes_more_than_its_share_of_the_budget_is_killed_and_told() {
+    on_a_runtime(async {
+        let bench = Bench::new(Kind::Containers);
+        let substrate = bench.substrate().await;
+        let takes_all = Substitute {
+            image: images().of(Part::Pipeline),
+            entry_point: Some("/bin/sh".into()),
+            command: vec!["-c".into(), "echo begun; sleep 5; exec tail /dev/zero".into()],
+            environment: BTreeMap::new(),
+            port: None,
+            ready: Some("begun".into()),
+        };
+        let options = PipelineOptions {
+            budget: Budget { processors: Some(1), memory: Some(128 << 20) },
+            substitutes: Substitutes { ingester: Some(takes_all), ..Substitutes::default() },
+            ..bench.pipeline("share")
+        };
+        let pipeline = pipeline_up(&substrate, &options).await.unwrap();
+        let held =
+            |name: &str| pipeline.components().iter().find(|component| component.name() == name).unwrap().in_force();
+        let (capture, ingester) = (held("capture"), held("ingester"));
+        assert_eq!((capture.memory, ingester.memory), (Some(64 << 20), Some(64 << 20)));
+        assert!(capture.only_on.is_some_and(|processors| processors.parse::<usize>().is_ok()));
+        for component in substrate.components() {
+            assert_eq!(component.in_force().to_string(), "no limit", "{}", component.name());
+        }
+        let ended = tokio::time::timeout(Duration::from_mins(1), pipeline.failed()).await.unwrap();
+        assert_eq!((ended.name.as_str(), ended.out_of_memory), ("ingester", true), "{ended}");
+        let told = ended.to_string();
+        assert!(told.contains("signal 9, killed for using more memory than it may (64 MiB)"), "{told}");
+        pipeline.down().await.unwrap();
+        substrate.down().await;
+    });
 }
 
 fn an_image_by_another_name_is_used() {

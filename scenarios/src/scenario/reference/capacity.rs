@@ -82,14 +82,14 @@ const STEP: [Key; 6] = [
         Kind::Number { from: LEAST_PROCESSORS, to: MOST_PROCESSORS },
         Otherwise("those of `[pipeline]`"),
         "0.5",
-        "How many processors each component may use (containers).",
+        "How many processors each component of the pipeline may use, Kafka and ClickHouse apart (containers).",
     ),
     key(
         "memory",
         Kind::In(&MEMORY),
         Otherwise("that of `[pipeline]`"),
         "512MiB",
-        "How much memory each component may use (containers).",
+        "How much memory each component of the pipeline may use, Kafka and ClickHouse apart (containers).",
     ),
     key(
         "size",

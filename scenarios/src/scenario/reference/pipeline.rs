@@ -13,7 +13,7 @@ use crate::scenario::{
     reader::words_of,
 };
 
-pub(super) const SECTIONS: [Section; 4] = [
+pub(super) const SECTIONS: [Section; 5] = [
     Section {
         path: "pipeline",
         occurs: Occurs::Once,
@@ -72,7 +72,7 @@ pub(super) const SECTIONS: [Section; 4] = [
         path: "pipeline.budget",
         occurs: Occurs::Once,
         presence: Otherwise("no budget"),
-        doc: "What capture and ingesters may use together; Kafka and ClickHouse are beside it.",
+        doc: "What capture, ingesters and exporter may use together; Kafka, ClickHouse and every `[[component]]` are beside it.",
         example: "[pipeline]\nbudget = { processors = 1, memory = \"1GiB\" }\n",
         keys: &[
             key(
@@ -80,15 +80,34 @@ pub(super) const SECTIONS: [Section; 4] = [
                 Kind::Whole { from: 1, to: Some(1_024) },
                 Otherwise("all that there are"),
                 "1",
-                "How many whole processors: they run on these and no others. Not beside other people's images.",
+                "How many whole processors: they run on these and no others, in containers and as child processes.",
             ),
             key(
                 "memory",
                 Kind::In(&MEMORY),
-                Otherwise("not judged"),
+                Otherwise("no limit"),
                 "1GiB",
-                "How much memory: the sum of their peaks is judged, and nothing enforces it.",
+                "How much memory. In containers each has an equal share of it, and is killed if it takes more; as child processes a \
+                 search for a capacity judges the sum of their peaks, and a run without one is refused.",
             ),
+        ],
+        more: None,
+    },
+    Section {
+        path: "pipeline.substrate",
+        occurs: Occurs::Once,
+        presence: Otherwise("no limit"),
+        doc: "What Kafka and ClickHouse may use, each (containers). Not on an environment that other runs share.",
+        example: "[pipeline]\nsubstrate = { processors = 2, memory = \"2GiB\" }\n",
+        keys: &[
+            key(
+                "processors",
+                Kind::Number { from: LEAST_PROCESSORS, to: MOST_PROCESSORS },
+                Otherwise("no limit"),
+                "2",
+                "How many processors.",
+            ),
+            key("memory", Kind::In(&MEMORY), Otherwise("no limit"), "2GiB", "How much memory."),
         ],
         more: None,
     },
@@ -161,13 +180,13 @@ const PIPELINE: [Key; 10] = [
         Kind::Number { from: LEAST_PROCESSORS, to: MOST_PROCESSORS },
         Otherwise("no limit"),
         "0.5",
-        "How many processors each component may use (containers).",
+        "How many processors each component of the pipeline may use, Kafka and ClickHouse apart (containers).",
     ),
     key(
         "memory",
         Kind::In(&MEMORY),
         Otherwise("no limit"),
         "512MiB",
-        "How much memory each component may use (containers).",
+        "How much memory each component of the pipeline may use, Kafka and ClickHouse apart (containers).",
     ),
 ];

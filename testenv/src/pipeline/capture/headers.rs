@@ -6,8 +6,8 @@ use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::pipeline::captured::{CapturedEvent, NO_PERSON_HEADER};
 
-/// An event's headers. A flag is said where it is set, and has no value elsewhere.
-pub(super) fn of(event: &CapturedEvent<'_>) -> OwnedHeaders {
+/// An event's headers, and whether no person may come of it. A flag is said where it is set, and has no value elsewhere.
+pub(super) fn of(event: &CapturedEvent<'_>, forbids_person: bool) -> OwnedHeaders {
     const SET: &str = "true";
     let millis = event.timestamp.parse::<Timestamp>().ok().map(|moment| moment.as_millisecond().to_string());
     let flag = |is_set: bool| is_set.then_some(SET);
@@ -19,7 +19,7 @@ pub(super) fn of(event: &CapturedEvent<'_>) -> OwnedHeaders {
         ("event", Some(&*event.event)),
         ("uuid", Some(&*event.uuid)),
         ("now", Some(&*event.now)),
-        (NO_PERSON_HEADER, flag(event.force_disable_person_processing)),
+        (NO_PERSON_HEADER, flag(forbids_person)),
         ("historical_migration", flag(event.historical_migration)),
     ];
     headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
@@ -36,7 +36,10 @@ mod tests {
     fn told(event: &CapturedEvent<'_>) -> Vec<String> {
         let text =
             |value: Option<&[u8]>| value.map_or("nothing".to_owned(), |value| String::from_utf8_lossy(value).into());
-        of(event).iter().map(|header| format!("{}={}", header.key, text(header.value))).collect()
+        of(event, event.force_disable_person_processing)
+            .iter()
+            .map(|header| format!("{}={}", header.key, text(header.value)))
+            .collect()
     }
 
     #[test]
