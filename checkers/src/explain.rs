@@ -142,7 +142,7 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
             Fate::Absent(reason) => Some(reason),
             Fate::Present | Fate::Either(_) => None,
         },
-        most_rows: expectation.most_rows,
+        most_rows: case.most_rows(stream, seq),
         expected: expectation.columns,
         missed: first.and_then(|first| first.missed).map(seconds),
         first_seen: first.map(|first| seconds(first.seen)),

@@ -4,7 +4,8 @@
 //! in one write before any of it leaves, and a [worker] for each connection. A request goes out when it is due, however the
 //! subject answers; one for which there is no connection is sent late and timed from its intended moment. Nothing is ever
 //! skipped, and memory does not grow with what waits: it is not made before it can leave. What a client's library sends
-//! again leaves [beside the schedule](retry), and delays nothing of it.
+//! again leaves [beside the schedule](retry), and delays nothing of it; what the plan has [sent once more](repeats) leaves when it is
+//! due.
 
 pub mod bare;
 mod buffers;
@@ -12,6 +13,7 @@ mod connection;
 mod faulty;
 mod http;
 mod preflight;
+mod repeats;
 mod results;
 mod retry;
 pub mod target;

@@ -113,6 +113,12 @@ pub enum Purpose {
     Blobs = 43,
     /// Whether an operator restricts a person's events, and how.
     Restriction = 44,
+    /// How long after a request what was picked of it is sent again.
+    ResendAfter = 45,
+    /// Whether a request comes twice, and how long after the first time.
+    Duplicate = 46,
+    /// What differs in an altered event's second sending.
+    Alteration = 47,
 }
 
 /// The random values for one purpose in one stream, by their index.
@@ -191,6 +197,13 @@ impl Random {
     }
 }
 
+impl Random {
+    /// A value of `distribution` as a delay: nothing comes before its time, so what is negative is none.
+    pub fn delay(&mut self, distribution: Distribution) -> Duration {
+        Duration::from_micros(u64::try_from(self.offset_micros(distribution)).unwrap_or_default())
+    }
+}
+
 /// A share of something, between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
 pub struct Share(f64);
@@ -266,6 +279,16 @@ mod tests {
         assert_ne!(first(0, Purpose::Person), first(0, Purpose::Content));
         assert_ne!(first(0, Purpose::Person), first(1, Purpose::Person));
         insta::assert_snapshot!(format!("{:016x} {:016x}", first(0, Purpose::Person), first(7, Purpose::Shuffle)));
+    }
+
+    #[test]
+    fn a_delay_is_never_negative() {
+        let around_nothing = Distribution::Normal { mean: Duration::ZERO, deviation: Duration::from_secs(1) };
+        let delays: Vec<_> =
+            (0..1_000).map(|index| Random::new(1, STREAM, index, Purpose::Duplicate).delay(around_nothing)).collect();
+        let none = delays.iter().filter(|delay| delay.is_zero()).count();
+        assert!((400..600).contains(&none), "{none}");
+        assert!(delays.iter().any(|delay| *delay > Duration::from_secs(1)));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Which events go into which request: a pure function of the request's index.
 //!
 //! Request `n` of a stream holds the next positions of the sending order, and after them what its client sends again
-//! from its request before. A request is due when the last of its own events is.
+//! from its request before. A request is due when the last of its own events is. Where the plan says after how long events are
+//! sent again, those of a request have another one for themselves, and so has what comes twice on the way: each is an attempt of
+//! the request that it repeats, with a number far behind those of retries. So it follows from that request alone, whoever sends it.
 
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
@@ -30,6 +32,36 @@ pub struct Request {
     pub retry: Option<Retry>,
 }
 
+/// The number of the attempt by which a client sends again what was picked of a request. No library retries so often.
+const AGAIN: u32 = 1 << 30;
+/// That of the attempt by which a request comes twice.
+const DUPLICATE: u32 = AGAIN + 1;
+
+/// What an attempt to send a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sending {
+    /// The first.
+    First,
+    /// One that its client's library makes because of an answer: which, from 2.
+    Retry(u32),
+    /// The client sends again what was picked of it, with another `sent_at`.
+    Again,
+    /// Something on the way sends the first one again, byte for byte.
+    Duplicate,
+}
+
+impl Sending {
+    /// What the attempt with this number is.
+    pub const fn of(attempt: u32) -> Self {
+        match attempt {
+            0 | 1 => Self::First,
+            AGAIN => Self::Again,
+            DUPLICATE => Self::Duplicate,
+            attempt => Self::Retry(attempt),
+        }
+    }
+}
+
 /// A later attempt to send a request, or a part of it; also a first one, of a part that leaves before the rest. When it is made depends on what was answered before, so what its
 /// bytes say of time is kept in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +86,47 @@ impl Request {
         self.retry.map_or(1, |retry| retry.attempt)
     }
 
-    /// How it fails on purpose, if it does. A later attempt never does.
+    /// What this attempt is.
+    pub fn sending(&self) -> Sending {
+        Sending::of(self.attempt())
+    }
+
+    /// Which attempt its bytes say that it is, from 1: a library counts its own.
+    pub fn told_attempt(&self) -> u32 {
+        match self.sending() {
+            Sending::Retry(attempt) => attempt,
+            Sending::First | Sending::Again | Sending::Duplicate => 1,
+        }
+    }
+
+    /// How it fails on purpose, if it does. A later attempt never does; a first one of a part does as the whole was to.
     pub fn fault(&self, workload: &Workload) -> Option<ClientFault> {
-        workload.client_fault(self.stream, self.index).filter(|_| self.retry.is_none())
+        workload.client_fault(self.stream, self.index).filter(|_| self.sending() == Sending::First)
+    }
+
+    /// What its client sends again of it in a request of its own, and when; `None` if it sends nothing of it again, or in its next
+    /// one. Of what is meant to be lost nothing is: the client that fails so is another one than the one that says things twice.
+    pub fn sent_again(&self, workload: &Workload) -> Option<(Duration, Self)> {
+        let after = workload.resend_after(self.stream, self.index)?;
+        let is_lost = self.fault(workload).is_some_and(ClientFault::is_meant_to_fail);
+        let mut own = workload.seqs_at(self.stream, self.positions.clone());
+        if is_lost || !own.any(|seq| workload.is_resent(self.stream, seq)) {
+            return None;
+        }
+        let (due, start) = (self.due(workload), self.positions.start);
+        let built = due.saturating_add(after);
+        let (positions, resends) = (start..start, self.positions.clone());
+        let retry = Some(Retry { attempt: AGAIN, due, built });
+        Some((built, Self { stream: self.stream, index: self.index, positions, resends, only: None, retry }))
+    }
+
+    /// The same bytes once more, where something on the way sends them twice, and when.
+    pub fn duplicate(&self, workload: &Workload) -> Option<(Duration, Self)> {
+        let after = workload.duplicate_after(self.stream, self.index)?;
+        let due = self.due(workload);
+        let built = self.retry.map_or(due, |retry| retry.built);
+        let retry = Some(Retry { attempt: DUPLICATE, due, built });
+        Some((due.saturating_add(after), Self { retry, ..self.clone() }))
     }
 
     /// When it is due, from the start of the traffic; for a later attempt, when the first one was.
@@ -92,6 +162,11 @@ impl Request {
         let second = workload.seqs_at(self.stream, resends).filter(|seq| workload.is_resent(self.stream, *seq));
         let holds = |seq: u64| self.only.as_ref().is_none_or(|only| only.binary_search(&seq).is_ok());
         first.chain(second.map(|seq| (seq, true))).filter(move |(seq, _)| holds(*seq))
+    }
+
+    /// Whether it holds event `seq` as one that is sent for the second time.
+    pub fn is_again(&self, workload: &Workload, seq: u64) -> bool {
+        self.seqs(workload).any(|(held, again)| again && held == seq)
     }
 
     /// Its events in their order.
@@ -190,8 +265,11 @@ impl Iterator for Requests<'_> {
         let mut request =
             Request { stream: self.stream, index: self.index, positions, resends, only: None, retry: None };
         let before = Request { positions: request.resends.clone(), ..request.clone() };
-        // What was recorded in one form is not sent again in another.
-        if traffic.replay.is_some() && self.workload.style(&before) != self.workload.style(&request) {
+        // What is sent again after a time of its own is in no request of the order, and what was recorded in one form is not sent
+        // again in another.
+        let is_apart = traffic.disorder.resend_after.is_some();
+        let is_recorded = traffic.replay.is_some();
+        if is_apart || is_recorded && self.workload.style(&before) != self.workload.style(&request) {
             request.resends = 0..0;
         }
         self.index += 1;
@@ -202,10 +280,89 @@ impl Iterator for Requests<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
 
     use super::*;
-    use crate::workload::tests::small;
+    use crate::{
+        persona::PersonaTable,
+        random::{Distribution, Share},
+        workload::{Plan, tests::small},
+    };
+
+    fn changed(change: impl FnOnce(&mut Plan)) -> Workload {
+        let mut plan = small().plan().clone();
+        change(&mut plan);
+        Workload::new(plan, PersonaTable::make(42, 16))
+    }
+
+    #[test]
+    fn what_is_sent_again_after_a_time_has_a_request_of_its_own_by_the_same_client() {
+        let mean = Duration::from_secs(30);
+        let workload = changed(|plan| {
+            let disorder = &mut plan.traffic[0].disorder;
+            disorder.resend = Share::new(0.2).unwrap();
+            disorder.resend_after = Some(Distribution::Exponential { mean });
+        });
+        let (mut again, mut after, mut requests) = (HashSet::new(), Duration::ZERO, 0);
+        for request in Requests::new(&workload, StreamId(0)) {
+            assert!(request.resends.is_empty());
+            let Some((at, second)) = request.sent_again(&workload) else { continue };
+            assert_eq!(Some((at, second.clone())), request.sent_again(&workload), "a pure function");
+            assert_eq!((second.sending(), second.told_attempt()), (Sending::Again, 1));
+            assert_eq!(second.client(&workload), request.client(&workload));
+            assert_eq!((second.due(&workload), second.fault(&workload)), (request.due(&workload), None));
+            let first: HashSet<u64> = request.seqs(&workload).map(|(seq, _)| seq).collect();
+            for (seq, is_second) in second.seqs(&workload) {
+                assert!(is_second && first.contains(&seq) && again.insert(seq), "{seq}");
+            }
+            let clock = second.clock(&workload, RunStart::from_unix_micros(0));
+            let before = request.clock(&workload, RunStart::from_unix_micros(0));
+            assert_eq!(clock.due_ms, before.due_ms, "an offset is said once");
+            assert!(at == request.due(&workload) || clock.sent_at_ms >= before.sent_at_ms);
+            (after, requests) = (after + at.saturating_sub(request.due(&workload)), requests + 1);
+        }
+        let picked: HashSet<u64> = (0..5_000).filter(|seq| workload.is_resent(StreamId(0), *seq)).collect();
+        assert_eq!(again, picked, "each once");
+        let found = after / requests;
+        assert!(found > mean / 2 && found < mean * 2, "{found:?} of {requests}");
+    }
+
+    #[test]
+    fn requests_come_twice_in_their_share_and_never_those_that_fail() {
+        let workload = changed(|plan| {
+            let traffic = &mut plan.traffic[0];
+            traffic.batch = (1, 1);
+            traffic.disorder.duplicate_requests = Share::new(0.3).unwrap();
+            traffic.disorder.duplicate_after = Distribution::Constant { value: Duration::from_secs(4) };
+            traffic.client.faults.garbage_body = Share::new(0.5).unwrap();
+        });
+        let mut twice = 0;
+        for request in Requests::new(&workload, StreamId(0)) {
+            let Some((at, second)) = request.duplicate(&workload) else { continue };
+            assert_eq!(workload.client_fault(StreamId(0), request.index), None);
+            assert_eq!(at, request.due(&workload) + Duration::from_secs(4));
+            assert_eq!((second.sending(), second.told_attempt()), (Sending::Duplicate, 1));
+            assert!(second.seqs(&workload).eq(request.seqs(&workload)));
+            let start = RunStart::from_unix_micros(5);
+            assert_eq!(second.clock(&workload, start), request.clock(&workload, start));
+            twice += 1;
+        }
+        assert!((650..850).contains(&twice), "{twice} of 5 000, half of which fail");
+        let usual = small();
+        assert!(Requests::new(&usual, StreamId(0)).all(|request| request.duplicate(&usual).is_none()));
+    }
+
+    #[test]
+    fn of_what_is_meant_to_be_lost_nothing_is_sent_again() {
+        let workload = changed(|plan| {
+            plan.traffic[0].disorder.resend = Share::new(1.0).unwrap();
+            plan.traffic[0].disorder.resend_after = Some(Distribution::default());
+            plan.traffic[0].client.faults.empty_body = Share::new(0.5).unwrap();
+        });
+        let all: Vec<_> = Requests::new(&workload, StreamId(0)).collect();
+        assert!(all.iter().all(|one| one.sent_again(&workload).is_none() == one.fault(&workload).is_some()));
+        assert!(all.iter().any(|request| request.sent_again(&workload).is_some()));
+    }
 
     #[test]
     fn requests_hold_each_event_once_and_the_chosen_ones_twice() {

@@ -1,5 +1,7 @@
 //! The requests of all streams in the order in which they are due, and shares of them for several senders.
 
+mod repeated;
+
 use std::{cmp::Reverse, collections::BinaryHeap, fmt, str::FromStr, time::Duration};
 
 use crate::{
@@ -7,6 +9,8 @@ use crate::{
     request::{Request, Requests},
     workload::Workload,
 };
+
+pub use self::repeated::Repeated;
 
 /// One of several disjoint shares of the traffic: `1/3` to `3/3` are all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -23,7 +23,7 @@ use crate::{
     clock::RunStart,
     event::EventSource,
     replay::Style,
-    request::{ClientClock, Request},
+    request::{ClientClock, Request, Sending},
     text,
     workload::{Begin, ClientFault, Compression, Endpoint, Form, Profile, Row, Spelling, Traffic, Workload},
 };
@@ -153,10 +153,10 @@ impl Encoder {
             sent_at_ms: clock.says_sent_at.then_some(clock.sent_at_ms),
             due_ms: clock.sent_at_ms,
             // posthog-js, retry-queue.ts.
-            retry_count: request
-                .retry
-                .filter(|_| traffic.client.profile == Profile::PosthogJs)
-                .map(|retry| retry.attempt - 1),
+            retry_count: match request.sending() {
+                Sending::Retry(attempt) if traffic.client.profile == Profile::PosthogJs => Some(attempt - 1),
+                _ => None,
+            },
         };
         if is_plain {
             let target = target(style.endpoint, query, query.spelling.unknown_hint, None);
@@ -260,7 +260,10 @@ impl Encoder {
         body: &mut Vec<u8>,
     ) -> Result<u64, EncodeError> {
         let Some((seq, again)) = request.seqs(workload).next() else { return Ok(0) };
-        let Some(event) = workload.event(request.stream, seq) else { return Ok(0) };
+        let Some(mut event) = workload.event(request.stream, seq) else { return Ok(0) };
+        if again {
+            event.alter();
+        }
         match fault {
             Some(ClientFault::EmptyBatch) => parts::end(body),
             // What earlier versions sent, they still send.
@@ -285,6 +288,9 @@ impl Encoder {
         let stream = request.stream;
         if !workload.is_plain(stream, seq) {
             let Some(mut event) = workload.event(stream, seq) else { return Ok(false) };
+            if again {
+                event.alter();
+            }
             if fault == Some(ClientFault::BadToken) && event.oddities.spelling == Spelling::TokenInProperties {
                 // There it would still be right.
                 event.oddities.spelling = Spelling::Usual;

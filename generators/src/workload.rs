@@ -3,6 +3,7 @@
 //! The plan and the persona table are all that it needs, and both are kept in the run's manifest. Whatever changes the
 //! events that a plan makes must raise [`WORKLOAD_VERSION`].
 
+mod alteration;
 mod blob;
 mod client;
 mod content;
@@ -38,6 +39,7 @@ use crate::{
     schedule::Schedule,
 };
 
+pub use alteration::{ALTERED_NAME, Alteration};
 pub use blob::Blob;
 pub use client::{Client, ClientFault, ClientFaults};
 pub(crate) use content::{LIBRARY, LIBRARY_VERSION};
@@ -326,6 +328,25 @@ impl Workload {
     pub fn is_resent(&self, stream: StreamId, seq: u64) -> bool {
         let of_stream = self.traffic(stream).zip(self.stream(stream));
         of_stream.is_some_and(|(traffic, sources)| sources.resend.at(seq).chance(traffic.disorder.resend))
+    }
+
+    /// How long after request `index` was due what was picked of it is sent again, in a request of its own; `None` if the same
+    /// client's next request holds it, or if nothing is sent again.
+    pub fn resend_after(&self, stream: StreamId, index: u64) -> Option<Duration> {
+        let disorder = &self.traffic(stream).filter(|_| self.resends(stream))?.disorder;
+        let mut random = Random::new(self.plan.seed, stream, index, Purpose::ResendAfter);
+        disorder.resend_after.map(|after| random.delay(after))
+    }
+
+    /// How long after request `index` was due it comes a second time, byte for byte; `None` if it does not. What fails on purpose
+    /// does not get so far that it could.
+    pub fn duplicate_after(&self, stream: StreamId, index: u64) -> Option<Duration> {
+        let Disorder { duplicate_requests, duplicate_after, .. } = self.traffic(stream)?.disorder;
+        if duplicate_requests == Share::default() || self.client_fault(stream, index).is_some() {
+            return None;
+        }
+        let mut random = Random::new(self.plan.seed, stream, index, Purpose::Duplicate);
+        random.chance(duplicate_requests).then(|| random.delay(duplicate_after))
     }
 
     /// Whether an event is sent as a template makes it.

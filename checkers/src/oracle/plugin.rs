@@ -9,7 +9,7 @@ mod export;
 
 use std::time::Duration;
 
-use generators::event::Event;
+use generators::{event::Event, workload::ALTERED_NAME};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -199,7 +199,11 @@ impl Plugin {
 impl Condition {
     /// Whether the plugin `name` acts on an event; `None` where that cannot be known.
     fn holds(&self, name: &str, course: &Course<'_>) -> Option<bool> {
-        let by_name = self.events.is_empty() || self.events.contains(&course.event.name);
+        let is_named = |name: &str| self.events.is_empty() || self.events.iter().any(|event| event == name);
+        // Where the second sending has another name, either row may stand for the event.
+        let by_name = is_named(&course.event.name);
+        let has_other_name = course.event.oddities.has_other_name();
+        let by_name = (!has_other_name || is_named(ALTERED_NAME) == by_name).then_some(by_name);
         let by_property = self.property.as_ref().map_or(Some(true), |(key, value)| course.is(key, value));
         let by_uuid = match self.of_a_million {
             0 => Some(false),
@@ -208,8 +212,8 @@ impl Condition {
             share => Some(place(name, course.event.id.to_uuid()) < share),
         };
         match (by_name, by_property, by_uuid) {
-            (false, _, _) | (_, Some(false), _) | (_, _, Some(false)) => Some(false),
-            (true, Some(true), Some(true)) => Some(true),
+            (Some(false), _, _) | (_, Some(false), _) | (_, _, Some(false)) => Some(false),
+            (Some(true), Some(true), Some(true)) => Some(true),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use generators::{
     event::{Event, Member},
     request::Said,
-    workload::{ALTERED, GROUPS_KEPT},
+    workload::{ALTERED, ALTERED_NAME, GROUPS_KEPT},
 };
 use std::collections::BTreeMap;
 
@@ -177,7 +177,13 @@ pub fn expect(
         } else {
             column("uuid", Expected::Exact(event.id.to_string()), "the client's own uuid is kept")
         },
-        column("event", Expected::Exact(name), "names are cut to 200 UTF-16 units, and NUL characters become U+FFFD"),
+        if event.oddities.has_other_name() {
+            let both = vec![name, ALTERED_NAME.to_owned()];
+            column("event", Expected::OneOf(both), "its second sending has another name, and a row of its own")
+        } else {
+            let reason = "names are cut to 200 UTF-16 units, and NUL characters become U+FFFD";
+            column("event", Expected::Exact(name), reason)
+        },
         column(
             "distinct_id",
             Expected::Exact(distinct_id),
@@ -187,7 +193,8 @@ pub fn expect(
         person(dialect, event, team),
         chain(dialect, event),
     ];
-    let most_rows = if minted_uuid { attempts.len().max(1) } else { most_rows(&spans) };
+    let names = if event.oddities.has_other_name() { 2 } else { 1 };
+    let most_rows = if minted_uuid { attempts.len().max(1) } else { most_rows(&spans, names) };
     columns.push(if spans.is_empty() {
         column(TIMESTAMP, Expected::NotJudged, "no attempt may have stored it, so there is no time to expect")
     } else {
@@ -199,7 +206,7 @@ pub fn expect(
     columns.extend(event.properties.iter().filter(|(key, _)| !is_promoted(key)).map(|(key, value)| {
         let (expected, reason) = if dialect.rewrites_property(key) {
             (Expected::NotJudged, REWRITTEN)
-        } else if event.oddities.altered && key == ALTERED.0 {
+        } else if event.oddities.has_other_content() && key == ALTERED.0 {
             let all = vec![value.to_string(), format!("\"{}\"", ALTERED.1)];
             (Expected::JsonOneOf(all), "its second sending holds another value, and either row may stay")
         } else {
@@ -344,12 +351,13 @@ const SENT_KEPT: &str = "sent properties are kept as JSON values";
 pub(super) const PROPERTIES: &str = "properties.";
 const TIMESTAMP: &str = "timestamp";
 
-/// How many rows may stay of an event whose stored timestamp lies in one of `spans`, one for each attempt: the sorting key
-/// holds the UTC day, so attempts whose times may fall on different days may leave a row each.
-pub fn most_rows(spans: &[(i64, i64)]) -> usize {
+/// How many rows may stay of an event whose stored timestamp lies in one of `spans`, one for each attempt, under so many `names`:
+/// the sorting key holds the UTC day and the name, so attempts whose times may fall on different days may leave a row each, and
+/// so may those with different names.
+pub fn most_rows(spans: &[(i64, i64)], names: usize) -> usize {
     let days: std::collections::BTreeSet<i64> =
         spans.iter().flat_map(|(from, to)| day_of(*from)..=day_of(*to)).take(spans.len().max(1) + 1).collect();
-    days.len().min(spans.len()).max(1)
+    (days.len() * names).min(spans.len()).max(1)
 }
 
 /// The UTC day of a moment in microseconds since 1970, as a number.
@@ -358,6 +366,15 @@ pub const fn day_of(micros: i64) -> i64 {
 }
 
 impl Expectation {
+    /// Whether an event that may stand under two names stands under the second one there.
+    pub fn is_second_name(&self, name: &str) -> bool {
+        let column = self.columns.iter().find(|column| column.column == "event");
+        column.is_some_and(|column| match &column.expected {
+            Expected::OneOf(names) => names.iter().skip(1).any(|second| second == name),
+            _ => false,
+        })
+    }
+
     /// Judges nothing of `columns`, which the store does not have.
     pub fn leave_out(&mut self, columns: &[&str]) {
         let has = |column: &str| {

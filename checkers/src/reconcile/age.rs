@@ -29,9 +29,10 @@ impl Case<'_> {
         let oddities = self.workload.oddities(stream, seq);
         let attempts = self.sent.attempts(stream, seq).filter_map(|exchange| {
             let moments = exchange.moments(self.workload, self.start, latest)?;
-            exchange
-                .may_have_stored(seq)
-                .then(|| (exchange.outcome_of(seq), self.age_fate(limit, &moments.of(oddities, occurred))))
+            exchange.may_have_stored(seq).then(|| {
+                let occurred = exchange.occurred_micros(self.workload, seq, oddities, occurred);
+                (exchange.outcome_of(seq), self.age_fate(limit, &moments.of(oddities, occurred)))
+            })
         });
         of_attempts(attempts)
     }
@@ -94,7 +95,9 @@ impl Exchange {
         let limit = workload.traffic(stream).and_then(|traffic| traffic.drop_events_older_than);
         let Some((limit, occurred)) = limit.zip(workload.occurred_micros(stream, seq)) else { return Fate::Present };
         let moments = self.moments(workload, start, self.sent);
-        let attempt = moments.map(|moments| moments.of(workload.oddities(stream, seq), occurred));
+        let oddities = workload.oddities(stream, seq);
+        let occurred = self.occurred_micros(workload, seq, oddities, occurred);
+        let attempt = moments.map(|moments| moments.of(oddities, occurred));
         attempt.map_or(Fate::Present, |attempt| age::fate(dialect, limit, &attempt, 0))
     }
 }

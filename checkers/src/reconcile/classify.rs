@@ -1,6 +1,10 @@
 //! One class an event: what was sent, what was seen and what was found, put together, window after window.
 
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use generators::{
     clock::RunStart,
@@ -280,7 +284,9 @@ impl<'a> Alike<'a> {
                 let seq = case.sent.window().seqs.start + one as u64;
                 let stream = case.sent.window().stream;
                 let oddities = case.workload.oddities(stream, seq);
-                case.workload.occurred_micros(stream, seq).is_some_and(|occurred| {
+                // What is altered has times of its own.
+                let occurred = case.workload.occurred_micros(stream, seq).filter(|_| !oddities.altered);
+                occurred.is_some_and(|occurred| {
                     row::is_timely(
                         case.dialect,
                         &moments.of(oddities, occurred),
@@ -566,7 +572,19 @@ impl Case<'_> {
             // Each attempt that may have been stored has a uuid of its own.
             return self.attempt_times(stream, seq).len().max(1);
         }
-        row::most_rows(&self.timestamps(stream, seq))
+        row::most_rows(&self.timestamps(stream, seq), self.names(stream, seq))
+    }
+
+    /// Under how many names the attempts that may have stored an event may have done so.
+    fn names(&self, stream: StreamId, seq: u64) -> usize {
+        let may_have_two = self.workload.oddities(stream, seq).has_other_name();
+        let event = if may_have_two { self.workload.event(stream, seq) } else { None };
+        if !event.is_some_and(|event| event.oddities.has_other_name()) {
+            return 1;
+        }
+        let attempts = self.sent.attempts(stream, seq).filter(|exchange| exchange.may_have_stored(seq));
+        let kinds: BTreeSet<bool> = attempts.map(|exchange| exchange.request.is_again(self.workload, seq)).collect();
+        kinds.len().max(1)
     }
 
     fn is_ever_seen(&self, stream: StreamId, seq: u64) -> bool {
@@ -657,7 +675,7 @@ impl Case<'_> {
             }
             _ => return evidence.find(common, class),
         };
-        let mut named = std::collections::BTreeSet::new();
+        let mut named = BTreeSet::new();
         // What is told of columns is told of rows.
         for difference in columns.iter().filter(|_| class != Class::WronglyExported) {
             if named.insert(&difference.column) {
@@ -721,7 +739,7 @@ const TEAM: &str = "team_id";
 
 /// In which shards `rows` are, where they are in several.
 fn in_shards(rows: &[FoundRow]) -> String {
-    let shards: std::collections::BTreeSet<u32> = rows.iter().map(|row| row.shard).collect();
+    let shards: BTreeSet<u32> = rows.iter().map(|row| row.shard).collect();
     if shards.len() < 2 {
         return String::new();
     }

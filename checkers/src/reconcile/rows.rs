@@ -97,6 +97,7 @@ pub fn judge_row(row: &Row, expectation: &Expectation, team: i64) -> FoundRow {
     // Where each attempt gets a uuid of its own, each leaves a row of its own.
     let elsewhere = expectation.minted_uuid
         || row.team_id != team
+        || expectation.is_second_name(&row.event)
         || differences.iter().any(|difference| in_key(&difference.column));
     FoundRow {
         key: if elsewhere { key_elsewhere(row) } else { plain_key(row.timestamp_micros) },

@@ -10,7 +10,7 @@ use generators::{
     identity::StreamId,
     journal::{ReadError, put_varint, take_varint},
     ledger::{Answer, DropWord, EventResult, Outcome, Record},
-    request::{ClientClock, Request, Retry},
+    request::{ClientClock, Request, Retry, Sending},
     workload::{Oddities, Workload},
 };
 use serde::{Deserialize, Serialize};
@@ -106,9 +106,12 @@ impl Exchange {
     /// Its name in output: stream/index, and which attempt it is if that is not the first.
     pub fn name(&self) -> String {
         let Request { stream, index, .. } = self.request;
-        match self.request.attempt() {
-            1 => format!("{}/{index}", stream.0),
-            attempt => format!("{}/{index} attempt {attempt}", stream.0),
+        let stream = stream.0;
+        match self.request.sending() {
+            Sending::First => format!("{stream}/{index}"),
+            Sending::Retry(attempt) => format!("{stream}/{index} attempt {attempt}"),
+            Sending::Again => format!("{stream}/{index} sent again"),
+            Sending::Duplicate => format!("{stream}/{index} duplicate"),
         }
     }
 }
@@ -223,10 +226,10 @@ impl SentLog {
 
     fn put(&mut self, workload: &Workload, windows: &Windows, exchange: &Exchange) -> Result<(), ReadError> {
         if exchange.outcome != EventOutcome::Unsent {
-            match exchange.request.retry {
-                None => self.schedule.add(exchange.sent.saturating_sub(exchange.intended)),
-                // It leaves when its client thinks fit, which is no schedule.
-                Some(_) => self.schedule.add_retry(),
+            match exchange.request.sending() {
+                Sending::First => self.schedule.add(exchange.sent.saturating_sub(exchange.intended)),
+                // It leaves when its client thinks fit, which is no schedule, or beside it.
+                Sending::Retry(_) | Sending::Again | Sending::Duplicate => self.schedule.add_retry(),
             }
         }
         let Request { stream, positions, resends, .. } = &exchange.request;
@@ -259,15 +262,16 @@ impl SentLog {
 }
 
 /// `index attempt [due built only_count (only_seq)*] first count resend_first resend_count sent (1 + waited, 0 for unanswered) (the same for given up) outcome windows
-/// exceptions (seq meaning)*`, all varint; what is in brackets is there for attempts behind the first, and
-/// `only_count` is 0 where one holds all events of its positions, else one more than their number.
+/// exceptions (seq meaning)*`, all varint; `attempt` is 0 for the first of a whole request, and what is in brackets is there
+/// for all others, the first of a part among them. `only_count` is 0 where one holds all events of its positions, else one more
+/// than their number.
 fn encode(exchange: &Exchange, windows: u32) -> Vec<u8> {
     let Request { index, positions, resends, .. } = &exchange.request;
     let waited =
         |until: Option<Duration>| until.map_or(0, |until| 1 + until.saturating_sub(exchange.sent).as_micros() as u64);
     let mut body = Vec::with_capacity(32);
     put_varint(&mut body, *index);
-    put_varint(&mut body, exchange.request.attempt().into());
+    put_varint(&mut body, exchange.request.retry.map_or(0, |retry| retry.attempt.into()));
     if let Some(Retry { due, built, .. }) = exchange.request.retry {
         put_varint(&mut body, due.as_micros() as u64);
         put_varint(&mut body, built.as_micros() as u64);
@@ -331,7 +335,7 @@ fn decode(bytes: &mut &[u8], workload: &Workload, stream: StreamId) -> Option<Ex
     let mut number = || take_varint(bytes);
     let (index, attempt) = (number()?, number()? as u32);
     let (mut retry, mut only) = (None, None);
-    if attempt > 1 {
+    if attempt > 0 {
         let (due, built) = (Duration::from_micros(number()?), Duration::from_micros(number()?));
         retry = Some(Retry { attempt, due, built });
         if let Some(count) = number()?.checked_sub(1) {
@@ -466,7 +470,10 @@ impl Sent {
         let oddities = workload.oddities(stream, seq);
         self.attempts(stream, seq)
             .filter(|exchange| exchange.may_have_stored(seq))
-            .filter_map(|exchange| Some(exchange.moments(workload, start, latest)?.of(oddities, occurred_micros)))
+            .filter_map(|exchange| {
+                let occurred_micros = exchange.occurred_micros(workload, seq, oddities, occurred_micros);
+                Some(exchange.moments(workload, start, latest)?.of(oddities, occurred_micros))
+            })
             .collect()
     }
 }
@@ -491,6 +498,19 @@ impl Moments {
 }
 
 impl Exchange {
+    /// When it says that an event with these `oddities` happened, which says `occurred_micros` the first time: a second sending may
+    /// say something else.
+    pub(crate) fn occurred_micros(
+        &self,
+        workload: &Workload,
+        seq: u64,
+        oddities: Oddities,
+        occurred_micros: i64,
+    ) -> i64 {
+        let earlier = oddities.earlier_again_micros();
+        if earlier != 0 && self.request.is_again(workload, seq) { occurred_micros - earlier } else { occurred_micros }
+    }
+
     /// The moments of an exchange that may have stored its events; `None` for one that cannot have. See
     /// [`Sent::attempt_times`].
     pub(crate) fn moments(&self, workload: &Workload, start: RunStart, latest: Duration) -> Option<Moments> {

@@ -110,17 +110,17 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     fault: ClientFault,
 ) -> Told {
     let sent = send(&mut stream, host, encoded, fault).await;
-    let answer = match (fault, sent) {
+    let error = match (fault, sent) {
         (ClientFault::Disconnect, Ok(())) => {
-            Answer::Broken { error: "the client went away in the middle of the body, as it was meant to".into() }
+            "the client went away in the middle of the body, as it was meant to".to_owned()
         }
-        // Whoever will not read on may have said why.
+        // Whoever will not read on may have said why, and when to come again.
         (_, sent) => match receive(&mut stream, &mut Vec::new(), |reply| Told::of(reply, encoded.events)).await {
-            Ok(told) => told.answer,
-            Err(error) => Answer::Broken { error: sent.err().unwrap_or(error).to_string() },
+            Ok(told) => return told,
+            Err(error) => sent.err().unwrap_or(error).to_string(),
         },
     };
-    Told::without_reply(answer)
+    Told::without_reply(Answer::Broken { error })
 }
 
 async fn send<S: AsyncWrite + Unpin>(
@@ -219,6 +219,24 @@ mod tests {
         ] {
             assert_eq!(spoiled(whole_body, 0), whole);
         }
+    }
+
+    #[test]
+    fn a_reply_that_says_when_to_come_again_is_heard() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let told = |fault| {
+            runtime.block_on(async {
+                let (client, mut server) = tokio::io::duplex(1 << 16);
+                let reply = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}";
+                server.write_all(reply).await.unwrap();
+                exchange(client, "h:1", &encoded(), fault).await
+            })
+        };
+        let garbage = told(ClientFault::GarbageBody);
+        assert!(matches!(garbage.answer, Answer::Reply { status: 429, .. }), "{garbage:?}");
+        assert_eq!(garbage.retry_after.as_deref(), Some("7"));
+        let gone = told(ClientFault::Disconnect);
+        assert!(matches!(gone.answer, Answer::Broken { .. }) && gone.retry_after.is_none(), "{gone:?}");
     }
 
     #[test]

@@ -108,7 +108,13 @@ impl<'a> Retries<'a> {
             let client = (outcome.stream, delivery.request.client(self.workload));
             self.most_events.insert(client, delivery.most);
         }
-        if let Some(at) = next.filter(|at| *at <= delivery.due + retry_for) {
+        // What has no other end ends with its client's process.
+        let last = match (retry_for, facts.ends_after) {
+            (Some(time), _) => delivery.due.saturating_add(time),
+            (None, Some(after)) => self.workload.due(outcome.stream, traffic.events.saturating_sub(1)) + after,
+            (None, None) => Duration::MAX,
+        };
+        if let Some(at) = next.filter(|at| *at <= last) {
             self.heads.push(Reverse((at, self.serial)));
             self.waiting.insert(self.serial, delivery);
             self.serial += 1;

@@ -12,6 +12,8 @@ use crate::{
     journal::Header,
     ledger::{Answer, EventResult, LedgerReader, Outcome},
     persona::PersonaTable,
+    random::Distribution,
+    request::{Request, Sending as SendingOf},
     wire::Encoder,
     workload::{ClientFault, ClientFaults, Endpoint, Plan, Profile, Traffic, tests::small},
 };
@@ -153,6 +155,73 @@ fn the_bytes_of_every_attempt_follow_from_the_ledger() {
             assert_eq!(intent.request.due(&workload), workload.due(StreamId(0), intent.request.index * 4 + 3));
         }
     }
+}
+
+#[test]
+fn what_the_plan_has_sent_once_more_leaves_by_itself() {
+    let all = crate::random::Share::new(1.0).unwrap();
+    let later = |ms| Distribution::Constant { value: Duration::from_millis(ms) };
+    for (profile, endpoint) in
+        [(Profile::Assay, Endpoint::Batch), (Profile::PosthogJs, Endpoint::E), (Profile::PosthogRs, Endpoint::V1)]
+    {
+        let workload = workload(40, |traffic| {
+            (traffic.client.profile, traffic.endpoint) = (profile, endpoint);
+            let disorder = &mut traffic.disorder;
+            (disorder.resend, disorder.resend_after) = (all, Some(later(60)));
+            (disorder.duplicate_requests, disorder.duplicate_after) = (all, later(20));
+        });
+        let server = Server::start(|_| ok());
+        let sending = Sending::start(Arc::clone(&workload), server.target(), LONG);
+        let start = sending.clock.start();
+        let (end, sent) = sending.end();
+        assert_eq!((end, sent.len()), (End::Complete, 30), "ten requests, each with a duplicate and a second sending");
+        let mut encoder = Encoder::default();
+        let mut bytes = |intent: &Intent| encoder.encode(&workload, &intent.request, start, Vec::new()).unwrap();
+        let mut made: Vec<Received> = sent
+            .iter()
+            .map(|(intent, _)| bytes(intent))
+            .map(|bytes| Received { target: bytes.target, body: bytes.body })
+            .collect();
+        let mut received = server.end();
+        made.sort();
+        received.sort();
+        assert!(made == received, "{profile:?}: the ledger makes other bytes");
+        for index in 0..10 {
+            let of = |sending| {
+                let is_it = |request: &Request| (request.index, request.sending()) == (index, sending);
+                let (intent, outcome) = sent.iter().find(|(intent, _)| is_it(&intent.request)).unwrap();
+                assert!(matches!(outcome.as_ref().unwrap().answer, Answer::Reply { status: 200, .. }));
+                intent
+            };
+            let [first, again, duplicate] = [SendingOf::First, SendingOf::Again, SendingOf::Duplicate].map(of);
+            let due = first.request.due(&workload);
+            assert!(again.released >= due + Duration::from_millis(60));
+            assert!(duplicate.released >= due + Duration::from_millis(20));
+            assert_eq!(bytes(first), bytes(duplicate), "byte for byte, headers and all");
+            let events = |intent: &Intent| intent.request.seqs(&workload).map(|(seq, _)| seq).collect::<Vec<_>>();
+            assert_eq!(events(first), events(again));
+            let (first, again) = (bytes(first), bytes(again));
+            assert_ne!(first, again, "it says when it was sent, or which request it is");
+            assert!(!again.target.contains("retry_count"), "{}", again.target);
+        }
+    }
+}
+
+#[test]
+fn stopping_gives_up_what_the_plan_has_sent_once_more() {
+    let all = crate::random::Share::new(1.0).unwrap();
+    let workload = workload(4, |traffic| {
+        traffic.disorder.duplicate_requests = all;
+        traffic.disorder.duplicate_after = Distribution::Constant { value: Duration::from_hours(1) };
+    });
+    let server = Server::start(|_| ok());
+    let sending = Sending::start(workload, server.target(), LONG);
+    while sending.progress.acked.load(std::sync::atomic::Ordering::Relaxed) < 4 {
+        std::thread::yield_now();
+    }
+    sending.stop.send_replace(true);
+    let (end, sent) = sending.end();
+    assert_eq!((end, sent.len()), (End::Stopped, 1));
 }
 
 #[test]

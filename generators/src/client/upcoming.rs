@@ -1,5 +1,5 @@
-//! What leaves next: the schedule's requests, made ahead of their time so that they can leave at once when they are due, and
-//! beside them the retries that are due.
+//! What leaves next: the schedule's requests, made ahead of their time so that they can leave at once when they are due, what the
+//! plan has sent once more, and beside them the retries that are due.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use super::{
     SenderOptions,
     buffers::Buffers,
     faulty::spoil,
+    repeats::Repeats,
     retry::{Back, Delivery, Due, Retries},
     worker::Job,
 };
@@ -14,7 +15,7 @@ use crate::{
     clock::RunStart,
     ledger::{End, Outcome},
     random::{Purpose, Random},
-    request::Request,
+    request::{Request, Sending},
     timetable::Timetable,
     wire::{EncodeError, Encoder},
     workload::Workload,
@@ -27,6 +28,7 @@ pub(super) struct Upcoming<'a> {
     timetable: Timetable<'a>,
     /// The schedule's next request; none if all of them have left.
     next: Option<Box<Job>>,
+    repeats: Repeats<'a>,
     retries: Retries<'a>,
     encoder: Encoder,
     buffers: Buffers,
@@ -47,6 +49,7 @@ impl<'a> Upcoming<'a> {
             start,
             timetable: Timetable::new(workload, options.shard),
             next: None,
+            repeats: Repeats::new(workload),
             retries: Retries::new(workload, options.connections),
             encoder: Encoder::default(),
             buffers,
@@ -62,18 +65,22 @@ impl<'a> Upcoming<'a> {
             self.advance()?;
             return Ok(Some(job));
         }
+        if let Some((at, request)) = self.repeats.take(now) {
+            return self.job(request, at, None).map(Some);
+        }
         let Some(Due { request, delivery, at }) = self.retries.take(now) else { return Ok(None) };
         self.job(request, at, Some(delivery)).map(Some)
     }
 
     /// When something is due next, unless it has to wait for an answer.
     pub fn due(&self) -> Option<Duration> {
-        [self.next.as_ref().map(|job| job.intended), self.retries.due()].into_iter().flatten().min()
+        let next = self.next.as_ref().map(|job| job.intended);
+        [next, self.repeats.due(), self.retries.due()].into_iter().flatten().min()
     }
 
     /// Whether everything that was planned has left.
-    pub const fn is_over(&self) -> bool {
-        self.next.is_none()
+    pub fn is_over(&self) -> bool {
+        self.next.is_none() && self.repeats.is_empty()
     }
 
     /// The same, and nothing waits to be sent again.
@@ -84,19 +91,27 @@ impl<'a> Upcoming<'a> {
     /// Gives up everything that has not left.
     pub fn stop(&mut self) -> End {
         self.next = None;
+        self.repeats.clear();
         self.retries.clear();
         End::Stopped
     }
 
-    /// An attempt ended; it may be made again unless all is to be `stopped`.
+    /// An attempt ended; it may be made again unless all is to be `stopped`. What the plan has sent once more is not.
     pub fn ended(&mut self, outcome: &Outcome, back: Option<Box<Back>>, stopped: bool) {
-        self.retries.ended(outcome, back, !stopped);
+        if let Some(Back { request, .. }) = back.as_deref() {
+            self.repeats.ended(outcome, request);
+        }
+        if !matches!(Sending::of(outcome.attempt), Sending::Again | Sending::Duplicate) {
+            self.retries.ended(outcome, back, !stopped);
+        }
     }
 
     fn advance(&mut self) -> Result<(), EncodeError> {
         self.next = match self.timetable.next() {
             Some((intended, request)) => {
+                let planned = request.clone();
                 let (request, delivery) = self.retries.first(request);
+                self.repeats.expect(&planned, &request);
                 Some(self.job(request, intended, delivery)?)
             }
             None => None,

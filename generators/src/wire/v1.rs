@@ -6,7 +6,7 @@ use crate::{
     identity::RunId,
     random::mix,
     replay::Style,
-    request::{ClientClock, Request},
+    request::{ClientClock, Request, Sending},
     workload::{Compression, LIBRARY, LIBRARY_VERSION},
 };
 
@@ -21,7 +21,7 @@ pub(super) fn headers(
     let mut headers = vec![
         ("authorization", format!("Bearer {token}")),
         ("posthog-sdk-info", format!("{LIBRARY}/{LIBRARY_VERSION}")),
-        ("posthog-attempt", request.attempt().to_string()),
+        ("posthog-attempt", request.told_attempt().to_string()),
         ("posthog-request-id", request_id(run, request).to_string()),
         ("posthog-request-timestamp", rfc3339(clock.sent_at_ms)),
     ];
@@ -31,11 +31,11 @@ pub(super) fn headers(
     headers
 }
 
-/// The same in every attempt of a request, and another one for each request.
+/// The same in every attempt of a request, and another one for each request; what is sent again by itself is another one.
 fn request_id(run: RunId, request: &Request) -> uuid::Uuid {
+    let index = if request.sending() == Sending::Again { !request.index } else { request.index };
     let high = mix(run.get() ^ (u64::from(request.stream.0) << 48));
-    uuid::Builder::from_custom_bytes((u128::from(high) << 64 | u128::from(mix(request.index))).to_be_bytes())
-        .into_uuid()
+    uuid::Builder::from_custom_bytes((u128::from(high) << 64 | u128::from(mix(index))).to_be_bytes()).into_uuid()
 }
 
 /// Appends what stands before the events: the same in every attempt (posthog-python's `posthog/capture_send.py`,

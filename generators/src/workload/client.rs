@@ -14,20 +14,15 @@ use crate::{
 };
 
 /// How the clients of a stream deliver.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Client {
     /// Which library they are.
     pub profile: Profile,
-    /// No retry leaves later than this after its request was due: a library may go on for hours.
-    pub retry_for: Duration,
+    /// No retry leaves later than this after its request was due. For `None` its library alone decides how often it tries:
+    /// for minutes, and for more than an hour in a browser.
+    pub retry_for: Option<Duration>,
     /// Which of their requests fail.
     pub faults: ClientFaults,
-}
-
-impl Default for Client {
-    fn default() -> Self {
-        Self { profile: Profile::default(), retry_for: Duration::from_mins(10), faults: ClientFaults::default() }
-    }
 }
 
 /// Which share of requests fails in which way.
@@ -226,6 +221,15 @@ mod tests {
             let found = all.iter().filter(|found| **found == fault).count() as f64 / 20_000.0;
             assert!((found - expected).abs() < 0.02, "{fault:?}: {found}");
         }
+    }
+
+    #[test]
+    fn plans_with_a_limit_for_retries_are_read_as_before() {
+        let stored = r#"{"profile":"posthog-rs","retry_for":{"secs":600,"nanos":0},"faults":{}}"#;
+        let client: Client = serde_json::from_str(stored).unwrap();
+        assert_eq!(client.retry_for, Some(Duration::from_mins(10)));
+        let unlimited = serde_json::to_string(&Client { retry_for: None, ..client }).unwrap();
+        assert_eq!(serde_json::from_str::<Client>(&unlimited).unwrap().retry_for, None);
     }
 
     #[test]

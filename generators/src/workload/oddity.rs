@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Names, blob, elements, fields, group_identify,
+    Names,
+    alteration::Alteration,
+    blob, elements, fields, group_identify,
     hostile::Hostile,
     person::Cast,
     plan::{Disorder, Endpoint, Extras, Plan, Traffic},
@@ -94,6 +96,8 @@ pub struct Oddities {
     pub subject: Subject,
     /// Its second sending holds something else.
     pub altered: bool,
+    /// If it does: what differs.
+    pub alteration: Alteration,
     /// It is odd and goes to v1, where what other fields and a header say becomes properties, and some are refused.
     pub v1: bool,
     /// It was recorded, and no template makes anything of it.
@@ -112,7 +116,7 @@ pub struct Oddities {
     pub restriction: Option<Restriction>,
 }
 
-/// The property that an altered event's second sending changes, and what it holds then.
+/// The property that the second sending of an event changes whose content is altered, and what it holds then.
 pub const ALTERED: (&str, &str) = ("motto", "altered on its way");
 /// The property that makes an event large.
 const PADDING: &str = "padding";
@@ -148,6 +152,21 @@ impl Oddities {
         }
     }
 
+    /// Whether its second sending has another content than the first.
+    pub fn has_other_content(self) -> bool {
+        self.altered && self.alteration == Alteration::Content
+    }
+
+    /// Whether its second sending has another name than the first. Which events can have one is known of the [`Event`] alone.
+    pub fn has_other_name(self) -> bool {
+        self.altered && self.alteration == Alteration::Name
+    }
+
+    /// By how many microseconds the second sending says that it happened earlier.
+    pub const fn earlier_again_micros(self) -> i64 {
+        if self.altered { self.alteration.earlier_micros() } else { 0 }
+    }
+
     /// Whether its row holds what a template makes, however it says its time.
     pub fn is_plainly_stored(self) -> bool {
         self.time != TimeForm::IgnoreSentAt
@@ -176,6 +195,7 @@ pub(super) struct OddSources {
     time_spelling: Source,
     uuidless: Source,
     altered: Source,
+    alteration: Source,
     resend: Source,
     empty_uuid: Source,
     illegal_alias: Source,
@@ -252,6 +272,7 @@ impl OddSources {
             time_spelling: source(Purpose::TimeSpelling),
             uuidless: source(Purpose::Uuidless),
             altered: source(Purpose::Altered),
+            alteration: source(Purpose::Alteration),
             resend: source(Purpose::Resend),
             empty_uuid: source(Purpose::EmptyUuid),
             illegal_alias: source(Purpose::IllegalAlias),
@@ -284,6 +305,8 @@ impl OddSources {
         let empty_uuid = chosen(self.empty_uuid, disorder.empty_uuid);
         let is_spelt = chosen(self.spelling, self.traffic.spelling);
         let is_refused = endpoint.is_v1() && chosen(self.refused, extras.refused);
+        // Only what is sent a second time can be altered then.
+        let altered = chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend);
         let oddities = Oddities {
             empty_uuid,
             illegal_alias: chosen(self.illegal_alias, self.traffic.persons.illegal_alias),
@@ -316,8 +339,8 @@ impl OddSources {
             embedded: *endpoint == Endpoint::Ai && chosen(self.embedded, extras.embedded),
             blobs: *endpoint == Endpoint::Ai && chosen(self.blobs, extras.blobs),
             restriction: self.restriction(seq),
-            // Only what is sent a second time can be altered then.
-            altered: chosen(self.altered, disorder.altered) && self.resend.at(seq).chance(disorder.resend),
+            altered,
+            alteration: if altered { self.alteration(seq) } else { Alteration::Content },
         };
         if chosen(self.group_identify, extras.group_identify) { oddities.of_group() } else { oddities }
     }
@@ -364,6 +387,14 @@ impl OddSources {
             left -= share.get();
         }
         TimeForm::Timestamp
+    }
+
+    fn alteration(&self, seq: u64) -> Alteration {
+        let kinds = &self.traffic.disorder.altered_in;
+        let kind = self.alteration.at(seq).pick(kinds).copied().unwrap_or_default();
+        // One that says no time cannot say another one.
+        let is_timeless = self.time_form(seq) == TimeForm::Neither && kind.earlier_micros() != 0;
+        if is_timeless { Alteration::Content } else { kind }
     }
 
     fn spelling_of_time(&self, seq: u64) -> TimeSpelling {
@@ -453,6 +484,7 @@ impl OddSources {
         if let Some(refused) = event.oddities.refused {
             refused.apply(event);
         }
+        event.oddities.alteration = event.oddities.alteration.of(event);
     }
 
     /// The type and the key of each of the event's groups.

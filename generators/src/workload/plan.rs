@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{client::Client, hostile::Hostile, restriction::Restrictions, time_spelling::TimeSpelling};
+use super::{
+    alteration::Alteration, client::Client, hostile::Hostile, restriction::Restrictions, time_spelling::TimeSpelling,
+};
 use crate::{
     identity::RunId,
     random::{Distribution, Share},
@@ -106,6 +108,10 @@ fn is_none(share: &Share) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn is_empty(size: &(u64, u64)) -> bool {
     *size == (0, 0)
+}
+
+fn is_nothing(distribution: &Distribution) -> bool {
+    *distribution == Distribution::default()
 }
 
 /// How fast a recording is replayed.
@@ -339,8 +345,20 @@ pub struct Disorder {
     pub ahead_by: Distribution,
     /// Within which window the order of sending is random; zero keeps it.
     pub shuffle: Duration,
-    /// Which share of events is sent a second time, unchanged, in a later request of the same client.
+    /// Which share of events is sent a second time, unchanged, in a later request of the same client: its next one, unless it is
+    /// said after how long.
     pub resend: Share,
+    /// How long after the first request was due the second one leaves, which then holds nothing else; all that is sent again of
+    /// one request is sent together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resend_after: Option<Distribution>,
+    /// Which share of requests comes twice, byte for byte, because something on the way sends it again; no request that fails on
+    /// purpose does.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub duplicate_requests: Share,
+    /// How long after the first time.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub duplicate_after: Distribution,
     /// How far clients' clocks are off.
     pub clock_skew: Distribution,
     /// How much further off they are after each hour.
@@ -376,6 +394,9 @@ pub struct Disorder {
     /// Which share of those that are sent a second time holds something else then.
     #[serde(default)]
     pub altered: Share,
+    /// In what, in turn; none means a property alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub altered_in: Vec<Alteration>,
     /// Which share writes its timestamp in another form.
     #[serde(default, skip_serializing_if = "is_none")]
     pub time_spelling: Share,

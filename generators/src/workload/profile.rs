@@ -1,14 +1,15 @@
 //! How PostHog's client libraries deliver: what each retries, when, how often, and what its bytes say then.
 //!
 //! Facts about other people's code, as data, with where they were read. What follows from them stands in
-//! [`client`](crate::client); here nothing is decided. Which events share a batch, and when, is the scenario's affair, and a
-//! body is the same for every profile: a profile says what becomes of a request.
+//! [`client`](crate::client); here nothing is decided. Which events share a batch, and when, is the scenario's affair, and what a
+//! body says is the plan's: a profile says what becomes of a request. Where a library says the time in a way of its own
+//! ([`Facts::time`]), a scenario with such clients plans so, unless it says otherwise.
 
 use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Compression;
+use super::{oddity::TimeForm, plan::Compression};
 
 /// A client library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -52,8 +53,13 @@ pub struct Facts {
     pub halves: bool,
     /// How it compresses a body, unless it is told otherwise.
     pub compression: Compression,
+    /// How its events say when they happened.
+    pub time: TimeForm,
     /// After how long it builds a batch anew that it could not get rid of for want of a network; `None` if it drops it.
     pub keeps: Option<Duration>,
+    /// How long after the last event was due its process ends, whatever it has left by then; `None` where its retries come to an
+    /// end by themselves.
+    pub ends_after: Option<Duration>,
 }
 
 /// How long a library waits before a retry, the first being number 0.
@@ -109,7 +115,9 @@ const ASSAY: Facts = Facts {
     sent_at: SentAt::PerAttempt,
     halves: false,
     compression: Compression::None,
+    time: TimeForm::Timestamp,
     keeps: None,
+    ends_after: None,
 };
 
 /// `posthog/consumer.py` (`_send`: all but 4xx other than 408 and 429, `min(2 ** attempt, 30)`), `posthog/client.py`
@@ -126,11 +134,13 @@ const PYTHON: Facts = Facts {
     sent_at: SentAt::PerAttempt,
     halves: false,
     compression: Compression::None,
+    time: TimeForm::Timestamp,
     keeps: None,
+    ends_after: None,
 };
 
 /// gzip where the runtime has it; `packages/core/src/posthog-core-stateless.ts` (`_flush`, `fetchWithRetry`: `fetchRetryCount` 3, `fetchRetryDelay` 3 s,
-/// `requestTimeout` 10 s, every answer outside 200 to 399 but 413, `flushInterval` 10 s). After a 413 a
+/// `requestTimeout` 10 s, every answer outside 200 to 399 but 413, `flushInterval` 10 s; `shutdown`, 30 s). After a 413 a
 /// client keeps to smaller batches.
 const NODE: Facts = Facts {
     name: "posthog-node",
@@ -144,11 +154,15 @@ const NODE: Facts = Facts {
     sent_at: SentAt::PerBatch,
     halves: true,
     compression: Compression::Gzip,
+    time: TimeForm::Timestamp,
     keeps: Some(s(10)),
+    ends_after: Some(s(30)),
 };
 
 /// `packages/browser/src/retry-queue.ts` (`pickNextRetryDelay`, at most 10, 3 where no reply came; every answer but 200 and
-/// 4xx) and `packages/browser/src/request.ts` (60 s; `_` is written for each attempt). A page that is closed is not played.
+/// 4xx), `packages/browser/src/request.ts` (60 s; `_` is written for each attempt) and `packages/browser/src/request-queue.ts`
+/// (`offset` takes the place of `timestamp` when a batch is flushed, and a retry repeats it: incident 33). A page that is closed
+/// is not played.
 const BROWSER: Facts = Facts {
     name: "posthog-js",
     time_out: Some(s(60)),
@@ -161,7 +175,9 @@ const BROWSER: Facts = Facts {
     sent_at: SentAt::PerAttempt,
     halves: false,
     compression: Compression::GzipJs,
+    time: TimeForm::Offset,
     keeps: None,
+    ends_after: None,
 };
 
 /// `src/client/retry.rs` (`is_retryable_status`, `should_retry_v0`, `backoff_duration`) and `src/client/mod.rs` (3 attempts,
@@ -178,7 +194,9 @@ const RUST: Facts = Facts {
     sent_at: SentAt::PerAttempt,
     halves: false,
     compression: Compression::None,
+    time: TimeForm::Timestamp,
     keeps: None,
+    ends_after: None,
 };
 
 impl Profile {
@@ -281,6 +299,15 @@ mod tests {
         assert_eq!(of(Profile::PosthogJs, 0.0), [3_000, 6_000, 12_000, 21_000, 39_000, 72_000 + 3_000]);
         assert_eq!(of(Profile::PosthogJs, 0.999), [6_000, 9_000, 15_000, 30_000, 60_000, 120_000]);
         assert_eq!(BackOff::Browser.before(40, 0.5), s(1_803), "the limit");
+    }
+
+    #[test]
+    fn what_is_kept_without_an_end_ends_with_its_process() {
+        for profile in Profile::ALL {
+            let facts = profile.facts();
+            assert_eq!(facts.keeps.is_some(), facts.ends_after.is_some(), "{profile:?}");
+            assert_eq!(facts.time == TimeForm::Offset, profile == Profile::PosthogJs, "{profile:?}");
+        }
     }
 
     #[test]

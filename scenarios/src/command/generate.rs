@@ -15,7 +15,7 @@ use generators::{
     persona::PersonaTable,
     random::mix,
     request::Request,
-    timetable::{Shard, Timetable},
+    timetable::{Repeated, Shard},
     wire::{Encoded, Encoder},
     workload::{ClientFault, Endpoint, Workload},
 };
@@ -188,7 +188,7 @@ struct Printer<'a, W> {
 impl<W: Write> Printer<'_, W> {
     fn print(mut self, arguments: &Arguments) -> io::Result<()> {
         let mut encoder = Encoder::default();
-        for (due, request) in Timetable::new(self.workload, arguments.shard) {
+        for (due, request) in Repeated::new(self.workload, arguments.shard) {
             if self.left == 0 {
                 break;
             }

@@ -32,6 +32,7 @@ use generators::{
     identity::StreamId,
     journal::Header,
     ledger::LedgerReader,
+    request::Sending,
     workload::Workload,
 };
 use reports::live::{Board, Counters, FaultNow, Histogram, LATENESS_BOUNDS, LagNow, Phase, TIME_TO_VISIBLE_BOUNDS};
@@ -233,10 +234,15 @@ impl Follower {
         }
         for exchange in exchanges {
             let request = &exchange.request;
-            if request.retry.is_none() {
+            let sending = request.sending();
+            if sending == Sending::First {
                 let late = exchange.sent.saturating_sub(exchange.intended);
                 found.late += u64::from(late > self.late_after);
                 found.lateness.push(late.as_secs_f64());
+            }
+            if sending == Sending::Duplicate {
+                // What it holds is known.
+                continue;
             }
             // An event that is sent again belongs to its first request.
             for (seq, _) in request.seqs(workload).filter(|(_, again)| !again) {

@@ -17,7 +17,6 @@ const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// Reads what the section of a traffic says of its clients.
 pub(super) fn client(section: &mut Section<'_>) -> Client {
-    let usual = Client::default();
     let profile = section.optional("client", choice(&profiles())).unwrap_or_default();
     let retry_for = section.optional("retry_for", |value| {
         let time = Duration::parse(value)?;
@@ -34,7 +33,7 @@ pub(super) fn client(section: &mut Section<'_>) -> Client {
             "fail more requests than there are: a request fails in one way, so the shares may come to 100% at most",
         );
     }
-    Client { profile, retry_for: retry_for.unwrap_or(usual.retry_for), faults }
+    Client { profile, retry_for, faults }
 }
 
 /// The words for clients.

@@ -183,15 +183,14 @@ fn clients_deliver_as_their_library_does() {
         let traffic = &scenario.traffic[0];
         (traffic.client.profile, traffic.endpoint, traffic.client.retry_for)
     };
-    let minutes = Duration::from_mins;
-    assert_eq!(client(""), (Profile::Assay, Endpoint::Batch, minutes(10)));
-    assert_eq!(client("client = \"posthog-python\""), (Profile::PosthogPython, Endpoint::Batch, minutes(10)));
+    assert_eq!(client(""), (Profile::Assay, Endpoint::Batch, None));
+    assert_eq!(client("client = \"posthog-python\""), (Profile::PosthogPython, Endpoint::Batch, None));
     let results = "client = \"posthog-python\"\nendpoint = \"v1\"";
-    assert_eq!(client(results), (Profile::PosthogPython, Endpoint::V1, minutes(10)));
+    assert_eq!(client(results), (Profile::PosthogPython, Endpoint::V1, None));
     let browser = "client = \"posthog-js\"\nretry_for = \"2m\"";
-    assert_eq!(client(browser), (Profile::PosthogJs, Endpoint::E, minutes(2)));
+    assert_eq!(client(browser), (Profile::PosthogJs, Endpoint::E, Some(Duration::from_mins(2))));
     let elsewhere = "client = \"posthog-rs\"\nendpoint = \"i/v0/e\"";
-    assert_eq!(client(elsewhere), (Profile::PosthogRs, Endpoint::IV0E, minutes(10)));
+    assert_eq!(client(elsewhere), (Profile::PosthogRs, Endpoint::IV0E, None));
     for (lines, expected) in [
         ("client = \"posthog\"", "traffic.app.client: must be \"assay\" or \"posthog-python\" or"),
         ("client = \"posthog-js\"\nendpoint = \"batch\"", "traffic.app.endpoint: `posthog-js` never sends there"),
@@ -202,6 +201,30 @@ fn clients_deliver_as_their_library_does() {
     ] {
         let problems = problems(&with(lines));
         assert!(problems.len() == 1 && problems[0].contains(expected), "{expected}\n{problems:#?}");
+    }
+}
+
+#[test]
+fn events_of_a_browser_say_how_long_ago_they_happened_unless_they_are_told_otherwise() {
+    let offset = |lines: &str, disorder: &str| {
+        let with = GOOD.replace("endpoint = \"batch\"\n", &format!("{lines}\n"));
+        let overrides = disorder
+            .split_once('=')
+            .map(|(key, value)| Override { key: format!("traffic.app.disorder.{key}"), value: value.to_owned() });
+        let scenario = Scenario::read("x.toml", &with, overrides.as_slice()).unwrap();
+        scenario.traffic[0].disorder.offset.get()
+    };
+    let browser = "client = \"posthog-js\"";
+    for (lines, disorder, expected) in [
+        ("", "", 0.0),
+        ("client = \"posthog-node\"", "", 0.0),
+        (browser, "", 1.0),
+        (browser, "clock_drift=1m", 1.0),
+        (browser, "offset=20%", 0.2),
+        (browser, "offset=0%", 0.0),
+        (browser, "no_timestamp=5%", 0.0),
+    ] {
+        assert!((offset(lines, disorder) - expected).abs() < 1e-9, "{lines} {disorder}");
     }
 }
 
@@ -298,6 +321,10 @@ fn what_does_not_go_together_is_said() {
         ("names", "[\"a:0\"]", "a weight if it likes"),
         ("disorder.offset", "101%", "outside"),
         ("disorder.altered", "1%", ""),
+        ("disorder.altered_in", "[\"name\"]", "say which with `altered`"),
+        ("disorder.altered_in", "[\"uuid\"]", "must be \"content\""),
+        ("disorder.duplicate_after", "1s", "say which with `duplicate_requests`"),
+        ("disorder.resend_after", "sometimes", "sometimes"),
         ("disorder.time_forms", "[\"civil\"]", "say which with `time_spelling`"),
         ("disorder.time_forms", "[\"noon\"]", "must be \"offset\""),
         ("replay", "recording.jsonl", "is what the recording says"),

@@ -6,8 +6,8 @@ use generators::{
     random::{Distribution, Share},
     schedule::{Arrival, Rate},
     workload::{
-        Absence, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons, Profile,
-        Restrictions, TimeSpelling,
+        Absence, Alteration, Compression, Disorder, Endpoint, Extras, Form, GROUP_TYPES, Hostile, Pace, Persons,
+        Profile, Restrictions, TimeForm, TimeSpelling,
     },
 };
 
@@ -91,7 +91,9 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let restricted = restricted(section.section("restricted"));
     let names = section.optional("names", names).unwrap_or_default();
 
-    let disorder = disorder(section.section("disorder"));
+    let has_own_words = replay.is_none() && !endpoint.has_bearer();
+    let time = if has_own_words { client.profile.facts().time } else { TimeForm::default() };
+    let disorder = disorder(section.section("disorder"), time);
     let extras = extras(section.section("content"), section.section("groups"));
     let team = section.optional("team", text);
     let absent = absent(&mut section, endpoint, &names, team.as_deref());
@@ -322,7 +324,11 @@ fn names(value: &DeValue<'_>) -> Result<Vec<(String, u64)>, String> {
 /// What names begin with that are handled in a way of their own (ingestion contract 2.3, 2.4), or become no events.
 const SPECIAL: [&str; 6] = ["$identify", "$create_alias", "$merge_dangerously", "$groupidentify", "$$", "$snapshot"];
 
-fn disorder(mut section: Section<'_>) -> Disorder {
+/// Keys that say how events tell when they happened.
+const TIME_FORMS: [&str; 4] = ["offset", "offset_and_timestamp", "no_timestamp", "ignore_sent_at"];
+
+/// Reads how order and clocks are disturbed; `time` is how the clients' library says when events happened.
+fn disorder(mut section: Section<'_>, time: TimeForm) -> Disorder {
     let backdated = section.optional("backdated", Share::parse).unwrap_or_default();
     let backdated_by = section.optional("backdated_by", Distribution::parse);
     if backdated > Share::default() && !section.mentions("backdated_by") {
@@ -333,6 +339,10 @@ fn disorder(mut section: Section<'_>) -> Disorder {
     if ahead > Share::default() && !section.mentions("ahead_by") {
         section.problem("ahead_by", "is missing: say by how much, such as \"uniform(1min, 1h)\"");
     }
+    let says_time = TIME_FORMS.iter().any(|key| section.mentions(key));
+    let usual_offset = if time == TimeForm::Offset && !says_time { Share::new(1.0) } else { None };
+    let resend_after = section.optional("resend_after", Distribution::parse);
+    let duplicate_after = section.optional("duplicate_after", Distribution::parse);
     let disorder = Disorder {
         backdated,
         backdated_by: backdated_by.unwrap_or_default(),
@@ -340,12 +350,16 @@ fn disorder(mut section: Section<'_>) -> Disorder {
         ahead_by: ahead_by.unwrap_or_default(),
         shuffle: section.optional("shuffle", Duration::parse).unwrap_or_default(),
         resend: section.optional("resend", Share::parse).unwrap_or_default(),
+        resend_after,
+        duplicate_requests: section.optional("duplicate_requests", Share::parse).unwrap_or_default(),
+        duplicate_after: duplicate_after.unwrap_or_default(),
         altered: section.optional("altered", Share::parse).unwrap_or_default(),
+        altered_in: section.optional("altered_in", words(&Alteration::ALL)).unwrap_or_default(),
         clock_skew: section.optional("clock_skew", Distribution::parse).unwrap_or_default(),
         clock_drift: section.optional("clock_drift", Distribution::parse).unwrap_or_default(),
         wrong_year: section.optional("wrong_year", Share::parse).unwrap_or_default(),
         no_sent_at: section.optional("no_sent_at", Share::parse).unwrap_or_default(),
-        offset: section.optional("offset", Share::parse).unwrap_or_default(),
+        offset: section.optional("offset", Share::parse).or(usual_offset).unwrap_or_default(),
         offset_and_timestamp: section.optional("offset_and_timestamp", Share::parse).unwrap_or_default(),
         no_timestamp: section.optional("no_timestamp", Share::parse).unwrap_or_default(),
         ignore_sent_at: section.optional("ignore_sent_at", Share::parse).unwrap_or_default(),
@@ -365,6 +379,15 @@ fn disorder(mut section: Section<'_>) -> Disorder {
     }
     if disorder.altered > Share::default() && disorder.resend == Share::default() {
         section.problem("altered", "is a share of what is sent a second time: say which with `resend`");
+    }
+    if !disorder.altered_in.is_empty() && disorder.altered == Share::default() {
+        section.problem("altered_in", "is what differs in a share of events: say which with `altered`");
+    }
+    if resend_after.is_some() && disorder.resend == Share::default() {
+        section.problem("resend_after", "is when events are sent a second time: say which with `resend`");
+    }
+    if duplicate_after.is_some() && disorder.duplicate_requests == Share::default() {
+        section.problem("duplicate_after", "is when requests come twice: say which with `duplicate_requests`");
     }
     if !disorder.time_forms.is_empty() && disorder.time_spelling == Share::default() {
         section.problem("time_forms", "are those of a share of events: say which with `time_spelling`");

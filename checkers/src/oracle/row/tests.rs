@@ -4,7 +4,7 @@ use generators::event::EventSource;
 use generators::{
     event::Properties,
     identity::{EventId, RunId, StreamId},
-    workload::Restriction,
+    workload::{Alteration, Restriction},
 };
 use serde_json::json;
 
@@ -190,6 +190,25 @@ fn a_second_sending_may_stand_with_what_it_holds_and_nothing_else() {
     let with = |text: &str| Row { properties: row.properties.replace(&motto, text), ..row.clone() };
     assert_eq!(expectation.differences(&with("\"altered on its way\"")), []);
     assert_eq!(expectation.differences(&with("\"altered\""))[0].column, "properties.motto");
+}
+
+#[test]
+fn a_second_sending_with_another_name_has_a_row_of_its_own() {
+    let (mut event, ..) = odd_rows().find(|(event, ..)| event.oddities.altered && !event.oddities.no_uuid).unwrap();
+    let of = |event: &Event| expect(Dialect::V2026, event, 2, &[attempt(0), attempt(500)], 0);
+    let content = of(&event);
+    let first = content.fulfilled().unwrap();
+    event.oddities.alteration = Alteration::Name;
+    let named = of(&event);
+    assert_eq!((content.most_rows, named.most_rows), (1, 2));
+    let second = Row { event: ALTERED_NAME.to_owned(), ..first.clone() };
+    assert_eq!((named.differences(&first), named.differences(&second)), (Vec::new(), Vec::new()));
+    assert_eq!(content.differences(&second)[0].column, "event");
+    // To the engine they are two rows, which no merge makes one.
+    let key = |row: &Row| crate::reconcile::rows::judge_row(row, &named, 2).key;
+    assert_ne!(key(&first), key(&second));
+    let other = Row { event: "another".into(), ..first };
+    assert_eq!(named.differences(&other)[0].column, "event");
 }
 
 #[test]

@@ -1,5 +1,13 @@
 //! What the ledger comes to, attempt by attempt and window by window.
 
+use generators::{
+    ledger::Intent,
+    persona::PersonaTable,
+    random::{Distribution, Share},
+    request::Requests,
+    workload::Alteration,
+};
+
 use super::*;
 use crate::reconcile::{
     example::{STREAM, disorderly, intent, outcome, retry, sent, workload},
@@ -120,6 +128,64 @@ fn halves_are_timed_from_when_the_whole_was_due() {
 }
 
 #[test]
+fn what_the_plan_has_sent_once_more_are_attempts_of_the_same_request() {
+    let mut plan = workload(4).plan().clone();
+    let disorder = &mut plan.traffic[0].disorder;
+    disorder.resend_after = Some(Distribution::Constant { value: Duration::from_secs(30) });
+    disorder.duplicate_requests = Share::new(1.0).unwrap();
+    disorder.duplicate_after = Distribution::Constant { value: Duration::from_secs(5) };
+    let workload = Workload::new(plan, PersonaTable::make(1, 2));
+    let first = Requests::new(&workload, STREAM).next().unwrap();
+    let mut records = vec![intent(0, 0..2, 0..0), outcome(0, 1_000, 1_010, reply(503))];
+    for (at, request) in [first.sent_again(&workload), first.duplicate(&workload)].into_iter().flatten() {
+        let attempt = request.attempt();
+        records.push(Record::Intent(Intent { request, released: at }));
+        let (stream, answered, answer) = (STREAM, at + Duration::from_millis(5), reply(200));
+        records.push(Record::Outcome(Outcome { stream, index: 0, attempt, sent: at, answered, answer }));
+    }
+    let sent = sent(&workload, records);
+    for seq in [0, 1] {
+        let event = sent.event(STREAM, seq);
+        assert_eq!((event.outcome, event.repeated), (EventOutcome::Acked, true));
+        assert_eq!(event.sent_at, Some(Duration::from_secs(1)), "as the first was due");
+        assert_eq!(event.answered_at, Some(Duration::from_millis(6_005)), "the duplicate was first");
+        let names: Vec<_> = sent.attempts(STREAM, seq).map(Exchange::name).collect();
+        assert_eq!(names, ["0/0", "0/0 sent again", "0/0 duplicate"]);
+    }
+    // Of the duplicate the capture reads the first one's `sent_at` five seconds later, and corrects its events by as much.
+    let start = RunStart::from_unix_micros(1_790_000_000_000_000);
+    let times = sent.attempt_times(&workload, start, STREAM, 1, 0, Duration::from_mins(1));
+    let told: Vec<_> = times.iter().map(|time| time.said.sent_at_ms.unwrap() - 1_790_000_000_000).collect();
+    assert_eq!(told, [1_000, 31_000, 1_000]);
+    for exchange in sent.exchanges() {
+        let bytes = encode(exchange, exchange.windows);
+        assert_eq!(decode(&mut &bytes[..], &workload, STREAM).as_ref(), Some(exchange));
+    }
+}
+
+#[test]
+fn a_second_sending_of_another_day_is_expected_there() {
+    let mut plan = workload(4).plan().clone();
+    plan.traffic[0].disorder.altered = Share::new(1.0).unwrap();
+    plan.traffic[0].disorder.altered_in = vec![Alteration::Day];
+    let workload = Workload::new(plan, PersonaTable::make(1, 2));
+    let records = vec![
+        intent(0, 0..2, 0..0),
+        outcome(0, 1_000, 1_010, reply(200)),
+        intent(1, 2..4, 0..2),
+        outcome(1, 3_000, 3_010, reply(200)),
+    ];
+    let sent = sent(&workload, records);
+    let start = RunStart::from_unix_micros(1_790_000_000_000_000);
+    let said = |seq| -> Vec<i64> {
+        let times = sent.attempt_times(&workload, start, STREAM, seq, 5_000_000, Duration::from_mins(1));
+        times.iter().map(|time| time.said.timestamp_ms.unwrap() - 1_790_000_000_000).collect()
+    };
+    assert_eq!(said(1), [5_000, 5_000 - 86_400_000]);
+    assert_eq!(said(3), [5_000], "sent once");
+}
+
+#[test]
 fn a_request_was_sent_when_its_outcome_says_so() {
     let workload = workload(4);
     let of = |records: Vec<Record>| sent(&workload, records).exchanges()[0].sent;
@@ -147,8 +213,14 @@ fn what_goes_aside_comes_back_as_it_was() {
     let workload = workload(4);
     let at = Duration::from_millis;
     for outcome in [EventOutcome::Unsent, EventOutcome::Rejected, EventOutcome::Indeterminate, EventOutcome::Acked] {
-        for (answered, only) in [(None, None), (Some(at(7)), Some([3].into())), (Some(at(90)), Some([].into()))] {
-            let retry = only.is_some().then_some(Retry { attempt: 2, due: at(5), built: at(6) });
+        for (answered, only, attempt) in [
+            (None, None, None),
+            (Some(at(7)), Some([3].into()), Some(2)),
+            (Some(at(90)), Some([].into()), Some(2)),
+            // The first part of one whose client makes smaller batches.
+            (Some(at(9)), None, Some(1)),
+        ] {
+            let retry = attempt.map(|attempt| Retry { attempt, due: at(5), built: at(6) });
             let request = Request { stream: STREAM, index: 1, positions: 2..4, resends: 0..2, only, retry };
             let exchange = Exchange {
                 intended: request.due(&workload),
@@ -228,7 +300,7 @@ fn what_has_no_intent_was_never_sent() {
 fn windows_together_hold_what_one_fold_holds() {
     let workload = disorderly(EVENTS + 5_000);
     let (mut records, mut retries) = (Vec::new(), 0);
-    for request in generators::request::Requests::new(&workload, STREAM) {
+    for request in Requests::new(&workload, STREAM) {
         let (index, first) = (request.index, request.positions.start..request.positions.start + 1);
         records.push(intent(index, request.positions, request.resends));
         records.extend(match index % 50 {

@@ -176,6 +176,34 @@ fn whose_batch_was_too_large_makes_smaller_ones_from_then_on() {
 }
 
 #[test]
+fn the_first_part_of_a_batch_fails_as_the_whole_was_to() {
+    let mut plan = small().plan().clone();
+    let traffic = &mut plan.traffic[0];
+    (traffic.client.profile, traffic.batch, traffic.clients) = (Profile::PosthogNode, (8, 8), 1);
+    traffic.client.faults.garbage_body = Share::new(0.5).unwrap();
+    let workload = Workload::new(plan, PersonaTable::make(42, 2));
+    let mut retries = Retries::new(&workload, 64);
+    let mut all = Requests::new(&workload, STREAM);
+    let request = all.next().unwrap();
+    let (stream, index, at) = (STREAM, 0, Duration::ZERO);
+    let outcome = Outcome { stream, index, attempt: 1, sent: at, answered: at, answer: reply(413) };
+    retries.ended(&outcome, Some(Box::new(Back { request, delivery: None, retry_after: None })), true);
+    let mut failing = 0;
+    for whole in all.take(200) {
+        let (part, delivery) = retries.first(whole.clone());
+        assert!(delivery.is_some() && part.positions.end < whole.positions.end, "it has learnt");
+        assert_eq!(part.fault(&workload), whole.fault(&workload));
+        failing += u64::from(part.fault(&workload).is_some());
+        // What follows of it is whole.
+        let mut delivery = delivery.unwrap();
+        let reply = Reply { answer: &reply(200), at, retry_after: None };
+        delivery.next(&workload, Profile::PosthogNode.facts(), reply).unwrap();
+        assert_eq!(delivery.release(at).fault(&workload), None);
+    }
+    assert!((60..140).contains(&failing), "{failing} of 200");
+}
+
+#[test]
 fn single_events_are_asked_for_until_the_library_has_enough() {
     let results = |seqs: &[u64]| {
         let exceptions = seqs
@@ -266,6 +294,30 @@ fn a_reply_may_say_when() {
     assert_eq!(first(Profile::PosthogRs, 400), None);
 }
 
+/// Whether a first attempt that was due at 7 s, and failed for want of a network at this second, is made again.
+fn is_retried_at(profile: Profile, seconds: u64) -> bool {
+    let (workload, request) = example(profile);
+    let mut retries = Retries::new(&workload, 4);
+    let at = Duration::from_secs(seconds);
+    let outcome = Outcome { stream: STREAM, index: 0, attempt: 1, sent: at, answered: at, answer: broken() };
+    retries.ended(&outcome, Some(Box::new(Back { request, delivery: None, retry_after: None })), true);
+    !retries.is_empty()
+}
+
+#[test]
+fn a_library_alone_decides_how_long_it_tries() {
+    // 5 000 events at one a second: the last is due at 4 999 s, and node's process ends 30 s later.
+    for (profile, seconds, expected) in [
+        (Profile::PosthogPython, 9_000, true),
+        (Profile::PosthogJs, 9_000, true),
+        (Profile::PosthogRs, 9_000, true),
+        (Profile::PosthogNode, 5_026, true),
+        (Profile::PosthogNode, 5_027, false),
+    ] {
+        assert_eq!(is_retried_at(profile, seconds), expected, "{profile:?} at {seconds} s");
+    }
+}
+
 /// Failed first attempts, so many requests of one client, answered 503 at this second.
 fn failed(retries: &mut Retries<'_>, requests: impl Iterator<Item = Request>, at: u64, again: bool) {
     for request in requests {
@@ -295,7 +347,9 @@ fn no_more_than_half_of_the_connections_are_for_retries() {
 
 #[test]
 fn retries_end_with_their_time_with_the_sender_and_where_too_many_wait() {
-    let (workload, _) = example(Profile::PosthogRs);
+    let mut plan = example(Profile::PosthogRs).0.plan().clone();
+    plan.traffic[0].client.retry_for = Some(Duration::from_mins(10));
+    let workload = Workload::new(plan, PersonaTable::make(42, 2));
     let mut retries = Retries::new(&workload, 4);
     failed(&mut retries, Requests::new(&workload, STREAM).take(3), 50, false);
     assert!(retries.is_empty(), "sending was stopped");

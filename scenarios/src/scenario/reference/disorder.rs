@@ -1,6 +1,6 @@
 //! What of `[[traffic]]` is out of the ordinary: order and clocks, content that hurts, clients that fail.
 
-use generators::workload::{Hostile, TimeSpelling};
+use generators::workload::{Alteration, Hostile, TimeSpelling};
 
 use super::{
     Key, Occurs,
@@ -59,7 +59,7 @@ const fn share(name: &'static str, example: &'static str, doc: &'static str) -> 
     key(name, Kind::In(&SHARE), Default("0%"), example, doc)
 }
 
-const DISORDER: [Key; 20] = [
+const DISORDER: [Key; 24] = [
     share("backdated", "5%", "Which share of events happened earlier than it is sent."),
     key("backdated_by", Kind::In(&DISTRIBUTION), RequiredIf("with `backdated`"), "exponential(30s)", "By how much."),
     share("ahead", "2%", "Which share of events is said to happen later than it is sent."),
@@ -74,10 +74,42 @@ const DISORDER: [Key; 20] = [
     share(
         "resend",
         "0.5%",
-        "Which share of events is sent a second time, in a later request of the same client, with the same bytes; only an \
+        "Which share of events is sent a second time, in the next request of the same client, with the same bytes; only an \
            `offset` counts from the request that it is in.",
     ),
+    key(
+        "resend_after",
+        Kind::In(&DISTRIBUTION),
+        Otherwise("with the client's next request"),
+        "exponential(30s)",
+        "How long after its first request was due it is sent a second time, as a retry is: with its uuid and content (its `offset`, too) \
+         and another `sent_at`. What was picked of one request leaves together, in a request that holds nothing else, and nothing is \
+         picked of those that fail on purpose. The run lasts until the last of them has left. With `resend`.",
+    ),
+    share(
+        "duplicate_requests",
+        "1%",
+        "Which share of requests comes twice, byte for byte, `sent_at` and all, because something on the way sends it again; none \
+         that fails on purpose.",
+    ),
+    key(
+        "duplicate_after",
+        Kind::In(&DISTRIBUTION),
+        Default("0s"),
+        "exponential(2s)",
+        "How long after the first time; what the pipeline takes for a wrong clock moves the time of its events by as much. With \
+         `duplicate_requests`.",
+    ),
     share("altered", "20%", "Which share of those holds something else then. With `resend`."),
+    key(
+        "altered_in",
+        Kind::Choices(|| words_of(&Alteration::ALL)),
+        Otherwise("`content`"),
+        "[\"content\", \"name\", \"day\"]",
+        "In what, in turn: `content` (a property; one row stays, either), `name` (the event's, unless that means something to the \
+         pipeline; a row for each may stay), `time` (a minute earlier; one row stays, but around midnight) or `day` (a day earlier, \
+         across UTC midnight; a row for each may stay). With `altered`.",
+    ),
     key(
         "clock_skew",
         Kind::In(&DISTRIBUTION),
@@ -98,7 +130,12 @@ const DISORDER: [Key; 20] = [
         "3%",
         "Which share of events happened within 2 s of the last midnight (UTC), where a second sending may leave a second row.",
     ),
-    share("offset", "5%", "Which share of events says how long ago it happened, and not when."),
+    share(
+        "offset",
+        "5%",
+        "Which share of events says how long ago it happened, and not when. All of them with `client = \"posthog-js\"`, which does so, \
+         unless this or one of the next three is said.",
+    ),
     share("offset_and_timestamp", "2%", "Which share says both, and a minute apart."),
     share("no_timestamp", "2%", "Which share says neither."),
     share("ignore_sent_at", "2%", "Which share asks for its time to be taken as it is (`$ignore_sent_at`)."),

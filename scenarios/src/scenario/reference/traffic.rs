@@ -191,9 +191,12 @@ const TRAFFIC: [Key; 21] = [
     key(
         "retry_for",
         Kind::In(&DURATION),
-        Default("10m"),
+        Otherwise("as long as its library does"),
         "2m",
-        "No retry leaves later than this after its request was due. For a `client` that tries again.",
+        "No retry leaves later than this after its request was due. What its library does by itself: `posthog-python` and `posthog-rs` \
+         give up within minutes, `posthog-js` within an hour and a half, and `posthog-node` keeps what finds no network until 30 s \
+         after the traffic's last event. A run lasts as long as its retries, unless it is stopped, which its verdict tells. For a \
+         `client` that tries again.",
     ),
     key(
         "names",

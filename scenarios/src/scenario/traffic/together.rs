@@ -112,10 +112,11 @@ fn check_requests(section: &mut Section<'_>, traffic: &Traffic) {
             "a URL has room for few events: at most `batch = { size = \"1..5\" }`, no `content` and no `groups`",
         );
     }
-    if endpoint.takes_one() && (*size != (1, 1) || disorder.resend > Share::default()) {
+    let resends_in_next = disorder.resend > Share::default() && disorder.resend_after.is_none();
+    if endpoint.takes_one() && (*size != (1, 1) || resends_in_next) {
         section.problem(
             "endpoint",
-            "it takes one event a request: leave out `batch` and `disorder.resend`, or send to `e` or `v1/ai`",
+            "it takes one event a request: leave out `batch` and `disorder.resend`, unless with `resend_after`, or send to `e` or `v1/ai`",
         );
     }
 }
@@ -136,8 +137,8 @@ fn check_events(section: &mut Section<'_>, traffic: &Traffic) {
     if traffic.replay.is_some() && (is_any(&of_events) || is_any(&said)) {
         section.problem(
             "disorder",
-            "what its events say of themselves the recording says: beside `replay` go `shuffle`, `resend`, `clock_skew`, `clock_drift` \
-             and `wrong_year`",
+            "what its events say of themselves the recording says: beside `replay` go `shuffle`, `resend`, `resend_after`, \
+             `duplicate_requests`, `clock_skew`, `clock_drift` and `wrong_year`",
         );
     }
     if endpoint.has_bearer() && is_any(&said) {
