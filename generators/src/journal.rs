@@ -1,4 +1,5 @@
-//! Append-only files of checked records: the form that the ledger and the reads share (docs/ledger.md).
+//! Append-only files of checked records: the form that all files of a run share which grow while it runs. The ledger has
+//! its header, and blocks instead of records (docs/ledger.md).
 //!
 //! Problems first. (1) The writer may be killed at any byte, so each record must tell by itself whether it is whole:
 //! length before, CRC-32 behind. (2) A cut tail is normal and a damaged middle is not; they must be told apart: a record
@@ -20,7 +21,7 @@ use crate::{clock::RunStart, identity::RunId};
 
 const HEADER_LENGTH: usize = 32;
 /// No record is longer; a length beyond it is damage, not a reason to wait for more bytes.
-const RECORD_LIMIT: usize = 1 << 24;
+pub(crate) const RECORD_LIMIT: usize = 1 << 24;
 
 /// What a file is: its first bytes, the version of what its records hold, and what people call it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,10 +128,13 @@ impl<W: Write> JournalWriter<W> {
     /// # Errors
     /// When the system refuses, as on a full disk.
     pub fn append<B: AsRef<[u8]>>(&mut self, bodies: impl IntoIterator<Item = B>) -> Result<(), WriteError> {
+        self.append_framed(|buffer| bodies.into_iter().for_each(|body| put_record(buffer, body.as_ref())))
+    }
+
+    /// Appends what `frame` puts into its buffer, in a form of its own, in one write.
+    pub(crate) fn append_framed(&mut self, frame: impl FnOnce(&mut Vec<u8>)) -> Result<(), WriteError> {
         self.buffer.clear();
-        for body in bodies {
-            put_record(&mut self.buffer, body.as_ref());
-        }
+        frame(&mut self.buffer);
         self.writer.write_all(&self.buffer).map_err(|source| WriteError {
             name: self.name,
             path: self.path.clone(),
@@ -234,20 +238,28 @@ impl<R: Read> JournalReader<R> {
     }
 }
 
-impl<R: Read> Iterator for JournalReader<R> {
-    type Item = Result<Vec<u8>, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl<R: Read> JournalReader<R> {
+    /// The next item, in a form that `decode` knows.
+    pub(crate) fn next_framed<T>(&mut self, decode: impl Fn(&[u8]) -> Decoded<T>) -> Option<Result<T, ReadError>> {
         if self.failed || self.header.is_none() {
             return None;
         }
-        let item = self.item(decode_record).transpose();
+        let item = self.item(decode).transpose();
         self.failed = matches!(item, Some(Err(_)));
         item
     }
 }
 
-enum Decoded<T> {
+impl<R: Read> Iterator for JournalReader<R> {
+    type Item = Result<Vec<u8>, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_framed(decode_record)
+    }
+}
+
+/// What bytes hold.
+pub(crate) enum Decoded<T> {
     /// A whole item, and how many bytes it took.
     Whole(T, usize),
     /// The bytes end before the item does.
@@ -265,6 +277,11 @@ fn encode_header(kind: Kind, header: Header) -> [u8; HEADER_LENGTH] {
     let crc = crc32fast::hash(&bytes[..28]);
     bytes[28..].copy_from_slice(&crc.to_le_bytes());
     bytes
+}
+
+/// The checksum that a header ends with.
+pub(crate) fn header_checksum(kind: Kind, header: Header) -> u32 {
+    u32::from_le_bytes(array(&encode_header(kind, header)[28..]))
 }
 
 fn decode_header(kind: Kind, bytes: &[u8]) -> Decoded<Header> {

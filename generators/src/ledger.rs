@@ -2,28 +2,32 @@
 //!
 //! An intent is written (write(2) has returned) before the first byte of its request leaves; the outcome follows. So a
 //! run that was killed can be judged from its directory: an intent without outcome is indeterminate, and what has no
-//! intent was never sent. Which events a request holds is not written: it is a pure function of the request. The file is
-//! a [journal](crate::journal).
+//! intent was never sent. Which events a request holds is not written: it is a pure function of the request. The file has
+//! the header of a [journal](crate::journal), and blocks of its own behind it.
 
+mod answer;
 mod dropped;
 mod format;
+mod numbers;
+mod older;
+mod open;
 
 use std::{fs::File, io::Write, path::Path, time::Duration};
 
 use crate::{
     identity::StreamId,
-    journal::{Header, JournalReader, JournalWriter, Kind, ReadError, WriteError},
+    journal::{Header, JournalReader, JournalWriter, Kind, ReadError, WriteError, header_checksum},
     request::Request,
 };
 
-use self::format::Before;
-pub use self::{dropped::DropWord, format::TEXT_LIMIT};
+use self::format::{Before, Chain};
+pub use self::{answer::TEXT_LIMIT, dropped::DropWord};
 
-const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 6, name: "ledger" };
-/// In this version no result said why its event was dropped; runs that are stored so can still be judged.
-const WORDLESS: Kind = Kind { version: 5, ..KIND };
-/// In this one each block stood alone, too.
-const ALONE: Kind = Kind { version: 3, ..KIND };
+const KIND: Kind = Kind { magic: *b"ASSAYLGR", version: 7, name: "ledger" };
+/// Of these versions are runs that are stored, which can still be judged, and …
+const OLDER: [u32; 3] = [6, 5, ALONE];
+/// … in this one each block stood alone.
+const ALONE: u32 = 3;
 
 /// One line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +123,7 @@ pub struct LedgerWriter<W = File> {
     journal: JournalWriter<W>,
     /// What was written last.
     before: Before,
+    chain: Chain,
 }
 
 impl LedgerWriter {
@@ -127,7 +132,7 @@ impl LedgerWriter {
     /// # Errors
     /// When the file exists or cannot be created.
     pub fn create(path: &Path, header: Header) -> Result<Self, WriteError> {
-        JournalWriter::create(path, KIND, header).map(|journal| Self { journal, before: Before::default() })
+        JournalWriter::create(path, KIND, header).map(|journal| Self::begun(journal, header))
     }
 }
 
@@ -137,7 +142,11 @@ impl<W: Write> LedgerWriter<W> {
     /// # Errors
     /// When it cannot be written.
     pub fn new(path: &Path, header: Header, writer: W) -> Result<Self, WriteError> {
-        JournalWriter::new(path, KIND, header, writer).map(|journal| Self { journal, before: Before::default() })
+        JournalWriter::new(path, KIND, header, writer).map(|journal| Self::begun(journal, header))
+    }
+
+    fn begun(journal: JournalWriter<W>, header: Header) -> Self {
+        Self { journal, before: Before::default(), chain: Chain::new(header_checksum(KIND, header)) }
     }
 
     /// Writes `records`; when it returns they survive the death of this process.
@@ -145,20 +154,40 @@ impl<W: Write> LedgerWriter<W> {
     /// # Errors
     /// When the system refuses, as on a full disk. Nothing of `records` may be sent then.
     pub fn append<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), WriteError> {
-        self.journal.append(format::encode(&mut self.before, records))
+        let Self { journal, before, chain } = self;
+        journal.append_framed(|buffer| {
+            for block in format::encode(before, records) {
+                chain.put(&block, buffer);
+            }
+        })
     }
 }
 
-/// Reads a ledger record by record, up to wherever its writer was stopped.
+/// Reads a ledger record by record, up to wherever its writer was stopped. One that ended may be asked again while the ledger is
+/// being written: it goes on where it was.
 #[derive(Debug)]
 pub struct LedgerReader {
     journal: JournalReader,
-    /// What was read last.
-    before: Before,
-    /// Whether each block stands alone.
-    stand_alone: bool,
-    /// What is left of the block that was read last.
+    layout: Layout,
+    /// What is left of the block whose turn it is.
     block: std::vec::IntoIter<Record>,
+    /// The block that was read last: it is given when the checksum of the one behind it fits as well, or there is none.
+    held: Option<Vec<Record>>,
+    failed: bool,
+}
+
+/// How the blocks are laid out, and what was read last.
+#[derive(Debug)]
+enum Layout {
+    Chained {
+        before: Before,
+        chain: Chain,
+    },
+    /// In a version before.
+    Older {
+        before: older::Before,
+        stand_alone: bool,
+    },
 }
 
 impl LedgerReader {
@@ -167,20 +196,45 @@ impl LedgerReader {
     /// # Errors
     /// When it cannot be read or is no ledger.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let older = |kind| JournalReader::open(path, kind);
-        let (journal, stand_alone) = match JournalReader::open(path, KIND) {
-            Ok(journal) => (journal, false),
-            Err(error) => match older(WORDLESS) {
-                Ok(journal) => (journal, false),
-                Err(_) => (older(ALONE).map_err(|_| error)?, true),
-            },
+        let (journal, layout) = match JournalReader::open(path, KIND) {
+            Ok(journal) => {
+                let checksum = journal.header().map_or(0, |header| header_checksum(KIND, header));
+                (journal, Layout::Chained { before: Before::default(), chain: Chain::new(checksum) })
+            }
+            Err(error) => OLDER
+                .into_iter()
+                .find_map(|version| {
+                    let journal = JournalReader::open(path, Kind { version, ..KIND }).ok()?;
+                    let layout = Layout::Older { before: older::Before::default(), stand_alone: version == ALONE };
+                    Some((journal, layout))
+                })
+                .ok_or(error)?,
         };
-        Ok(Self { journal, before: Before::default(), stand_alone, block: Vec::new().into_iter() })
+        Ok(Self { journal, layout, block: Vec::new().into_iter(), held: None, failed: false })
     }
 
     /// The header; `None` if the writer was stopped before it had written one.
     pub const fn header(&self) -> Option<Header> {
         self.journal.header()
+    }
+
+    fn next_block(&mut self) -> Option<Result<Vec<Record>, ReadError>> {
+        let block = match &mut self.layout {
+            Layout::Chained { before, chain } => {
+                let last = *chain;
+                self.journal.next_framed(|bytes| last.take(bytes))?.map(|(block, next)| {
+                    *chain = next;
+                    format::decode(before, &block)
+                })
+            }
+            Layout::Older { before, stand_alone } => self.journal.next()?.map(|block| {
+                if *stand_alone {
+                    *before = older::Before::alone();
+                }
+                older::decode(before, &block)
+            }),
+        };
+        Some(block.and_then(|records| records.ok_or_else(|| self.journal.unknown())))
     }
 }
 
@@ -192,17 +246,18 @@ impl Iterator for LedgerReader {
             if let Some(record) = self.block.next() {
                 return Some(Ok(record));
             }
-            if self.stand_alone {
-                self.before = Before::alone();
+            if self.failed {
+                return None;
             }
-            let block = self
-                .journal
-                .next()?
-                .and_then(|block| format::decode(&mut self.before, &block).ok_or_else(|| self.journal.unknown()));
-            match block {
-                Ok(block) => self.block = block.into_iter(),
-                Err(error) => return Some(Err(error)),
-            }
+            let ready = match self.next_block() {
+                Some(Ok(block)) => self.held.replace(block),
+                None => Some(self.held.take()?),
+                Some(Err(error)) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            };
+            self.block = ready.unwrap_or_default().into_iter();
         }
     }
 }
@@ -246,90 +301,146 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_the_version_before_stand_alone() {
+    fn a_newer_version_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
         let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
-        let mut resending = intent(7);
-        if let Record::Intent(intent) = &mut resending {
-            intent.request.resends = 3..5;
+        for version in [KIND.version + 1, 4, 0] {
+            let _ = std::fs::remove_file(&path);
+            JournalWriter::create(&path, Kind { version, ..KIND }, header).unwrap();
+            let error = LedgerReader::open(&path).unwrap_err().to_string();
+            assert!(error.contains("another version of Assay"), "{version}: {error}");
         }
-        let blocks = [vec![resending, intent(8)], vec![outcome(7, 0), intent(9)], vec![outcome(8, 3)]];
-        // As version 3 wrote it: that the second one sends nothing again is not said.
-        let first = [0xd4, 7, 14, 7, 2, 0xb0, 0x6d, 0x7c, 0xd0, 0x0f];
-        assert_eq!(format::encode(&mut Before::alone(), &blocks[0]), [first]);
-        let mut journal = JournalWriter::create(&path, ALONE, header).unwrap();
-        journal.append(blocks.iter().flat_map(|block| format::encode(&mut Before::alone(), block))).unwrap();
-        let reader = LedgerReader::open(&path).unwrap();
-        assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), blocks.concat());
     }
 
     #[test]
-    fn a_version_without_words_is_read() {
+    fn a_block_is_given_when_the_one_behind_it_fits() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
         let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
-        let records = [intent(7), outcome(7, 2)];
-        // A drop without a known word is what a drop was then.
-        let blocks = format::encode(&mut Before::default(), &records);
-        assert_eq!(blocks[0][blocks[0].len() - 5..], [5, 1, 1, 14, 1]);
-        JournalWriter::create(&path, WORDLESS, header).unwrap().append(blocks).unwrap();
-        let read = LedgerReader::open(&path).unwrap().collect::<Result<Vec<_>, _>>();
-        assert_eq!(read.unwrap(), records);
+        let mut ledger = LedgerWriter::create(&path, header).unwrap();
+        let mut reader = LedgerReader::open(&path).unwrap();
+        let records: Vec<Record> = (0..5).map(|index| intent(0, index, index)).collect();
+        // Whoever follows the writer sees each block at once.
+        for record in &records {
+            ledger.append([record]).unwrap();
+            assert_eq!(reader.by_ref().map(Result::unwrap).collect::<Vec<_>>(), [record.clone()]);
+        }
+        // If the last one does not fit, the one before it may be what is wrong.
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        let (read, error) = read(&bytes);
+        assert_eq!(read, records[..3]);
+        assert!(error.unwrap().contains("checksum"));
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn cut_anywhere_it_reads_the_blocks_up_to_there(
-            appended in prop::collection::vec((1u64..6, prop::collection::vec((any::<u8>(), 0usize..5), 0..4)), 1..8),
-            cut in any::<prop::sample::Index>(),
-        ) {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("ledger");
-            let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
-            let mut ledger = LedgerWriter::create(&path, header).unwrap();
-            let (mut records, mut ends) = (Vec::new(), vec![(std::fs::metadata(&path).unwrap().len(), 0)]);
-            let mut first = 0;
-            for (intents, outcomes) in appended {
-                let answered = outcomes.into_iter().map(|(index, answer)| outcome(index.into(), answer));
-                let block: Vec<Record> = answered.chain((first..first + intents).map(intent)).collect();
-                first += intents;
-                ledger.append(&block).unwrap();
-                records.extend(block);
-                ends.push((std::fs::metadata(&path).unwrap().len(), records.len()));
-            }
-            let length = ends[ends.len() - 1].0;
-            let cut = cut.index(length as usize + 1) as u64;
-            File::options().write(true).open(&path).unwrap().set_len(cut).unwrap();
+        fn cut_anywhere_it_reads_the_blocks_up_to_there(appended in appended(), cut in any::<prop::sample::Index>()) {
+            let (bytes, records, ends) = written(&appended);
+            let cut = cut.index(bytes.len() + 1);
             let whole = ends.iter().rev().find(|(end, _)| *end <= cut).map_or(0, |(_, records)| *records);
-            let read: Result<Vec<_>, _> = LedgerReader::open(&path).unwrap().collect();
-            prop_assert_eq!(&read.unwrap(), &records[..whole]);
+            let (read, error) = read(&bytes[..cut]);
+            prop_assert_eq!(error, None);
+            prop_assert_eq!(&read, &records[..whole]);
+        }
+
+        #[test]
+        fn a_changed_byte_gives_no_wrong_record(
+            appended in appended(),
+            place in any::<prop::sample::Index>(),
+            flip in 1u8..=255,
+        ) {
+            let (mut bytes, records, _) = written(&appended);
+            let place = place.index(bytes.len());
+            bytes[place] ^= flip;
+            // Either it is called damaged, or, where a block now reaches beyond the end, reading stops before it.
+            let (read, error) = read(&bytes);
+            prop_assert!(read.len() < records.len() || error.is_some());
+            prop_assert_eq!(&read, &records[..read.len()]);
         }
     }
 
-    fn outcome(index: u64, answer: usize) -> Record {
+    /// What is appended at once: so many intents, each of one of the streams, and behind them outcomes.
+    type Appended = (Vec<u16>, Vec<(u8, usize)>);
+
+    fn appended() -> impl Strategy<Value = Vec<Appended>> {
+        let intents = prop::collection::vec(0u16..3, 0..4);
+        prop::collection::vec((intents, prop::collection::vec((any::<u8>(), 0usize..9), 0..3)), 1..12)
+    }
+
+    /// The bytes of a ledger, its records, and where blocks end and how many records there are up to there.
+    fn written(appended: &[Appended]) -> (Vec<u8>, Vec<Record>, Vec<(usize, usize)>) {
+        let header = Header { run: RunId::new(1), start: RunStart::from_unix_micros(5) };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let mut ledger = LedgerWriter::create(&path, header).unwrap();
+        let length = || std::fs::metadata(&path).unwrap().len() as usize;
+        let (mut records, mut ends) = (Vec::new(), vec![(length(), 0)]);
+        let (mut next, mut open) = ([0; 3], Vec::new());
+        for (number, (streams, answers)) in appended.iter().enumerate() {
+            let mut block = Vec::new();
+            for (which, answer) in answers {
+                let place = usize::from(*which) % (open.len() + 1);
+                // One that waits, or one that nobody knows.
+                let (stream, index) = if place < open.len() { open.remove(place) } else { (9, u64::from(*which)) };
+                block.push(outcome(stream, index, number as u64, *answer));
+            }
+            for stream in streams {
+                let index = &mut next[usize::from(*stream)];
+                block.push(intent(*stream, *index, number as u64));
+                open.push((*stream, *index));
+                *index += 1;
+            }
+            ledger.append(&block).unwrap();
+            records.extend(block);
+            ends.push((length(), records.len()));
+        }
+        (std::fs::read(&path).unwrap(), records, ends)
+    }
+
+    /// What a reader gives of these bytes, and its error.
+    fn read(bytes: &[u8]) -> (Vec<Record>, Option<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        std::fs::write(&path, bytes).unwrap();
+        let mut reader = match LedgerReader::open(&path) {
+            Ok(reader) => reader,
+            Err(error) => return (Vec::new(), Some(error.to_string())),
+        };
+        let mut records = Vec::new();
+        loop {
+            match reader.next() {
+                Some(Ok(record)) => records.push(record),
+                Some(Err(error)) => return (records, Some(error.to_string())),
+                None => return (records, None),
+            }
+        }
+    }
+
+    fn outcome(stream: u16, index: u64, moment: u64, answer: usize) -> Record {
         let answers = [
-            Answer::Reply { status: 200, excerpt: String::new() },
             Answer::Reply { status: 503, excerpt: "later".into() },
             Answer::Results { exceptions: vec![(index, EventResult::Drop(DropWord::OTHER))], complete: true },
             Answer::TimedOut,
             Answer::Broken { error: "reset".into() },
         ];
+        let usual = Answer::Reply { status: 200, excerpt: String::new() };
         Record::Outcome(Outcome {
-            stream: StreamId(0),
+            stream: StreamId(stream),
             index,
             attempt: 1,
-            sent: Duration::from_millis(index),
-            answered: Duration::from_millis(index + 9),
-            answer: answers[answer].clone(),
+            sent: Duration::from_millis(moment),
+            answered: Duration::from_millis(moment + 9),
+            answer: answers.get(answer).cloned().unwrap_or(usual),
         })
     }
 
-    fn intent(index: u64) -> Record {
-        let request =
-            Request { stream: StreamId(0), index, positions: index..index + 1, resends: 0..0, only: None, retry: None };
-        Record::Intent(Intent { request, released: Duration::from_millis(index) })
+    fn intent(stream: u16, index: u64, moment: u64) -> Record {
+        let positions = index..index + 1;
+        let request = Request { stream: StreamId(stream), index, positions, resends: 0..0, only: None, retry: None };
+        Record::Intent(Intent { request, released: Duration::from_millis(moment) })
     }
 }

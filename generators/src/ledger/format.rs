@@ -1,83 +1,75 @@
 #![doc = include_str!("../../../docs/ledger.md")]
 
-mod answer;
-mod both;
+mod frame;
 mod intent;
-mod numbers;
-mod open;
 mod outcome;
+mod streams;
+mod usual;
 
-use std::ops::Range;
+use super::{
+    End, Intent, Outcome, Record,
+    numbers::{micros, unzigzag, zigzag},
+    open::{Open, Waiting},
+};
+use crate::request::Request;
 
-use super::{End, Record};
+pub(super) use self::frame::Chain;
+use self::streams::{Place, Streams};
 
-use self::open::Open;
-
-/// A reply's or an error's text is cut to this many bytes.
-pub const TEXT_LIMIT: usize = 200;
-/// A block with more bytes is ended, so that no journal record becomes too long.
+/// A block with more bytes is ended, so that none becomes too long.
 const BLOCK_LIMIT: usize = 1 << 16;
 
-/// Bits of the tags of intents and outcomes that mean the same in both.
-const SAME_STREAM: u8 = 4;
-const FIRST_ATTEMPT: u8 = 16;
+/// Tags of entries that are not usual.
+const INTENT: u8 = 8;
+const OUTCOME: u8 = 16;
+const END: u8 = 24;
 
 /// What the next entry is expected to be: what those before it were, in the block and in those before that.
 #[derive(Debug, Default)]
 pub(super) struct Before {
-    intent: Place,
-    outcome: Place,
-    /// What the next request may send again: as much as the one before, and what follows on that.
-    resends: Range<u64>,
-    /// Whether no request is expected to send anything again, as in version 3.
-    expects_none: bool,
+    /// What was released of each stream.
+    streams: Streams,
     /// The requests that wait for their outcomes.
     open: Open,
-    /// How long after its release the request of the outcome before was sent, in microseconds.
+    /// When the last intent was released, in microseconds.
+    released: u64,
+    /// Whether there is an intent in this block.
+    has_intent: bool,
+    /// How long after its release the open request that was answered last was sent, in microseconds.
     lag: u64,
-    /// When the outcome before was answered, in microseconds.
+    /// How long after that it was answered, in microseconds.
+    waited: u64,
+    /// When it was answered, in microseconds.
     answered: u64,
-    /// How long after the one before the last intent was released, in microseconds.
-    gap: u64,
 }
 
-/// Where an entry stands.
-#[derive(Debug, Default)]
-struct Place {
-    stream: u16,
-    index: u64,
-    /// Which attempt, from 1.
-    attempt: u32,
-    /// Where its positions end.
-    position: u64,
-    /// In microseconds.
-    moment: u64,
-}
-
-/// The blocks that hold `records`, in their order, behind those `before`.
+/// The entries of the blocks that hold `records`, in their order, behind those `before`.
 pub(super) fn encode<'a>(before: &mut Before, records: impl IntoIterator<Item = &'a Record>) -> Vec<Vec<u8>> {
     let (mut blocks, mut block) = (Vec::new(), Vec::new());
     let mut records = records.into_iter().peekable();
+    before.has_intent = false;
     while let Some(record) = records.next() {
         match record {
             Record::Intent(intent) => before.put_intent(intent, &mut block),
             Record::Outcome(outcome) => {
-                let rank = before.rank(outcome);
+                let rank = before.open.rank(outcome);
                 let next = match records.peek() {
                     Some(Record::Intent(next)) => Some(next),
                     _ => None,
                 };
-                if let Some((rank, next)) = rank.zip(next).filter(|(rank, next)| before.both(*rank, outcome, next)) {
-                    before.put_both(rank, outcome, next, &mut block);
-                    records.next();
+                if let (Some(rank), true) = (rank, outcome::is_usual(outcome)) {
+                    if before.put_usual_outcome(rank, outcome, next, &mut block) {
+                        records.next();
+                    }
                 } else {
-                    before.put_outcome(rank, outcome, &mut block);
+                    before.put_full_outcome(rank, outcome, &mut block);
                 }
             }
-            Record::End(end) => block.extend_from_slice(&[2, u8::from(*end == End::Complete)]),
+            Record::End(end) => block.extend_from_slice(&[END, u8::from(*end == End::Complete)]),
         }
         if block.len() > BLOCK_LIMIT {
             blocks.push(std::mem::take(&mut block));
+            before.has_intent = false;
         }
     }
     if !block.is_empty() {
@@ -89,51 +81,83 @@ pub(super) fn encode<'a>(before: &mut Before, records: impl IntoIterator<Item = 
 /// The records of the block behind those `before`, or `None` if no version of this code wrote it.
 pub(super) fn decode(before: &mut Before, mut block: &[u8]) -> Option<Vec<Record>> {
     let mut records = Vec::new();
+    before.has_intent = false;
     while let Some((tag, rest)) = block.split_first() {
         block = rest;
-        let record = match tag & 3 {
-            0 => Record::Intent(before.take_intent(*tag, &mut block)?),
-            1 => Record::Outcome(before.take_outcome(*tag, &mut block)?),
-            // Version 3 had none.
-            both::BOTH if !before.expects_none => {
-                let (outcome, intent) = before.take_both(*tag, &mut block)?;
-                records.push(Record::Outcome(outcome));
-                Record::Intent(intent)
-            }
-            2 if *tag == 2 => {
+        match *tag {
+            INTENT => records.push(Record::Intent(before.take_full_intent(&mut block)?)),
+            OUTCOME => records.push(Record::Outcome(before.take_full_outcome(&mut block)?)),
+            END => {
                 let (complete, rest) = block.split_first()?;
                 block = rest;
-                match complete {
-                    0 => Record::End(End::Stopped),
-                    1 => Record::End(End::Complete),
+                records.push(Record::End(match complete {
+                    0 => End::Stopped,
+                    1 => End::Complete,
                     _ => return None,
-                }
+                }));
             }
-            _ => return None,
-        };
-        records.push(record);
+            tag => before.take_usual(tag, &mut block, &mut records)?,
+        }
     }
     Some(records)
 }
 
 impl Before {
-    /// What blocks of version 3 begin with.
-    pub(super) fn alone() -> Self {
-        Self { expects_none: true, ..Self::default() }
+    /// When an intent of the stream at `place` is expected to be released.
+    fn release_expected(&self, place: &Place) -> u64 {
+        // What stands in one block left in one moment.
+        if self.has_intent { self.released } else { place.next_moment() }
     }
 
-    /// A request that may send so much again was written.
-    fn expect_behind(&mut self, resends: &Range<u64>) {
-        let length = resends.end - resends.start;
-        let is_expected = length > 0 && !self.expects_none;
-        self.resends = if is_expected { resends.end..resends.end.saturating_add(length) } else { 0..0 };
+    /// The intent of this request was written.
+    fn intended(&mut self, request: &Request, released: u64) {
+        let attempt = request.attempt();
+        self.open.push(Waiting { stream: request.stream.0, index: request.index, attempt, released });
+        self.streams.go_on(request, released, self.released);
+        self.released = released;
+        self.has_intent = true;
     }
 
-    /// The intent that stands at `place` was written.
-    fn intended(&mut self, place: Place) {
-        self.gap = place.moment.wrapping_sub(self.intent.moment);
-        self.open.push(&place);
-        self.intent = place;
+    /// Says when `request` was sent and answered: how much later than expected.
+    fn say_moments(&mut self, request: Waiting, outcome: &Outcome) -> (u64, u64) {
+        let (sent, answered) = (micros(outcome.sent), micros(outcome.answered));
+        let lag = sent.wrapping_sub(request.released);
+        let said = (zigzag(lag, self.lag), zigzag(answered, self.answer_expected(sent)));
+        self.was_answered(lag, sent, answered);
+        said
+    }
+
+    /// When `request` was sent and answered, of which that is said.
+    fn moments(&mut self, request: Waiting, (lag, answered): (u64, u64)) -> (u64, u64) {
+        let lag = unzigzag(lag, self.lag);
+        let sent = request.released.wrapping_add(lag);
+        let answered = unzigzag(answered, self.answer_expected(sent));
+        self.was_answered(lag, sent, answered);
+        (sent, answered)
+    }
+
+    /// When a request is expected to be answered that was sent then and waits no more.
+    fn answer_expected(&self, sent: u64) -> u64 {
+        if self.open.is_empty() {
+            sent.wrapping_add(self.waited)
+        } else {
+            // The last that is known to have happened.
+            self.answered.max(self.released)
+        }
+    }
+
+    fn was_answered(&mut self, lag: u64, sent: u64, answered: u64) {
+        self.lag = lag;
+        self.waited = answered.wrapping_sub(sent);
+        self.answered = answered;
+    }
+
+    /// Writes an intent as short as it can be said.
+    fn put_intent(&mut self, intent: &Intent, block: &mut Vec<u8>) {
+        match self.streams.rank_of_expected(&intent.request) {
+            Some(rank) => self.put_usual_intent(rank, intent, block),
+            None => self.put_full_intent(intent, block),
+        }
     }
 }
 

@@ -1,14 +1,13 @@
 //! What became of a request, where it is not a reply with status 200.
 
 use super::{
-    TEXT_LIMIT,
+    Answer, DropWord, EventResult,
     numbers::{unzigzag, zigzag},
 };
-use crate::{
-    journal::{put_varint, take_varint},
-    ledger::{Answer, DropWord, EventResult},
-};
+use crate::journal::{put_varint, take_varint};
 
+/// A reply's or an error's text is cut to this many bytes.
+pub const TEXT_LIMIT: usize = 200;
 /// Where the numbers of drops with a word begin.
 const WORDS: u8 = 16;
 

@@ -2,19 +2,18 @@
 
 use std::collections::VecDeque;
 
-use super::Place;
-use crate::ledger::Outcome;
+use super::Outcome;
 
 /// More are not held: the outcome of an earlier one says in full whose it is. 2 MB.
 const MOST: usize = 1 << 16;
 
 /// Those requests.
 #[derive(Debug, Default)]
-pub(super) struct Open(VecDeque<Request>);
+pub(super) struct Open(VecDeque<Waiting>);
 
 /// One of them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Request {
+pub(super) struct Waiting {
     pub stream: u16,
     pub index: u64,
     /// Which attempt, from 1.
@@ -24,13 +23,12 @@ pub(super) struct Request {
 }
 
 impl Open {
-    /// The one whose intent stands at `place` waits now.
-    pub(super) fn push(&mut self, place: &Place) {
-        let Place { stream, index, attempt, moment: released, .. } = *place;
+    /// This one waits now.
+    pub(super) fn push(&mut self, request: Waiting) {
         if self.0.len() == MOST {
             self.0.pop_front();
         }
-        self.0.push_back(Request { stream, index, attempt, released });
+        self.0.push_back(request);
     }
 
     /// How many of those that wait were released before the one of `outcome`; `None` if it is not among them.
@@ -40,7 +38,12 @@ impl Open {
     }
 
     /// Takes the one with so many before it.
-    pub(super) fn take(&mut self, rank: u64) -> Option<Request> {
+    pub(super) fn take(&mut self, rank: u64) -> Option<Waiting> {
         self.0.remove(usize::try_from(rank).ok()?)
+    }
+
+    /// Whether none waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
