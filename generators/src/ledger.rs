@@ -324,7 +324,7 @@ mod tests {
         // Whoever follows the writer sees each block at once.
         for record in &records {
             ledger.append([record]).unwrap();
-            assert_eq!(reader.by_ref().map(Result::unwrap).collect::<Vec<_>>(), [record.clone()]);
+            assert_eq!(reader.by_ref().map(Result::unwrap).collect::<Vec<_>>(), std::slice::from_ref(record));
         }
         // If the last one does not fit, the one before it may be what is wrong.
         let mut bytes = std::fs::read(&path).unwrap();

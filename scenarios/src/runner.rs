@@ -215,9 +215,7 @@ impl Active<'_> {
         let workload = Arc::new(planned());
         let clock = RunClock::starting_in(LEAD.max(self.request.starts_in));
         self.tell_of_other_shares();
-        if Groups::of(&workload).is_some() && store.groups().is_none() {
-            self.progress.step("note: no table of groups is named, so what becomes of groups is not judged");
-        }
+        self.tell_of_groups(&workload, &store);
         let manifest = self.manifest(&workload, personas, clock, clickhouse);
         write_json(&self.directory.manifest(), &manifest)?;
         let header = Header { run, start: clock.start() };
@@ -302,6 +300,13 @@ impl Active<'_> {
             ledgers: Ledgers::find(self.directory.path())?.lengths()?,
         };
         write_json(&self.directory.conditions(), &conditions)
+    }
+
+    /// Says that groups are sent and not judged, where that is so.
+    fn tell_of_groups(&self, workload: &Workload, store: &Store) {
+        if Groups::of(workload).is_some() && store.groups().is_none() {
+            self.progress.step("note: no table of groups is named, so what becomes of groups is not judged");
+        }
     }
 
     /// Has somebody agree to what is sent to somebody else's pipeline.

@@ -42,7 +42,7 @@ pub fn has_none(dialect: Dialect, event: &Event) -> bool {
 }
 
 /// Whether an operator forbids that a person comes of the event: by a restriction, or because its key is listed as a hot one
-/// (rust/capture/src/events/overflow_stamping.rs; what overflows by a restriction keeps its person).
+/// (rust/capture, `overflow_stamping.rs`; what overflows by a restriction keeps its person).
 pub fn is_forbidden(dialect: Dialect, event: &Event) -> bool {
     let restriction = event.oddities.restriction.filter(|_| dialect == Dialect::V2026);
     matches!(restriction, Some(Restriction::ForcedKey | Restriction::SkipPersonProcessing))

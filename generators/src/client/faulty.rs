@@ -19,7 +19,7 @@ use crate::{ledger::Answer, random::Random, wire::Encoded, workload::ClientFault
 
 /// What gzip begins with.
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
-/// A bomb grows to more than this, which is more than any endpoint takes (25 MiB and a tenth; rust/capture/src/ai_endpoint.rs).
+/// A bomb grows to more than this, which is more than any endpoint takes (25 MiB and a tenth; `rust/capture/src/ai_endpoint.rs`).
 const BOMB: usize = 32 << 20;
 /// In so many pieces does a slow body come.
 const PIECES: u32 = 20;
@@ -65,7 +65,7 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
 }
 
 /// The same body behind which more blanks stand than anybody reads: were there no limit, it could be stored. All of it is one
-/// member of gzip, since PostHog reads no second one (rust/capture/src/payload/decompression.rs).
+/// member of gzip, since PostHog reads no second one (`rust/capture/src/payload/decompression.rs`).
 fn bomb(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::default());
     if body.starts_with(&GZIP) {

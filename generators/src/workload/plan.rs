@@ -105,7 +105,6 @@ fn is_none(share: &Share) -> bool {
     *share == Share::default()
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn is_empty(size: &(u64, u64)) -> bool {
     *size == (0, 0)
 }

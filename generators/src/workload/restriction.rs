@@ -1,4 +1,4 @@
-//! What an operator tells capture to do with the events of single persons (rust/capture/src/event_restrictions/types.rs,
+//! What an operator tells capture to do with the events of single persons (`rust/capture/src/event_restrictions/types.rs`,
 //! `RestrictionType`, and the forced keys of limiters/overflow.rs; ingestion contract 1.4, 1.5).
 //!
 //! Whom it concerns is a pure function of seed, stream and person, so that the pipeline can be told and the judge knows it. All

@@ -29,7 +29,7 @@ pub(super) struct PlaceOptions {
     /// The images of `--env containers` that nothing else names: the public ones, or those that testenv/images/build has made on this machine
     #[arg(long, value_name = "WHICH", default_value = "public", value_parser = ["public", "local"], env = "ASSAY_IMAGES")]
     pub images: String,
-    /// One image, such as `kafka=apache/kafka:4.1.0`; parts are kafka, clickhouse and pipeline. It goes before ASSAY_IMAGE_KAFKA, and that before the scenario's `[images]`
+    /// One image, such as `kafka=apache/kafka:4.1.0`; parts are kafka, clickhouse and pipeline. It goes before `ASSAY_IMAGE_KAFKA`, and that before the scenario's `[images]`
     #[arg(long = "image", value_name = "PART=IMAGE", value_parser = parse_image)]
     pub image: Vec<(Part, Image)>,
     /// The file that says where the pipeline of `--env external` is and what may be done to it

@@ -33,7 +33,7 @@ pub struct FaultCommand {
 /// All commands, and where their output goes. Clones share the file.
 #[derive(Clone)]
 pub struct Commands {
-    commands: Vec<FaultCommand>,
+    all: Vec<FaultCommand>,
     /// What of them nobody shall read in the log.
     secrets: Vec<String>,
     log: PathBuf,
@@ -82,12 +82,7 @@ pub enum CommandError {
 impl Commands {
     /// Those of `external`, whose output is appended to `log`.
     pub fn new(external: &External, log: PathBuf) -> Self {
-        Self {
-            commands: external.fault_commands.clone(),
-            secrets: external.secrets(),
-            log,
-            healer: THIS_EXECUTABLE.into(),
-        }
+        Self { all: external.fault_commands.clone(), secrets: external.secrets(), log, healer: THIS_EXECUTABLE.into() }
     }
 
     /// The same, with a healer that `executable` plays.
@@ -120,17 +115,17 @@ impl Commands {
     /// When its command does not succeed in time.
     pub fn heal(&self, fault: &PlannedFault, healer: Healer) -> Result<(), CommandError> {
         let order = Order { begin: Words::default(), ..self.order(fault)? };
-        let healed = healer.heal().or_else(|_| {
+        let outcome = healer.heal().or_else(|_| {
             // It was killed, and what it has done is not known: another one heals.
             let mut again = Healer::start(&self.healer, &order)?;
             again.begun()?;
             again.heal()
         });
-        self.went(&order.heal, healed.map_err(CommandError::HealerGone)?)
+        self.went(&order.heal, outcome.map_err(CommandError::HealerGone)?)
     }
 
     fn order(&self, fault: &PlannedFault) -> Result<Order, CommandError> {
-        let command = command(&self.commands, fault.target, fault.action.word()).ok_or(CommandError::None)?;
+        let command = command(&self.all, fault.target, fault.action.word()).ok_or(CommandError::None)?;
         let words = |what: &str, words: &[String]| Words {
             words: words.to_vec(),
             note: format!("{what} {fault}: {}", self.shown(words)),

@@ -55,8 +55,8 @@ impl Reach {
             (Self::Parts(parts), _) => parts.heal(&fault).await.map_err(|error| told(&error)),
             (Self::Commands(commands), Begun::Command(healer)) => {
                 let commands = commands.clone();
-                let healed = tokio::task::spawn_blocking(move || commands.heal(&fault, healer)).await;
-                healed.map_err(|error| error.to_string())?.map_err(|error| told(&error))
+                let outcome = tokio::task::spawn_blocking(move || commands.heal(&fault, healer)).await;
+                outcome.map_err(|error| error.to_string())?.map_err(|error| told(&error))
             }
             (Self::Commands(_), Begun::Part | Begun::Nothing) => Ok(()),
         }
@@ -191,7 +191,7 @@ async fn carry_out(
     active.store(true, Ordering::Relaxed);
     tell(format!("fault at {}: {fault}", seconds(began)));
     let failed = |what: &str, error: &str| format!("it could not be {what}: {error}");
-    let (begun, went) = reach.begin(fault).await;
+    let (to_heal, went) = reach.begin(fault).await;
     if let Err(error) = went {
         facts.failed = Some(failed("carried out", &error));
     } else {
@@ -200,7 +200,7 @@ async fn carry_out(
             _ = stop.wait_for(|stop| *stop) => (),
         }
     }
-    match reach.heal(fault, begun).await {
+    match reach.heal(fault, to_heal).await {
         Ok(()) => {
             let healed = clock.elapsed();
             facts.healed = Some(healed.as_secs_f64());

@@ -117,49 +117,7 @@ async fn run() -> Result<(), Error> {
     let (asking, name) = (producer.clone(), topic.clone());
     tokio::task::spawn_blocking(move || asking.client().fetch_metadata(Some(&name), Duration::from_secs(20)).map(drop))
         .await??;
-    let usual = RateLimits::default();
-    let overflow = RateLimits {
-        per_second: or("OVERFLOW_PER_SECOND_LIMIT", usual.per_second)?,
-        burst: or("OVERFLOW_BURST_LIMIT", usual.burst)?,
-    };
-    let capture = Arc::new(Capture {
-        producer: producer.clone(),
-        topic,
-        historical_topic: or("KAFKA_HISTORICAL_TOPIC", String::new())?,
-        dialect: or("DIALECT", Dialect::default())?,
-        drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", Listed::default())?,
-        restrictions: Restrictions::new(json("ASSAY_EVENT_RESTRICTIONS")?),
-        forced_keys: or("INGESTION_FORCE_OVERFLOW_BY_TOKEN_DISTINCT_ID", Listed::default())?,
-        dead_letter_topic: or("KAFKA_DLQ_TOPIC", String::new())?,
-        overflow: or("OVERFLOW_ENABLED", false)?.then_some(Buckets::new(overflow)),
-        overflow_topic: or("KAFKA_OVERFLOW_TOPIC", String::new())?,
-        preserves_locality: or("OVERFLOW_PRESERVE_PARTITION_LOCALITY", false)?,
-        topics_of_names: TopicsOfNames {
-            heatmaps: or("KAFKA_HEATMAPS_TOPIC", String::new())?,
-            client_warnings: or("KAFKA_CLIENT_INGESTION_WARNING_TOPIC", String::new())?,
-            exceptions: or("KAFKA_EXCEPTIONS_TOPIC", String::new())?,
-            ai: or("CAPTURE_ANALYTICS_AI_EVENTS_TOPIC", String::new())?,
-            ..TopicsOfNames::default()
-        },
-        rerouting: Rerouting::new(
-            or("ENABLE_HISTORICAL_REROUTING", false)?,
-            or("HISTORICAL_REROUTING_THRESHOLD_DAYS", 1)?,
-        ),
-        recordings_topic: or("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", String::new())?,
-        recordings_overflow_topic: or("KAFKA_REPLAY_OVERFLOW_TOPIC", String::new())?,
-        modes: or("CAPTURE_MODE", Modes::default())?,
-        blob_store: BlobStore::new(or("AI_S3_BUCKET", String::new())?, or("AI_S3_PREFIX", "llma/".to_owned())?),
-        rate_limit: match or("ASSAY_RATE_LIMIT_PER_SECOND", 0)? {
-            0 => None,
-            per_second => {
-                let burst = or("ASSAY_RATE_LIMIT_BURST", per_second)?;
-                Some(Buckets::new(RateLimits { per_second, burst }))
-            }
-        },
-        started: Instant::now(),
-        metrics,
-        planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
-    });
+    let capture = Arc::new(Capture::configured(producer.clone(), topic, metrics)?);
     let (stopping, stop) = watch::channel(false);
     say_ready(port)?;
     loop {
@@ -246,6 +204,53 @@ enum NotProduced {
 }
 
 impl Capture {
+    /// What its variables say.
+    fn configured(producer: ThreadedProducer<ToRequests>, topic: String, metrics: Metrics) -> Result<Self, Error> {
+        let usual = RateLimits::default();
+        let overflow = RateLimits {
+            per_second: or("OVERFLOW_PER_SECOND_LIMIT", usual.per_second)?,
+            burst: or("OVERFLOW_BURST_LIMIT", usual.burst)?,
+        };
+        Ok(Self {
+            producer,
+            topic,
+            historical_topic: or("KAFKA_HISTORICAL_TOPIC", String::new())?,
+            dialect: or("DIALECT", Dialect::default())?,
+            drop_list: or("DROP_EVENTS_BY_TOKEN_DISTINCT_ID", Listed::default())?,
+            restrictions: Restrictions::new(json("ASSAY_EVENT_RESTRICTIONS")?),
+            forced_keys: or("INGESTION_FORCE_OVERFLOW_BY_TOKEN_DISTINCT_ID", Listed::default())?,
+            dead_letter_topic: or("KAFKA_DLQ_TOPIC", String::new())?,
+            overflow: or("OVERFLOW_ENABLED", false)?.then_some(Buckets::new(overflow)),
+            overflow_topic: or("KAFKA_OVERFLOW_TOPIC", String::new())?,
+            preserves_locality: or("OVERFLOW_PRESERVE_PARTITION_LOCALITY", false)?,
+            topics_of_names: TopicsOfNames {
+                heatmaps: or("KAFKA_HEATMAPS_TOPIC", String::new())?,
+                client_warnings: or("KAFKA_CLIENT_INGESTION_WARNING_TOPIC", String::new())?,
+                exceptions: or("KAFKA_EXCEPTIONS_TOPIC", String::new())?,
+                ai: or("CAPTURE_ANALYTICS_AI_EVENTS_TOPIC", String::new())?,
+                ..TopicsOfNames::default()
+            },
+            rerouting: Rerouting::new(
+                or("ENABLE_HISTORICAL_REROUTING", false)?,
+                or("HISTORICAL_REROUTING_THRESHOLD_DAYS", 1)?,
+            ),
+            recordings_topic: or("KAFKA_SESSION_RECORDING_SNAPSHOT_ITEM_EVENTS_TOPIC", String::new())?,
+            recordings_overflow_topic: or("KAFKA_REPLAY_OVERFLOW_TOPIC", String::new())?,
+            modes: or("CAPTURE_MODE", Modes::default())?,
+            blob_store: BlobStore::new(or("AI_S3_BUCKET", String::new())?, or("AI_S3_PREFIX", "llma/".to_owned())?),
+            rate_limit: match or("ASSAY_RATE_LIMIT_PER_SECOND", 0)? {
+                0 => None,
+                per_second => {
+                    let burst = or("ASSAY_RATE_LIMIT_BURST", per_second)?;
+                    Some(Buckets::new(RateLimits { per_second, burst }))
+                }
+            },
+            started: Instant::now(),
+            metrics,
+            planted: Planted::new(json("ASSAY_PLANTED_DEFECTS")?, json("ASSAY_TOKENS_OVER_QUOTA")?),
+        })
+    }
+
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
         let (limit, is_engage) = match route(request.uri().path(), self.dialect, &self.modes) {
             Some(Route::Events { limit, is_engage }) => (limit, is_engage),
@@ -468,8 +473,8 @@ impl Capture {
         let deliveries = Deliveries::new();
         let enqueued = recorded.snapshots.iter().enumerate().try_for_each(|(place, snapshot)| {
             let awaited = Box::new(deliveries.of(place));
-            let headers = if applied.dead_letter { aside(OwnedHeaders::new()) } else { OwnedHeaders::new() };
-            let headers = if applied.skip_person { without_person(headers) } else { headers };
+            let headers = if applied.dead_letter { headers::aside(OwnedHeaders::new()) } else { OwnedHeaders::new() };
+            let headers = if applied.skip_person { headers::without_person(headers) } else { headers };
             let record = BaseRecord::with_opaque_to(topic, awaited).headers(headers);
             let record = record.key(&snapshot.session).payload(&snapshot.data);
             self.producer.send(record).map_err(|(error, _)| not_produced(error))
@@ -579,7 +584,7 @@ impl Capture {
         };
         let topic = match (way.lane, of_its_name) {
             (Lane::DeadLetters, _) => {
-                headers = aside(headers);
+                headers = headers::aside(headers);
                 self.topics_of_names.tell(&self.dead_letter_topic, "restriction");
                 &self.dead_letter_topic
             }
@@ -620,19 +625,6 @@ impl Capture {
     }
 }
 
-/// Tells the ingester that no person may come of an event.
-fn without_person(headers: OwnedHeaders) -> OwnedHeaders {
-    headers.insert(Header { key: NO_PERSON_HEADER, value: Some(b"true") })
-}
-
-/// Says why a message is put aside: capture knows no other reason (rust/capture/src/outputs/mod.rs).
-fn aside(headers: OwnedHeaders) -> OwnedHeaders {
-    let at = Timestamp::now().to_string();
-    [("dlq_reason", "event_restriction"), ("dlq_step", "capture"), ("dlq_timestamp", &at)]
-        .into_iter()
-        .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_bytes()) }))
-}
-
 /// Whether an event is an import of old ones, as its batch says; the Django capture knew none (ingestion contract 1.5).
 fn is_import(dialect: Dialect, event: &CapturedEvent<'_>) -> bool {
     event.historical_migration && dialect != Dialect::V2021
@@ -654,7 +646,7 @@ fn not_produced(error: KafkaError) -> NotProduced {
 /// What a success says since 2024.
 const STORED: &str = r#"{"status":"Ok"}"#;
 
-/// What recorders are told whose quota is used up (rust/capture/src/v0_endpoint.rs, `recording`).
+/// What recorders are told whose quota is used up (rust/capture, `v0_endpoint.rs`: `recording`).
 const RECORDINGS_OVER_QUOTA: &str = r#"{"status":"Ok","quota_limited":["recordings"]}"#;
 
 /// Of a body that is too long so much is read and thrown away: who is still sending does not read the answer.

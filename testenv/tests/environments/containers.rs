@@ -12,7 +12,7 @@ use testenv::containers::{
     docker::OWNER_LABEL,
     images::{Image, Images, Part},
     owner::Owner,
-    substitute::{Substitute, Substitutes},
+    substitute::{PATIENCE, Substitute, Substitutes},
     substrate::{SubstrateOptions, up},
 };
 use testenv::environment::{budget::Budget, pipeline::PipelineOptions};
@@ -211,6 +211,8 @@ fn who_takes_more_than_its_share_of_the_budget_is_killed_and_told() {
             environment: BTreeMap::new(),
             port: None,
             ready: Some("begun".into()),
+            within: PATIENCE,
+            mounts: Vec::new(),
         };
         let options = PipelineOptions {
             budget: Budget { processors: Some(1), memory: Some(128 << 20) },

@@ -36,12 +36,16 @@ impl Before {
         if let Some((rank, request)) = rank.and_then(|rank| Some((rank, self.open.take(rank)?))) {
             block.push(OPEN | usual);
             let (lag, answer) = self.say_moments(request, outcome);
-            [rank, lag, answer].into_iter().for_each(|number| put_varint(block, number));
+            for number in [rank, lag, answer] {
+                put_varint(block, number);
+            }
         } else {
             block.push(usual);
             let (sent, answered) = (micros(outcome.sent), micros(outcome.answered));
             let whose = [u64::from(outcome.stream.0), outcome.index, u64::from(outcome.attempt)];
-            whose.into_iter().chain([sent, zigzag(answered, sent)]).for_each(|number| put_varint(block, number));
+            for number in whose.into_iter().chain([sent, zigzag(answered, sent)]) {
+                put_varint(block, number);
+            }
         }
         if usual == 0 {
             put_answer(&outcome.answer, block);

@@ -162,7 +162,7 @@ fn what_is_sent_again_takes_nothing_from_what_is_expected() {
     (0..30).for_each(|index| _ = length(&post(1, index, 1_000 * index)));
     let mut again = post(1, 3, 29_500);
     if let Record::Intent(intent) = &mut again {
-        let retry = Retry { attempt: 2, due: Duration::ZERO, built: Duration::from_micros(1_000) };
+        let retry = Retry { attempt: 2, due: Duration::ZERO, built: Duration::from_millis(1) };
         intent.request.retry = Some(retry);
     }
     assert!(length(&again) > 8);
@@ -259,7 +259,9 @@ impl Posts {
     fn bytes_each(self, tick: u64) -> f64 {
         let (mut before, mut chain, mut bytes) = (Before::default(), Chain::new(7), Vec::new());
         for records in self.appended(tick) {
-            encode(&mut before, &records).iter().for_each(|block| chain.put(block, &mut bytes));
+            for block in encode(&mut before, &records) {
+                chain.put(&block, &mut bytes);
+            }
         }
         bytes.len() as f64 / POSTS as f64
     }
@@ -307,7 +309,9 @@ fn batches_cost_less_than_a_byte_an_event() {
         if let Some(index) = index.checked_sub(1) {
             records.insert(0, answered(0, index, released - 9_900, 4_000 + index * 7_919 % 500));
         }
-        encode(&mut before, &records).iter().for_each(|block| chain.put(block, &mut bytes));
+        for block in encode(&mut before, &records) {
+            chain.put(&block, &mut bytes);
+        }
     }
     let each = bytes.len() as f64 / 100_000.0;
     assert!(each <= 0.1, "{each}");

@@ -37,7 +37,7 @@ fn usual() -> Answer {
 fn blocks(drop: DropWord) -> Vec<Vec<Record>> {
     let mut again = intent(0, 1, 1..2, 0..1, 260_000);
     if let Record::Intent(intent) = &mut again {
-        let (due, built) = (Duration::from_micros(1_000), Duration::from_micros(259_000));
+        let (due, built) = (Duration::from_millis(1), Duration::from_millis(259));
         intent.request.retry = Some(Retry { attempt: 2, due, built });
         intent.request.only = Some([5, 9].into());
     }

@@ -113,7 +113,7 @@ pub(super) const SECTIONS: [Section; 5] = [
     },
 ];
 
-const PIPELINE: [Key; 10] = [
+const PIPELINE: [Key; 11] = [
     key(
         "flush_interval",
         Kind::In(&DURATION),

@@ -44,7 +44,8 @@ impl BlobStore {
     pub fn addresses(&self, token: &str, uuid: Uuid, blobs: &[Blob]) -> Vec<String> {
         // It ends in eight characters that are drawn for each file; nobody sees which.
         let line = format!("------posthog-ai-{uuid}-00000000\r\n");
-        let project: String = Sha256::digest(token).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let project = digest[..8].iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
         let mut length = 0;
         let mut addresses = Vec::with_capacity(blobs.len());
         for blob in blobs {
@@ -52,7 +53,7 @@ impl BlobStore {
             let end = begin + blob.head().len() + blob.length;
             length = end + "\r\n".len();
             let Self { bucket, prefix } = self;
-            addresses.push(format!("s3://{bucket}/{prefix}{project}/{uuid}?range={begin}-{}", end - 1));
+            addresses.push(format!("s3://{bucket}/{prefix}{project:016x}/{uuid}?range={begin}-{}", end - 1));
         }
         addresses
     }

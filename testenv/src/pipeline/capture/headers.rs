@@ -27,6 +27,19 @@ pub(super) fn of(event: &CapturedEvent<'_>, forbids_person: bool) -> OwnedHeader
     })
 }
 
+/// Tells the ingester that no person may come of an event.
+pub(super) fn without_person(headers: OwnedHeaders) -> OwnedHeaders {
+    headers.insert(Header { key: NO_PERSON_HEADER, value: Some(b"true") })
+}
+
+/// Says why a message is put aside: capture knows no other reason (rust/capture, `outputs/mod.rs`).
+pub(super) fn aside(headers: OwnedHeaders) -> OwnedHeaders {
+    let at = Timestamp::now().to_string();
+    [("dlq_reason", "event_restriction"), ("dlq_step", "capture"), ("dlq_timestamp", &at)]
+        .into_iter()
+        .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_bytes()) }))
+}
+
 #[cfg(test)]
 mod tests {
     use rdkafka::message::Headers;

@@ -1,4 +1,4 @@
-//! What an operator tells capture to do with some events (rust/capture/src/event_restrictions: types.rs, repository.rs; ingestion
+//! What an operator tells capture to do with some events (rust/capture, `event_restrictions`: types.rs, repository.rs; ingestion
 //! contract 1.4, 1.5).
 //!
 //! PostHog keeps a list for each kind of restriction in Redis; here they are one setting. An event may be on several.
