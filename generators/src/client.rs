@@ -103,6 +103,8 @@ pub struct SenderProgress {
     pub failed: AtomicU64,
     /// How late the latest request was, in microseconds.
     pub late_micros: AtomicU64,
+    /// Requests that the plan has sent once more and that were given up, since too many waited.
+    pub given_up: AtomicU64,
 }
 
 /// A running sender.
@@ -165,7 +167,7 @@ async fn send(
 ) -> Result<End, SendError> {
     let buffers = Buffers::default();
     let connections = options.connections;
-    let mut upcoming = Upcoming::new(workload, clock.start(), &options, buffers.clone())?;
+    let mut upcoming = Upcoming::new(workload, clock.start(), &options, (buffers.clone(), Arc::clone(&progress)))?;
     let mut workers = Workers::new(options, clock, progress, buffers);
     let (mut end, mut records, mut jobs, mut write_at) = (End::Complete, Vec::new(), Vec::new(), None);
     let (mut take_at, mut heavy) = (None, None);

@@ -4,6 +4,8 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -107,12 +109,25 @@ impl Ledgers {
         self.files.iter().map(length).collect()
     }
 
-    /// Makes sure that nothing of a run that has ended was lost since, when its ledgers had these `lengths`: what is not in
-    /// them would look like events that nobody has sent.
+    /// The CRC-32 of each of them, by its name.
     ///
     /// # Errors
-    /// Which ledger is gone, or shorter.
-    pub fn must_be_whole(&self, lengths: &BTreeMap<String, u64>) -> Result<(), Failure> {
+    /// When one cannot be read.
+    pub fn checksums(&self) -> Result<BTreeMap<String, u32>, Failure> {
+        let checksum = |(shard, path): &(Shard, PathBuf)| Ok((file_name(*shard), checksum(path, u64::MAX)?));
+        self.files.iter().map(checksum).collect()
+    }
+
+    /// Makes sure that nothing of a run that has ended was lost or changed since, when its ledgers had these `lengths` and
+    /// `checksums`: what is not in them would look like events that nobody has sent.
+    ///
+    /// # Errors
+    /// Which ledger is gone, shorter, or another one.
+    pub fn must_be_whole(
+        &self,
+        lengths: &BTreeMap<String, u64>,
+        checksums: &BTreeMap<String, u32>,
+    ) -> Result<(), Failure> {
         let found = self.lengths()?;
         let wrong = lengths.iter().find_map(|(name, length)| match found.get(name) {
             // Of a share that is missing beside others the verdict tells.
@@ -128,7 +143,19 @@ impl Ledgers {
                 what,
                 "judge the run's own directory, or copy it again with all of its files",
             ))
-        })
+        })?;
+        for (shard, path) in &self.files {
+            let name = file_name(*shard);
+            let (Some(length), Some(noted)) = (lengths.get(&name), checksums.get(&name)) else { continue };
+            if checksum(path, *length)? != *noted {
+                return Err(Failure::told(
+                    Kind::Usage,
+                    format!("{name} is not what it was when the run ended: its {length} bytes have another checksum"),
+                    "judge the run's own directory, or copy it again; look at the disk that it is on",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Opens them all; each must be of the run that `header` tells of.
@@ -145,6 +172,20 @@ impl Ledgers {
     /// When one cannot be read, or is of another run.
     pub fn records(&self, header: Header) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<>, Failure> {
         Ok(self.open(header)?.into_iter().flatten())
+    }
+}
+
+/// The CRC-32 of the first `length` bytes of a file.
+fn checksum(path: &Path, length: u64) -> Result<u32, Failure> {
+    let unreadable =
+        |error| Failure::caused(Kind::Unavailable, format!("{} cannot be read", path.display()), "", error);
+    let mut file = File::open(path).map_err(unreadable)?.take(length);
+    let (mut hasher, mut buffer) = (crc32fast::Hasher::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer).map_err(unreadable)? {
+            0 => return Ok(hasher.finalize()),
+            read => hasher.update(&buffer[..read]),
+        }
     }
 }
 
@@ -201,11 +242,16 @@ mod tests {
         std::fs::write(&path, [0; 100]).unwrap();
         let lengths = Ledgers::find(folder.path()).unwrap().lengths().unwrap();
         assert_eq!(lengths, BTreeMap::from([("ledger".to_owned(), 100)]));
-        let said = || format!("{:?}", Ledgers::find(folder.path()).unwrap().must_be_whole(&lengths));
+        let checksums = Ledgers::find(folder.path()).unwrap().checksums().unwrap();
+        let said = || format!("{:?}", Ledgers::find(folder.path()).unwrap().must_be_whole(&lengths, &checksums));
         assert_eq!(said(), "Ok(())");
         // A share that came later from another machine.
         std::fs::write(folder.path().join("ledger"), [0; 101]).unwrap();
         assert_eq!(said(), "Ok(())");
+        let mut damaged = [0; 100];
+        damaged[50] = 1;
+        std::fs::write(&path, damaged).unwrap();
+        assert!(said().contains("another checksum"), "{}", said());
         std::fs::write(&path, [0; 99]).unwrap();
         assert!(said().contains("99 bytes") && said().contains("100 when"), "{}", said());
         std::fs::remove_file(&path).unwrap();

@@ -196,4 +196,7 @@ pub struct Conditions {
     /// How long each ledger was, in bytes, so that one that was lost or cut off since is no proof of anything.
     #[serde(default)]
     pub ledgers: BTreeMap<String, u64>,
+    /// The CRC-32 of those bytes, since a length that was damaged in the middle of one looks like its end.
+    #[serde(default)]
+    pub ledger_checksums: BTreeMap<String, u32>,
 }

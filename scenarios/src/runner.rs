@@ -44,13 +44,13 @@ use generators::{
     identity::RunId,
     journal::Header,
     persona::PersonaTable,
-    random::Share,
     replay::{Imported, Recording},
     timetable::Shard,
-    workload::Workload,
+    workload::{Traffic, Workload},
 };
 use jiff::Timestamp;
 use reports::{
+    figures::count,
     limits,
     live::Phase,
     progress::{Progress, Snapshot},
@@ -64,7 +64,7 @@ use self::{
 pub use self::{
     environment::Environment,
     idle::idle,
-    wanted::{Own, Shared, SubstrateSettings, Wanted},
+    wanted::{Own, Shared, SubstrateSettings, Wanted, unique},
 };
 
 use crate::{
@@ -225,7 +225,7 @@ impl Active<'_> {
         let before = self.environment.usage();
         let taps = self.taps(access, header)?;
         let lag = lag_watch(access, clock)?;
-        let by_marker = workload.plan().traffic.iter().any(|traffic| traffic.disorder.no_uuid > Share::default());
+        let by_marker = workload.plan().traffic.iter().any(Traffic::may_lack_uuid);
         let watch = Watch::start(store.clone(), WatchedFor { run, by_marker, every: self.looks_every() }, clock, reads);
         let recorder = self.record_exports(access, &workload, header)?;
         let (stop_sending, sending_stopped) = watch::channel(false);
@@ -283,10 +283,9 @@ impl Active<'_> {
             let ended = tokio::task::block_in_place(|| taps.end());
             ended.map_err(|error| not_written(&self.directory.stages(), error))?;
         }
-        if let Some(lag) = &lag {
-            write_compact_json(&self.directory.lags(), &lag.course())?;
-        }
+        self.note_course(lag.as_ref())?;
         let warnings = self.warnings(&store).await;
+        let ledgers = Ledgers::find(self.directory.path())?;
         let conditions = Conditions {
             schema: SCHEMA,
             obstacles,
@@ -297,9 +296,15 @@ impl Active<'_> {
             faults,
             components: self.environment.used_since(&before),
             greatest_lag: lag.and_then(|lag| lag.greatest()),
-            ledgers: Ledgers::find(self.directory.path())?.lengths()?,
+            ledgers: ledgers.lengths()?,
+            ledger_checksums: ledgers.checksums()?,
         };
         write_json(&self.directory.conditions(), &conditions)
+    }
+
+    /// Writes down how far behind consumers were while it ran.
+    fn note_course(&self, lag: Option<&LagWatch>) -> Result<(), Failure> {
+        lag.map_or(Ok(()), |lag| write_compact_json(&self.directory.lags(), &lag.course()))
     }
 
     /// Says that groups are sent and not judged, where that is so.
@@ -444,6 +449,7 @@ impl Active<'_> {
                 error,
             )
         })?;
+        obstacles.extend(given_up(sending.sent.given_up.load(Ordering::Relaxed)));
         Ok(obstacles)
     }
 
@@ -551,6 +557,18 @@ fn not_carried_out(fault: &FaultFacts) -> Option<Obstacle> {
     let FaultFacts { fault, planned_at, failed, .. } = fault;
     let what = |failed| format!("{}{fault}`, planned at {planned_at} s: {failed}", Reason::FaultNotCarriedOut.words());
     failed.as_ref().map(|failed| Obstacle::Invalid(what(failed)))
+}
+
+/// What stands in the way of a verdict where so many requests were not sent once more as the plan says.
+fn given_up(requests: u64) -> Option<Obstacle> {
+    (requests > 0).then(|| {
+        Obstacle::Insufficient(format!(
+            "{} second sendings and duplicates of requests were given up, since too many waited at once, so some {} the \
+             second time: shorten `resend_after` and `duplicate_after`, or lower the rate",
+            count(requests),
+            Reason::TooManyUnsent.words()
+        ))
+    })
 }
 
 /// How far the wall clock moved against the monotonic one since the start.

@@ -140,7 +140,7 @@ impl StoredRun {
         let conditions: Option<Conditions> = read_json(&directory.conditions())?;
         let ledgers = Ledgers::find(folder)?;
         if let Some(conditions) = &conditions {
-            ledgers.must_be_whole(&conditions.ledgers)?;
+            ledgers.must_be_whole(&conditions.ledgers, &conditions.ledger_checksums)?;
         }
         let records = ledgers.records(manifest.header())?;
         let sent = SentLog::sort(dialect, &workload, &windows, tolerance, folder, records).map_err(damaged)?;

@@ -1,19 +1,23 @@
 //! How large a request may be: what is larger is refused as a whole with 413, before anything of it is stored
 //! (rust/capture/src/router.rs, `DefaultBodyLimit`; payload/decompression.rs; ingestion contract 1.1, 1.3).
 //!
-//! A limit holds for the bytes that come and for what they are unpacked to. How long a body is follows from what is drawn for
-//! its events but for some kilobytes, so that near its limit both is fine.
+//! A limit holds for the bytes that come and for what they are unpacked to. Where it is in question, the body is made once more
+//! and measured; only so near to its limit that an attempt's moments could make the difference both is fine.
 
 use generators::{
+    clock::RunStart,
     request::Request,
+    wire::Encoder,
     workload::{Compression, Endpoint, Form, Workload},
 };
 
 /// What an event holds beside its padding, at most, if nothing in it hurts; an envelope has as much room.
 const BESIDE: u64 = 20_000;
+/// By so much may two attempts of a request differ, for each event: in how its moments are written.
+const MARGIN: u64 = 64;
 
-/// Whether a request may be refused for its size.
-pub fn may_be_over(workload: &Workload, request: &Request) -> bool {
+/// Whether a request may be refused for its size; it was sent by a run that began at `start`.
+pub fn may_be_over(workload: &Workload, request: &Request, start: RunStart) -> bool {
     let padded = request.seqs(workload).map(|(seq, _)| workload.oddities(request.stream, seq).padding);
     let (events, padding) = padded.fold((0, 0), |(events, sum), padding| (events + 1, sum + padding));
     // None of what is made is so long by itself; what was recorded once has been sent.
@@ -21,11 +25,19 @@ pub fn may_be_over(workload: &Workload, request: &Request) -> bool {
         return false;
     }
     let Some(style) = workload.style(request) else { return false };
-    let text = padding + (events + 1) * BESIDE;
+    let limit = limit(style.endpoint);
+    let most = padding + (events + 1) * BESIDE;
+    if most / 2 * 3 <= limit {
+        return false;
+    }
+    // The parts of a form hold little beside the padding.
+    let is_form = style.endpoint == Endpoint::Ai;
+    let body = if is_form { None } else { Encoder::default().encode_plainly(workload, request, start).ok() };
+    let text = body.map_or(most, |encoded| encoded.body.len() as u64 + (events + 1) * MARGIN);
     // Four characters of base64 are three bytes, and in a form some of them become three again.
     let is_grown = style.form != Form::Plain || matches!(style.compression, Compression::Base64 | Compression::Lz64);
     let sent = if is_grown { text / 2 * 3 } else { text };
-    sent > limit(style.endpoint)
+    sent > limit
 }
 
 /// What an endpoint takes, in bytes.
@@ -60,7 +72,9 @@ mod tests {
         traffic.disorder.resend = Share::default();
         change(traffic);
         let workload = Workload::new(plan, PersonaTable::make(1, 2));
-        Requests::new(&workload, STREAM).filter(|request| may_be_over(&workload, request)).count()
+        Requests::new(&workload, STREAM)
+            .filter(|request| may_be_over(&workload, request, RunStart::from_unix_micros(0)))
+            .count()
     }
 
     fn padded(traffic: &mut Traffic, padding: (u64, u64)) {
@@ -101,5 +115,21 @@ mod tests {
         assert_eq!(of(4, 400_000, Compression::None), 0);
         assert_eq!(of(8, 300_000, Compression::None), 5, "all requests");
         assert_eq!((of(1, 1_500_000, Compression::Gzip), of(1, 1_500_000, Compression::Base64)), (0, 40));
+    }
+
+    #[test]
+    fn many_small_events_are_not_over_because_some_are_padded() {
+        let found = over(|traffic| {
+            traffic.endpoint = Endpoint::E;
+            traffic.batch = (40, 40);
+            padded(traffic, (20_000, 20_000));
+        });
+        assert_eq!(found, 0, "0.8 MB and what is beside it");
+        let found = over(|traffic| {
+            traffic.endpoint = Endpoint::E;
+            traffic.batch = (40, 40);
+            padded(traffic, (60_000, 60_000));
+        });
+        assert_eq!(found, 1);
     }
 }

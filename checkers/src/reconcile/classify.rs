@@ -235,8 +235,8 @@ struct Alike<'a> {
     first: Option<(usize, SentEvent, Told)>,
     /// When the capture may have stored them, if it may have.
     moments: Option<Moments>,
-    /// What must become of one may not be what must become of the next: plugins choose among them, their age decides, or what they
-    /// hold.
+    /// What must become of one may not be what must become of the next: plugins choose among them, their age decides, what they
+    /// hold, or whose they are.
     differ: bool,
 }
 
@@ -249,6 +249,9 @@ impl<'a> Alike<'a> {
                 traffic.drop_events_older_than.is_some()
                     || traffic.replay.is_some()
                     || traffic.extras.cookieless > Share::default()
+                    // In one request one is too large for a message, or restricted, and the next is not.
+                    || traffic.extras.large > Share::default()
+                    || !traffic.restricted.is_none()
                     || case.plugins.may_drop(traffic.team)
             });
         Self { case, first: None, moments: None, differ }
@@ -353,8 +356,7 @@ impl Case<'_> {
             rows: row_facts(&rows),
             exported: self.exported(stream, seq),
         };
-        let on_purpose =
-            story.presence == Presence::Absent || story.presence == Presence::Either || self.on_purpose(event);
+        let on_purpose = !matches!(story.presence, Presence::Present { .. }) || self.on_purpose(event);
         let judged = story.judge();
         let captured = self.stages.and_then(|stages| stages.captured_at(stream, seq));
         let company = Company {
@@ -450,7 +452,7 @@ impl Case<'_> {
                 let spoils = |seq| spoils_request(self.dialect, self.workload, request.stream, seq);
                 request.fault(self.workload).is_some_and(ClientFault::is_meant_to_fail)
                     || request.seqs(self.workload).any(|(seq, _)| spoils(seq))
-                    || body_limit::may_be_over(self.workload, request)
+                    || body_limit::may_be_over(self.workload, request, self.start)
             })
     }
 
@@ -513,11 +515,12 @@ impl Case<'_> {
 
     /// Whether the event must be there, and in how many of its `rows`.
     fn presence(&self, stream: StreamId, seq: u64, rows: usize) -> Presence {
+        // Only several rows make it worth asking how many may stay.
+        let most_rows = || if rows > 1 { self.most_rows(stream, seq) } else { 1 };
         match self.fate(stream, seq) {
             Fate::Absent(_) => Presence::Absent,
-            Fate::Either(_) => Presence::Either,
-            // Only several rows make it worth asking how many may stay.
-            Fate::Present => Presence::Present { most_rows: if rows > 1 { self.most_rows(stream, seq) } else { 1 } },
+            Fate::Either(_) => Presence::Either { most_rows: most_rows() },
+            Fate::Present => Presence::Present { most_rows: most_rows() },
         }
     }
 

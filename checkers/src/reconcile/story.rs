@@ -19,7 +19,10 @@ pub enum Presence {
     /// It must not, though it may have been acked: quota, drop list, too old …
     Absent,
     /// Both are fine.
-    Either,
+    Either {
+        /// So many rows may stay, if any does.
+        most_rows: usize,
+    },
 }
 
 /// One completed read of the store, as far as it concerns one event.
@@ -185,8 +188,8 @@ impl Story {
         let is_settled = *dropped || self.old_enough && sight.covered;
         let pending = expected && !sight.ever && !is_settled;
         let too_many = match presence {
-            Presence::Present { most_rows } => rows.left > (*most_rows).max(1),
-            Presence::Absent | Presence::Either => rows.left > 1,
+            Presence::Present { most_rows } | Presence::Either { most_rows } => rows.left > (*most_rows).max(1),
+            Presence::Absent => rows.left > 1,
         };
         let may_be_visible = *outcome == EventOutcome::Indeterminate && matches!(presence, Presence::Present { .. });
         let to_be_exported = exported.wanted && (expected && !dropped || may_be_visible && sight.at_last);
@@ -321,8 +324,8 @@ mod tests {
             (Acked, present, uncovered, true, (None, false, true, false)),
             (Acked, Presence::Absent, seen, true, (Some(Class::ShouldBeAbsent), false, false, false)),
             (Acked, Presence::Absent, unseen, true, (None, false, false, false)),
-            (Acked, Presence::Either, seen, true, (None, false, false, true)),
-            (Acked, Presence::Either, unseen, true, (None, false, false, false)),
+            (Acked, Presence::Either { most_rows: 1 }, seen, true, (None, false, false, true)),
+            (Acked, Presence::Either { most_rows: 1 }, unseen, true, (None, false, false, false)),
             (Indeterminate, present, seen, true, (None, false, false, true)),
             (Indeterminate, present, unseen, true, (None, false, false, false)),
             (Rejected, present, seen, true, (Some(Class::RejectedButVisible), false, false, false)),
@@ -351,8 +354,8 @@ mod tests {
             (present, true, (Some(Class::ShouldBeAbsent), true, false)),
             (Presence::Absent, false, (None, false, false)),
             (Presence::Absent, true, (Some(Class::ShouldBeAbsent), false, false)),
-            (Presence::Either, false, (None, false, false)),
-            (Presence::Either, true, (Some(Class::ShouldBeAbsent), false, false)),
+            (Presence::Either { most_rows: 1 }, false, (None, false, false)),
+            (Presence::Either { most_rows: 1 }, true, (Some(Class::ShouldBeAbsent), false, false)),
         ] {
             assert_eq!(of(presence, ever), expected, "{presence:?} {ever}");
         }
@@ -402,7 +405,7 @@ mod tests {
         assert!(
             !duplicated(Presence::Present { most_rows: 2 }, 2) && duplicated(Presence::Present { most_rows: 2 }, 3)
         );
-        assert!(!duplicated(Presence::Either, 1) && duplicated(Presence::Either, 2));
+        assert!(!duplicated(Presence::Either { most_rows: 1 }, 1) && duplicated(Presence::Either { most_rows: 1 }, 2));
         assert!(!duplicated(Presence::Present { most_rows: 0 }, 1), "one row may always stay");
     }
 }

@@ -134,7 +134,7 @@ impl Totals {
         counts.dropped += all_if(is_dropped);
         counts.expected += all_if(judged.expected);
         counts.pending += all_if(judged.pending);
-        counts.either += all_if(story.presence == Presence::Either);
+        counts.either += all_if(matches!(story.presence, Presence::Either { .. }));
         counts.recovered += all_if(story.outcome == EventOutcome::Indeterminate && story.sight.at_last);
         counts.late += all_if(is_late);
         if let Some(primary) = judged.classes.primary() {
@@ -221,8 +221,8 @@ mod tests {
         let all = [
             told(Acked, PRESENT, true, None),
             told(Acked, PRESENT, false, None),
-            told(Acked, Presence::Either, false, None),
-            told(Acked, Presence::Either, true, None),
+            told(Acked, Presence::Either { most_rows: 1 }, false, None),
+            told(Acked, Presence::Either { most_rows: 1 }, true, None),
             told(Acked, Presence::Absent, false, None),
             told(Indeterminate, PRESENT, true, None),
             told(Indeterminate, PRESENT, false, None),

@@ -2,10 +2,15 @@
 //! on the way makes.
 //!
 //! When each is due follows from the request that it repeats, so nothing is drawn here, and nothing is kept but what waits. That
-//! holds no bytes, and when too many wait, a further one is given up: its events were sent, once.
+//! holds no bytes, and when too many wait, a further one is given up and counted: its events were sent, once.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
+use super::SenderProgress;
 use crate::{
     identity::StreamId,
     ledger::{Answer, Outcome},
@@ -14,7 +19,7 @@ use crate::{
 };
 
 /// So many may wait: some ten megabytes.
-const WAITING: usize = 100_000;
+pub const WAITING: usize = 100_000;
 
 /// When one is due, and which it is: stream, index and attempt.
 type Place = (Duration, StreamId, u64, u32);
@@ -24,12 +29,13 @@ type Place = (Duration, StreamId, u64, u32);
 pub(super) struct Repeats<'a> {
     workload: &'a Workload,
     waiting: BTreeMap<Place, Request>,
+    progress: Arc<SenderProgress>,
 }
 
 impl<'a> Repeats<'a> {
-    /// None yet.
-    pub const fn new(workload: &'a Workload) -> Self {
-        Self { workload, waiting: BTreeMap::new() }
+    /// None yet; what is given up is counted in `progress`.
+    pub const fn new(workload: &'a Workload, progress: Arc<SenderProgress>) -> Self {
+        Self { workload, waiting: BTreeMap::new(), progress }
     }
 
     /// Takes in what repeats `planned`, of which `first` is about to leave: all of it, or its first part.
@@ -39,8 +45,11 @@ impl<'a> Repeats<'a> {
     }
 
     fn put(&mut self, repeat: Option<(Duration, Request)>) {
-        if let Some((at, request)) = repeat.filter(|_| self.waiting.len() < WAITING) {
+        let Some((at, request)) = repeat else { return };
+        if self.waiting.len() < WAITING {
             self.waiting.insert(place(at, &request), request);
+        } else {
+            self.progress.given_up.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -108,7 +117,7 @@ mod tests {
     #[test]
     fn what_repeats_a_request_is_due_after_it_and_not_before() {
         let workload = repeating();
-        let mut repeats = Repeats::new(&workload);
+        let mut repeats = Repeats::new(&workload, Arc::default());
         let first = Requests::new(&workload, STREAM).nth(5).unwrap();
         repeats.expect(&first, &first);
         let due = first.due(&workload);
@@ -124,7 +133,7 @@ mod tests {
     #[test]
     fn what_never_left_is_not_repeated_and_no_more_wait_than_may() {
         let workload = repeating();
-        let mut repeats = Repeats::new(&workload);
+        let mut repeats = Repeats::new(&workload, Arc::default());
         let first = Requests::new(&workload, STREAM).next().unwrap();
         let outcome = |answer| {
             let (stream, index, sent) = (STREAM, 0, Duration::ZERO);
@@ -140,6 +149,7 @@ mod tests {
             repeats.expect(&other, &other);
         }
         assert_eq!(repeats.waiting.len(), WAITING);
+        assert_eq!(repeats.progress.given_up.load(Ordering::Relaxed), WAITING as u64, "as many again");
         repeats.clear();
         assert!(repeats.is_empty());
     }

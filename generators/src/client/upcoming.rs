@@ -1,10 +1,10 @@
 //! What leaves next: the schedule's requests, made ahead of their time so that they can leave at once when they are due, what the
 //! plan has sent once more, and beside them the retries that are due.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    SenderOptions,
+    SenderOptions, SenderProgress,
     buffers::Buffers,
     faulty::spoil,
     repeats::Repeats,
@@ -42,14 +42,14 @@ impl<'a> Upcoming<'a> {
         workload: &'a Workload,
         start: RunStart,
         options: &SenderOptions,
-        buffers: Buffers,
+        (buffers, progress): (Buffers, Arc<SenderProgress>),
     ) -> Result<Self, EncodeError> {
         let mut upcoming = Self {
             workload,
             start,
             timetable: Timetable::new(workload, options.shard),
             next: None,
-            repeats: Repeats::new(workload),
+            repeats: Repeats::new(workload, progress),
             retries: Retries::new(workload, options.connections),
             encoder: Encoder::default(),
             buffers,

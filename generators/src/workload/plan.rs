@@ -124,6 +124,11 @@ pub enum Pace {
 }
 
 impl Traffic {
+    /// Whether some of its events say no uuid, so that capture mints them.
+    pub fn may_lack_uuid(&self) -> bool {
+        self.disorder.no_uuid > Share::default() || self.disorder.empty_uuid > Share::default()
+    }
+
     /// So many events of one person, each in a request of its own, as they are due and with nothing else to be said of them.
     pub fn orderly(events: u64, arrival: Arrival) -> Self {
         Self {

@@ -20,7 +20,7 @@ use crate::{
     failure::{Failure, Kind},
     interrupt, library,
     run_directory::RunDirectory,
-    runner::{Request, Shared, SubstrateSettings, Wanted, run},
+    runner::{Request, Shared, SubstrateSettings, Wanted, run, unique},
     scenario::Scenario,
     senders::Division,
 };
@@ -64,7 +64,8 @@ pub(super) fn calibrate(arguments: &Arguments) -> Result<ExitCode, Failure> {
                 return Err(Failure::told(Kind::Internal, "defects are planted in the reference pipeline only", ""));
             }
         };
-        let folder = std::env::temp_dir().join(format!("assay-calibrate-{}", std::process::id()));
+        let name = unique("calibrate");
+        let folder = std::env::temp_dir().join(format!("assay-{name}"));
         let logs = std::path::absolute(arguments.out.join("calibrate").join("substrate"))
             .unwrap_or_else(|_| arguments.out.join("calibrate"));
         std::fs::create_dir_all(&logs).map_err(|error| {
@@ -72,7 +73,7 @@ pub(super) fn calibrate(arguments: &Arguments) -> Result<ExitCode, Failure> {
             Failure::caused(Kind::Usage, what, "name a folder that you may write to with --out DIR", error)
         })?;
         let settings = SubstrateSettings {
-            name: format!("calibrate{}", std::process::id()),
+            name,
             folder: &folder,
             logs: &logs,
             linked: Vec::new(),

@@ -27,7 +27,7 @@ use crate::{
     failure::{Failure, Kind},
     interrupt,
     run_directory::{read_json, write_json},
-    runner::{Shared, SubstrateSettings, unavailable},
+    runner::{Shared, SubstrateSettings, unavailable, unique},
 };
 
 /// How long `down` waits until it is down.
@@ -88,14 +88,15 @@ pub(super) fn up(
     let own = place.choose_own(&runtime, &progress)?;
     runtime.block_on(async {
         let mut stop = interrupt::listen()?;
-        let folder = std::env::temp_dir().join(format!("assay-environment-{}", std::process::id()));
+        let name = unique("environment");
+        let folder = std::env::temp_dir().join(format!("assay-{name}"));
         let logs = std::path::absolute(path.with_extension("logs")).unwrap_or_else(|_| path.with_extension("logs"));
         std::fs::create_dir_all(&logs).map_err(|error| {
             let what = format!("the folder for logs {} cannot be made", logs.display());
             Failure::caused(Kind::Usage, what, "name a file in a folder that you may write to with --file", error)
         })?;
         let settings = SubstrateSettings {
-            name: format!("environment{}", std::process::id()),
+            name,
             folder: &folder,
             logs: &logs,
             linked: Vec::new(),

@@ -1,13 +1,15 @@
 //! Commands as they may be shown: what they do, and no secret that somebody has written into them.
 //!
-//! What is known to be secret is taken out wherever it stands; beside that the value of whatever is called like a secret, and
-//! the user and password of a URL. Rather too much is taken out than too little.
+//! What is known to be secret is taken out wherever it stands; beside that whatever follows a name that secrets have, in a flag, a
+//! variable, a header, a URL or JSON, and the user and password of a URL. Rather too much is taken out than too little.
 
 /// In the place of what is not shown.
 const CONCEALED: &str = "…";
 /// What secrets are called, or parts of it.
-const NAMES: [&str; 9] =
-    ["password", "passwd", "secret", "token", "authorization", "credential", "api-key", "api_key", "apikey"];
+const NAMES: [&str; 10] =
+    ["password", "passwd", "pwd", "secret", "token", "authorization", "credential", "api-key", "api_key", "apikey"];
+/// Flags whose value is a user with a password.
+const USERS: [&str; 2] = ["-u", "--user"];
 
 /// `words` as a person reads them, without `secrets` and what looks like one.
 pub fn shown(words: &[String], secrets: &[&str]) -> String {
@@ -15,7 +17,8 @@ pub fn shown(words: &[String], secrets: &[&str]) -> String {
     let shown = words.iter().map(|word| {
         let concealed = if is_value { CONCEALED.to_owned() } else { concealed(word, secrets) };
         // `--password` tells what the next word is; `--password=x` tells it by itself, and `get secret` is no flag.
-        is_value = word.starts_with('-') && !word.contains(['=', ':', ' ']) && is_name(word);
+        let is_flag = word.starts_with('-') && !word.contains(['=', ':', ' ']);
+        is_value = is_flag && (name_in(word).is_some() || USERS.contains(&word.as_str()));
         let is_plain = !concealed.is_empty() && !concealed.contains(|c: char| c.is_whitespace() || c.is_control());
         if is_plain { concealed } else { format!("{concealed:?}") }
     });
@@ -31,16 +34,15 @@ fn concealed(word: &str, secrets: &[&str]) -> String {
         if number > 0 {
             shown.push(' ');
         }
-        if let Some((name, value)) = piece.split_once(['=', ':'])
-            && is_name(name)
-        {
-            shown += &piece[..=name.len()];
+        let behind = name_in(piece).and_then(|name| Some(name + piece[name..].find(['=', ':'])? + 1));
+        if let Some(behind) = behind {
+            shown += &without_user(&piece[..behind]);
             shown += CONCEALED;
-            if value.is_empty() {
+            if behind == piece.len() {
                 // A header's value is the rest of the word.
                 break;
             }
-        } else if piece.starts_with('-') && is_name(piece) {
+        } else if piece.starts_with('-') && name_in(piece).is_some() {
             shown += piece;
             if piece.len() < word.len() {
                 shown += " ";
@@ -54,10 +56,10 @@ fn concealed(word: &str, secrets: &[&str]) -> String {
     shown
 }
 
-/// Whether what is called so is a secret.
-fn is_name(text: &str) -> bool {
+/// Where the first name of a secret begins.
+fn name_in(text: &str) -> Option<usize> {
     let text = text.to_ascii_lowercase();
-    NAMES.iter().any(|name| text.contains(name))
+    NAMES.iter().filter_map(|name| text.find(name)).min()
 }
 
 /// A URL without its user and password.
@@ -100,6 +102,15 @@ mod tests {
             (&["curl", "-H", "Authorization: Bearer pw"], "curl -H Authorization:…"),
             (&["curl", "-HX-Api-Key:pw"], "curl -HX-Api-Key:…"),
             (&["curl", "https://me:pw@host/path"], "curl https://…@host/path"),
+            (
+                &["x", "--set=auth.password=pw", "--from-literal=password=pw"],
+                "x --set=auth.password=… --from-literal=password=…",
+            ),
+            (&["x", "--env=API_TOKEN=pw", "--header=X-Api-Key:pw"], "x --env=API_TOKEN=… --header=X-Api-Key:…"),
+            (&["curl", "https://me:pw@host/hook?token=pw"], "curl https://…@host/hook?token=…"),
+            (&["curl", "-u", "me:pw", "host"], "curl -u … host"),
+            (&["post", r#"{"user":"x","password":"pw"}"#], r#"post {"user":"x","password":…"#),
+            (&["env", "MYSQL_PWD=pw"], "env MYSQL_PWD=…"),
             (&["sh", "-c", "SECRET=pw run --token pw now"], r#"sh -c "SECRET=… run --token …""#),
         ] {
             assert_eq!(shown_of(words), expected);

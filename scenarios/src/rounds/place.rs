@@ -8,7 +8,7 @@ use testenv::{containers::container::Limits, environment::substrate::Substrate};
 use crate::{
     failure::Failure,
     run_directory::not_written,
-    runner::{Shared, SubstrateSettings, Wanted},
+    runner::{Shared, SubstrateSettings, Wanted, unique},
 };
 
 /// Where rounds run.
@@ -43,9 +43,10 @@ impl<'a> Place<'a> {
             self.leave().await;
         }
         std::fs::create_dir_all(&self.logs).map_err(|error| not_written(&self.logs, error))?;
+        let name = unique(self.word);
         let settings = SubstrateSettings {
-            name: format!("{}{}", self.word, std::process::id()),
-            folder: &std::env::temp_dir().join(format!("assay-{}-{}", self.word, std::process::id())),
+            folder: &std::env::temp_dir().join(format!("assay-{name}")),
+            name,
             logs: &self.logs,
             linked: Vec::new(),
             disks: Vec::new(),

@@ -15,7 +15,7 @@ use checkers::{
     },
     statistics::sequential::{Crossed, Test},
 };
-use generators::{clock::RunStart, journal::ReadError, ledger::LedgerReader, workload::Workload};
+use generators::{clock::RunStart, journal::ReadError, ledger::LedgerReader, request::Sending, workload::Workload};
 
 /// The sequential test of a run that is being sent.
 #[derive(Debug)]
@@ -69,6 +69,10 @@ impl EarlyStop {
         while let Some(first) = self.young.first_entry().filter(|first| first.get().0 <= now) {
             let (_, exchange) = first.remove();
             let request = &exchange.request;
+            if request.sending() == Sending::Duplicate {
+                // Its events are those of the request that it repeats, which counts them.
+                continue;
+            }
             let (mut all, mut unseen) = (0u64, 0u64);
             for (seq, again) in request.seqs(workload) {
                 // An event that is sent again belongs to its first request.
@@ -78,6 +82,8 @@ impl EarlyStop {
                 }
             }
             match self.independence {
+                // Whatever it holds belongs to others.
+                _ if all == 0 => (),
                 Independence::Request => self.test.add(if unseen == 0 { 1.0 } else { 0.0 }, unseen > 0),
                 Independence::Event | Independence::Events(_) => {
                     let together = if let Independence::Events(events) = self.independence { events } else { 1.0 };

@@ -209,7 +209,14 @@ async fn carry_out(
                 tell(format!("healed at {}: {fault}", seconds(healed)));
             }
         }
-        Err(error) => facts.failed = facts.failed.or_else(|| Some(failed("healed", &error))),
+        Err(error) => {
+            let not_healed = failed("healed", &error);
+            facts.failed = Some(match facts.failed.take() {
+                // Half of it may have been done.
+                Some(failed) => format!("{failed}; and {not_healed}"),
+                None => not_healed,
+            });
+        }
     }
     if let Some(failed) = &facts.failed {
         tell(format!("fault {fault}: {failed}"));

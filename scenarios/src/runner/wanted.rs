@@ -27,6 +27,12 @@ use crate::{
     failure::{Failure, Kind},
 };
 
+/// A name that begins with `word` and that no other has: several may share a daemon, and process ids come again in every
+/// namespace.
+pub fn unique(word: &str) -> String {
+    format!("{word}{:012x}", rand::random::<u64>() >> 16)
+}
+
 /// Where the pipeline shall run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wanted {

@@ -2,7 +2,7 @@
 //!
 //! A process id comes again, so the owner also says when the process began, as the kernel counts it since it booted. Both
 //! mean nothing elsewhere, and a daemon may serve several machines, or several containers of one machine: so the owner says
-//! by which boot of which kernel, and in which namespace of process ids, it is counted. What stands on a daemon since before
+//! by which boot of which kernel, and in which namespaces of process ids and of time, it is counted. What stands on a daemon since before
 //! a reboot belongs to another machine by this rule: it is better left than taken from somebody who lives.
 
 use std::{fmt, fs, io, str::FromStr};
@@ -48,10 +48,16 @@ impl Owner {
         }
         let process = process as i32;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        let namespace = fs::read_link("/proc/self/ns/pid")?;
-        let namespace: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+        // In another namespace of time the same process has begun at another moment.
+        let namespaces = ["pid", "time"].map(|kind| {
+            let namespace = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap_or_default();
+            namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect::<String>()
+        });
+        if namespaces[0].is_empty() {
+            return Err(io::Error::other("/proc tells no namespace of process ids"));
+        }
         let (_, began) = stat(process)?;
-        Ok(Self { machine: format!("{}-{namespace}", boot.trim()), process, began })
+        Ok(Self { machine: format!("{}-{}", boot.trim(), namespaces.join("-")), process, began })
     }
 
     /// Whether it was a process of the machine of `here`, and has ended. False as well where that cannot be known.

@@ -23,7 +23,12 @@ impl InForce {
         Self {
             only_on: host.cpuset_cpus.clone().filter(|processors| !processors.is_empty()),
             processors: host.nano_cpus.filter(|time| *time > 0).map(|time| time as f64 / 1e9),
-            memory: host.memory.and_then(|memory| u64::try_from(memory).ok()).filter(|memory| *memory > 0),
+            // Where the kernel does not count swap, the daemon limits memory alone, and who needs more goes on beside it.
+            memory: host
+                .memory
+                .filter(|memory| host.memory_swap == Some(*memory))
+                .and_then(|memory| u64::try_from(memory).ok())
+                .filter(|memory| *memory > 0),
         }
     }
 

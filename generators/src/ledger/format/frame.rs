@@ -1,7 +1,7 @@
 //! What is around a block, so that a reader knows whether it is whole and in its place.
 
 use super::usual::numbers_behind;
-use crate::journal::{Decoded, RECORD_LIMIT, put_varint, take_varint};
+use crate::journal::{Decoded, put_varint, take_varint};
 
 /// What a block begins with whose length is said: no entry has this tag.
 const LONG: u8 = 64;
@@ -9,6 +9,8 @@ const LONG: u8 = 64;
 const SHORT_CHECK: usize = 2;
 /// … behind any other.
 const LONG_CHECK: usize = 4;
+/// A block is ended at 64 KiB, and its last entry may be that of a request whose every event has a result of its own.
+const BLOCK_LIMIT: usize = 1 << 22;
 /// No number has more bytes.
 const NUMBER_LIMIT: usize = 10;
 
@@ -46,7 +48,7 @@ impl Chain {
                     return if is_cut { Decoded::Cut } else { Decoded::Damaged("a block's length is no number") };
                 };
                 let length = usize::try_from(length).unwrap_or(usize::MAX);
-                if length > RECORD_LIMIT {
+                if length > BLOCK_LIMIT {
                     return Decoded::Damaged("a block's length is impossible");
                 }
                 (bytes.len() - rest.len(), length, LONG_CHECK)
