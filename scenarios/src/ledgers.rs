@@ -251,7 +251,7 @@ mod tests {
         let mut damaged = [0; 100];
         damaged[50] = 1;
         std::fs::write(&path, damaged).unwrap();
-        assert!(said().contains("another checksum"), "{}", said());
+        assert!(said().contains("100 bytes have another"), "{}", said());
         std::fs::write(&path, [0; 99]).unwrap();
         assert!(said().contains("99 bytes") && said().contains("100 when"), "{}", said());
         std::fs::remove_file(&path).unwrap();

@@ -96,11 +96,14 @@ mod tests {
             cpuset_cpus: Some("1,2".into()),
             nano_cpus: Some(500_000_000),
             memory: Some(64 << 20),
+            memory_swap: Some(64 << 20),
             ..HostConfig::default()
         };
         assert!(InForce::of_container(&host).holds(&wanted));
         for dropped in [
             HostConfig { memory: Some(0), ..host.clone() },
+            // As much swap as there is.
+            HostConfig { memory_swap: Some(-1), ..host.clone() },
             HostConfig { nano_cpus: None, ..host.clone() },
             HostConfig { cpuset_cpus: Some(String::new()), ..host.clone() },
         ] {
