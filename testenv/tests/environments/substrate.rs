@@ -89,7 +89,7 @@ fn pipelines_on_one_substrate_do_not_meet_and_leave_nothing_behind(kind: Kind) {
         // What is in a container's own files goes with it.
         let files = || (kind == Kind::Embedded).then(|| files_with_rows(&bench.data().join("clickhouse")));
         assert_ne!(files(), Some(0));
-        assert_eq!(topics_of(&substrate.addresses().brokers, "first_").len(), 14);
+        assert_eq!(topics_of(&substrate.addresses().brokers, "first_").len(), 15);
 
         let pids: Vec<i32> = first.components().iter().map(|component| component.pid().unwrap()).collect();
         first.down().await.unwrap();
