@@ -179,6 +179,11 @@ impl ContainerSpec {
     }
 }
 
+/// Whether a refusal, by runc, says that a container holds more memory than a limit would leave it.
+fn holds_more(refusal: &str) -> bool {
+    refusal.contains("unable to set memory limit to") && refusal.contains("current usage:")
+}
+
 /// `source` of this machine, to be read at `inside`.
 fn read_only(source: &Path, inside: &str) -> Mount {
     Mount {
@@ -408,9 +413,15 @@ impl Container {
     }
 
     /// Changes what it may use of the machine; what `limits` does not say stays as it is.
+    ///
+    /// Who holds more memory than that is killed: so does the kernel where cgroups are of version 2, and where they are of version 1
+    /// it refuses such a limit.
     pub(crate) async fn limit(&self, limits: Limits) -> Result<(), EnvironmentError> {
         let update = self.spec.docker.client().update_container(self.owned.id(), limits.told());
-        carried_out(self.cannot_be_limited(), update).await
+        match carried_out(self.cannot_be_limited(), update).await {
+            Err(EnvironmentError::Docker { source, .. }) if holds_more(&source.to_string()) => self.kill().await,
+            other => other,
+        }
     }
 
     /// Limits what `limits` says as it was made with; the rest stays as it is.
@@ -533,6 +544,15 @@ fn told_of(code: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn that_somebody_holds_more_than_a_limit_leaves_is_known_by_the_words_of_runc() {
+        assert!(holds_more(
+            "Docker responded with status code 500: Cannot update container 18f: runc did not terminate successfully: exit \
+             status 1: unable to set memory limit to 12582912 (current usage: 18722816, peak usage: 30879744)\n: unknown"
+        ));
+        assert!(!holds_more("Docker responded with status code 409: Cannot update container 18f: is not running"));
+    }
 
     #[test]
     fn a_limit_changes_itself_alone_and_is_lifted_to_what_was_there() {
