@@ -123,5 +123,5 @@ fn disks_processors_and_memory_are_short() {
         return;
     }
     passes("chaos-resources");
-    fails("chaos-resources", lost("commit_before_process", 200, "capture topic"));
+    fails("chaos-resources", lost("ack_then_drop", 60, "acked"));
 }
