@@ -27,8 +27,12 @@ pub fn may_be_over(workload: &Workload, request: &Request, start: RunStart) -> b
     let Some(style) = workload.style(request) else { return false };
     let limit = limit(style.endpoint);
     let most = padding + (events + 1) * BESIDE;
+    // Most are far from their limit.
     if most / 2 * 3 <= limit {
         return false;
+    }
+    if padding > limit {
+        return true;
     }
     // The parts of a form hold little beside the padding.
     let is_form = style.endpoint == Endpoint::Ai;

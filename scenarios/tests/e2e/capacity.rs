@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Output, Stdio},
     time::Duration,
 };
 
@@ -64,6 +64,23 @@ impl Place {
     fn latest(&self) -> PathBuf {
         self.out().join("search/latest")
     }
+
+    /// Runs the search on the shared substrate.
+    fn run(&self, more: &[&str]) -> Output {
+        let environment = shared_environment();
+        let _room = alone();
+        let mut command = assay(["run"]);
+        command.args(more).arg(self.file()).arg("--env").arg(environment).arg("--out").arg(self.out());
+        command.output().unwrap()
+    }
+
+    /// The exit code of a run, what it found, and what it told meanwhile.
+    fn search(&self) -> (Option<i32>, Value, String) {
+        let output = self.run(&["--json"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let found = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
+        (output.status.code(), found, told)
+    }
 }
 
 fn read(path: &Path) -> Value {
@@ -74,11 +91,7 @@ fn read(path: &Path) -> Value {
 #[test]
 fn each_step_has_the_highest_rate_that_passed_and_a_run_for_every_trial() {
     let place = Place::new(SCENARIO);
-    let environment = shared_environment();
-    let _room = alone();
-    let mut command = assay(["run"]);
-    let output =
-        command.arg(place.file()).arg("--env").arg(environment).arg("--out").arg(place.out()).output().unwrap();
+    let output = place.run(&[]);
     let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let found = read(&place.latest().join("scaling.json"));
     assert_eq!(output.status.code().map(u64::try_from), found["exit_code"].as_u64().map(Ok), "{told}");
@@ -147,13 +160,7 @@ fn the_smallest_machine_has_one_processor_and_idles() {
         .join("[[traffic]]");
     let scenario = scenario.replace("resolution = \"100%\"", "resolution = \"100%\"\nidle = \"1s\"");
     let place = Place::new(&(scenario + "\n[pipeline]\nbudget = { processors = 1, memory = \"1GiB\" }\n"));
-    let environment = shared_environment();
-    let _room = alone();
-    let mut command = assay(["run", "--json"]);
-    let output =
-        command.arg(place.file()).arg("--env").arg(environment).arg("--out").arg(place.out()).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let (_, found, _) = place.search();
     let names = |components: &Value| {
         let components = components.as_array().unwrap();
         components.iter().map(|component| component["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -166,9 +173,7 @@ fn the_smallest_machine_has_one_processor_and_idles() {
     // More processors than any machine has.
     let impossible = fs::read_to_string(place.file()).unwrap().replace("processors = 1", "processors = 1024");
     let place = Place::new(&impossible);
-    let mut command = assay(["run"]);
-    let output =
-        command.arg(place.file()).arg("--env").arg(environment).arg("--out").arg(place.out()).output().unwrap();
+    let output = place.run(&[]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(69), "{told}");
     let told = told.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
@@ -239,14 +244,8 @@ fn a_trial_whose_pipeline_is_killed_for_its_memory_does_not_hold_and_says_so() {
         return;
     }
     let place = Place::new(&(SCENARIO.to_owned() + TAKES_ALL));
-    let environment = shared_environment();
-    let _room = alone();
-    let mut command = assay(["run", "--json"]);
-    let output =
-        command.arg(place.file()).arg("--env").arg(environment).arg("--out").arg(place.out()).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
-    assert_eq!(output.status.code(), Some(1), "{told}\n{found:#}");
+    let (code, found, told) = place.search();
+    assert_eq!(code, Some(1), "{told}\n{found:#}");
     for step in found["steps"].as_array().unwrap() {
         assert_eq!((&step["capacity"], &step["limited_by"]), (&Value::Null, &Value::from("pipeline")), "{found:#}");
         let ingester = step["limits"].as_array().unwrap().iter().find(|limit| limit["component"] == "ingester");
