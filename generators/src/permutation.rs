@@ -38,8 +38,26 @@ impl Permutation {
 
     /// Where each of `indices` goes. The network's rounds wait for each other, but not those of one index for another's.
     pub fn apply_all<const N: usize>(&self, indices: [u64; N]) -> [u64; N] {
-        let steps = indices.map(|index| self.step(index));
-        std::array::from_fn(|at| if indices[at] >= self.size { indices[at] } else { self.walk(steps[at]) })
+        let mut values = indices.map(|index| self.step(index));
+        // Which are still outside; nobody can foresee whether one is, so that is no branch.
+        let (mut outside, mut count) = ([0; N], 0);
+        for (at, value) in values.iter_mut().enumerate() {
+            let stays = indices[at] >= self.size;
+            *value = if stays { indices[at] } else { *value };
+            outside[count] = at;
+            count += usize::from(!stays & (*value >= self.size));
+        }
+        while count > 0 {
+            let mut still = 0;
+            for next in 0..count {
+                let at = outside[next];
+                values[at] = self.step(values[at]);
+                outside[still] = at;
+                still += usize::from(values[at] >= self.size);
+            }
+            count = still;
+        }
+        values
     }
 
     /// Goes on from a value until it is inside. The walk ends: the network permutes a domain of at most 2 × size, so a cycle

@@ -103,12 +103,8 @@ impl Session {
     pub fn of(mut random: Random, ordinal: u64) -> Self {
         let (first, devices) = (random.bits(), 1 + random.below(DEVICES));
         let id = mix(first.wrapping_add(ordinal / SESSION_EVENTS));
-        // A division by what is known is no division.
-        let device = match devices {
-            1 => 0,
-            2 => id % 2,
-            _ => id % DEVICES,
-        };
+        // A division by what is known is no division, and all of them cost less than a branch that nobody can foresee.
+        let device = [0, id % 2, id % DEVICES][(devices - 1) as usize];
         // A session is on one device.
         Self { id, device: mix(first ^ (1 + device)) }
     }
@@ -300,10 +296,11 @@ impl Template {
         if let Some(place) = text[holes.marker..].first_chunk_mut() {
             *place = *marker;
         }
-        put_digits(&mut text[holes.balance..][..5], values.balance);
-        for (count, hole) in values.counts.iter().zip(holes.counts).take_while(|(_, hole)| *hole > 0) {
+        // Where there is no such item, the balance is written over it.
+        for (count, hole) in values.counts.iter().zip(holes.counts) {
             text[hole] = b'0' + *count as u8;
         }
+        put_digits(&mut text[holes.balance..][..5], values.balance);
         let text = &mut text[shift..];
         put_digits(&mut text[holes.price..][..4], values.price / 100);
         put_digits(&mut text[holes.price + 5..][..2], values.price % 100);
@@ -346,6 +343,9 @@ impl Form {
             }
         }
         text.push('}');
+        for hole in holes.counts.iter_mut().filter(|hole| **hole == 0) {
+            *hole = holes.balance;
+        }
         Self { text: text.into_bytes().into(), members: members.into(), ordinal, holes }
     }
 }
