@@ -258,17 +258,17 @@ fn idles(idle: &Idle) -> String {
     format!("Idle for {}: {}.", seconds(idle.seconds), told.collect::<Vec<_>>().join(" · "))
 }
 
+/// The law, how far it may be believed, and what follows from it: no size beyond those that were measured is told for a finding.
 fn law(fit: &Fit, found: &Found) -> String {
-    let mut text = String::new();
-    let between =
-        |interval: Interval, told: fn(f64) -> String| format!("{} to {}", told(interval.low), told(interval.high));
     let rate = |rate: f64| format!("{rate:.0}");
     let small = |number: f64| format!("{number:.4}");
-    let greatest = found.steps.iter().map(|step| step.size).fold(0.0, f64::max);
+    let mut text = String::new();
+    let unit = if fit.unit < 1.0 { format!(", N counted in {}", fit.unit) } else { String::new() };
     let _ = writeln!(
         text,
-        "Universal Scalability Law, C(N) = λN / (1 + σ(N−1) + κN(N−1)), intervals at {}: λ {:.0}/s ({}), σ {:.4} ({}), κ {:.4} \
-         ({}){}.",
+        "Universal Scalability Law, C(N) = λN / (1 + σ(N−1) + κN(N−1)){unit}, fitted to {}, intervals at {}: λ {:.0}/s ({}), σ {:.4} \
+         ({}), κ {:.4} ({}){}.",
+        fitted_to(fit, found),
         percent(found.confidence),
         fit.law.lambda,
         between(fit.lambda, rate),
@@ -278,27 +278,81 @@ fn law(fit: &Fit, found: &Found) -> String {
         between(fit.kappa, small),
         match fit.r_squared {
             Some(explained) => format!("; R² {explained:.3}"),
-            None => "; as many parameters as sizes, so R² says nothing".into(),
+            None => "; as many parameters as sizes, so R² says nothing, and the intervals hold how coarse the rates are and not how \
+                     far trials scatter"
+                .into(),
         }
     );
+    let _ = writeln!(text, "{}", misses(fit));
     let efficiency = between(fit.efficiency, percent);
+    let linear_up_to = fit.linear_up_to.filter(|size| *size < fit.greatest);
     let _ = writeln!(
         text,
-        "Linear up to {greatest}: {} (efficiency there {efficiency}; linear is 90 % or more{}). A straight line would begin at \
+        "Linear up to {}: {} (efficiency there {efficiency}; linear is 90 % or more{}). A straight line would begin at \
          {:.0}/s ({}) and gain {:.0}/s for each one more.",
+        fit.greatest,
         word(fit.is_linear),
-        fit.linear_up_to.map_or_else(String::new, |size| format!(", by the law up to {size:.1}")),
+        linear_up_to.map_or_else(String::new, |up_to| format!(", by the law up to {}", size(up_to, fit))),
         fit.line.intercept,
         between(fit.intercept, rate),
         fit.line.slope,
     );
-    let beyond = match fit.bend {
-        Some(bend) if bend > greatest => format!(" (by the law at {bend:.1}, beyond what was measured)"),
-        Some(bend) => format!(" (by the law at {bend:.1})"),
-        None => String::new(),
-    };
-    let _ = writeln!(text, "More becomes less within what was measured: {}{beyond}.", word(fit.bends));
+    let _ = writeln!(text, "More becomes less within what was measured: {}.", bends(fit));
     text
+}
+
+fn between(interval: Interval, told: fn(f64) -> String) -> String {
+    format!("{} to {}", told(interval.low), told(interval.high))
+}
+
+/// A size as people read it: fractions of a processor need two digits.
+fn size(size: f64, fit: &Fit) -> String {
+    let digits = if fit.unit < 1.0 { 2 } else { 1 };
+    format!("{size:.digits$}")
+}
+
+/// To how many steps the law was fitted, and which were left out.
+fn fitted_to(fit: &Fit, found: &Found) -> String {
+    let is_out = |step: &&Step| step.limited_by != Limit::Pipeline || step.capacity.is_none();
+    let out: Vec<&str> = found.steps.iter().filter(is_out).map(|step| step.name.as_str()).collect();
+    let out = match out.as_slice() {
+        [] => String::new(),
+        names => format!(" (left out, since the capacity is not known: {})", names.join(", ")),
+    };
+    format!("{} of {} steps{out}", fit.capacities, found.steps.len())
+}
+
+/// How far the law is from what was found.
+fn misses(fit: &Fit) -> String {
+    if fit.missed == 0 {
+        return "Every capacity that it was fitted to may be as the law says.".into();
+    }
+    let why = if fit.intercept.high < 0.0 {
+        "capacity grows by more than in proportion, for which the law has no form"
+    } else {
+        "trials scatter, or something else than this law is at work"
+    };
+    format!(
+        "The law misses {} of {} capacities by more than the rates are apart, one by {}: {why}.",
+        fit.missed,
+        fit.capacities,
+        percent(fit.residual.abs())
+    )
+}
+
+/// Whether it bends, and where it may.
+fn bends(fit: &Fit) -> String {
+    let told = |at: Option<f64>| at.map(|at| size(at, fit));
+    let beyond = format!("nothing beyond {} was measured", fit.greatest);
+    let where_it_is = match (fit.bends, told(fit.bends_from), told(fit.bends_to)) {
+        (Answer::Yes, Some(from), Some(to)) if from == to => format!(" (from {from} on)"),
+        (Answer::Yes, Some(from), Some(to)) => format!(" (between {from} and {to})"),
+        (Answer::No, Some(from), _) => format!(" (by the law alone not before {from}; {beyond})"),
+        (Answer::CannotTell, Some(from), Some(to)) => format!(" (by the law between {from} and {to}; {beyond})"),
+        (Answer::CannotTell, Some(from), None) => format!(" (by the law from {from} on, or nowhere; {beyond})"),
+        _ => format!(" ({beyond})"),
+    };
+    format!("{}{where_it_is}", word(fit.bends))
 }
 
 const fn word(answer: Answer) -> &'static str {
@@ -355,10 +409,12 @@ mod tests {
         let steps = vec![
             step(1, 1_000, 1_100, Limit::Pipeline),
             step(2, 1_900, 2_090, Limit::Pipeline),
-            step(4, 2_800, 3_080, Limit::Generator),
+            step(4, 2_800, 3_080, Limit::Pipeline),
+            step(8, 5_000, 5_500, Limit::Generator),
         ];
         let capacities: Vec<Capacity> = steps
             .iter()
+            .filter(|step| step.limited_by == Limit::Pipeline)
             .map(|step| Capacity {
                 size: step.size,
                 held: step.capacity.unwrap() as f64,
@@ -389,21 +445,55 @@ mod tests {
     fn a_search_as_people_read_it() {
         let text = render(&found(), false);
         for part in [
-            "FAIL  scaling · 6 trials in the embedded environment",
+            "FAIL  scaling · 8 trials in the embedded environment",
             "1 900/s",
             "pipeline: time to visible: too late",
             "the pipeline may do more: time to visible: too late",
             "ingesters 4 at 2 800/s, processor time per million events and memory at its peak: ingester 30.0 s, 50 MB.",
             "ingesters 4, limits in force: ingester on processor 1 alone, 512 MiB.",
             "Idle for 60.00 s: capture 1 % of a processor, 20 MB.",
-            "as many parameters as sizes, so R² says nothing",
+            "κN(N−1)), fitted to 3 of 4 steps (left out, since the capacity is not known: ingesters 8), intervals at 95 %",
+            "as many parameters as sizes, so R² says nothing, and the intervals hold how coarse the rates are",
+            "Every capacity that it was fitted to may be as the law says.",
             "Linear up to 4: no",
+            "More becomes less within what was measured: no (by the law alone not before 4.7; nothing beyond 4 was measured).",
             "Why fail:\n  • efficiency at ingesters 4",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
         let none = Found { steps: Vec::new(), fit: None, no_fit: Some("why".into()), idle: None, ..found() };
         assert!(render(&none, true).contains("How it scales cannot be told: why."));
+    }
+
+    /// What is told of capacities that were found with rates a tenth apart.
+    fn told(capacities: &[(f64, f64)]) -> String {
+        let known = |(size, held): &(f64, f64)| Capacity { size: *size, held: *held, failed: held * 1.1 };
+        let fit = fit(&capacities.iter().map(known).collect::<Vec<_>>(), 0.95).unwrap();
+        let steps = capacities.iter().map(|_| step(1, 1_000, 1_100, Limit::Pipeline)).collect();
+        law(&fit, &Found { steps, ..found() })
+    }
+
+    #[test]
+    fn the_law_is_told_with_what_it_does_not_carry() {
+        let quarters = told(&[(0.25, 1_000.0), (0.5, 2_000.0), (1.0, 4_000.0), (2.0, 7_800.0)]);
+        assert!(quarters.contains("N counted in 0.25, fitted to 4 of 4 steps, intervals"), "{quarters}");
+        assert!(quarters.contains("; R² 0.99") || quarters.contains("; R² 1.000"), "{quarters}");
+        assert!(quarters.contains("Linear up to 2: yes"), "{quarters}");
+
+        let falling = told(&[(1.0, 6_565.0), (2.0, 4_484.0), (4.0, 3_705.0)]);
+        assert!(falling.contains("More becomes less within what was measured: yes (from 1.0 on)."), "{falling}");
+        let flat = told(&[(1.0, 1_000.0), (2.0, 1_000.0), (4.0, 1_000.0)]);
+        let open = "the data do not tell (by the law from 1.0 on, or nowhere; nothing beyond 4 was measured).";
+        assert!(flat.contains(open), "{flat}");
+        let more = told(&[(1.0, 300.0), (2.0, 1_000.0), (4.0, 2_400.0)]);
+        assert!(
+            more.contains("The law misses 2 of 3 capacities by more than the rates are apart, one by 40 %"),
+            "{more}"
+        );
+        assert!(more.contains("more than in proportion, for which the law has no form"), "{more}");
+        assert!(more.contains("within what was measured: no (nothing beyond 4 was measured)."), "{more}");
+        let scattered = told(&[(1.0, 1_000.0), (2.0, 1_300.0), (4.0, 3_600.0), (8.0, 4_000.0)]);
+        assert!(scattered.contains("trials scatter, or something else than this law is at work"), "{scattered}");
     }
 
     #[test]

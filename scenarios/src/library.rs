@@ -33,6 +33,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("chaos-random", include_str!("../library/chaos-random.toml")),
     ("chaos-resources", include_str!("../library/chaos-resources.toml")),
     ("scaling", include_str!("../library/scaling.toml")),
+    ("scaling-processors", include_str!("../library/scaling-processors.toml")),
     ("five-dollar", include_str!("../library/five-dollar.toml")),
 ];
 

@@ -7,6 +7,9 @@
 //! is negative is had by trying each of the four ways to hold σ and κ at 0. A capacity is never known exactly, only
 //! between the highest rate that held and the lowest that did not: intervals come of drawing each capacity from between
 //! the two again and again, times one of the fit's own residuals where there are more sizes than parameters.
+//!
+//! Sizes are counted in the smallest of them, which is the law's 1: below 1 its terms change their signs, and a quarter of a
+//! processor would be a pole. What is said of sizes (where it bends, up to where it is linear) is said in sizes as they are.
 
 use generators::random::mix;
 use serde::{Deserialize, Serialize};
@@ -25,7 +28,7 @@ pub struct Capacity {
 /// The law with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Usl {
-    /// λ: the capacity of size 1.
+    /// λ: the capacity of size 1, the smallest that was fitted to.
     pub lambda: f64,
     /// σ: contention.
     pub sigma: f64,
@@ -66,6 +69,12 @@ pub enum Answer {
 /// A fitted law.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
+    /// To how many capacities it was fitted.
+    pub capacities: usize,
+    /// The smallest of their sizes: the law's 1.
+    pub unit: f64,
+    /// The greatest: of what is beyond it nothing was measured.
+    pub greatest: f64,
     /// The law that fits best.
     pub law: Usl,
     /// Where λ lies.
@@ -77,11 +86,16 @@ pub struct Fit {
     /// How much of the capacities' variance the law explains; none where there are no more sizes than parameters, since then it
     /// explains anything.
     pub r_squared: Option<f64>,
+    /// By how much the law misses the capacity that it misses most, as a share of what the law says; negative where the
+    /// capacity is less.
+    pub residual: f64,
+    /// How many capacities the law puts beyond what was found: below the rate that held, or above the one that did not.
+    pub missed: usize,
     /// The straight line that fits best.
     pub line: Line,
     /// Where its intercept lies.
     pub intercept: Interval,
-    /// The efficiency at the greatest size: its capacity against as many times that of size 1.
+    /// The efficiency at the greatest size: its capacity against as many times that of the smallest.
     pub efficiency: Interval,
     /// Whether it is linear up to the greatest size: as [`LINEAR`] says.
     pub is_linear: Answer,
@@ -89,19 +103,29 @@ pub struct Fit {
     pub bends: Answer,
     /// Where it bends by the best law, if it does.
     pub bend: Option<f64>,
+    /// The size before which it does not bend, by all that the data leave possible; none if it bends nowhere.
+    pub bends_from: Option<f64>,
+    /// The size beyond which it has bent for certain; none where the data leave it possible that it never does.
+    pub bends_to: Option<f64>,
     /// Up to which size the best law is linear; none if it is at any.
     pub linear_up_to: Option<f64>,
 }
 
 /// Linear is what loses no more than a tenth.
 pub const LINEAR: f64 = 0.9;
+/// The greatest size is so many times the smallest, or nothing is said of growth: of sizes nearer than that even a capacity that
+/// stands still would be called almost linear.
+pub const LEAST_GROWTH: f64 = 2.0;
 
 /// Why there is no fit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NoFit {
     /// Three parameters need three sizes.
     #[error("{0} sizes have a capacity between two rates, and the law's three parameters need three")]
     TooFewSizes(usize),
+    /// Sizes that are almost the same say nothing of growth.
+    #[error("the greatest size with a capacity is {0:.2} times the smallest, and it must be {least} times as great", least = LEAST_GROWTH)]
+    TooNear(f64),
     /// Nothing that makes sense fits.
     #[error("no law with a capacity above 0 fits")]
     NoneFits,
@@ -123,9 +147,14 @@ impl Usl {
         1.0 / (1.0 + self.sigma * (n - 1.0) + self.kappa * n * (n - 1.0))
     }
 
-    /// The size beyond which more is less; none if there is no such size.
+    /// The size beyond which more is less, from 1 on; none if there is no such size. With σ above 1 that is every size: what
+    /// must be shared is more than there is.
     pub fn bend(&self) -> Option<f64> {
-        (self.kappa > 0.0).then(|| ((1.0 - self.sigma).max(0.0) / self.kappa).sqrt().max(1.0))
+        match (self.kappa > 0.0, self.sigma > 1.0) {
+            (true, _) => Some(((1.0 - self.sigma).max(0.0) / self.kappa).sqrt().max(1.0)),
+            (false, true) => Some(1.0),
+            (false, false) => None,
+        }
     }
 
     /// The size up to which the efficiency is at least [`LINEAR`]; none if it is at any.
@@ -172,16 +201,80 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
     let mut sizes: Vec<f64> = found.iter().map(|capacity| capacity.size).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.dedup();
-    let (true, Some(greatest)) = (sizes.len() >= PARAMETERS, sizes.last().copied()) else {
+    let (true, [unit, .., greatest]) = (sizes.len() >= PARAMETERS, sizes.as_slice()) else {
         return Err(NoFit::TooFewSizes(sizes.len()));
     };
+    let (unit, growth) = (*unit, greatest / unit);
+    if growth < LEAST_GROWTH {
+        return Err(NoFit::TooNear(growth));
+    }
+    let found: Vec<Capacity> = found.iter().map(|known| Capacity { size: known.size / unit, ..*known }).collect();
     // Rates are tried in equal ratios, so the middle of two is the one by ratio.
     let middle: Vec<(f64, f64)> =
         found.iter().map(|capacity| (capacity.size, (capacity.held * capacity.failed).sqrt())).collect();
     let law = solve(&middle).ok_or(NoFit::NoneFits)?;
-    let residuals: Vec<f64> = middle.iter().map(|(size, capacity)| capacity / law.capacity(*size)).collect();
+    let ratios: Vec<f64> = middle.iter().map(|(size, capacity)| capacity / law.capacity(*size)).collect();
     // A parameter that the best law holds at 0 was chosen from the data as well.
     let is_overdetermined = sizes.len() > PARAMETERS;
+    let (laws, lines) = draw(&found, &spread(&ratios, is_overdetermined));
+    let of = |value: &dyn Fn(&Usl) -> f64| Interval::of(laws.iter().map(value).collect(), confidence);
+    let efficiency = of(&|law| law.efficiency(growth));
+    // Without a bend it would bend beyond everything.
+    let bends = of(&|law| law.bend().unwrap_or(f64::MAX));
+    let somewhere = |size: f64| (size < f64::MAX).then_some(size * unit);
+    let line_of = |points: &[(f64, f64)]| {
+        let Line { intercept, slope } = line(points);
+        Line { intercept, slope: slope / unit }
+    };
+    Ok(Fit {
+        capacities: found.len(),
+        unit,
+        greatest: *greatest,
+        law,
+        lambda: of(&|law| law.lambda),
+        sigma: of(&|law| law.sigma),
+        kappa: of(&|law| law.kappa),
+        r_squared: is_overdetermined.then(|| explained(&middle, &law)),
+        residual: ratios.iter().map(|ratio| ratio - 1.0).max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or_default(),
+        missed: found.iter().filter(|known| !known.may_be(law.capacity(known.size))).count(),
+        line: line_of(&middle),
+        intercept: Interval::of(lines.iter().map(|line| line.intercept).collect(), confidence),
+        efficiency,
+        is_linear: efficiency.is_at_least(LINEAR),
+        bends: match bends.is_at_least(growth) {
+            Answer::Yes => Answer::No,
+            Answer::No => Answer::Yes,
+            Answer::CannotTell => Answer::CannotTell,
+        },
+        bend: law.bend().map(|size| size * unit),
+        bends_from: somewhere(bends.low),
+        bends_to: somewhere(bends.high),
+        linear_up_to: law.linear_up_to().map(|size| size * unit),
+    })
+}
+
+impl Capacity {
+    /// Whether the capacity may be `rate`, by what was found; figures that are equal but for rounding are equal.
+    fn may_be(&self, rate: f64) -> bool {
+        const ROUNDING: f64 = 1e-9;
+        rate >= self.held * (1.0 - ROUNDING) && rate <= self.failed * (1.0 + ROUNDING)
+    }
+}
+
+/// What each drawn capacity is multiplied with, one of these: the fit's own `ratios` of found to law, made wider by as much as a fit
+/// of three parameters draws them to itself (√(n / (n − 3)); Davison and Hinkley, "Bootstrap Methods", 1997, ch. 6). With as many
+/// parameters as sizes they say nothing of how trials scatter.
+fn spread(ratios: &[f64], is_overdetermined: bool) -> Vec<f64> {
+    if !is_overdetermined {
+        return vec![1.0];
+    }
+    let many = ratios.len() as f64;
+    let wider = (many / (many - PARAMETERS as f64)).sqrt();
+    ratios.iter().map(|ratio| ratio.powf(wider)).collect()
+}
+
+/// The laws and the straight lines of capacities that are drawn from what was found, times one of `ratios` each.
+fn draw(found: &[Capacity], ratios: &[f64]) -> (Vec<Usl>, Vec<Line>) {
     let mut random = (0_u64..).map(|draw| (mix(draw ^ SEED) >> 11) as f64 / (1_u64 << 53) as f64);
     let mut unit = || random.next().unwrap_or_default();
     let (mut laws, mut lines) = (Vec::with_capacity(DRAWS), Vec::with_capacity(DRAWS));
@@ -190,36 +283,14 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
             .iter()
             .map(|capacity| {
                 let between = capacity.held + unit() * (capacity.failed - capacity.held);
-                let picked = residuals.get((unit() * residuals.len() as f64) as usize).copied();
-                let residual = picked.filter(|_| is_overdetermined).unwrap_or(1.0);
-                (capacity.size, between * residual)
+                let picked = ratios.get((unit() * ratios.len() as f64) as usize).copied();
+                (capacity.size, between * picked.unwrap_or(1.0))
             })
             .collect();
         laws.extend(solve(&drawn));
         lines.push(line(&drawn));
     }
-    let of = |value: &dyn Fn(&Usl) -> f64| Interval::of(laws.iter().map(value).collect(), confidence);
-    let efficiency = of(&|law| law.efficiency(greatest));
-    // Without a bend it would bend beyond everything.
-    let bends = of(&|law| law.bend().unwrap_or(f64::MAX));
-    Ok(Fit {
-        law,
-        lambda: of(&|law| law.lambda),
-        sigma: of(&|law| law.sigma),
-        kappa: of(&|law| law.kappa),
-        r_squared: is_overdetermined.then(|| explained(&middle, &law)),
-        line: line(&middle),
-        intercept: Interval::of(lines.iter().map(|line| line.intercept).collect(), confidence),
-        efficiency,
-        is_linear: efficiency.is_at_least(LINEAR),
-        bends: match bends.is_at_least(greatest) {
-            Answer::Yes => Answer::No,
-            Answer::No => Answer::Yes,
-            Answer::CannotTell => Answer::CannotTell,
-        },
-        bend: law.bend(),
-        linear_up_to: law.linear_up_to(),
-    })
+    (laws, lines)
 }
 
 /// Any number: the intervals of the same data are the same.
@@ -264,14 +335,15 @@ fn least_squares(points: &[(f64, f64)], columns: &[fn(f64) -> f64]) -> Option<Ve
     eliminate(rows)
 }
 
-/// Gauss's elimination with the greatest pivots.
+/// Gauss's elimination with the greatest pivots; none where a pivot is nothing beside what the rows began with.
 fn eliminate(mut rows: Vec<Vec<f64>>) -> Option<Vec<f64>> {
     let width = rows.len();
+    let greatest = rows.iter().flat_map(|row| row.iter().take(width)).fold(0.0_f64, |most, cell| most.max(cell.abs()));
     for step in 0..width {
         let pivot = (step..width).max_by(|left, right| rows[*left][step].abs().total_cmp(&rows[*right][step].abs()))?;
         rows.swap(step, pivot);
         let pivot = rows[step].clone();
-        if pivot[step].abs() < 1e-12 {
+        if pivot[step].abs() <= 1e-12 * greatest {
             return None;
         }
         for (_, row) in rows.iter_mut().enumerate().filter(|(place, _)| *place != step) {
@@ -365,6 +437,86 @@ mod tests {
         assert_eq!(bent.bends, Answer::Yes);
         // √(0.95 / 0.02)
         assert!((bent.bend.unwrap() - 6.892).abs() < 0.3, "{bent:?}");
+    }
+
+    #[test]
+    fn fractions_of_a_processor_follow_the_same_law_as_whole_ones() {
+        const QUARTERS: [f64; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
+        for wanted in [law(500.0, 0.0, 0.0), law(500.0, 0.15, 0.0), law(500.0, 0.05, 0.02), law(500.0, 0.8, 0.1)] {
+            let whole = fit(&found(wanted, &SIZES[..5], 0.02), 0.95).unwrap();
+            let quarters: Vec<Capacity> = found(wanted, &SIZES[..5], 0.02)
+                .into_iter()
+                .zip(QUARTERS)
+                .map(|(known, size)| Capacity { size, ..known })
+                .collect();
+            let part = fit(&quarters, 0.95).unwrap();
+            assert_eq!((part.law, part.efficiency, part.intercept), (whole.law, whole.efficiency, whole.intercept));
+            assert_eq!((part.is_linear, part.bends), (whole.is_linear, whole.bends), "{wanted:?}");
+            assert_eq!((part.unit, part.greatest), (0.25, 4.0));
+            let quarter = |size: Option<f64>| size.map(|size| size / 4.0);
+            assert_eq!(part.bend, quarter(whole.bend), "{wanted:?}");
+            assert_eq!((part.bends_from, part.bends_to), (quarter(whole.bends_from), quarter(whole.bends_to)));
+            assert_eq!(part.linear_up_to, quarter(whole.linear_up_to), "{wanted:?}");
+            assert!((part.line.slope / whole.line.slope - 4.0).abs() < 1e-9, "for each whole processor: {part:?}");
+        }
+    }
+
+    #[test]
+    fn where_it_bends_is_an_interval_that_may_have_no_end() {
+        // √(0.95 / 0.02) = 6.89, amid what was measured.
+        let within = fit(&found(law(1_000.0, 0.05, 0.02), &SIZES, 0.02), 0.95).unwrap();
+        let (from, to) = (within.bends_from.unwrap(), within.bends_to.unwrap());
+        assert!(from < 6.892 && 6.892 < to && to - from < 1.5, "{within:?}");
+        // √(0.95 / 0.0001) = 97, far beyond it: coarse rates leave it open whether it bends at all.
+        let beyond = fit(&found(law(1_000.0, 0.05, 0.000_1), &[1.0, 2.0, 4.0, 8.0], 0.1), 0.95).unwrap();
+        assert_eq!((beyond.bends, beyond.bends_to), (Answer::No, None), "{beyond:?}");
+        assert!(beyond.bends_from.is_some_and(|from| from > 8.0), "{beyond:?}");
+        // Nothing is shared and nothing is agreed upon: no law of those that fit has a bend near.
+        let never = fit(&found(law(1_000.0, 0.5, 0.0), &SIZES, 1e-9), 0.95).unwrap();
+        assert!(never.bends == Answer::No && never.bends_to.is_none(), "{never:?}");
+    }
+
+    #[test]
+    fn less_from_the_first_step_on_is_a_bend_and_the_same_for_all_is_none_for_certain() {
+        let of = |rates: [f64; 3]| {
+            let sizes = [1.0, 2.0, 4.0].into_iter().zip(rates);
+            let found: Vec<Capacity> = sizes.map(|(size, held)| Capacity { size, held, failed: held * 1.1 }).collect();
+            fit(&found, 0.95).unwrap()
+        };
+        for falling in [of([6_565.0, 4_484.0, 3_705.0]), of([4_000.0, 3_000.0, 2_600.0])] {
+            assert_eq!((falling.is_linear, falling.bends), (Answer::No, Answer::Yes), "{falling:?}");
+            assert_eq!((falling.bend, falling.bends_from), (Some(1.0), Some(1.0)), "{falling:?}");
+        }
+        assert_eq!(law(1.0, 1.2, 0.0).bend(), Some(1.0), "with contention alone as well");
+        let flat = of([1_000.0; 3]);
+        assert_eq!((flat.is_linear, flat.bends), (Answer::No, Answer::CannotTell), "{flat:?}");
+        assert!((flat.law.sigma - 1.0).abs() < 1e-6 && flat.law.kappa < 1e-6, "{flat:?}");
+    }
+
+    #[test]
+    fn what_the_law_has_no_form_for_is_told_by_what_it_misses() {
+        // More than in proportion, as where the smallest has something fixed to carry.
+        let sizes = [(1.0, 300.0), (2.0, 1_000.0), (4.0, 2_400.0)];
+        let more: Vec<Capacity> =
+            sizes.map(|(size, held)| Capacity { size, held, failed: held * 1.1 }).into_iter().collect();
+        let more = fit(&more, 0.95).unwrap();
+        assert_eq!((more.law.sigma, more.law.kappa), (0.0, 0.0), "{more:?}");
+        assert!(more.missed >= 2 && more.residual < -0.3, "{more:?}");
+        for known in [law(1_000.0, 0.0, 0.0), law(1_000.0, 0.2, 0.0), law(1_000.0, 0.05, 0.02)] {
+            let kept = fit(&found(known, &SIZES, 0.05), 0.95).unwrap();
+            assert!(kept.missed == 0 && kept.residual.abs() < 1e-6 && kept.capacities == 6, "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_are_almost_the_same_carry_no_law() {
+        let near = fit(&found(law(1_000.0, 1.0, 0.0), &[1.0, 1.01, 1.02], 0.1), 0.95);
+        assert_eq!(near, Err(NoFit::TooNear(1.02)));
+        assert!(near.unwrap_err().to_string().contains("1.02 times the smallest, and it must be 2 times as great"));
+        assert!(fit(&found(law(1_000.0, 0.1, 0.0), &[0.25, 0.375, 0.5], 0.1), 0.95).is_ok());
+        // Sizes of which two are as good as one determine two parameters, not three, and that is seen.
+        let twins = fit(&found(law(1_000.0, 0.1, 0.0), &[1.0, 1.0 + 1e-12, 4.0], 0.1), 0.95).unwrap();
+        assert!(twins.law.sigma.is_finite() && twins.law.kappa.is_finite() && twins.law.lambda > 0.0, "{twins:?}");
     }
 
     #[test]
