@@ -138,6 +138,9 @@ pub struct EnvironmentFacts {
     /// How many ingesters shared them.
     #[serde(default)]
     pub ingesters: usize,
+    /// On how many shards the events were.
+    #[serde(default)]
+    pub shards: u8,
     /// Which generation of PostHog's rules the pipeline followed.
     pub dialect: Dialect,
     /// What is known of somebody else's pipeline, where it was one.

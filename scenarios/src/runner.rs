@@ -4,6 +4,7 @@
 //! broken is healed, in somebody else's pipeline by a process that outlives this one ([`testenv::healer`]). What stands in the way of a verdict is collected as obstacles; only what leaves nothing to judge is a failure.
 
 mod access;
+mod distributed;
 mod early_stop;
 mod environment;
 mod exports;
@@ -475,6 +476,7 @@ impl Active<'_> {
                 // What somebody else's pipeline is made of is not known.
                 partitions: if own { scenario.pipeline.partitions } else { 0 },
                 ingesters: if own { scenario.pipeline.ingesters } else { 0 },
+                shards: if own { scenario.pipeline.shards } else { 0 },
                 dialect: scenario.pipeline.dialect,
                 external: self.environment.external().cloned(),
                 limits: self.environment.limits(),

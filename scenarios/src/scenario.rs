@@ -282,12 +282,7 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     let planned: u64 = traffic.iter().map(|traffic| traffic.events).sum();
     let planted_defects: Vec<PlantedDefect> =
         root.sections("planted_defect").into_iter().map(|section| planted_defect(section, planned)).collect();
-    if planted_defects.iter().filter(|defect| defect.name.defect().stage == Stage::Sink).count() > 1 {
-        root.problem(
-            "planted_defect",
-            "only one defect of the sink can be planted at a time: there is one view to change",
-        );
-    }
+    check_sink(&mut root, &planted_defects, settings.shards);
     if !is_limited && planted_defects.iter().any(|defect| defect.name == DefectName::KeepTooOld) {
         root.problem("planted_defect", "`keep_too_old` needs traffic whose team has a `drop_events_older_than`");
     }
@@ -344,6 +339,23 @@ fn scenario(mut root: Section<'_>) -> Scenario {
 }
 
 /// Whether every component, at every size, gets a share of the budget's memory that a container can have.
+/// Defects of the sink are planted in the view that fills the one table of events.
+fn check_sink(root: &mut Section<'_>, planted_defects: &[PlantedDefect], shards: u8) {
+    let of_sink = planted_defects.iter().filter(|defect| defect.name.defect().stage == Stage::Sink).count();
+    if of_sink > 1 {
+        root.problem(
+            "planted_defect",
+            "only one defect of the sink can be planted at a time: there is one view to change",
+        );
+    }
+    if of_sink > 0 && shards > 1 {
+        root.problem(
+            "planted_defect",
+            "a defect of the sink is planted where one server has the events: leave out `pipeline.shards`",
+        );
+    }
+}
+
 fn check_budget(
     root: &mut Section<'_>,
     settings: &PipelineSettings,

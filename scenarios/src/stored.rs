@@ -334,6 +334,9 @@ fn environment(manifest: &Manifest) -> Vec<(String, String)> {
     if environment.ingesters > 0 {
         facts.push(("Ingesters", environment.ingesters.to_string()));
     }
+    if environment.shards > 1 {
+        facts.push(("Shards", format!("{}, read through a Distributed table", environment.shards)));
+    }
     if let Some(limits) = limits::told(&environment.limits) {
         facts.push(("Limits", limits));
     }

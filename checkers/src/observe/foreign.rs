@@ -55,6 +55,8 @@ pub struct Foreign {
     pub parts: Option<Vec<Part>>,
     /// Whether each row says which shard holds it.
     pub tells_shards: bool,
+    /// Whether the table of groups is the run's own all the same, and can be read by its data parts.
+    pub has_own_groups: bool,
 }
 
 impl Foreign {
@@ -335,7 +337,15 @@ mod tests {
 
     fn foreign(alone: Vec<i64>) -> Foreign {
         let reading = Reading::new(super::super::columns::Columns::default(), &BTreeMap::new());
-        Foreign { reading, run: RunId::new(0x01_2345_6789), alone, before_micros: 0, parts: None, tells_shards: false }
+        Foreign {
+            reading,
+            run: RunId::new(0x01_2345_6789),
+            alone,
+            before_micros: 0,
+            parts: None,
+            tells_shards: false,
+            has_own_groups: false,
+        }
     }
 
     #[test]

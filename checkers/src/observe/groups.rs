@@ -50,7 +50,7 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let mut found = FoundGroups::default();
             // The table of somebody else holds others' groups as well, and of its parts nothing may be known.
-            if self.foreign().is_some() {
+            if self.foreign().is_some_and(|foreign| !foreign.has_own_groups) {
                 // The run is in the keys of its groups.
                 let condition = format!("position(toString(group_key), '-{run}-') > 0");
                 announced = table.count(&condition).await?;

@@ -82,6 +82,11 @@ impl External {
         }
         for (key, is_set, why) in [
             ("partitions", settings.said.has("partitions"), "somebody else's topics are as they are"),
+            (
+                "shards",
+                settings.shards > 1,
+                "somebody else's tables are as they are, and read as the external file says",
+            ),
             ("topics", !scenario.substitutes.topics.is_empty(), "somebody else's topics are as they are"),
             (
                 "plugin_time_out",
@@ -169,6 +174,7 @@ mod tests {
         assert!(export.len() == 2 && export[1].contains("webhook of Assay's own"), "{export:?}");
         for (key, value, named) in [
             ("partitions", "4", "partitions"),
+            ("shards", "2", "shards"),
             ("topics", "[\"more\"]", "topics"),
             ("plugin_time_out", "30s", "plugin_time_out"),
             ("budget.memory", "1GiB", "budget"),

@@ -92,7 +92,8 @@ pub async fn reach(external: &External, run: RunId) -> Result<Reached, Failure> 
     let alone = external.projects.iter().filter(|project| project.alone).map(|project| project.team).collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
     let tells_shards = is_there.tells_shards();
-    let foreign = Foreign { reading, run, alone, before_micros: now + offset, parts, tells_shards };
+    let foreign =
+        Foreign { reading, run, alone, before_micros: now + offset, parts, tells_shards, has_own_groups: false };
     let store = store.among_others(foreign).with_groups(external.clickhouse.groups_table.as_deref());
     check_groups(&external.clickhouse, &store, run).await?;
     // The very question of the final reads, while there is nothing to find.

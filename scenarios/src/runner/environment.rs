@@ -30,6 +30,7 @@ use testenv::{
 use super::{
     Request,
     access::Access,
+    distributed::through_distributed,
     faults::Reach,
     preflight, unavailable,
     wanted::{Shared, SharedContainers, SubstrateSettings, Wanted, executable},
@@ -86,7 +87,14 @@ impl Environment {
     ) -> Result<Self, Failure> {
         let Wanted::External(external) = &request.environment else {
             let own = Box::pin(Own::up(request, faults, directory, run, progress)).await?;
-            let access = Access::to_own(own.pipeline.endpoints());
+            let access = match Box::pin(to_own(&own, request, run)).await {
+                Ok(access) => access,
+                Err(failure) => {
+                    // What made it fail is what matters.
+                    let _ = Box::pin(own.down()).await;
+                    return Err(failure);
+                }
+            };
             return Ok(Self { access, place: Place::Own(Box::new(own)) });
         };
         progress.now("reaching the pipeline".into());
@@ -243,7 +251,7 @@ impl Own {
             over_quota: vec![plan::over_quota_token(run)],
             flush_interval: settings.flush_interval,
             partitions: settings.partitions,
-            shards: 1,
+            shards: settings.shards,
             ingesters: settings.ingesters,
             drop_list: vec![plan::drop_listed_token(run)],
             restrictions,
@@ -320,6 +328,16 @@ impl Own {
         self.launcher.guard().clone().end().await;
         result
     }
+}
+
+/// Where to send to and to read from, of a pipeline that the run has started.
+async fn to_own(own: &Own, request: &Request, run: RunId) -> Result<Access, Failure> {
+    let mut access = Access::to_own(own.pipeline.endpoints());
+    if request.scenario.pipeline.shards > 1 {
+        let teams = plan::teams(&request.scenario, run).into_values().collect();
+        access.store = through_distributed(access.store, run, teams).await?;
+    }
+    Ok(access)
 }
 
 /// Refuses what would be done to Kafka and ClickHouse where they are not the run's own.

@@ -11,6 +11,7 @@ use testenv::{
     environment::{
         budget::{Budget, own_components},
         pipeline::MOST_INGESTERS,
+        tables::MOST_SHARDS,
     },
 };
 use toml::de::DeValue;
@@ -29,6 +30,8 @@ pub struct PipelineSettings {
     pub partitions: u32,
     /// How many ingesters share them.
     pub ingesters: usize,
+    /// On how many shards the events are, behind a Distributed table where there are several.
+    pub shards: u8,
     /// Which generation of PostHog's rules it follows.
     pub dialect: Dialect,
     /// How often capture takes events of one person onto the main topic, if it counts: events a second, and at once.
@@ -119,6 +122,7 @@ pub(super) fn settings(mut section: Section<'_>) -> PipelineSettings {
         flush_interval: section.optional("flush_interval", Duration::parse).unwrap_or(Duration::from_millis(500)),
         partitions: section.optional("partitions", whole(1..=256)).unwrap_or(4) as u32,
         ingesters: section.optional("ingesters", whole(1..=MOST_INGESTERS as u64)).unwrap_or(1) as usize,
+        shards: section.optional("shards", whole(1..=u64::from(MOST_SHARDS))).unwrap_or(1) as u8,
         dialect: section.optional("dialect", choice(&DIALECTS)).unwrap_or_default(),
         overflow: overflow.map(|(limits, _)| limits),
         preserves_locality: overflow.is_some_and(|(_, preserves_locality)| preserves_locality),

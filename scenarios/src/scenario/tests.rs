@@ -773,6 +773,23 @@ fn a_search_says_its_rates_and_its_steps() {
 }
 
 #[test]
+fn events_are_on_one_server_or_on_shards_where_nothing_is_planted_in_the_sink() {
+    let with = |lines: &str, more: &str| GOOD.replace("[pipeline]", &format!("[pipeline]\n{lines}")) + more;
+    let shards = |lines: &str| Scenario::read("x.toml", &with(lines, ""), &[]).unwrap().pipeline.shards;
+    assert_eq!((shards(""), shards("shards = 1"), shards("shards = 2")), (1, 1, 2));
+    let planted = |name: &str| format!("\n[[planted_defect]]\nname = \"{name}\"\nevents = 1\n");
+    assert_eq!(problems(&with("shards = 2", &planted("ack_then_drop"))), [""; 0]);
+    assert_eq!(problems(&with("shards = 1", &planted("filter_in_view"))), [""; 0]);
+    for (source, told) in [
+        (with("shards = 2", &planted("filter_in_view")), "leave out `pipeline.shards`"),
+        (with("shards = 3", ""), "pipeline.shards: must be a whole number from 1 to 2"),
+    ] {
+        let problems = problems(&source);
+        assert!(problems.len() == 1 && problems[0].contains(told), "{told}\n{problems:#?}");
+    }
+}
+
+#[test]
 fn a_budget_is_for_the_pipeline_alone_and_every_share_of_it_starts_a_container() {
     const SEARCH: &str = "\n[capacity]\nfrom = \"3000/s\"\nto = \"8000/s\"\n";
     const BUDGET: &str = "budget = { processors = 1, memory = \"60MiB\" }";

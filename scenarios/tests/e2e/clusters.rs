@@ -1,12 +1,14 @@
-//! Against a pipeline whose events are on two shards: read through its Distributed table, by a user who may only read.
+//! Pipelines whose events are on two shards: somebody else's, read through its Distributed table by a user who may only read, and
+//! a run's own.
 
-use std::{process::Stdio, sync::OnceLock};
+use std::{fs, path::Path, process::Stdio, sync::OnceLock};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
     external::{ask_as_owner, changed_of, keep_up, run, told, value_of},
-    harness::{Bench, Finished, UP_WITHIN, alone, assay, wait_until},
+    harness::{Bench, Finished, UP_WITHIN, alone, assay, shared_environment, wait_until},
 };
 
 /// What `--external` takes for the pipeline that these tests share.
@@ -107,4 +109,48 @@ fn a_table_that_leaves_out_shards_in_silence_is_refused() {
     let refused = run(&bench, &external, &["--yes"]);
     assert_eq!(refused.status.code(), Some(64), "{}", told(&refused));
     assert!(told(&refused).contains("leave out shards that do not answer"), "{}", told(&refused));
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_run_of_its_own_may_have_its_events_on_two_shards() {
+    let bench = Bench::new("[pipeline]\nshards = 2\n");
+    let environment = shared_environment();
+    let url = read(environment)["substrate"]["addresses"]["clickhouse_url"].as_str().unwrap().to_owned();
+    let _room = alone();
+    let mut command = bench.run_command();
+    let child = command.arg("--env").arg(environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Its tables are there before its directory has a ledger, and go when it ends.
+    let database = || {
+        let run = bench.latest().filter(|run| run.join("ledger").exists())?;
+        Some(format!("assay_r{}", run.file_name()?.to_str()?.rsplit('-').next()?))
+    };
+    assert!(wait_until(UP_WITHIN, || database().is_some()), "nothing was sent");
+    let database = database().unwrap();
+    let rows = |table: &str| -> u64 {
+        ask_as_owner(&url, &format!("SELECT uniqExact(uuid) FROM {database}.{table}")).parse().unwrap()
+    };
+    let both = || rows("sharded_events_1") > 1_000 && rows("sharded_events_2") > 1_000;
+    assert!(wait_until(UP_WITHIN, both), "both shards have their part");
+    let engine = format!("SELECT engine FROM system.tables WHERE database = '{database}' AND name = 'events'");
+    assert_eq!(ask_as_owner(&url, &engine), "Distributed");
+
+    let run = Finished::new(child.wait_with_output().unwrap(), bench.latest());
+    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert_eq!((run.count("visible"), run.count("phantom"), run.count("duplicated")), (6_000, 0, 0), "{}", run.told());
+    let directory = run.directory.as_ref().unwrap();
+    assert_eq!(read(&directory.join("manifest.json"))["environment"]["shards"], 2);
+    let kept = assay(["check"]).arg(directory).output().unwrap();
+    assert_eq!(kept.status.code(), Some(0), "{kept:?}");
+}
+
+#[test]
+fn what_a_run_of_its_own_loses_before_its_shards_is_missing() {
+    let bench = Bench::new("[pipeline]\nshards = 2\n[[planted_defect]]\nname = \"ack_then_drop\"\nevents = 20\n");
+    let run = bench.run_shared();
+    assert_eq!(run.code, Some(1), "{}", run.told());
+    assert_eq!((run.count("lost"), run.check("loss")), (20, "fail"), "{}", run.told());
 }

@@ -1,6 +1,6 @@
 //! `[pipeline]`: what it is sent through.
 
-use testenv::environment::pipeline::MOST_INGESTERS;
+use testenv::environment::{pipeline::MOST_INGESTERS, tables::MOST_SHARDS};
 
 use super::{
     Key, Occurs,
@@ -113,7 +113,7 @@ pub(super) const SECTIONS: [Section; 5] = [
     },
 ];
 
-const PIPELINE: [Key; 11] = [
+const PIPELINE: [Key; 12] = [
     key(
         "flush_interval",
         Kind::In(&DURATION),
@@ -129,6 +129,14 @@ const PIPELINE: [Key; 11] = [
         Default("1"),
         "2",
         "How many ingesters share them: `ingester`, `ingester-2`, and so on.",
+    ),
+    key(
+        "shards",
+        Kind::Whole { from: 1, to: Some(MOST_SHARDS as u64) },
+        Default("1"),
+        "2",
+        "On how many shards ClickHouse has the events: several are written through `writable_events` and read through `events`, tables \
+         of the engine Distributed, as in PostHog's cluster. Without defects of the sink.",
     ),
     key(
         "topics",
