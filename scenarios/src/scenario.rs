@@ -223,15 +223,15 @@ impl Scenario {
         reader::read_over(&source.file, &source.text, &bases, overrides, scenario)
     }
 
-    /// What of it containers can do and child processes cannot, if there is something.
-    pub fn needs_containers(&self) -> Option<String> {
+    /// What of it containers can do and child processes cannot, if there is something; `quotas` says why child processes cannot
+    /// have quotas of processor time here, if so, and is asked where that matters.
+    pub fn needs_containers(&self, quotas: impl FnOnce() -> Result<(), String>) -> Option<String> {
         let steps = self.capacity.iter().flat_map(|capacity| &capacity.steps);
         let pipelines: Vec<PipelineSettings> =
             std::iter::once(self.pipeline).chain(steps.map(|step| step.pipeline)).collect();
         let fault = self.faults.iter().find(|fault| fault.action.needs_containers());
         let any = |is_limited: fn(&PipelineSettings) -> bool| pipelines.iter().any(is_limited);
         let limits = [
-            ("processors", "processors", any(|pipeline| pipeline.processors.is_some())),
             ("memory", "memory", any(|pipeline| pipeline.memory.is_some())),
             ("Kafka and ClickHouse", "substrate", any(|pipeline| pipeline.substrate.is_some())),
             // A search judges the memory of child processes by what they have used; nobody else does.
@@ -239,9 +239,15 @@ impl Scenario {
         ];
         let limit = limits.into_iter().find(|(.., is_limited)| *is_limited);
         let limit = limit.map(|(what, key, _)| format!("a limit on {what} (`pipeline.{key}`)"));
+        let are_held = any(|pipeline| pipeline.processors.is_some());
+        let no_quotas = if are_held { quotas().err() } else { None };
+        let processors = no_quotas.map(|why| format!("a limit on processors (`pipeline.processors`; {why})"));
         let substitute = self.substitutes.all().next();
         let substitute = substitute.map(|(what, substitute)| format!("the image {} for {what}", substitute.image));
-        substitute.or(limit).or_else(|| fault.map(|fault| format!("a fault that is called `{}`", fault.action.word())))
+        substitute
+            .or(processors)
+            .or(limit)
+            .or_else(|| fault.map(|fault| format!("a fault that is called `{}`", fault.action.word())))
     }
 }
 

@@ -132,6 +132,14 @@ pub enum EnvironmentError {
         /// How many there are for this process.
         there: usize,
     },
+    /// A child process cannot be held to its share of processor time.
+    #[error("{name} cannot be held to its share of a processor")]
+    Quota {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: crate::embedded::quota::NoQuota,
+    },
     /// A component ended before it was ready.
     #[error("{0}")]
     Ended(ComponentEnded),
@@ -242,6 +250,7 @@ impl EnvironmentError {
             Self::TooFewProcessors { .. } => {
                 "say fewer in `pipeline.budget.processors`, or use a larger machine".into()
             }
+            Self::Quota { .. } => "run it with `--env containers`, or leave `pipeline.processors` out".into(),
             Self::Ended(ended) if ended.out_of_memory => {
                 "it is held to the scenario's `pipeline.budget` and `pipeline.memory`: allow it more".into()
             }

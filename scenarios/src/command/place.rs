@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use generators::error_chain::told;
 use reports::progress::Progress;
 use testenv::{
     containers::{
         images::{Image, Images, Part},
         supply::can_be_had,
     },
-    embedded::artefacts::{Places, prepare},
+    embedded::{
+        artefacts::{Places, prepare},
+        quota,
+    },
     environment::EnvironmentError,
 };
 use tokio::runtime::Runtime;
@@ -59,6 +63,11 @@ pub(super) fn external(file: Option<&Path>) -> Result<External, Failure> {
             "name the file that says it: --external FILE; docs/your-own-pipeline.md shows one",
         )),
     }
+}
+
+/// What of `scenario` needs containers on this machine.
+pub(super) fn needs_containers(scenario: &Scenario) -> Option<String> {
+    scenario.needs_containers(|| quota::can_be_had().map_err(|error| told(&error)))
 }
 
 /// Refuses what of a scenario `needs` containers where components are child processes.
@@ -147,7 +156,7 @@ impl PlaceOptions {
             }
             return Ok(Wanted::External(Box::new(external)));
         }
-        self.choose_for(&scenario.images, scenario.needs_containers().as_deref(), runtime, progress)
+        self.choose_for(&scenario.images, needs_containers(scenario).as_deref(), runtime, progress)
     }
 
     /// Where `scenario` is to run that is about the reference pipeline.
@@ -157,7 +166,7 @@ impl PlaceOptions {
         runtime: &Runtime,
         progress: &Progress,
     ) -> Result<Wanted, Failure> {
-        self.choose_for(&scenario.images, scenario.needs_containers().as_deref(), runtime, progress)
+        self.choose_for(&scenario.images, needs_containers(scenario).as_deref(), runtime, progress)
     }
 
     /// Whether somebody has to agree before anything is sent to somebody else's pipeline.

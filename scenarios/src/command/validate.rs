@@ -37,8 +37,7 @@ pub(super) fn validate(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let scenario = library::read(file, &[])?;
     let ignored = fits(&scenario, *env, external.as_deref())?;
     let events: u64 = scenario.traffic.iter().map(|traffic| traffic.events).sum();
-    let needs = scenario
-        .needs_containers()
+    let needs = place::needs_containers(&scenario)
         .filter(|_| env.is_none() && external.is_none())
         .map(|what| format!("; it needs `--env containers` for {what}"));
     let mut text =
@@ -51,7 +50,7 @@ pub(super) fn validate(arguments: &Arguments) -> Result<ExitCode, Failure> {
 /// Refuses what of `scenario` an environment cannot do that is asked about; what somebody else's ignores.
 fn fits(scenario: &Scenario, env: Option<Kind>, external: Option<&Path>) -> Result<Option<String>, Failure> {
     if env == Some(Kind::Embedded) {
-        place::fits_processes(scenario.needs_containers().as_deref())?;
+        place::fits_processes(place::needs_containers(scenario).as_deref())?;
     }
     if env != Some(Kind::External) && external.is_none() {
         return Ok(None);

@@ -3,12 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
+use testenv::embedded::quota::can_be_had;
 
 use crate::harness::{Bench, UP_WITHIN, alone, assay, docker, in_containers, shared_environment, signal, wait_until};
 
@@ -226,6 +227,36 @@ fn containers_are_held_to_the_budget_and_kafka_and_clickhouse_are_not() {
     }
 }
 
+#[test]
+fn each_component_has_its_share_of_a_processors_time_and_no_group_of_it_stays() {
+    let bench = Bench::new("[pipeline]\nprocessors = 0.5");
+    if !in_containers() && can_be_had().is_err() {
+        let output = bench.run_command().output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{told}");
+        assert!(told.contains("pipeline.processors"), "{told}");
+        return;
+    }
+    let run = bench.run_alone();
+    let directory = run.directory.as_ref().unwrap();
+    let limits = read(&directory.join("manifest.json"))["environment"]["limits"].clone();
+    let told: Vec<_> = limits.as_array().unwrap_or_else(|| panic!("{}", run.told())).iter().collect();
+    assert_eq!(told.len(), 2, "{limits:#}");
+    for (limit, component) in told.iter().zip(["capture", "ingester"]) {
+        assert_eq!(
+            (&limit["component"], &limit["processors"]),
+            (&Value::from(component), &Value::from(0.5)),
+            "{limits:#}"
+        );
+    }
+    let used = run.verdict["run"]["components"].as_array().unwrap_or_else(|| panic!("{}", run.told()));
+    assert!(used.iter().any(|component| component["cpu"].as_f64() > Some(0.0)), "{used:#?}");
+    let id = directory.file_name().unwrap().to_string_lossy().rsplit('-').next().unwrap().to_owned();
+    let groups =
+        Command::new("find").args(["/sys/fs/cgroup", "-name", &format!("assay-run-r{id}-*")]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&groups.stdout), "", "what Assay has made it has removed");
+}
+
 /// An ingester that takes all the memory that it can get, as soon as it has begun.
 const TAKES_ALL: &str = r#"
 [pipeline]
@@ -284,8 +315,8 @@ fn what_a_search_cannot_do_is_refused() {
         let stderr = stderr.replace("│ ", "");
         assert!(stderr.contains(told), "{told}: {stderr}");
     }
-    let limited = Place::new(&SCENARIO.replace("ingesters  = 2", "ingesters  = 2\nprocessors = 0.5"));
+    let limited = Place::new(&SCENARIO.replace("ingesters  = 2", "ingesters  = 2\nmemory = \"256MiB\""));
     let output = assay(["run", "--env", "embedded"]).arg(limited.file()).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("pipeline.processors"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("pipeline.memory"), "{output:?}");
 }

@@ -5,6 +5,7 @@ use std::{fmt, fs};
 use testcontainers::bollard::models::HostConfig;
 
 use super::budget::Share;
+use crate::embedded::quota;
 
 /// The limits in force on a component; none is where nothing limits it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -32,14 +33,19 @@ impl InForce {
         }
     }
 
-    /// Those of the process `pid`, by proc(5): the processors that it may use, where they are not those of this process.
+    /// Those of the process `pid`, by proc(5): the processors that it may use, where they are not those of this process, and the
+    /// quota of the control group that was made for it.
     pub(crate) fn of_process(pid: i32) -> Self {
         let may_use = |process: &str| {
             let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
             allowed_in(&status).map(str::to_owned)
         };
         let here = may_use("self");
-        Self { only_on: may_use(&pid.to_string()).filter(|own| Some(own) != here.as_ref()), ..Self::default() }
+        Self {
+            only_on: may_use(&pid.to_string()).filter(|own| Some(own) != here.as_ref()),
+            processors: quota::of_process(pid),
+            ..Self::default()
+        }
     }
 
     /// What a container of `share` must be held to.

@@ -9,14 +9,18 @@ use std::{
 
 use super::{
     EnvironmentError,
-    budget::Share,
+    budget::{Share, is_own},
     component::{Component, Readiness},
     life::Recipe,
     port::ReservedPort,
 };
 use crate::{
     containers::{container::ContainerSpec, docker::Docker, substitute::Substitute},
-    embedded::children::{ChildSpec, Guard},
+    embedded::{
+        children::{ChildSpec, Guard},
+        quota::Quotas,
+    },
+    pipeline::settings::CONTROL_GROUP,
 };
 
 /// Where a volume of the run's is in a container.
@@ -183,6 +187,9 @@ impl Launcher {
         let log = logs.join(format!("{name}.log"));
         let recipe = match self {
             Self::Processes(guard) => {
+                let group = control_group(guard, name, share, data)?;
+                let group = group.map(|group| (CONTROL_GROUP.to_owned(), group.display().to_string()));
+                let environment = environment.into_iter().chain(group).collect();
                 let spec = ChildSpec::role(plays, &data.path, logs, environment);
                 Recipe::Process(guard.clone(), ChildSpec { name, log, ..spec })
             }
@@ -196,4 +203,15 @@ impl Launcher {
         };
         Component::start(recipe, Readiness::SaysSo, within, port.into_iter().collect()).await
     }
+}
+
+/// The control group in which a child process has its share of processor time, where it has one; `data` has a folder of the run's
+/// own name. What is beside the pipeline has none.
+fn control_group(guard: &Guard, name: &str, share: &Share, data: &Data) -> Result<Option<PathBuf>, EnvironmentError> {
+    let Some(processors) = share.limits.processors.filter(|_| is_own(name)) else { return Ok(None) };
+    let run = data.path.file_name().unwrap_or_default().to_string_lossy();
+    let group = Quotas::here().and_then(|quotas| quotas.make(&run, name, processors));
+    let group = group.map_err(|source| EnvironmentError::Quota { name: name.to_owned(), source })?;
+    guard.delete_at_end(&group)?;
+    Ok(Some(group))
 }

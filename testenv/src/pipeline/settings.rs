@@ -1,6 +1,6 @@
 //! Settings of the roles: environment variables, with PostHog's names where they exist.
 
-use std::{io::Write, process::ExitCode, str::FromStr};
+use std::{io::Write, path::Path, process::ExitCode, str::FromStr};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -56,12 +56,21 @@ pub fn json<T: serde::de::DeserializeOwned + Default>(name: &'static str) -> Res
 /// The variable that says on how many processors a role runs.
 pub const PROCESSORS: &str = "ASSAY_PROCESSORS";
 
-/// Has this process run on so many processors as [`PROCESSORS`] says, and on no others: the last of those that it may use, so
-/// that all who are told the same share the same. Threads take it from who starts them, so it comes before all others.
+/// The variable that names the folder of the control group in which a role runs.
+pub const CONTROL_GROUP: &str = "ASSAY_CONTROL_GROUP";
+
+/// Has this process run in the control group that [`CONTROL_GROUP`] names, and on so many processors as [`PROCESSORS`] says, and
+/// on no others: the last of those that it may use, so that all who are told the same share the same. Threads take it from who
+/// starts them, so it comes before all others.
 ///
 /// # Errors
 /// When there are not so many, or the system refuses.
 pub fn confine() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let group: String = or(CONTROL_GROUP, String::new())?;
+    if !group.is_empty() {
+        let joined = std::fs::write(Path::new(&group).join("cgroup.procs"), std::process::id().to_string());
+        joined.map_err(|error| format!("the control group {group} cannot be joined: {error}"))?;
+    }
     match or(PROCESSORS, 0)? {
         0 => Ok(()),
         wanted => confine_to(wanted),

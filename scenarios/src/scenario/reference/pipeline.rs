@@ -188,7 +188,8 @@ const PIPELINE: [Key; 12] = [
         Kind::Number { from: LEAST_PROCESSORS, to: MOST_PROCESSORS },
         Otherwise("no limit"),
         "0.5",
-        "How many processors each component of the pipeline may use, Kafka and ClickHouse apart (containers).",
+        "How many processors' time each component of the pipeline may use, Kafka and ClickHouse apart (containers, and child processes \
+         where a control group can be made for each).",
     ),
     key(
         "memory",
