@@ -263,7 +263,8 @@ fn law(fit: &Fit, found: &Found) -> String {
     let rate = |rate: f64| format!("{rate:.0}");
     let small = |number: f64| format!("{number:.4}");
     let mut text = String::new();
-    let unit = if fit.unit < 1.0 { format!(", N counted in {}", fit.unit) } else { String::new() };
+    let is_one = (fit.unit - 1.0).abs() < f64::EPSILON;
+    let unit = if is_one { String::new() } else { format!(", N counted in {}", fit.unit) };
     let _ = writeln!(
         text,
         "Universal Scalability Law, C(N) = λN / (1 + σ(N−1) + κN(N−1)){unit}, fitted to {}, intervals at {}: λ {:.0}/s ({}), σ {:.4} \
@@ -480,6 +481,9 @@ mod tests {
         assert!(quarters.contains("; R² 0.99") || quarters.contains("; R² 1.000"), "{quarters}");
         assert!(quarters.contains("Linear up to 2: yes"), "{quarters}");
 
+        let pairs = told(&[(2.0, 1_000.0), (4.0, 2_000.0), (8.0, 4_000.0)]);
+        assert!(pairs.contains("κN(N−1)), N counted in 2, fitted to 3 of 3 steps, intervals"), "{pairs}");
+        assert!(pairs.contains("gain 524/s for each one more"), "{pairs}");
         let falling = told(&[(1.0, 6_565.0), (2.0, 4_484.0), (4.0, 3_705.0)]);
         assert!(falling.contains("More becomes less within what was measured: yes (from 1.0 on)."), "{falling}");
         let flat = told(&[(1.0, 1_000.0), (2.0, 1_000.0), (4.0, 1_000.0)]);
