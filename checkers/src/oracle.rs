@@ -6,6 +6,7 @@
 pub mod age;
 mod blob;
 pub mod body_limit;
+mod called;
 pub mod cookieless;
 pub mod dialect;
 pub mod elements;

@@ -17,9 +17,12 @@ pub struct Event {
     pub id: EventId,
     /// The event's name, such as `$pageview`.
     pub name: String,
+    /// The same as a JSON string, where no text holds it; then `name` is what stands between its quotes.
+    pub name_json: Option<String>,
     /// Whom it is sent for.
     pub distinct_id: String,
-    /// The same as JSON, where that is no string; then `distinct_id` is this text.
+    /// The same as JSON, where that is no string, and `distinct_id` is this text; or a string that no text holds, and `distinct_id`
+    /// is what stands between its quotes.
     pub distinct_id_json: Option<String>,
     /// When it happened, in microseconds from the start of its traffic, on a clock that is right. Negative before it.
     pub occurred_micros: i64,

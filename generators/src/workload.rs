@@ -504,6 +504,7 @@ impl Workload {
             oddities: self.oddities(id.stream, id.seq),
             ids_of_person: recording.ids_of_person(&event.distinct_id),
             name: event.name,
+            name_json: None,
             distinct_id: event.distinct_id,
             distinct_id_json: event.distinct_id_json,
             members: event.properties,
@@ -539,6 +540,7 @@ impl EventSource for Workload {
         let mut event = Event {
             id,
             name,
+            name_json: None,
             distinct_id: role.distinct_id,
             distinct_id_json: None,
             occurred_micros: self.occurred_micros(stream, seq)?,

@@ -115,9 +115,12 @@ impl Dialect {
         if cut.contains('\0') { Cow::Owned(cut.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(cut) }
     }
 
-    /// The stored form of a distinct id.
-    pub fn stored_distinct_id(self, distinct_id: &str) -> &str {
-        distinct_id.char_indices().nth(DISTINCT_ID_LIMIT).map_or(distinct_id, |(end, _)| &distinct_id[..end])
+    /// The stored form of a distinct id: capture cuts it, and capture or the plugin server replaces NUL characters
+    /// (rust/common/types/src/event.rs, `extract_distinct_id`).
+    pub fn stored_distinct_id(self, distinct_id: &str) -> Cow<'_, str> {
+        let end = distinct_id.char_indices().nth(DISTINCT_ID_LIMIT);
+        let cut = end.map_or(distinct_id, |(end, _)| &distinct_id[..end]);
+        if cut.contains('\0') { Cow::Owned(cut.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(cut) }
     }
 
     /// Makes the JSON text that was sent into the one that is stored for it: NUL characters, which `PostgreSQL` cannot hold
@@ -269,6 +272,7 @@ mod tests {
         assert_eq!(dialect.stored_name(&"x".repeat(200)), "x".repeat(200));
         assert_eq!(dialect.stored_distinct_id(&"🦔".repeat(201)), "🦔".repeat(200));
         assert_eq!(dialect.stored_distinct_id("short"), "short");
+        assert_eq!(dialect.stored_distinct_id(&"\0é".repeat(101)), "\u{fffd}é".repeat(100));
     }
 
     #[test]

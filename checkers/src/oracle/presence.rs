@@ -8,7 +8,7 @@ use generators::{
 
 use serde_json::Value;
 
-use super::{cookieless, dialect::Dialect, plugin::Plugins, profile, row::expect, v1};
+use super::{called, cookieless, dialect::Dialect, plugin::Plugins, profile, row::expect, v1};
 
 /// What must become of an acked event, and why, where that is not the usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,8 @@ fn captured(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
             );
         }
         // What v0 cuts, v1 refuses, and it counts bytes.
-        if event.name.len().max(event.distinct_id.trim().len()) > V1_MOST_BYTES {
+        let (name, distinct_id) = (called::name(dialect, &event), called::distinct_id(dialect, &event));
+        if name.len().max(distinct_id.trim().len()) > V1_MOST_BYTES {
             return Fate::Absent("v1 refuses names and ids of more than 200 bytes");
         }
         if v1::promoted(&event).is_none() {
@@ -122,10 +123,13 @@ pub fn spoils_request(dialect: Dialect, workload: &Workload, stream: StreamId, s
     // Contents in parts of their own need a capture with a store for them.
     let is_homeless = blobs && workload.traffic(stream).is_some_and(|traffic| !traffic.extras.blob_store);
     // In v1 a distinct id is a string, or the body is none of events.
-    let is_no_text = v1 && workload.event(stream, seq).is_some_and(|event| event.distinct_id_json.is_some());
+    let event = (v1 || hostile.is_some()).then(|| workload.event(stream, seq)).flatten();
+    let id = event.as_ref().and_then(|event| event.distinct_id_json.as_deref());
+    let is_no_text = v1 && id.is_some_and(|id| !called::is_string(id));
     // serde refuses half a surrogate pair; later it is repaired before.
+    let has_halves = || hostile == Some(Hostile::LoneSurrogate) || event.as_ref().is_some_and(called::has_halves);
     // To the capture of 2024 an empty uuid was a broken one.
-    is_no_text || is_homeless || (dialect == Dialect::V2024 && (empty_uuid || hostile == Some(Hostile::LoneSurrogate)))
+    is_no_text || is_homeless || (dialect == Dialect::V2024 && (empty_uuid || has_halves()))
 }
 
 #[cfg(test)]
@@ -174,8 +178,43 @@ mod tests {
             (Endpoint::V1, Hostile::Emoji, (0, 0)),
             (Endpoint::Batch, Hostile::LongName, (0, 0)),
             (Endpoint::Batch, Hostile::OddDistinctId, (0, 0)),
+            (Endpoint::Batch, Hostile::HostileName, (0, 0)),
+            (Endpoint::Batch, Hostile::HostileDistinctId, (0, 0)),
         ] {
             assert_eq!(of(endpoint, kind), expected, "{endpoint:?} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn names_and_ids_with_halves_of_pairs_spoil_their_request_where_nobody_repairs_them() {
+        for kind in [Hostile::HostileName, Hostile::HostileDistinctId] {
+            let mut plan = workload(200).plan().clone();
+            plan.traffic[0].extras =
+                Extras { hostile: Share::new(1.0).unwrap(), kinds: vec![kind], ..Extras::default() };
+            let workload = Workload::new(plan, PersonaTable::make(1, 2));
+            for (dialect, can_spoil) in [(Dialect::V2021, false), (Dialect::V2024, true), (Dialect::V2026, false)] {
+                let mut spoilt = 0;
+                for seq in 0..200 {
+                    let event = workload.event(STREAM, seq).unwrap();
+                    let has_halves = [&event.name_json, &event.distinct_id_json].iter().any(|json| json.is_some());
+                    let spoils = spoils_request(dialect, &workload, STREAM, seq);
+                    assert_eq!(spoils, has_halves && can_spoil, "{dialect:?} {kind:?} {seq}");
+                    spoilt += u64::from(spoils);
+                }
+                assert_eq!((20..80).contains(&spoilt), can_spoil, "{spoilt}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_names_and_ids_that_hurt_v1_refuses_the_long_ones() {
+        for kind in [Hostile::HostileName, Hostile::HostileDistinctId] {
+            let fates = fates(|traffic| {
+                traffic.endpoint = Endpoint::V1;
+                traffic.extras = Extras { hostile: Share::new(1.0).unwrap(), kinds: vec![kind], ..Extras::default() };
+            });
+            let absent = fates.iter().filter(|fate| matches!(fate, Fate::Absent(_))).count();
+            assert!((5..40).contains(&absent), "{kind:?}: {absent}, and the others are short");
         }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{blob, dialect::Dialect, elements, json, profile, v1};
+use super::{blob, called, dialect::Dialect, elements, json, profile, v1};
 
 /// Servers keep milliseconds, cut or rounded, of clocks that are read in microseconds.
 pub(super) const ROUNDING_MICROS: i64 = 1_000;
@@ -169,8 +169,8 @@ pub fn expect(
     let spans = timestamps(dialect, attempts, clock_tolerance_micros);
     let minted_uuid = event.oddities.no_uuid;
     let column = |column: &str, expected, reason| ColumnExpectation { column: column.to_owned(), expected, reason };
-    let name = dialect.stored_name(&event.name).into_owned();
-    let distinct_id = dialect.stored_distinct_id(&event.distinct_id).to_owned();
+    let name = dialect.stored_name(&called::name(dialect, event)).into_owned();
+    let distinct_id = dialect.stored_distinct_id(&called::distinct_id(dialect, event)).into_owned();
     let mut columns = vec![
         if minted_uuid {
             column("uuid", Expected::NotJudged, "none was sent, so the capture mints one")
@@ -181,13 +181,15 @@ pub fn expect(
             let both = vec![name, ALTERED_NAME.to_owned()];
             column("event", Expected::OneOf(both), "its second sending has another name, and a row of its own")
         } else {
-            let reason = "names are cut to 200 UTF-16 units, and NUL characters become U+FFFD";
+            let reason =
+                "names are cut to 200 UTF-16 units, and NUL characters and halves of surrogate pairs become U+FFFD";
             column("event", Expected::Exact(name), reason)
         },
         column(
             "distinct_id",
             Expected::Exact(distinct_id),
-            "ids are cut to 200 characters; what is no string becomes its JSON text",
+            "ids are cut to 200 characters, and NUL characters and halves of surrogate pairs become U+FFFD; what is no string becomes \
+             its JSON text",
         ),
         column("team_id", Expected::Number(team), "the team that the token belongs to"),
         person(dialect, event, team),
@@ -261,7 +263,11 @@ fn own_address(dialect: Dialect, event: &Event) -> Option<ColumnExpectation> {
 }
 
 fn person(dialect: Dialect, event: &Event, team: i64) -> ColumnExpectation {
-    let of = |id: &String| dialect.person_id(team, dialect.stored_distinct_id(id)).map(|id| id.to_string());
+    // Of these ids the event's own is the one that need not be as it is read.
+    let of = |id: &String| {
+        let read = if *id == event.distinct_id { called::distinct_id(dialect, event) } else { id.into() };
+        dialect.person_id(team, &dialect.stored_distinct_id(&read)).map(|id| id.to_string())
+    };
     let forbidden = profile::is_forbidden(dialect, event).then(|| of(&event.distinct_id)).flatten();
     if let Some(person) = forbidden {
         let reason = "capture is told that no person comes of it, so that nothing joins its distinct id to another";

@@ -65,7 +65,10 @@ pub(super) fn write_fields(
     }
     if spelling != Spelling::Nameless {
         key("event", json);
-        push_json(&event.name, json)?;
+        match &event.name_json {
+            Some(text) => json.extend_from_slice(text.as_bytes()),
+            None => push_json(&event.name, json)?,
+        }
     }
     if let Some(name) = spelling.distinct_id_key() {
         key(name, json);

@@ -463,6 +463,36 @@ fn odd_events_are_whole_json_and_say_what_they_mean() {
     assert!(seen.iter().all(|seen| *seen > 5), "{seen:?}");
 }
 
+#[test]
+fn names_and_ids_that_hurt_stand_there_as_they_are_meant() {
+    use crate::workload::Hostile;
+    #[derive(serde::Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow)]
+        batch: Vec<std::collections::BTreeMap<String, &'a RawValue>>,
+    }
+    let mut plan = odd().plan().clone();
+    plan.traffic[0].extras.kinds = vec![Hostile::HostileName, Hostile::HostileDistinctId];
+    let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+    let (mut encoder, mut seen) = (Encoder::default(), [0; 2]);
+    for request in Requests::new(&workload, StreamId(0)) {
+        let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+        let body: Raw<'_> = serde_json::from_slice(&made.body).unwrap();
+        for (sent, event) in body.batch.iter().zip(request.events(&workload)) {
+            let quoted = |text: &str| serde_json::to_string(text).unwrap();
+            let expected = [
+                ("event", event.name_json.clone().unwrap_or_else(|| quoted(&event.name))),
+                ("distinct_id", event.distinct_id_json.clone().unwrap_or_else(|| quoted(&event.distinct_id))),
+            ];
+            for (seen, (key, json)) in seen.iter_mut().zip(expected) {
+                assert_eq!(sent[key].get(), json);
+                *seen += usize::from(json.contains("\\ud83d") || json.contains("\\u0000"));
+            }
+        }
+    }
+    assert!(seen.iter().all(|seen| *seen > 100), "{seen:?}");
+}
+
 #[derive(serde::Deserialize)]
 struct Body<'a> {
     sent_at: Option<String>,

@@ -47,11 +47,19 @@ pub enum Hostile {
     OddDistinctId,
     /// Properties of the library with values of other types than it sends.
     WrongTypes,
+    /// A name with NUL characters, halves of surrogate pairs, emoji or right-to-left text in it, some of them too long.
+    HostileName,
+    /// A distinct id with the same in it.
+    HostileDistinctId,
 }
 
 impl Hostile {
+    /// So many of them, the first, are meant where none is named. Those that came later have to be named, so that such traffic stays
+    /// what it was, byte for byte.
+    pub const UNNAMED: usize = 16;
+
     /// All kinds, with the words for them.
-    pub const ALL: [(&str, Self); 16] = [
+    pub const ALL: [(&str, Self); 18] = [
         ("nul", Self::Nul),
         ("lone_surrogate", Self::LoneSurrogate),
         ("emoji", Self::Emoji),
@@ -68,21 +76,32 @@ impl Hostile {
         ("illegal_distinct_id", Self::IllegalDistinctId),
         ("odd_distinct_id", Self::OddDistinctId),
         ("wrong_types", Self::WrongTypes),
+        ("hostile_name", Self::HostileName),
+        ("hostile_distinct_id", Self::HostileDistinctId),
     ];
 
     /// Makes `event` hostile. One that joins two ids keeps its name and ids.
     pub(super) fn apply(self, random: &mut Random, event: &mut Event) {
         let joins = event.ids_of_person.len() > 1 && event.name == "$identify";
-        match self {
-            Self::LongName | Self::LongDistinctId | Self::IllegalDistinctId | Self::OddDistinctId if !joins => {
-                self.apply_to_ids(random, event);
-            }
+        match (self.is_of_ids(), joins) {
+            (true, false) => self.apply_to_ids(random, event),
             // What joins ids is made hostile in another way.
-            Self::LongName | Self::LongDistinctId | Self::IllegalDistinctId | Self::OddDistinctId => {
-                Self::Emoji.apply_to_properties(joins, event);
-            }
-            _ => self.apply_to_properties(joins, event),
+            (true, true) => Self::Emoji.apply_to_properties(joins, event),
+            (false, _) => self.apply_to_properties(joins, event),
         }
+    }
+
+    /// Whether its harm is in the name or the distinct id, and nowhere else.
+    const fn is_of_ids(self) -> bool {
+        matches!(
+            self,
+            Self::LongName
+                | Self::LongDistinctId
+                | Self::IllegalDistinctId
+                | Self::OddDistinctId
+                | Self::HostileName
+                | Self::HostileDistinctId
+        )
     }
 
     /// The kinds whose harm is in the name or the distinct id.
@@ -114,6 +133,13 @@ impl Hostile {
                 };
                 set_distinct_id(event, json.clone());
                 event.distinct_id_json = Some(json);
+            }
+            Self::HostileName => (event.name, event.name_json) = texts(random, ""),
+            Self::HostileDistinctId => {
+                // Behind the person's own, so that two persons stay two, also where it is cut.
+                let (id, json) = texts(random, &event.distinct_id);
+                set_distinct_id(event, id);
+                event.distinct_id_json = json;
             }
             _ => (),
         }
@@ -208,6 +234,37 @@ impl Hostile {
             _ => (),
         }
     }
+}
+
+/// Halves of surrogate pairs, which no text holds, as escapes; whole pairs and an escaped backslash are none. Other escapes right
+/// behind a half are left out: PostHog's repair takes them away with it (rust/capture, `passes/invalid_surrogates.rs`).
+const HALVES: [&str; 4] = [
+    "half of \\ud83d an emoji",
+    "\\ude80\\ud83d the wrong way round \\ude80",
+    "\\ud83d\\ude80 is whole, \\\\ud83d is text, \\uD83D is neither",
+    "\\udc00 at both ends \\ud83d",
+];
+/// What is longer than 200 in any measure when it stands there 51 times. A name is cut behind 200 UTF-16 units, which here is never
+/// in the middle of a pair: what would be stored of that half is nowhere said.
+const LONG: [&str; 3] = ["🦔🏳️‍🌈", "ש\0\u{200f}ﷺم", "\u{202e}\0\0\0é"];
+
+/// What hurts as a name or a distinct id, behind `own`: as text, and as JSON where that is more.
+fn texts(random: &mut Random, own: &str) -> (String, Option<String>) {
+    let mut one_of = |texts: &[&str]| random.pick(texts).copied().unwrap_or_default().to_owned();
+    let text = match one_of(&["nul", "half", "emoji", "right to left", "long"]).as_str() {
+        "nul" => one_of(&["\0", " \0 in the middle", "\0\0\0 at both ends\0", "tab\tand \0 \u{7f}"]),
+        "half" => {
+            let text = format!("{own}{}", one_of(&HALVES));
+            let json = format!("\"{text}\"");
+            return (text, Some(json));
+        }
+        "emoji" => one_of(&["👩‍👩‍👧‍👦 🏳️‍🌈", "🇺🇳👍🏽", "𝔘𝔫𝔦 🦔", "e\u{301}\u{323}\u{fe0f}⃣"]),
+        "right to left" => {
+            one_of(&["العربية עברית", "\u{202e}reversed\u{202c}.", "مفتاح\u{200f}\u{2067}1\u{2069}\u{feff}"])
+        }
+        _ => one_of(&LONG).repeat(51),
+    };
+    (format!("{own}{text}"), None)
 }
 
 /// What clients send where they have nothing to say; no person may be joined to one of them (ingestion contract 2.3).

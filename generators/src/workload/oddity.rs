@@ -363,7 +363,8 @@ impl OddSources {
     fn kind(&self, seq: u64) -> Hostile {
         let mut random = second(self.hostile, seq);
         let all = Hostile::ALL.map(|(_, kind)| kind);
-        let kinds = if self.traffic.extras.kinds.is_empty() { &all[..] } else { &self.traffic.extras.kinds };
+        let kinds =
+            if self.traffic.extras.kinds.is_empty() { &all[..Hostile::UNNAMED] } else { &self.traffic.extras.kinds };
         random.pick(kinds).copied().unwrap_or(Hostile::Nul)
     }
 
@@ -628,7 +629,7 @@ mod tests {
     fn every_kind_is_there_and_whole_json() {
         let events = events();
         let kinds: std::collections::BTreeSet<_> = events.iter().filter_map(|event| event.oddities.hostile).collect();
-        assert_eq!(kinds.len(), Hostile::ALL.len());
+        assert_eq!(kinds.len(), Hostile::UNNAMED, "and no others, where none is named");
         for event in &events {
             let mut keys = std::collections::BTreeSet::new();
             for Member { key, value } in &event.members {
@@ -641,6 +642,44 @@ mod tests {
                 assert!(keys.insert(key));
             }
         }
+    }
+
+    #[test]
+    fn names_and_ids_that_hurt_come_where_they_are_named_and_persons_stay_apart() {
+        let of = |hostile: Share| {
+            let mut plan = odd().plan().clone();
+            let extras = &mut plan.traffic[0].extras;
+            (extras.hostile, extras.kinds) = (hostile, vec![Hostile::HostileName, Hostile::HostileDistinctId]);
+            crate::workload::Workload::new(plan, crate::persona::PersonaTable::make(42, 16))
+        };
+        let (workload, usual) = (of(Share::new(0.2).unwrap()), of(Share::default()));
+        let (mut halves, mut ids) = ([0; 2], std::collections::BTreeMap::<String, String>::new());
+        for seq in 0..workload.planned(STREAM) {
+            let event = workload.event(STREAM, seq).unwrap();
+            let usual = usual.event(STREAM, seq).unwrap();
+            let joins = event.ids_of_person.len() > 1 && event.name == "$identify";
+            match event.oddities.hostile {
+                Some(Hostile::HostileName) if !joins => {
+                    assert!(event.name != usual.name && event.distinct_id == usual.distinct_id, "{seq}");
+                }
+                Some(Hostile::HostileDistinctId) if !joins => {
+                    assert_eq!((&event.name, &event.ids_of_person), (&usual.name, &vec![event.distinct_id.clone()]));
+                    assert!(event.distinct_id.starts_with(&usual.distinct_id), "{seq}");
+                    let known = ids.entry(event.distinct_id.clone()).or_insert(usual.distinct_id.clone());
+                    assert_eq!(*known, usual.distinct_id, "two persons became one");
+                }
+                _ => assert_eq!((&event.name_json, &event.distinct_id_json), (&None, &None)),
+            }
+            let both = [(&event.name, &event.name_json), (&event.distinct_id, &event.distinct_id_json)];
+            for (count, (text, json)) in halves.iter_mut().zip(both) {
+                let Some(json) = json else { continue };
+                assert_eq!(*json, format!("\"{text}\""));
+                assert!(serde_json::from_str::<String>(json).is_err(), "a text holds {json}");
+                assert!(serde_json::from_str::<&serde_json::value::RawValue>(json).is_ok(), "{json}");
+                *count += 1;
+            }
+        }
+        assert!(halves.iter().all(|count| *count > 50), "{halves:?}");
     }
 
     #[test]

@@ -35,7 +35,10 @@ impl Refused {
     /// Makes an event one that is refused, as far as that is not for its wire form to do.
     pub(super) fn apply(self, event: &mut Event) {
         match self {
-            Self::Name => event.name.clear(),
+            Self::Name => {
+                event.name.clear();
+                event.name_json = None;
+            }
             Self::DistinctId(blank) => {
                 blank.clone_into(&mut event.distinct_id);
                 event.distinct_id_json = None;

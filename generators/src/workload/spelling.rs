@@ -58,7 +58,10 @@ impl Spelling {
                 let id = event.distinct_id_json.clone().unwrap_or_else(|| quoted(&event.distinct_id));
                 event.members.push(Member::new("distinct_id", id));
             }
-            Self::Nameless => "$identify".clone_into(&mut event.name),
+            Self::Nameless => {
+                "$identify".clone_into(&mut event.name);
+                event.name_json = None;
+            }
             Self::Usual | Self::Token | Self::DollarToken | Self::DollarDistinctId => (),
         }
     }

@@ -4,7 +4,7 @@ use generators::event::EventSource;
 use generators::{
     event::Properties,
     identity::{EventId, RunId, StreamId},
-    workload::{Alteration, Restriction},
+    workload::{Alteration, Hostile, Restriction},
 };
 use serde_json::json;
 
@@ -19,6 +19,7 @@ fn event(ids: &[&str]) -> Event {
     Event {
         id: EventId { run: RunId::new(1), stream: StreamId(0), seq: 3 },
         name: "purchase".into(),
+        name_json: None,
         distinct_id: "u1".into(),
         occurred_micros: 0,
         distinct_id_json: None,
@@ -127,7 +128,47 @@ fn content_that_hurts_is_expected_as_a_store_can_hold_it() {
         }
         *kinds.entry(kind).or_insert(0) += 1;
     }
-    assert_eq!(kinds.len(), generators::workload::Hostile::ALL.len());
+    assert_eq!(kinds.len(), Hostile::UNNAMED);
+}
+
+#[test]
+fn names_and_ids_that_hurt_are_expected_as_a_store_can_hold_them() {
+    for kind in [Hostile::HostileName, Hostile::HostileDistinctId] {
+        let mut plan = odd(500).plan().clone();
+        plan.traffic[0].extras = generators::workload::Extras {
+            hostile: generators::random::Share::new(1.0).unwrap(),
+            kinds: vec![kind],
+            ..Default::default()
+        };
+        let workload = generators::workload::Workload::new(plan, generators::persona::PersonaTable::make(1, 2));
+        let mut seen = [0; 5];
+        for event in (0..500).filter_map(|seq| workload.event(STREAM, seq)) {
+            let row = expect(Dialect::V2026, &event, 2, &[attempt(0)], 0).fulfilled().unwrap();
+            let (sent, stored) = match kind {
+                Hostile::HostileName => (&event.name, &row.event),
+                _ => (&event.distinct_id, &row.distinct_id),
+            };
+            assert!(!stored.contains(['\0', '\u{d}']) && stored.chars().count() <= 200, "{stored}");
+            assert!(row.event.encode_utf16().count() <= 200);
+            let is_half = event.name_json.is_some() || event.distinct_id_json.is_some();
+            assert!(!is_half || stored.contains('\u{fffd}') && !stored.contains("\\ude80"), "{stored}");
+            let is_long = sent.chars().count() > 200;
+            for (seen, is) in seen.iter_mut().zip([
+                sent.contains('\0'),
+                is_half,
+                sent.contains('\u{200d}'),
+                sent.contains(['\u{202e}', 'ע']),
+                is_long,
+            ]) {
+                *seen += u64::from(is);
+            }
+            // Persons are told apart by what is stored.
+            if event.ids_of_person.len() == 1 {
+                assert_eq!(Some(row.person_id), Dialect::V2026.person_id(2, &row.distinct_id), "{stored}");
+            }
+        }
+        assert!(seen.iter().all(|seen| *seen > 10), "{kind:?}: {seen:?}");
+    }
 }
 
 #[test]

@@ -168,13 +168,15 @@ const CONTENT: [Key; 12] = [
     key(
         "kinds",
         Kind::Choices(|| words_of(&Hostile::ALL)),
-        Otherwise("all of them"),
+        Otherwise("all but the last two"),
         "[\"nul\", \"emoji\"]",
         "Of which kinds: `nul` (NUL characters), `lone_surrogate` (halves of emoji), `emoji`, `right_to_left`, `long_name`, \
          `long_distinct_id` (more than 200 characters), `big_numbers` (beyond 64 bits), `odd_numbers` (−0, 1e308, many digits), `deep` \
          (a hundred levels), `wide` (two thousand members), `odd_keys` (dots, quotes, blanks, none), `empty` (objects, lists and \
          strings), `nulls`, `illegal_distinct_id` (one that no person may have), `odd_distinct_id` (a number, a list, an object), \
-         `wrong_types` (of the library's own properties).",
+         `wrong_types` (of the library's own properties), `hostile_name` and `hostile_distinct_id` (NUL characters, halves of emoji, emoji \
+         and right-to-left text in the name or the distinct id, up to several hundred characters). The last two have to be named: traffic \
+         that names no kinds holds what it always did.",
     ),
     share("large", "0.2%", "Which share of events is large."),
     key(

@@ -310,7 +310,7 @@ impl Shared<'_> {
         let data = written(event, room).map_err(|error| Refusal::Body(error.to_string()))?;
         Ok(CapturedEvent {
             uuid: uuid.to_string().into(),
-            distinct_id: cut(distinct_id).into(),
+            distinct_id: cut(storable(dialect, distinct_id)).into(),
             ip,
             data: data.into(),
             now: self.now.clone().into(),
@@ -324,6 +324,16 @@ impl Shared<'_> {
             is_cookieless_mode,
             force_disable_person_processing: false,
         })
+    }
+}
+
+/// An id without NUL characters: since 2025 capture replaces them itself (rust/common/types/src/event.rs,
+/// `extract_distinct_id_checked`), and before the plugin server did.
+fn storable(dialect: Dialect, distinct_id: String) -> String {
+    if dialect == Dialect::V2026 && distinct_id.contains('\0') {
+        distinct_id.replace('\0', "\u{fffd}")
+    } else {
+        distinct_id
     }
 }
 

@@ -434,6 +434,11 @@ mod tests {
         assert_eq!(name(&"é".repeat(300)), "é".repeat(200));
         assert_eq!(name(&"😀".repeat(300)), "😀".repeat(100));
         assert_eq!(name("a\0b"), "a\u{fffd}b");
+        let id = |id: &'static str| {
+            let captured = CapturedEvent { distinct_id: id.into(), ..captured("e", "{}") };
+            normalise(Dialect::V2024, &captured).unwrap().distinct_id
+        };
+        assert_eq!(id("\u{202e}a\0🦔\0"), "\u{202e}a\u{fffd}🦔\u{fffd}", "an older capture leaves it");
     }
 
     #[test]

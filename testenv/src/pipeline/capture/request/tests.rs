@@ -107,6 +107,27 @@ fn distinct_ids_become_texts_of_200_characters() {
 }
 
 #[test]
+fn what_no_store_can_hold_leaves_names_and_ids() {
+    let of = |dialect, text: &str| {
+        let body = format!(r#"{{"api_key":"t","event":"{text}","distinct_id":"{text}"}}"#);
+        let mut events = events(&body, &Received { dialect, ..received() })?;
+        let event = events.remove(0);
+        Ok::<_, Refusal>((event.event.into_owned(), event.distinct_id.into_owned()))
+    };
+    let both = |name: &str, id: &str| Ok((name.to_owned(), id.to_owned()));
+    // The ingester replaces it in the name, for a name may be looked for before.
+    let nul = "a\\u0000b";
+    assert_eq!(of(Dialect::V2026, nul), both("a\0b", "a\u{fffd}b"));
+    assert_eq!(of(Dialect::V2024, nul), both("a\0b", "a\0b"));
+    let half = "a\\ud83db\\ude80";
+    assert_eq!(of(Dialect::V2026, half), both("a\u{fffd}b\u{fffd}", "a\u{fffd}b\u{fffd}"));
+    assert_eq!(of(Dialect::V2024, half).map_err(|refusal| refusal.status()), Err(400));
+    let long = "👩‍🚀\\u0000".repeat(60);
+    let (name, id) = of(Dialect::V2026, &long).unwrap();
+    assert_eq!((name.chars().count(), id), (240, "👩‍🚀\u{fffd}".repeat(50)), "names are cut later");
+}
+
+#[test]
 fn uuids_are_kept_or_minted() {
     let uuid =
         |field: &str| one(&format!(r#"{{"api_key":"t","event":"e","distinct_id":"d"{field}}}"#)).uuid.into_owned();
