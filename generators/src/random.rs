@@ -119,6 +119,8 @@ pub enum Purpose {
     Duplicate = 46,
     /// What differs in an altered event's second sending.
     Alteration = 47,
+    /// Whether an event says something twice, and what.
+    Twice = 50,
 }
 
 /// The random values for one purpose in one stream, by their index.

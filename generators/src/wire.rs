@@ -297,6 +297,7 @@ impl Encoder {
             }
             if fault == Some(ClientFault::NoToken) {
                 event.members.retain(|member| member.key != "token");
+                event.oddities.twice = None;
             }
             odd::write(&event, again, clock, (token, is_v1), &mut self.moments, json)?;
             return Ok(true);

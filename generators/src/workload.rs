@@ -20,6 +20,7 @@ mod refused;
 mod restriction;
 mod spelling;
 mod time_spelling;
+mod twice;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -56,6 +57,7 @@ pub use refused::Refused;
 pub use restriction::{Restriction, Restrictions, restricted};
 pub use spelling::{RequestSpelling, Spelling};
 pub use time_spelling::{NO_TIME, TimeSpelling};
+pub use twice::{DECOY_PROPERTY, Twice};
 
 /// The workload of a run.
 #[derive(Debug, Clone)]

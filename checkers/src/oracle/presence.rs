@@ -3,7 +3,7 @@
 use generators::{
     event::EventSource,
     identity::StreamId,
-    workload::{Hostile, Oddities, Restriction, Workload},
+    workload::{Hostile, Oddities, Restriction, Twice, Workload},
 };
 
 use serde_json::Value;
@@ -119,7 +119,7 @@ fn holds_nul(value: &Value) -> bool {
 
 /// Whether an event makes the capture refuse its whole request, before anything of it is stored (ingestion contract 1.2, 1.3).
 pub fn spoils_request(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -> bool {
-    let Oddities { hostile, v1, empty_uuid, blobs, .. } = workload.oddities(stream, seq);
+    let Oddities { hostile, v1, empty_uuid, blobs, twice, .. } = workload.oddities(stream, seq);
     // Contents in parts of their own need a capture with a store for them.
     let is_homeless = blobs && workload.traffic(stream).is_some_and(|traffic| !traffic.extras.blob_store);
     // In v1 a distinct id is a string, or the body is none of events.
@@ -129,7 +129,21 @@ pub fn spoils_request(dialect: Dialect, workload: &Workload, stream: StreamId, s
     // serde refuses half a surrogate pair; later it is repaired before.
     let has_halves = || hostile == Some(Hostile::LoneSurrogate) || event.as_ref().is_some_and(called::has_halves);
     // To the capture of 2024 an empty uuid was a broken one.
-    is_no_text || is_homeless || (dialect == Dialect::V2024 && (empty_uuid || has_halves()))
+    is_no_text
+        || is_refused_twice(dialect, twice)
+        || is_homeless
+        || (dialect == Dialect::V2024 && (empty_uuid || has_halves()))
+}
+
+/// Whether a field stands twice where it may stand once: serde says so of the fields of a struct, by whatever names, and of no
+/// property (rust/common/types/src/event.rs, `RawEvent`); Python took the last.
+const fn is_refused_twice(dialect: Dialect, twice: Option<Twice>) -> bool {
+    match dialect {
+        Dialect::V2021 => false,
+        Dialect::V2024 | Dialect::V2026 => {
+            matches!(twice, Some(Twice::Event | Twice::DistinctId | Twice::Properties | Twice::Token))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -216,6 +230,26 @@ mod tests {
             let absent = fates.iter().filter(|fate| matches!(fate, Fate::Absent(_))).count();
             assert!((5..40).contains(&absent), "{kind:?}: {absent}, and the others are short");
         }
+    }
+
+    #[test]
+    fn what_is_said_twice_spoils_its_request_but_for_properties_and_the_token_of_a_batch() {
+        let found = |endpoint, dialect| {
+            let mut plan = workload(200).plan().clone();
+            plan.traffic[0].endpoint = endpoint;
+            plan.traffic[0].extras = Extras { twice: Share::new(1.0).unwrap(), ..Extras::default() };
+            let workload = Workload::new(plan, PersonaTable::make(1, 2));
+            let spoils = |seq: &u64| spoils_request(dialect, &workload, STREAM, *seq);
+            let twice = |seq| workload.oddities(STREAM, seq).twice;
+            let taken: Vec<_> = (0..200).filter(|seq| !spoils(seq)).filter_map(twice).collect();
+            (taken.len(), taken.iter().all(|twice| matches!(twice, Twice::Property | Twice::BatchToken)))
+        };
+        let (taken, are_those) = found(Endpoint::Batch, Dialect::V2026);
+        assert!((50..110).contains(&taken) && are_those, "two of five kinds: {taken}");
+        let (taken, are_those) = found(Endpoint::E, Dialect::V2024);
+        assert!((20..65).contains(&taken) && are_those, "one of five kinds: {taken}");
+        assert_eq!(found(Endpoint::E, Dialect::V2021), (200, false));
+        assert_eq!(found(Endpoint::V1, Dialect::V2026), (0, true), "nothing is said twice there");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use generators::{
     event::{Event, Member},
     request::Said,
-    workload::{ALTERED, ALTERED_NAME, GROUPS_KEPT},
+    workload::{ALTERED, ALTERED_NAME, DECOY_PROPERTY, GROUPS_KEPT, Twice},
 };
 use std::collections::BTreeMap;
 
@@ -232,6 +232,10 @@ pub fn expect(
         reason: "v1 makes a property of the event's field or option",
         ..of_member(dialect, member)
     }));
+    if event.oddities.twice == Some(Twice::Properties) {
+        let reason = "where properties stand twice, the last are meant, and nothing is left of the first";
+        columns.push(column(&format!("{PROPERTIES}{DECOY_PROPERTY}"), Expected::Absent, reason));
+    }
     columns.extend(blob::expected(event));
     columns.extend(own_address(dialect, event));
     if event.oddities.grouped {

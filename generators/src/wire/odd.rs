@@ -50,6 +50,10 @@ pub(super) fn write_fields(
         json.extend_from_slice(key.as_bytes());
         json.extend_from_slice(b"\":");
     };
+    if let Some((name, value)) = event.oddities.twice.and_then(|twice| twice.field(token)) {
+        key(name, json);
+        json.extend_from_slice(&value);
+    }
     if let Some((token, name)) = token.zip(spelling.token_key()) {
         key(name, json);
         json.extend_from_slice(token);
@@ -105,12 +109,16 @@ fn write_members(members: &[Member], json: &mut Vec<u8>) {
 
 /// Appends what it holds, an object.
 pub(super) fn write_properties(event: &Event, again: bool, json: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let begin = json.len();
     if again && event.oddities.altered && event.properties.contains_key(ALTERED.0) {
         let mut properties = event.properties.clone();
         properties.insert(ALTERED.0.to_owned(), ALTERED.1.into());
         push_json(&properties, json)?;
     } else {
         push_json(&event.properties, json)?;
+    }
+    if let Some(member) = event.oddities.twice.and_then(|twice| twice.member(event)) {
+        json.splice(begin + 1..begin + 1, member.into_bytes());
     }
     // Every event has its marker, so there is a member before each of these.
     json.pop();

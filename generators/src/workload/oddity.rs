@@ -16,6 +16,7 @@ use super::{
     restriction::Restriction,
     spelling::Spelling,
     time_spelling::TimeSpelling,
+    twice::Twice,
 };
 use crate::{
     event::{Event, Member},
@@ -92,6 +93,8 @@ pub struct Oddities {
     pub illegal_alias: bool,
     /// How it says whose it is.
     pub spelling: Spelling,
+    /// What it says twice, if anything.
+    pub twice: Option<Twice>,
     /// What it is about.
     pub subject: Subject,
     /// Its second sending holds something else.
@@ -144,6 +147,7 @@ impl Oddities {
             fields: false,
             illegal_alias: false,
             spelling: Spelling::Usual,
+            twice: None,
             v1: false,
             refused: None,
             cookieless: false,
@@ -200,6 +204,7 @@ pub(super) struct OddSources {
     empty_uuid: Source,
     illegal_alias: Source,
     spelling: Source,
+    twice: Source,
     subject: Source,
     refused: Source,
     cookieless: Source,
@@ -235,6 +240,7 @@ impl OddSources {
             traffic.persons.illegal_alias,
             traffic.spelling,
             extras.fields,
+            extras.twice,
             offset,
             offset_and_timestamp,
             no_timestamp,
@@ -277,6 +283,7 @@ impl OddSources {
             empty_uuid: source(Purpose::EmptyUuid),
             illegal_alias: source(Purpose::IllegalAlias),
             spelling: source(Purpose::Spelling),
+            twice: source(Purpose::Twice),
             subject: source(Purpose::Subject),
             refused: source(Purpose::Refused),
             cookieless: source(Purpose::Cookieless),
@@ -314,6 +321,12 @@ impl OddSources {
                 Spelling::draw(&mut second(self.spelling, seq), &self.traffic)
             } else {
                 Spelling::Usual
+            },
+            // What is spelt in another way stands elsewhere, and the first would be the only one there.
+            twice: if !is_spelt && chosen(self.twice, extras.twice) {
+                Twice::draw(&mut second(self.twice, seq), &self.traffic)
+            } else {
+                None
             },
             subject: self.subject(seq),
             hostile: chosen(self.hostile, extras.hostile).then(|| self.kind(seq)),

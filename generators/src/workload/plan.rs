@@ -435,6 +435,9 @@ pub struct Extras {
     /// Which share of events has other fields beside the usual ones: a person's properties, options, what nobody knows.
     #[serde(default, skip_serializing_if = "is_none")]
     pub fields: Share,
+    /// Which share of events says something twice.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub twice: Share,
     /// Which share of events is refused by v1, and by itself.
     #[serde(default, skip_serializing_if = "is_none")]
     pub refused: Share,

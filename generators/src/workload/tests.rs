@@ -82,6 +82,7 @@ pub(crate) fn odd() -> Workload {
         group_identify: Share::default(),
         elements: Share::default(),
         fields: Share::default(),
+        twice: Share::default(),
         refused: Share::default(),
         cookieless: Share::default(),
         internal: Share::default(),

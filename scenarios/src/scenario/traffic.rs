@@ -409,6 +409,7 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
     }
     let elements = content.optional("elements", Share::parse).unwrap_or_default();
     let fields = content.optional("fields", Share::parse).unwrap_or_default();
+    let twice = content.optional("twice", Share::parse).unwrap_or_default();
     let refused = content.optional("refused", Share::parse).unwrap_or_default();
     let cookieless = content.optional("cookieless", Share::parse).unwrap_or_default();
     let internal = content.optional("internal", Share::parse).unwrap_or_default();
@@ -442,6 +443,7 @@ fn extras(mut content: Section<'_>, mut groups: Section<'_>) -> Extras {
         group_identify,
         elements,
         fields,
+        twice,
         refused,
         cookieless,
         internal,

@@ -19,6 +19,7 @@ mod metrics;
 mod names;
 pub mod planted;
 pub mod recording;
+mod repeated;
 pub mod request;
 mod rerouting;
 pub mod restrictions;

@@ -172,6 +172,21 @@ fn names_and_ids_that_hurt_are_expected_as_a_store_can_hold_them() {
 }
 
 #[test]
+fn of_what_is_said_twice_the_last_is_expected() {
+    let mut event = event(&["u1"]);
+    let differences = |event: &Event, properties: &str| {
+        let row = Row { properties: properties.to_owned(), ..row(&["u1"]) };
+        let found = expect(Dialect::V2021, event, 2, &[attempt(0)], 0).differences(&row);
+        found.into_iter().map(|difference| difference.column).collect::<Vec<_>>()
+    };
+    let merged = format!(r#"{{"{DECOY_PROPERTY}":true,{}"#, &row(&["u1"]).properties[1..]);
+    assert!(differences(&event, &merged).is_empty(), "what was not sent is not judged");
+    event.oddities.twice = Some(Twice::Properties);
+    assert_eq!(differences(&event, &merged), [format!("properties.{DECOY_PROPERTY}")]);
+    assert!(differences(&event, &row(&["u1"]).properties).is_empty());
+}
+
+#[test]
 fn clicked_elements_are_expected_as_a_chain_and_no_longer_among_the_properties() {
     let mut plan = odd(200).plan().clone();
     plan.traffic[0].extras =

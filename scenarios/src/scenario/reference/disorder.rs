@@ -163,7 +163,7 @@ const DISORDER: [Key; 24] = [
     ),
 ];
 
-const CONTENT: [Key; 12] = [
+const CONTENT: [Key; 13] = [
     share("hostile", "30%", "Which share of events holds content that hurts."),
     key(
         "kinds",
@@ -198,6 +198,13 @@ const CONTENT: [Key; 12] = [
         "10%",
         "Which share of events has other fields beside the usual ones: `$set` and `$set_once`, what nobody knows, and for `v1` options \
          (some of which it refuses), session and window.",
+    ),
+    share(
+        "twice",
+        "0.5%",
+        "Which share of events says something twice, the last time what is meant: the name, the distinct id, all properties or the token, \
+         which refuses their whole request (not before 2024), one property, of which the last is kept, and in a `batch` another token than \
+         that of the batch, which wins. For the endpoints of v0.",
     ),
     share(
         "refused",

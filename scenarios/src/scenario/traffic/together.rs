@@ -197,6 +197,14 @@ fn check_events(section: &mut Section<'_>, traffic: &Traffic) {
             "is what v1 refuses by itself, and elsewhere the whole request would be: leave it out, or say `endpoint = \"v1\"`",
         );
     }
+    if (endpoint.has_bearer() || matches!(endpoint, Endpoint::Recordings | Endpoint::BlackHole))
+        && extras.twice > Share::default()
+    {
+        section.problem(
+            "content.twice",
+            "is for the endpoints of v0 that take events: leave it out, or send to `batch` or `e`",
+        );
+    }
     for (share, key) in [(extras.embedded, "content.embedded"), (extras.blobs, "content.blobs")] {
         if *endpoint != Endpoint::Ai && share > Share::default() {
             section.problem(key, "is for a form of several parts: leave it out, or say `endpoint = \"i/v0/ai\"`");

@@ -2,7 +2,10 @@
 //!
 //! All or nothing: whatever is wrong here refuses the whole request before anything of it is stored.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use jiff::Timestamp;
 use memchr::memmem;
@@ -10,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::repeated;
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
@@ -106,18 +110,29 @@ struct RawEvent<'a> {
 }
 
 /// The properties that capture itself looks at.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 struct KnownProperties<'a> {
-    #[serde(borrow, default)]
     token: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     distinct_id: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "$ignore_sent_at")]
     ignore_sent_at: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "$cookieless_mode", deserialize_with = "given")]
     cookieless_mode: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "given")]
     capture_internal: Option<&'a RawValue>,
+}
+
+impl<'a> KnownProperties<'a> {
+    /// Of two properties with one name the last counts.
+    fn read(properties: &'a str) -> serde_json::Result<Self> {
+        let all: BTreeMap<String, &'a RawValue> = serde_json::from_str(properties)?;
+        let given = |key: &str| all.get(key).copied();
+        let unless_null = |key: &str| given(key).filter(|value| value.get() != "null");
+        Ok(Self {
+            token: unless_null("token"),
+            distinct_id: unless_null("distinct_id"),
+            ignore_sent_at: unless_null("$ignore_sent_at"),
+            cookieless_mode: given("$cookieless_mode"),
+            capture_internal: given("capture_internal"),
+        })
+    }
 }
 
 /// What is there, also where it is null.
@@ -147,17 +162,16 @@ pub fn events(text: &str, received: &Received) -> Result<Vec<CapturedEvent<'stat
     if received.dialect == Dialect::V2024 && matches!(text, Cow::Owned(_)) {
         return Err(Refusal::Body("invalid JSON: lone leading surrogate in hex escape".into()));
     }
-    let bad_json = |error: serde_json::Error| Refusal::Body(format!("invalid JSON: {error}"));
-    let (raw, shared_token, historical, sent_at) = match text.trim_start().as_bytes().first() {
-        Some(b'[') => (serde_json::from_str::<Vec<RawEvent<'_>>>(&text).map_err(bad_json)?, None, false, None),
-        // Nearly all that may be a batch is one, and is read once.
-        Some(b'{') if may_be_batch(&text) => match serde_json::from_str::<Batch<'_>>(&text) {
-            Ok(batch) => (batch.batch, batch.token, batch.historical_migration, batch.sent_at),
-            Err(error) if has_batch(&text) => return Err(bad_json(error)),
-            Err(_) => (vec![serde_json::from_str::<RawEvent<'_>>(&text).map_err(bad_json)?], None, false, None),
-        },
-        _ => (vec![serde_json::from_str::<RawEvent<'_>>(&text).map_err(bad_json)?], None, false, None),
+    let once: String;
+    let batch = match batch(&text) {
+        Err(error) if received.dialect == Dialect::V2021 && repeated::is_reason(&error) => {
+            once = repeated::last_wins(&text).map_err(bad_json)?;
+            self::batch(&once)
+        }
+        batch => batch,
     };
+    let Batch { token: shared_token, batch: raw, historical_migration: historical, sent_at } =
+        batch.map_err(bad_json)?;
     if raw.is_empty() {
         return Err(Refusal::Empty);
     }
@@ -171,6 +185,26 @@ pub fn events(text: &str, received: &Received) -> Result<Vec<CapturedEvent<'stat
     let request =
         Shared { token, historical, sent_at, sent_at_text: sent_at.map(rfc3339), now: rfc3339(received.now), received };
     raw.iter().zip(&properties).map(|(event, properties)| request.captured(event, properties)).collect()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is for `map_err`")]
+fn bad_json(error: serde_json::Error) -> Refusal {
+    Refusal::Body(format!("invalid JSON: {error}"))
+}
+
+/// What a request holds; what is no batch is one that says nothing for all.
+fn batch(text: &str) -> serde_json::Result<Batch<'_>> {
+    let of = |events| Batch { token: None, batch: events, historical_migration: false, sent_at: None };
+    let one = || serde_json::from_str::<RawEvent<'_>>(text).map(|event| of(vec![event]));
+    match text.trim_start().as_bytes().first() {
+        Some(b'[') => serde_json::from_str(text).map(of),
+        // Nearly all that may be a batch is one, and is read once.
+        Some(b'{') if may_be_batch(text) => match serde_json::from_str(text) {
+            Err(_) if !has_batch(text) => one(),
+            batch => batch,
+        },
+        _ => one(),
+    }
 }
 
 /// Seconds where milliseconds belong would be in 1970: they are not believed.
@@ -211,7 +245,7 @@ fn known<'a>(event: &RawEvent<'a>) -> Result<KnownProperties<'a>, Refusal> {
         }
         // Most have none of these, and that is seen sooner than read.
         Some(properties) if !may_be_known(properties.get()) => Ok(KnownProperties::default()),
-        Some(properties) => serde_json::from_str(properties.get())
+        Some(properties) => KnownProperties::read(properties.get())
             .map_err(|error| Refusal::Body(format!("invalid properties: {error}"))),
     }
 }

@@ -128,6 +128,42 @@ fn what_no_store_can_hold_leaves_names_and_ids() {
 }
 
 #[test]
+fn what_stands_twice_is_refused_but_for_properties_and_the_last_counted_in_2021() {
+    let of = |dialect, body: &str| {
+        let mut events = events(body, &Received { dialect, ..received() }).map_err(|refusal| refusal.status())?;
+        let event = events.remove(0);
+        let id = event.distinct_id.into_owned();
+        let properties = event.data.split_once("\"properties\":").map_or("", |(_, rest)| rest);
+        Ok::<_, u16>((event.token.into_owned(), id, properties.trim_end_matches('}').to_owned()))
+    };
+    let taken = |token: &str, id: &str, properties: &str| Ok((token.to_owned(), id.to_owned(), properties.to_owned()));
+    for (body, expected) in [
+        (r#"{"event":"a","api_key":"t","event":"b","distinct_id":"d"}"#, taken("t", "d", "")),
+        (r#"{"distinct_id":"x","api_key":"t","event":"b","distinct_id":"d"}"#, taken("t", "d", "")),
+        (r#"{"distinct_id":"x","api_key":"t","event":"b","$distinct_id":"d"}"#, Err(400)),
+        (r#"{"token":"t","api_key":"u","event":"b","distinct_id":"d"}"#, taken("t", "d", "")),
+        (
+            r#"[{"token":"t","properties":{"a":1},"event":"b","distinct_id":"d","properties":{"b":2}}]"#,
+            taken("t", "d", r#"{"b":2"#),
+        ),
+        (r#"{"api_key":"t","batch":[{"event":"b","event":"b","distinct_id":"d"}]}"#, taken("t", "d", "")),
+        (r#"{"api_key":"u","api_key":"t","batch":[{"event":"b","distinct_id":"d"}]}"#, taken("t", "d", "")),
+    ] {
+        assert_eq!(of(Dialect::V2021, body), expected, "{body}");
+        for dialect in [Dialect::V2024, Dialect::V2026] {
+            assert_eq!(of(dialect, body), Err(400), "{body}");
+        }
+    }
+    for dialect in [Dialect::V2021, Dialect::V2024, Dialect::V2026] {
+        let twice = r#"{"api_key":"t","event":"e","properties":{"distinct_id":"x","a":1,"distinct_id":"d","a":2}}"#;
+        let all = r#"{"distinct_id":"x","a":1,"distinct_id":"d","a":2"#;
+        assert_eq!(of(dialect, twice), taken("t", "d", all), "the ingester takes the last of them, too");
+        let batch = r#"{"api_key":"t","batch":[{"api_key":"u","event":"e","distinct_id":"d"},{"token":"v","event":"e","distinct_id":"d"}]}"#;
+        assert_eq!(of(dialect, batch), taken("t", "d", ""), "the token of the batch wins");
+    }
+}
+
+#[test]
 fn uuids_are_kept_or_minted() {
     let uuid =
         |field: &str| one(&format!(r#"{{"api_key":"t","event":"e","distinct_id":"d"{field}}}"#)).uuid.into_owned();
