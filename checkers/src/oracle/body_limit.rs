@@ -1,8 +1,9 @@
 //! How large a request may be: what is larger is refused as a whole with 413, before anything of it is stored
 //! (rust/capture/src/router.rs, `DefaultBodyLimit`; payload/decompression.rs; ingestion contract 1.1, 1.3).
 //!
-//! A limit holds for the bytes that come and for what they are unpacked to. Where it is in question, the body is made once more
-//! and measured; only so near to its limit that an attempt's moments could make the difference both is fine.
+//! One limit holds for the bytes that come, and a greater one for what they are unpacked to (setup.rs, `event_payload_max_bytes`;
+//! config.rs, `capture_v1_max_decompressed_body_bytes`). Where they are in question, the body is made once more and measured; only so
+//! near to its limit that an attempt's moments could make the difference both is fine.
 
 use generators::{
     clock::RunStart,
@@ -25,19 +26,29 @@ pub fn may_be_over(workload: &Workload, request: &Request, start: RunStart) -> b
         return false;
     }
     let Some(style) = workload.style(request) else { return false };
-    let limit = limit(style.endpoint);
+    let Limits { sent: limit, unpacked } = limits(style.endpoint);
     let most = padding + (events + 1) * BESIDE;
     // Most are far from their limit.
     if most / 2 * 3 <= limit {
         return false;
     }
-    if padding > limit {
+    let is_packed = matches!(style.compression, Compression::Gzip | Compression::GzipJs);
+    if padding > unpacked || (padding > limit && !is_packed) {
         return true;
     }
     // The parts of a form hold little beside the padding.
     let is_form = style.endpoint == Endpoint::Ai;
     let body = if is_form { None } else { Encoder::default().encode_plainly(workload, request, start).ok() };
     let text = body.map_or(most, |encoded| encoded.body.len() as u64 + (events + 1) * MARGIN);
+    if text > unpacked {
+        return true;
+    }
+    if is_packed && text > limit {
+        // How short it becomes nobody knows before.
+        let packed = Encoder::default().encode(workload, request, start, Vec::new());
+        return packed
+            .map_or(true, |made| (made.body.len() + made.target.len()) as u64 + (events + 1) * MARGIN > limit);
+    }
     // Four characters of base64 are three bytes, and in a form some of them become three again.
     let is_grown = style.form != Form::Plain || matches!(style.compression, Compression::Base64 | Compression::Lz64);
     let sent = if is_grown { text / 2 * 3 } else { text };
@@ -45,14 +56,26 @@ pub fn may_be_over(workload: &Workload, request: &Request, start: RunStart) -> b
 }
 
 /// What an endpoint takes, in bytes.
-const fn limit(endpoint: Endpoint) -> u64 {
+struct Limits {
+    /// As it is sent.
+    sent: u64,
+    /// As it is when it is unpacked.
+    unpacked: u64,
+}
+
+const fn limits(endpoint: Endpoint) -> Limits {
     const MEBI: u64 = 1 << 20;
     match endpoint {
-        Endpoint::Batch | Endpoint::V1 | Endpoint::AiV1 | Endpoint::BlackHole => 20 * MEBI,
-        Endpoint::Recordings => 25 * MEBI,
+        Endpoint::Batch => Limits { sent: 20 * MEBI, unpacked: 100 * MEBI },
+        Endpoint::E | Endpoint::Capture | Endpoint::IV0E | Endpoint::Track | Endpoint::Engage => {
+            Limits { sent: 2 * MEBI, unpacked: 100 * MEBI }
+        }
+        Endpoint::V1 | Endpoint::AiV1 => Limits { sent: 20 * MEBI, unpacked: 50 * MEBI },
+        // Nothing is unpacked there.
+        Endpoint::BlackHole => Limits { sent: 20 * MEBI, unpacked: u64::MAX },
+        Endpoint::Recordings => Limits { sent: 25 * MEBI, unpacked: 25 * MEBI },
         // All parts may come to 25 MiB, but those of an event and its properties to so much (ai_endpoint.rs).
-        Endpoint::Ai => 960 << 10,
-        Endpoint::E | Endpoint::Capture | Endpoint::IV0E | Endpoint::Track | Endpoint::Engage => 2 * MEBI,
+        Endpoint::Ai => Limits { sent: 960 << 10, unpacked: 960 << 10 },
     }
 }
 
@@ -119,6 +142,25 @@ mod tests {
         assert_eq!(of(4, 400_000, Compression::None), 0);
         assert_eq!(of(8, 300_000, Compression::None), 5, "all requests");
         assert_eq!((of(1, 1_500_000, Compression::Gzip), of(1, 1_500_000, Compression::Base64)), (0, 40));
+    }
+
+    #[test]
+    fn what_is_packed_may_grow_to_more_than_is_taken_of_it() {
+        let of = |endpoint, size, compression| {
+            over(|traffic| {
+                (traffic.endpoint, traffic.compression) = (endpoint, compression);
+                traffic.batch = (40, 40);
+                padded(traffic, (size, size));
+            })
+        };
+        // 3 MB, and less than 2 MiB of gzip; nothing makes 5 MB of random digits so short.
+        assert_eq!(of(Endpoint::E, 75_000, Compression::None), 1);
+        assert_eq!(of(Endpoint::E, 75_000, Compression::Gzip), 0);
+        assert_eq!(of(Endpoint::E, 75_000, Compression::GzipJs), 0);
+        assert_eq!(of(Endpoint::E, 125_000, Compression::Gzip), 1);
+        // More than 100 MiB are nowhere taken, and in v1 more than 50.
+        assert_eq!(of(Endpoint::Batch, 2_700_000, Compression::Gzip), 1);
+        assert_eq!(of(Endpoint::V1, 1_400_000, Compression::Gzip), 1);
     }
 
     #[test]

@@ -7,7 +7,11 @@ use std::{
     io::{Read, Write},
 };
 
-use flate2::{read::GzDecoder, write::GzEncoder};
+use flate2::{
+    Crc,
+    read::GzDecoder,
+    write::{DeflateEncoder, GzEncoder},
+};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{
@@ -19,8 +23,9 @@ use crate::{ledger::Answer, random::Random, wire::Encoded, workload::ClientFault
 
 /// What gzip begins with.
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
-/// A bomb grows to more than this, which is more than any endpoint takes (25 MiB and a tenth; `rust/capture/src/ai_endpoint.rs`).
-const BOMB: usize = 32 << 20;
+/// A bomb grows by so many mebibytes, which is more than any endpoint unpacks (100 MiB; `rust/capture/src/setup.rs`,
+/// `event_payload_max_bytes`).
+const BOMB: usize = 104;
 /// In so many pieces does a slow body come.
 const PIECES: u32 = 20;
 /// What v1 takes for no JSON; nothing means that there is no such header.
@@ -40,7 +45,7 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
             }
             encoded.body.truncate(encoded.body.len() / 2);
         }
-        ClientFault::GzipBomb => encoded.body = bomb(&encoded.body)?,
+        ClientFault::GzipBomb => encoded.body = bomb(&encoded.body, BOMB)?,
         ClientFault::EmptyBody => encoded.body.clear(),
         // The lowest bit is set in every byte, so that neither gzip nor JSON nor white space begins like it.
         ClientFault::GarbageBody => encoded.body.iter_mut().for_each(|byte| *byte = random.bits() as u8 | 0x81),
@@ -64,17 +69,42 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
     Ok(())
 }
 
-/// The same body behind which more blanks stand than anybody reads: were there no limit, it could be stored. All of it is one
-/// member of gzip, since PostHog reads no second one (`rust/capture/src/payload/decompression.rs`).
-fn bomb(body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::default());
+/// The same body behind which so many mebibytes of blanks stand: were there no limit, it could be stored. All of it is one member
+/// of gzip (RFC 1952), since PostHog reads no second one (`rust/capture/src/payload/decompression.rs`). A mebibyte is packed once, and
+/// that as often as is asked for: who sends such a request has others to send meanwhile.
+fn bomb(body: &[u8], mebibytes: usize) -> io::Result<Vec<u8>> {
+    let mut unpacked = Vec::new();
     if body.starts_with(&GZIP) {
-        io::copy(&mut GzDecoder::new(body), &mut gzip)?;
+        GzDecoder::new(body).read_to_end(&mut unpacked)?;
     } else {
-        gzip.write_all(body)?;
+        unpacked.extend_from_slice(body);
     }
-    io::copy(&mut io::repeat(b' ').take(BOMB as u64), &mut gzip)?;
-    gzip.finish()
+    let blanks = vec![b' '; 1 << 20];
+    let packed = blocks(&blanks)?;
+    let (mut crc, mut of_blanks) = (Crc::new(), Crc::new());
+    crc.update(&unpacked);
+    of_blanks.update(&blanks);
+    let mut gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
+    gzip.extend(blocks(&unpacked)?);
+    for _ in 0..mebibytes {
+        gzip.extend_from_slice(&packed);
+        crc.combine(&of_blanks);
+    }
+    gzip.extend_from_slice(&LAST_BLOCK);
+    gzip.extend_from_slice(&crc.sum().to_le_bytes());
+    gzip.extend_from_slice(&crc.amount().to_le_bytes());
+    Ok(gzip)
+}
+
+/// An empty block behind which no other one comes (RFC 1951, 3.2.3).
+const LAST_BLOCK: [u8; 2] = [3, 0];
+
+/// Blocks of deflate that end where a byte does, and look back at none before them: others may stand before and behind them.
+fn blocks(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut deflate = DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    deflate.write_all(bytes)?;
+    deflate.flush()?;
+    Ok(std::mem::take(deflate.get_mut()))
 }
 
 /// The head of a request that fails so.
@@ -189,12 +219,13 @@ mod tests {
         let mut unpacked = Vec::new();
         assert!(flate2::read::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut unpacked).is_err());
         assert!(spoiled(ClientFault::EmptyBody, 0).is_empty());
-        let mut packed = encoded();
-        packed.body = bomb(b"{}").unwrap();
-        spoil(&mut packed, ClientFault::GzipBomb, noise(0)).unwrap();
+        let of_all = spoiled(ClientFault::GzipBomb, 0);
+        let amount = u32::from_le_bytes(*of_all.last_chunk().unwrap()) as usize;
+        assert_eq!(amount, (BOMB << 20) + whole.len());
+        assert!(BOMB > 100 && amount / of_all.len() > 20 && of_all.len() < 200_000, "{}", of_all.len());
         for (bomb, begin, length) in [
-            (spoiled(ClientFault::GzipBomb, 0), &encoded().body[..], BOMB + encoded().body.len()),
-            (packed.body, b"{}", 2 * BOMB + 2),
+            (bomb(&whole, 3).unwrap(), &whole[..], (3 << 20) + whole.len()),
+            (bomb(&bomb(b"{}", 1).unwrap(), 2).unwrap(), b"{}", (3 << 20) + 2),
         ] {
             let mut unpacked = Vec::new();
             GzDecoder::new(&bomb[..]).read_to_end(&mut unpacked).unwrap();
@@ -204,7 +235,6 @@ mod tests {
                 "one member, and the events first"
             );
             assert!(unpacked[begin.len()..].iter().all(|byte| *byte == b' '));
-            assert!(unpacked.len() / bomb.len() > 20 && bomb.len() < 200_000, "{}", bomb.len());
         }
         let garbage = spoiled(ClientFault::GarbageBody, 0);
         assert_eq!(garbage.len(), whole.len());

@@ -73,7 +73,7 @@ use self::{
     request::{Received, Refusal, events},
     rerouting::Rerouting,
     restrictions::{Applied, Pipeline, Restrictions, Subject},
-    routes::{BATCH_LIMIT, Modes, Route, is_legacy, route},
+    routes::{BATCH_LIMIT, Modes, Route, UNPACKED_LIMIT, V1_UNPACKED_LIMIT, is_legacy, route},
 };
 use super::{
     captured::CapturedEvent,
@@ -301,7 +301,7 @@ impl Capture {
             is_legacy: is_legacy(head.uri.path()),
         };
         let received = Received { now, ip, sent_at_ms, dialect: self.dialect, is_engage };
-        let events = events(&sent.text(self.dialect, limit)?, &received)?;
+        let events = events(&sent.text(self.dialect, UNPACKED_LIMIT)?, &received)?;
         // All events of a request have one token.
         events.first().map_or(Ok(()), |event| self.not_too_fast(&event.token))?;
         Ok(events)
@@ -457,7 +457,7 @@ impl Capture {
             let (status, tag) = if is_long { (413, "payload_too_large") } else { (400, "request_parsing_error") };
             refused(status, tag, refusal.to_string())
         })?;
-        let text = encoding::json(&body, context.is_gzip, BATCH_LIMIT)
+        let text = encoding::json(&body, context.is_gzip, V1_UNPACKED_LIMIT)
             .map_err(|refusal| refused(refusal.status(), "request_parsing_error", refusal.to_string()))?;
         let ip = client_address::of(&head.headers, peer).to_string();
         let entries = v1::entries(&text, &context, now, &ip)?;

@@ -186,7 +186,7 @@ const CONTENT: [Key; 13] = [
         "2000..700000",
         "By how many bytes; every order of magnitude is as likely. From 1 000 000 on the event spoils its request, so that it needs \
          traffic without `batch`; at most 32 000 000. A request that is larger than its endpoint takes (20 MiB for `batch` and v1, 25 MiB \
-         for `s`, 2 MiB for the others) is refused as a whole, as it is meant to be.",
+         for `s`, 2 MiB for the others; unpacked 50 MiB in v1 and 100 MiB in v0) is refused as a whole, as it is meant to be.",
     ),
     share(
         "elements",
@@ -273,7 +273,7 @@ const CLIENT_FAULTS: [Key; 17] = [
     share(
         "gzip_bomb",
         "1%",
-        "The events, and behind them so many blanks that what is some kilobytes of gzip becomes 32 MiB, more than any endpoint takes. With \
+        "The events, and behind them so many blanks that what is some kilobytes of gzip becomes 104 MiB, more than any endpoint unpacks. With \
          `compression = \"gzip\"`, and where it is not v1 or AI without it.",
     ),
     share("empty_body", "1%", "There is no body."),

@@ -1,7 +1,7 @@
 //! From a request to the JSON text in it: forms, queries, gzip, base64 and `LZString`
 //! (`rust/capture/src/v0_request.rs`, payload/decompression.rs; ingestion contract 1.3).
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::read::MultiGzDecoder;
@@ -125,10 +125,16 @@ fn unbase64(bytes: &[u8]) -> Option<Vec<u8>> {
 /// # Errors
 /// [`Refusal::Body`] and [`Refusal::TooLarge`].
 pub fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
-    let mut unpacked = Vec::new();
     // One byte more than is allowed tells that there is more.
-    let mut reader = MultiGzDecoder::new(bytes).take(limit as u64 + 1);
-    reader.read_to_end(&mut unpacked).map_err(|error| Refusal::Body(format!("invalid gzip data: {error}")))?;
+    let reader = || MultiGzDecoder::new(bytes).take(limit as u64 + 1);
+    let invalid = |error: io::Error| Refusal::Body(format!("invalid gzip data: {error}"));
+    // What says itself that it is too long is counted before anything of it is kept: a bomb shall not have the memory that it is after.
+    let says_too_long = bytes.last_chunk().is_some_and(|length| u32::from_le_bytes(*length) as usize > limit);
+    if says_too_long && io::copy(&mut reader(), &mut io::sink()).map_err(invalid)? > limit as u64 {
+        return Err(Refusal::TooLarge(limit));
+    }
+    let mut unpacked = Vec::new();
+    reader().read_to_end(&mut unpacked).map_err(invalid)?;
     if unpacked.len() > limit { Err(Refusal::TooLarge(limit)) } else { Ok(unpacked) }
 }
 
@@ -144,6 +150,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::pipeline::capture::routes::{UNPACKED_LIMIT, V1_UNPACKED_LIMIT};
 
     const LIMIT: usize = 1_000;
     const JSON: &str = r#"{"event":"é","x":[1,2,3,"+/="]}"#;
@@ -220,6 +227,21 @@ mod tests {
         let sent = |is_legacy| Sent { is_get: false, content_type: "", query: "", body: &zipped, is_legacy };
         assert_eq!(sent(true).text(Dialect::V2026, LIMIT).as_deref(), Ok(JSON));
         assert_eq!(sent(false).text(Dialect::V2026, LIMIT).as_ref(), Ok(&once));
+    }
+
+    #[test]
+    fn bombs_are_refused_whatever_they_say_of_themselves() {
+        let found =
+            |packed: &[u8]| gunzip(packed, LIMIT).map(|unpacked| unpacked.len()).map_err(|refusal| refusal.status());
+        let (full, one) = (gzipped(&"x".repeat(LIMIT)), gzipped("y"));
+        assert_eq!(found(&full), Ok(LIMIT), "no more than is taken");
+        assert_eq!(found(&gzipped(&"x".repeat(LIMIT + 1))), Err(413), "which says so");
+        assert_eq!(found(&[&full[..], &one].concat()), Err(413), "whose last part is short");
+        let mut liar = one.clone();
+        liar.truncate(one.len() - 4);
+        liar.extend([0xff; 4]);
+        assert_eq!(found(&liar), Err(400), "which says too much");
+        assert_eq!((UNPACKED_LIMIT, V1_UNPACKED_LIMIT), (104_857_600, 52_428_800), "PostHog's, by default");
     }
 
     #[test]

@@ -102,6 +102,11 @@ pub enum Route {
 pub const BATCH_LIMIT: usize = 20 << 20;
 /// What the other endpoints of events take.
 const OTHER_LIMIT: usize = 2 << 20;
+/// What a request to v0 may grow to when it is unpacked, whatever its endpoint takes (rust/capture/src/setup.rs,
+/// `event_payload_max_bytes`).
+pub const UNPACKED_LIMIT: usize = 5 * BATCH_LIMIT;
+/// The same for v1 (config.rs, `capture_v1_max_decompressed_body_bytes`).
+pub const V1_UNPACKED_LIMIT: usize = 50 << 20;
 
 /// Whether `path` is one of old clients (`rust/capture/src/v0_request.rs`, `path_is_legacy_endpoint`).
 pub fn is_legacy(path: &str) -> bool {
