@@ -121,6 +121,8 @@ pub enum Purpose {
     Alteration = 47,
     /// Whether an event says something twice, and what.
     Twice = 50,
+    /// Whether a request is sent as its page is closed.
+    Beacon = 51,
 }
 
 /// The random values for one purpose in one stream, by their index.

@@ -157,6 +157,7 @@ impl Encoder {
                 Sending::Retry(attempt) if traffic.client.profile == Profile::PosthogJs => Some(attempt - 1),
                 _ => None,
             },
+            beacon: workload.is_beacon(request),
         };
         if is_plain {
             let target = target(style.endpoint, query, query.spelling.unknown_hint, None);

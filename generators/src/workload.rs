@@ -36,7 +36,7 @@ use crate::{
     persona::PersonaTable,
     random::{Distribution, Purpose, Random, Share, Source},
     replay::{Recording, Replaying, Style},
-    request::Request,
+    request::{Request, Sending},
     schedule::Schedule,
 };
 
@@ -449,6 +449,17 @@ impl Workload {
             }
         }
         spelling
+    }
+
+    /// Whether a browser sends the request as its page is closed (posthog-js, `_sendBeacon` in packages/browser/src/request.ts), and
+    /// so hears of no answer. What fails on purpose is no such request, and neither is what is sent because of an answer.
+    pub fn is_beacon(&self, request: &Request) -> bool {
+        let share = self.traffic(request.stream).map(|traffic| traffic.client.beacon).unwrap_or_default();
+        if share == Share::default() || !matches!(request.sending(), Sending::First | Sending::Duplicate) {
+            return false;
+        }
+        let mut random = Random::new(self.plan.seed, request.stream, request.index, Purpose::Beacon);
+        random.chance(share) && self.client_fault(request.stream, request.index).is_none()
     }
 
     /// How request `index` of the stream fails on purpose, if it does.

@@ -169,7 +169,7 @@ impl Exchanges {
                 let exchange = self.open.remove(&(outcome.stream, outcome.index, outcome.attempt))?;
                 let is_answer = matches!(outcome.answer, Answer::Reply { .. } | Answer::Results { .. });
                 Some(Exchange {
-                    outcome: meaning(dialect, &outcome),
+                    outcome: meaning(dialect, &outcome, workload.is_beacon(&exchange.request)),
                     exceptions: exceptions(&outcome.answer),
                     sent: outcome.sent,
                     answered: is_answer.then_some(outcome.answered),
@@ -535,8 +535,11 @@ fn exceptions(answer: &Answer) -> Vec<(u64, Meaning)> {
     all
 }
 
-fn meaning(dialect: Dialect, outcome: &Outcome) -> EventOutcome {
+/// What an answer means. To a beacon, whose answer nobody reads, capture says that there is nothing to be said (rust/capture,
+/// v0_endpoint.rs); anybody else it tells more.
+fn meaning(dialect: Dialect, outcome: &Outcome, is_beacon: bool) -> EventOutcome {
     match &outcome.answer {
+        Answer::Reply { status: 204, .. } if is_beacon => EventOutcome::Acked,
         Answer::Reply { status: 200, .. } | Answer::Results { complete: true, .. } => EventOutcome::Acked,
         Answer::Reply { status, excerpt } if dialect.proves_nothing_stored(*status, excerpt) => EventOutcome::Rejected,
         // Of results that are not complete it is not known of which events nothing was said.

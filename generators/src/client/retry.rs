@@ -95,7 +95,10 @@ impl<'a> Retries<'a> {
         if outcome.attempt > 1 {
             self.open -= 1;
         }
-        let Some(back) = back.filter(|_| again && self.waiting.len() < WAITING) else { return };
+        // Whoever has closed the page hears of no answer.
+        let is_heard = |back: &Back| !self.workload.is_beacon(&back.request);
+        let may_wait = again && self.waiting.len() < WAITING;
+        let Some(back) = back.filter(|back| may_wait && is_heard(back)) else { return };
         let Some(traffic) = self.workload.traffic(outcome.stream) else { return };
         let mut delivery = match back.delivery {
             Some(delivery) => delivery,

@@ -133,6 +133,7 @@ impl<'a> Upcoming<'a> {
         }
         let traffic = self.workload.traffic(request.stream);
         let time_out = traffic.and_then(|traffic| traffic.client.profile.facts().time_out).unwrap_or(self.time_out);
-        Ok(Box::new(Job { request, intended, encoded, time_out, delivery, fault }))
+        let is_beacon = self.workload.is_beacon(&request);
+        Ok(Box::new(Job { request, intended, encoded, time_out, delivery, fault, is_beacon }))
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Job {
     pub delivery: Option<Box<Delivery>>,
     /// How it fails on purpose, if it does.
     pub fault: Option<ClientFault>,
+    /// Whether its answer need not say anything.
+    pub is_beacon: bool,
 }
 
 /// A request that was answered, or will not be.
@@ -169,7 +171,7 @@ async fn work(number: usize, shared: &Shared, desk: &Desk) {
 
 impl Shared {
     async fn exchange(&self, job: Box<Job>, connection: &mut Reused, limit: Pin<&mut Sleep>) -> Finished {
-        let Job { request, intended, encoded, time_out, delivery, fault } = *job;
+        let Job { request, intended, encoded, time_out, delivery, fault, is_beacon } = *job;
         let events = encoded.events;
         let sent = self.clock.elapsed();
         self.progress.sent.fetch_add(events, Ordering::Relaxed);
@@ -181,7 +183,11 @@ impl Shared {
             () = until(limit, deadline) => Told::without_reply(Answer::TimedOut),
         };
         self.buffers.give(encoded.body);
-        let is_acked = matches!(answer, Answer::Reply { status: 200, .. } | Answer::Results { .. });
+        let is_acked = match answer {
+            Answer::Reply { status, .. } => status == 200 || (is_beacon && status == 204),
+            Answer::Results { .. } => true,
+            _ => false,
+        };
         let counter = if is_acked { &self.progress.acked } else { &self.progress.failed };
         counter.fetch_add(events, Ordering::Relaxed);
         let answered = self.clock.elapsed();

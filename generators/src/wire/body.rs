@@ -40,6 +40,8 @@ pub(super) struct Query {
     pub due_ms: i64,
     /// How many times posthog-js has tried before.
     pub retry_count: Option<u32>,
+    /// Whether nobody will read the answer.
+    pub beacon: bool,
     /// How path and compression are called.
     pub spelling: RequestSpelling,
 }
@@ -165,6 +167,7 @@ pub(super) fn target(endpoint: Endpoint, query: Query, hint: Option<&str>, data:
         ("compression", hint),
         ("retry_count", retry_count.as_deref()),
         ("_", sent_at.as_deref()),
+        ("beacon", query.beacon.then_some("1")),
         ("data", data),
     ];
     for (at, (key, value)) in pairs.iter().filter_map(|(key, value)| Some((key, (*value)?))).enumerate() {

@@ -566,6 +566,36 @@ fn a_retry_says_when_it_was_built_and_in_a_browser_the_how_manieth_it_is() {
 }
 
 #[test]
+fn what_a_page_sends_as_it_is_closed_says_so_and_differs_in_nothing_else() {
+    let of = |beacon: f64| {
+        let mut plan = small().plan().clone();
+        let traffic = &mut plan.traffic[0];
+        (traffic.endpoint, traffic.compression) = (Endpoint::E, Compression::GzipJs);
+        traffic.client.profile = Profile::PosthogJs;
+        traffic.client.beacon = crate::random::Share::new(beacon).unwrap();
+        traffic.client.faults.empty_batch = crate::random::Share::new(0.1).unwrap();
+        Workload::new(plan, crate::persona::PersonaTable::make(42, 16))
+    };
+    let (with, without) = (of(0.3), of(0.0));
+    let (mut encoder, mut beacons, mut requests) = (Encoder::default(), 0, 0);
+    for request in Requests::new(&with, StreamId(0)) {
+        let mut made = encoder.encode(&with, &request, START, Vec::new()).unwrap();
+        assert_eq!(made.content_type, "text/plain");
+        let is_beacon = made.target.ends_with("&beacon=1");
+        assert_eq!(is_beacon, with.is_beacon(&request));
+        assert!(!is_beacon || request.fault(&with).is_none());
+        if is_beacon {
+            made.target.truncate(made.target.len() - "&beacon=1".len());
+        }
+        assert_eq!(made, encoder.encode(&without, &request, START, Vec::new()).unwrap());
+        let retry = Some(Retry { attempt: 2, due: Duration::ZERO, built: Duration::ZERO });
+        assert!(!with.is_beacon(&Request { retry, ..request.clone() }), "of which nobody knows that it failed");
+        (beacons, requests) = (beacons + u64::from(is_beacon), requests + 1);
+    }
+    assert!((20..35).contains(&(100 * beacons / requests)), "{beacons} of {requests}");
+}
+
+#[test]
 fn gzip_holds_the_same_json() {
     let (_, plain) = encoded(|_| ());
     let (_, packed) = encoded(|traffic| traffic.compression = Compression::Gzip);
@@ -693,34 +723,36 @@ fn forms() -> Vec<(&'static str, Change)> {
     ]
 }
 
+/// A line with the checksum of all that a form of traffic sends: moments, targets, headers and bodies.
+fn checksum(name: &str, change: impl Fn(&mut Traffic)) -> String {
+    let mut plan = small().plan().clone();
+    plan.traffic[0].events = 600;
+    change(&mut plan.traffic[0]);
+    let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
+    let (mut encoder, mut crc, mut shares) = (Encoder::default(), crc32fast::Hasher::new(), Vec::new());
+    for shard in 1..=2 {
+        let mut share = 0;
+        for (due, request) in Timetable::new(&workload, Shard::new(shard, 2).unwrap()) {
+            let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
+            crc.update(&due.as_nanos().to_le_bytes());
+            crc.update(made.target.as_bytes());
+            for (header, value) in &made.headers {
+                crc.update(header.as_bytes());
+                crc.update(value.as_bytes());
+            }
+            crc.update(&made.body);
+            share += 1;
+        }
+        shares.push(share);
+    }
+    format!("{name}: {:08x}, requests of two shares {shares:?}", crc.finalize())
+}
+
 /// A checksum of all that is sent, target, headers and body, for each form of traffic. A change of any of them raises
 /// `WORKLOAD_VERSION`, and with it the name of this snapshot: those of earlier versions stay what they are.
 #[test]
 fn bytes_of_every_form_are_pinned_under_their_version() {
-    let mut told = Vec::new();
-    for (name, change) in forms() {
-        let mut plan = small().plan().clone();
-        plan.traffic[0].events = 600;
-        change(&mut plan.traffic[0]);
-        let workload = Workload::new(plan, crate::persona::PersonaTable::make(42, 16));
-        let (mut encoder, mut crc, mut shares) = (Encoder::default(), crc32fast::Hasher::new(), Vec::new());
-        for shard in 1..=2 {
-            let mut share = 0;
-            for (due, request) in Timetable::new(&workload, Shard::new(shard, 2).unwrap()) {
-                let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
-                crc.update(&due.as_nanos().to_le_bytes());
-                crc.update(made.target.as_bytes());
-                for (header, value) in &made.headers {
-                    crc.update(header.as_bytes());
-                    crc.update(value.as_bytes());
-                }
-                crc.update(&made.body);
-                share += 1;
-            }
-            shares.push(share);
-        }
-        told.push(format!("{name}: {:08x}, requests of two shares {shares:?}", crc.finalize()));
-    }
+    let told: Vec<_> = forms().into_iter().map(|(name, change)| checksum(name, change)).collect();
     insta::assert_snapshot!(format!("bytes_of_workload_{}", crate::workload::WORKLOAD_VERSION), told.join("\n"));
 }
 
@@ -754,4 +786,70 @@ proptest! {
             prop_assert_eq!(quick.events, request.seqs(&workload).count() as u64);
         }
     }
+}
+
+/// The same for forms that came after that snapshot was taken, which is not to change any more.
+#[test]
+fn bytes_of_later_forms_are_pinned_under_their_version() {
+    use crate::workload::Hostile;
+    let share = |share| crate::random::Share::new(share).unwrap();
+    let told = [
+        checksum("groups.identify", |traffic| {
+            let extras = &mut traffic.extras;
+            (extras.group_identify, extras.group_types, extras.groups) = (share(0.3), 7, 20);
+        }),
+        checksum("names and ids that hurt", |traffic| {
+            let extras = &mut traffic.extras;
+            (extras.hostile, extras.kinds) = (share(0.5), vec![Hostile::HostileName, Hostile::HostileDistinctId]);
+        }),
+        checksum("what is said twice", |traffic| traffic.extras.twice = share(0.3)),
+        checksum("what is said twice, each by itself", |traffic| {
+            (traffic.endpoint, traffic.extras.twice) = (Endpoint::E, share(0.3));
+        }),
+        checksum("beacons", |traffic| {
+            (traffic.endpoint, traffic.client.profile) = (Endpoint::E, Profile::PosthogJs);
+            (traffic.compression, traffic.client.beacon) = (Compression::GzipJs, share(0.3));
+        }),
+    ];
+    insta::assert_snapshot!(format!("bytes_of_later_forms_{}", crate::workload::WORKLOAD_VERSION), told.join("\n"));
+}
+
+#[test]
+fn what_is_said_twice_has_its_meaning_last() {
+    use crate::workload::{DECOY_PROPERTY, Twice};
+    let of = |endpoint| {
+        let mut plan = small().plan().clone();
+        (plan.traffic[0].endpoint, plan.traffic[0].batch) = (endpoint, (1, 1));
+        plan.traffic[0].disorder.resend = crate::random::Share::default();
+        plan.traffic[0].extras.twice = crate::random::Share::new(0.5).unwrap();
+        Workload::new(plan, crate::persona::PersonaTable::make(42, 16))
+    };
+    let mut seen = std::collections::BTreeMap::new();
+    for endpoint in [Endpoint::Batch, Endpoint::Engage, Endpoint::Capture] {
+        let workload = of(endpoint);
+        for request in Requests::new(&workload, StreamId(0)) {
+            let event = request.events(&workload).next().unwrap();
+            let made = Encoder::default().encode(&workload, &request, START, Vec::new()).unwrap();
+            let text = str::from_utf8(&made.body).unwrap();
+            // A reader that takes the last sees what was meant.
+            let body: Value = serde_json::from_slice(&made.body).unwrap();
+            let sent = if endpoint == Endpoint::Batch { &body["batch"][0] } else { &body };
+            let (name, id) = (sent["event"].as_str(), sent["distinct_id"].as_str());
+            assert_eq!((name, id), (Some(event.name.as_str()), Some(event.distinct_id.as_str())));
+            assert_eq!(sent["properties"].as_object().map(serde_json::Map::len), Some(event.properties.len()));
+            let count = |key: &str| text.matches(&format!("\"{key}\":")).count();
+            let (first, api_keys) = (text.contains("first of two"), count("api_key"));
+            let (expected, is_there) = match event.oddities.twice {
+                Some(Twice::Event | Twice::DistinctId | Twice::Property) => ((true, 1), true),
+                Some(Twice::Properties) => ((false, 1), count(DECOY_PROPERTY) == 1 && count("properties") == 2),
+                Some(Twice::Token) => ((false, 1), count("token") == 1),
+                Some(Twice::BatchToken) => ((false, 2), body["api_key"] == "phc_test"),
+                None => ((false, 1), count(DECOY_PROPERTY) == 0),
+            };
+            assert_eq!(((first, api_keys), is_there), (expected, true), "{text}");
+            *seen.entry((endpoint.path(), event.oddities.twice.map(|twice| format!("{twice:?}")))).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(seen.len(), 6 + 5 + 6, "{seen:?}");
+    assert!(seen.values().all(|count| *count > 300), "{seen:?}");
 }

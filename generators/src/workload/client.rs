@@ -21,6 +21,9 @@ pub struct Client {
     /// No retry leaves later than this after its request was due. For `None` its library alone decides how often it tries:
     /// for minutes, and for more than an hour in a browser.
     pub retry_for: Option<Duration>,
+    /// Which share of their requests is sent as a page is closed, so that nobody hears of an answer.
+    #[serde(default, skip_serializing_if = "super::plan::is_none")]
+    pub beacon: Share,
     /// Which of their requests fail.
     pub faults: ClientFaults,
 }

@@ -101,7 +101,7 @@ pub struct Traffic {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
-fn is_none(share: &Share) -> bool {
+pub(super) fn is_none(share: &Share) -> bool {
     *share == Share::default()
 }
 

@@ -25,6 +25,10 @@ pub(super) fn client(section: &mut Section<'_>) -> Client {
     if profile == Profile::Assay && section.mentions("retry_for") {
         section.problem("retry_for", "needs a `client` that tries again, such as \"posthog-python\"");
     }
+    let beacon = section.optional("beacon", Share::parse).unwrap_or_default();
+    if profile != Profile::PosthogJs && beacon > Share::default() {
+        section.problem("beacon", "is what a browser sends as a page is closed: say `client = \"posthog-js\"`");
+    }
     let faults = faults(section.section("client_faults"));
     // Shares are written in decimal, and their sum is not exact.
     if faults.shares().iter().map(|(share, _)| share.get()).sum::<f64>() > 1.0 + 1e-9 {
@@ -33,7 +37,7 @@ pub(super) fn client(section: &mut Section<'_>) -> Client {
             "fail more requests than there are: a request fails in one way, so the shares may come to 100% at most",
         );
     }
-    Client { profile, retry_for, faults }
+    Client { profile, retry_for, beacon, faults }
 }
 
 /// The words for clients.

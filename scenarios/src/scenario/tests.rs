@@ -197,6 +197,7 @@ fn clients_deliver_as_their_library_does() {
         ("client = \"posthog-python\"\nendpoint = \"e\"", "traffic.app.endpoint: `posthog-python` never sends there"),
         ("client = \"posthog-node\"\nendpoint = \"e\"", "traffic.app.endpoint: `posthog-node` sends batches only"),
         ("retry_for = \"2m\"", "traffic.app.retry_for: needs a `client` that tries again"),
+        ("beacon = \"5%\"", "traffic.app.beacon: is what a browser sends"),
         ("client = \"posthog-rs\"\nretry_for = \"9000h\"", "traffic.app.retry_for: must be a year at most"),
     ] {
         let problems = problems(&with(lines));
@@ -379,6 +380,11 @@ fn what_does_not_go_together_is_said() {
             .contains("traffic.app.disorder.time_forms: v1 and AI want RFC 3339")
     );
     assert_eq!(v1("traffic.app.content.refused", "1%"), "");
+    assert!(v1("traffic.app.content.twice", "1%").contains("content.twice: is for the endpoints of v0"));
+    let twice = [("traffic.app.content.twice", "1%"), ("traffic.app.content.kinds", "[\"hostile_name\"]")];
+    assert_eq!(problems_with(GOOD, &twice).concat(), "");
+    let beacons = [("traffic.app.client", "posthog-js"), ("traffic.app.beacon", "1%"), ("traffic.app.form", "query")];
+    assert!(problems_with(GOOD, &beacons).concat().contains("traffic.app.beacon: has a body always"));
     let unknown = |key: &str, value: &str| {
         problems_with(GOOD, &[("traffic.app.unknown_compression", "5%"), (key, value)]).concat()
     };

@@ -4,6 +4,7 @@
 //! and [`restrictions`] what an operator does to some events, [`planted`] the planted defects; this file is the process.
 
 pub mod ai;
+pub mod beacon;
 pub mod blobs;
 pub mod buckets;
 mod client_address;
@@ -224,10 +225,14 @@ impl Capture {
         if let Some(answer) = unless(request.method(), &[Method::POST, Method::GET]) {
             return answer;
         }
-        let mut captured = match self.capture(request, peer, limit, is_engage).await {
+        let beacon = beacon::is_one(self.dialect, request.uri().query().unwrap_or_default());
+        let captured = self.capture(request, peer, limit, is_engage).await;
+        let (mut captured, is_beacon) = match captured.and_then(|captured| Ok((captured, beacon?))) {
             Ok(captured) => captured,
             Err(refusal) => return refused(&refusal),
         };
+        // Whose quota is used up is told so, as anybody.
+        let is_beacon = is_beacon && captured.first().is_some_and(|event| !self.planted.is_over_quota(&event.token));
         if self.modes.imports_only() {
             captured.retain(|event| event.historical_migration);
         }
@@ -246,6 +251,7 @@ impl Capture {
         match self.produce(&applied.events).await {
             // Only a planted defect answers so after it has produced.
             Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
+            Ok(()) if is_beacon => text(StatusCode::NO_CONTENT, ""),
             Ok(()) if self.dialect == Dialect::V2021 => text(StatusCode::OK, r#"{"status":1}"#),
             Ok(()) => text(StatusCode::OK, STORED),
             Err(error) => not_stored(error),
@@ -399,6 +405,11 @@ impl Capture {
         }
         let (head, body) = request.into_parts();
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_beacon = match beacon::is_one(self.dialect, head.uri.query().unwrap_or_default()) {
+            Ok(is_beacon) => is_beacon,
+            Err(refusal) => return refused(&refusal),
+        };
+        let stored = || if is_beacon { text(StatusCode::NO_CONTENT, "") } else { text(StatusCode::OK, STORED) };
         let snapshots = async {
             let sent = Sent {
                 is_get: head.method == Method::GET,
@@ -418,7 +429,7 @@ impl Capture {
         }
         let applied = self.restrictions.of(&recorded.subject());
         if applied.drop {
-            return text(StatusCode::OK, STORED);
+            return stored();
         }
         let topic = match applied {
             Applied { dead_letter: true, .. } => &self.dead_letter_topic,
@@ -434,7 +445,7 @@ impl Capture {
             let record = record.key(&snapshot.session).payload(&snapshot.data);
             self.producer.send(record).map_err(|(error, _)| not_produced(error))
         });
-        settled(enqueued, deliveries).await.map_or_else(not_stored, |()| text(StatusCode::OK, STORED))
+        settled(enqueued, deliveries).await.map_or_else(not_stored, |()| stored())
     }
 
     async fn entries(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Vec<v1::Entry>, v1::Refusal> {

@@ -47,6 +47,24 @@ fn the_strongest_attempt_counts() {
 }
 
 #[test]
+fn an_answer_without_content_is_an_ack_for_what_a_closed_page_has_sent() {
+    let outcome_of = |beacon: f64, status| {
+        let mut plan = workload(4).plan().clone();
+        plan.traffic[0].client.beacon = Share::new(beacon).unwrap();
+        let workload = Workload::new(plan, PersonaTable::make(1, 2));
+        sent(&workload, vec![intent(0, 0..2, 0..0), outcome(0, 10, 20, reply(status))]).event(STREAM, 0).outcome
+    };
+    for (status, as_beacon, otherwise) in [
+        (204, EventOutcome::Acked, EventOutcome::Indeterminate),
+        (200, EventOutcome::Acked, EventOutcome::Acked),
+        (400, EventOutcome::Rejected, EventOutcome::Rejected),
+        (503, EventOutcome::Indeterminate, EventOutcome::Indeterminate),
+    ] {
+        assert_eq!((outcome_of(1.0, status), outcome_of(0.0, status)), (as_beacon, otherwise), "{status}");
+    }
+}
+
+#[test]
 fn sent_at_is_the_first_intended_moment_and_answered_at_the_first_ack() {
     let event = folded(Some(reply(503)), Some(reply(200)));
     assert_eq!(event.sent_at, Some(Duration::from_secs(1)), "due with the last event of its request, at 1/s");

@@ -57,6 +57,23 @@ fn played(profile: Profile, answers: &[(Answer, Option<&str>)]) -> Vec<(u64, Ran
 }
 
 #[test]
+fn a_page_that_was_closed_sends_nothing_again() {
+    let waits = |beacon: f64| {
+        let (workload, request) = example_of(Profile::PosthogJs, Endpoint::E);
+        let mut plan = workload.plan().clone();
+        plan.traffic[0].client.beacon = Share::new(beacon).unwrap();
+        let workload = Workload::new(plan, PersonaTable::make(42, 2));
+        assert_eq!(workload.is_beacon(&request), beacon > 0.0);
+        let mut retries = Retries::new(&workload, 4);
+        let (sent, answered) = (Duration::from_secs(7), Duration::from_secs(8));
+        let outcome = Outcome { stream: STREAM, index: 0, attempt: 1, sent, answered, answer: reply(503) };
+        retries.ended(&outcome, Some(Box::new(Back { request, delivery: None, retry_after: None })), true);
+        !retries.is_empty()
+    };
+    assert_eq!((waits(0.0), waits(1.0)), (true, false));
+}
+
+#[test]
 fn each_library_goes_on_as_long_as_it_does() {
     let all = |answer: Answer| {
         move |profile| {

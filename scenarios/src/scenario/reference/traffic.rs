@@ -105,7 +105,7 @@ pub(super) const SECTIONS: [Section; 6] = [
     },
 ];
 
-const TRAFFIC: [Key; 21] = [
+const TRAFFIC: [Key; 22] = [
     key("name", Kind::Text, Required, "app", "What it is called, in reports and for `--set traffic.NAME.KEY=VALUE`."),
     key(
         "events",
@@ -197,6 +197,14 @@ const TRAFFIC: [Key; 21] = [
          give up within minutes, `posthog-js` within an hour and a half, and `posthog-node` keeps what finds no network until 30 s \
          after the traffic's last event. A run lasts as long as its retries, unless it is stopped, which its verdict tells. For a \
          `client` that tries again.",
+    ),
+    key(
+        "beacon",
+        Kind::In(&SHARE),
+        Default("0%"),
+        "5%",
+        "Which share of requests is sent as a page is closed (`navigator.sendBeacon`): the query says `beacon=1`, the capture answers 204 \
+         since 2026, and nobody hears of it, so that nothing is sent again. With `client = \"posthog-js\"`, and not what fails on purpose.",
     ),
     key(
         "names",

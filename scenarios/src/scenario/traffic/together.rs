@@ -91,6 +91,9 @@ fn check_requests(section: &mut Section<'_>, traffic: &Traffic) {
              or \"gzip-js\", and no `endpoint` of v1 or `i/v0/ai`",
         );
     }
+    if *form == Form::Query && client.beacon > Share::default() {
+        section.problem("beacon", "has a body always: leave out `form`, or make two traffics of it");
+    }
     if *form == Form::Query && traffic.spelling > Share::default() {
         section.problem("spelling", "is for bodies: leave out `form`, or make two traffics of it");
     }
