@@ -163,15 +163,15 @@ pub fn events(text: &str, received: &Received) -> Result<Vec<CapturedEvent<'stat
         return Err(Refusal::Body("invalid JSON: lone leading surrogate in hex escape".into()));
     }
     let once: String;
-    let batch = match batch(&text) {
+    let read = match batch(&text) {
         Err(error) if received.dialect == Dialect::V2021 && repeated::is_reason(&error) => {
             once = repeated::last_wins(&text).map_err(bad_json)?;
-            self::batch(&once)
+            batch(&once)
         }
-        batch => batch,
+        read => read,
     };
     let Batch { token: shared_token, batch: raw, historical_migration: historical, sent_at } =
-        batch.map_err(bad_json)?;
+        read.map_err(bad_json)?;
     if raw.is_empty() {
         return Err(Refusal::Empty);
     }
