@@ -207,15 +207,15 @@ mod tests {
                 Extras { hostile: Share::new(1.0).unwrap(), kinds: vec![kind], ..Extras::default() };
             let workload = Workload::new(plan, PersonaTable::make(1, 2));
             for (dialect, can_spoil) in [(Dialect::V2021, false), (Dialect::V2024, true), (Dialect::V2026, false)] {
-                let mut spoilt = 0;
+                let mut count = 0;
                 for seq in 0..200 {
                     let event = workload.event(STREAM, seq).unwrap();
                     let has_halves = [&event.name_json, &event.distinct_id_json].iter().any(|json| json.is_some());
                     let spoils = spoils_request(dialect, &workload, STREAM, seq);
                     assert_eq!(spoils, has_halves && can_spoil, "{dialect:?} {kind:?} {seq}");
-                    spoilt += u64::from(spoils);
+                    count += u64::from(spoils);
                 }
-                assert_eq!((20..80).contains(&spoilt), can_spoil, "{spoilt}");
+                assert_eq!((20..80).contains(&count), can_spoil, "{count}");
             }
         }
     }

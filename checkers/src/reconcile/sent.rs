@@ -536,7 +536,7 @@ fn exceptions(answer: &Answer) -> Vec<(u64, Meaning)> {
 }
 
 /// What an answer means. To a beacon, whose answer nobody reads, capture says that there is nothing to be said (rust/capture,
-/// v0_endpoint.rs); anybody else it tells more.
+/// `v0_endpoint.rs`); anybody else it tells more.
 fn meaning(dialect: Dialect, outcome: &Outcome, is_beacon: bool) -> EventOutcome {
     match &outcome.answer {
         Answer::Reply { status: 204, .. } if is_beacon => EventOutcome::Acked,

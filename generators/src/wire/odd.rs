@@ -118,7 +118,8 @@ pub(super) fn write_properties(event: &Event, again: bool, json: &mut Vec<u8>) -
         push_json(&event.properties, json)?;
     }
     if let Some(member) = event.oddities.twice.and_then(|twice| twice.member(event)) {
-        json.splice(begin + 1..begin + 1, member.into_bytes());
+        let first = begin + 1;
+        json.splice(first..first, member.into_bytes());
     }
     // Every event has its marker, so there is a member before each of these.
     json.pop();

@@ -1,5 +1,5 @@
 //! What browsers send as a page is closed (`navigator.sendBeacon`): nobody reads the answer, so that there is nothing in it
-//! (rust/capture, payload/types.rs, `deserialize_beacon`; v0_endpoint.rs).
+//! (rust/capture, payload/types.rs, `deserialize_beacon`; `v0_endpoint.rs`).
 
 use super::request::Refusal;
 use crate::pipeline::dialect::Dialect;
