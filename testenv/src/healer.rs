@@ -3,9 +3,12 @@
 //! Each fault has one of its own. It runs the command that begins the fault, says how that went, and waits until it is told
 //! to heal. When its standard input closes instead, in whatever way `assay` died, it heals all the same. So a fault is healed
 //! once, and never while it is still being begun. It lives in a process group of its own and stays when it is asked to end,
-//! since who asks a whole service or session to end has not healed anything.
+//! since who asks a whole service or session to end has not healed anything. When it is killed all the same, the command that it
+//! runs ends with it (`leash.rs`), and `assay` has another one heal.
 //!
 //! The order comes as a line of JSON on stdin, and what became of each command goes out as one on stdout.
+
+pub(crate) mod leash;
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +23,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
+
+use self::leash::Leash;
 
 /// This executable, also after another was built in its place.
 pub const THIS_EXECUTABLE: &str = "/proc/self/exe";
@@ -78,12 +83,8 @@ impl Healer {
     pub fn start(executable: &Path, order: &Order) -> io::Result<Self> {
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
-        let mut command = Command::new(executable);
-        if let Ok(name) = std::env::current_exe() {
-            command.arg0(name);
-        }
-        command.args(["serve", "healer"]).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn()?;
+        let mut command = role(executable, "healer");
+        let mut process = command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (orders, news) = (process.stdin.take(), process.stdout.take().map(BufReader::new));
         let mut healer = Self { process, orders, news };
         healer.say(&line)?;
@@ -125,9 +126,20 @@ impl Healer {
     }
 }
 
+/// What plays `role`, under the name of this executable.
+fn role(executable: &Path, role: &str) -> Command {
+    let mut command = Command::new(executable);
+    if let Ok(name) = std::env::current_exe() {
+        command.arg0(name);
+    }
+    command.args(["serve", role]);
+    command
+}
+
 /// Plays the role `healer`.
 pub fn serve() -> ExitCode {
-    let healed = stay_when_asked_to_end().and_then(|()| play(io::stdin().lock(), io::stdout().lock()));
+    let leash = || role(Path::new(THIS_EXECUTABLE), "leash");
+    let healed = stay_when_asked_to_end().and_then(|()| play(io::stdin().lock(), io::stdout().lock(), leash));
     match healed {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(69),
@@ -148,16 +160,29 @@ fn stay_when_asked_to_end() -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the order from `input`, begins the fault, and heals it when it is told to or nobody is left who could.
-fn play(mut input: impl BufRead, mut output: impl Write) -> io::Result<Outcome> {
+/// Takes the order from `input`, begins the fault, and heals it when it is told to or nobody is left who could. `leash` plays the
+/// role of that name.
+fn play(mut input: impl BufRead, mut output: impl Write, leash: impl Fn() -> Command) -> io::Result<Outcome> {
     let mut line = String::new();
     input.read_line(&mut line)?;
     // Of an order that broke off nothing is begun.
     let order: Order = serde_json::from_str(&line)?;
-    tell(&mut output, &order.carry_out(&order.begin, "begin", ""));
+    let begun = match Leash::start(leash()) {
+        Ok(leash) => order.carry_out(&order.begin, "begin", "", Some(&leash)),
+        // What nobody would end is not begun.
+        Err(error) => Outcome::NotRun(format!("nothing can end it with its healer: {error}")),
+    };
+    tell(&mut output, &begun);
     line.clear();
     let is_told = input.read_line(&mut line).is_ok_and(|read| read > 0);
-    let healed = order.carry_out(&order.heal, "heal", if is_told { "" } else { "assay is gone: " });
+    let healed = if is_told {
+        // Whoever told it has it healed again, once this is over.
+        let leash = Leash::start(leash()).ok();
+        order.carry_out(&order.heal, "heal", "", leash.as_ref())
+    } else {
+        // Nobody would heal it again: this goes on in any case.
+        order.carry_out(&order.heal, "heal", "assay is gone: ", None)
+    };
     tell(&mut output, &healed);
     Ok(healed)
 }
@@ -171,7 +196,7 @@ fn tell(output: &mut impl Write, outcome: &Outcome) {
 }
 
 impl Order {
-    fn carry_out(&self, command: &Words, what: &str, why: &str) -> Outcome {
+    fn carry_out(&self, command: &Words, what: &str, why: &str, leash: Option<&Leash>) -> Outcome {
         let [program, arguments @ ..] = command.words.as_slice() else { return Outcome::Done };
         // A full disk is no reason to leave anything broken.
         let outputs = self.open_log(&format!("{why}{}\n", command.note));
@@ -184,19 +209,19 @@ impl Order {
             .stdout(stdout)
             .stderr(stderr)
             // What it starts ends with it when its time is over.
-            .process_group(0)
+            .process_group(leash.map_or(0, Leash::group))
             .spawn();
-        child.and_then(|child| self.wait(child)).unwrap_or_else(|error| Outcome::NotRun(error.to_string()))
+        child.and_then(|child| self.wait(child, leash)).unwrap_or_else(|error| Outcome::NotRun(error.to_string()))
     }
 
-    fn wait(&self, mut child: Child) -> io::Result<Outcome> {
+    fn wait(&self, mut child: Child, leash: Option<&Leash>) -> io::Result<Outcome> {
         let deadline = Instant::now() + self.within;
         loop {
             match child.try_wait()? {
                 Some(status) if status.success() => return Ok(Outcome::Done),
                 Some(status) => return Ok(Outcome::Failed(status.to_string())),
                 None if Instant::now() > deadline => {
-                    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                    if let Some(group) = Pid::from_raw(leash.map_or(child.id() as i32, Leash::group)) {
                         // It may have ended just now.
                         let _ = kill_process_group(group, Signal::KILL);
                     }
@@ -231,11 +256,18 @@ mod tests {
         Order { begin: shell(begin), heal: shell(heal), environment, within: Duration::from_millis(500), log }
     }
 
+    /// What ends its group when its input closes, in the place of this executable, which plays no role here.
+    fn leash() -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read -r nothing; kill -KILL 0"]);
+        command
+    }
+
     /// What a healer says that gets this order and then `more`, until its input closes.
     fn played(order: &Order, more: &str) -> Vec<Outcome> {
         let input = format!("{}\n{more}", serde_json::to_string(order).unwrap());
         let mut output = Vec::new();
-        play(input.as_bytes(), &mut output).unwrap();
+        play(input.as_bytes(), &mut output, leash).unwrap();
         output.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
 
@@ -287,7 +319,32 @@ mod tests {
 
         std::fs::remove_file(&mark).unwrap();
         let half = serde_json::to_string(&order(&touch, &touch, "/dev/null/no/log".into())).unwrap();
-        assert!(play(&half.as_bytes()[..half.len() - 9], Vec::new()).is_err());
+        assert!(play(&half.as_bytes()[..half.len() - 9], Vec::new(), leash).is_err());
         assert!(!mark.exists());
+    }
+
+    #[test]
+    fn what_a_command_leaves_behind_on_purpose_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let begin = format!("sleep 60 & echo $! >{}", pid.display());
+        // It fails where there is nothing left to be ended.
+        let heal = format!("kill $(cat {})", pid.display());
+        let told = played(&order(&begin, &heal, folder.path().join("log")), "heal\n");
+        assert_eq!(told, [Outcome::Done, Outcome::Done]);
+    }
+
+    #[test]
+    fn without_a_leash_nothing_is_begun_and_all_is_healed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (begun, healed) = (folder.path().join("begun"), folder.path().join("healed"));
+        let touch = |path: &Path| format!("touch {}", path.display());
+        let order = order(&touch(&begun), &touch(&healed), folder.path().join("log"));
+        let input = format!("{}\nheal\n", serde_json::to_string(&order).unwrap());
+        let mut output = Vec::new();
+        let went = play(input.as_bytes(), &mut output, || Command::new("/no/such/program")).unwrap();
+        assert_eq!(went, Outcome::Done);
+        assert!(String::from_utf8(output).unwrap().contains("nothing can end it with its healer"));
+        assert!(!begun.exists() && healed.exists());
     }
 }

@@ -8,9 +8,10 @@ use std::{io::Write, process::ExitCode};
 use crate::{clickhouse, containers, embedded, healer, injector, null_sink, pipeline, webhook};
 
 /// The names that `assay serve` accepts.
-pub const ROLES: [&str; 11] = [
+pub const ROLES: [&str; 12] = [
     "guard",
     "healer",
+    "leash",
     "launch",
     "sweep",
     "clickhouse",
@@ -34,6 +35,7 @@ pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
     match role {
         "guard" => embedded::guard::serve(),
         "healer" => healer::serve(),
+        "leash" => healer::leash::serve(),
         "launch" => embedded::guard::launch(arguments),
         "sweep" => containers::sweep::serve(arguments),
         "clickhouse" => clickhouse::serve(),

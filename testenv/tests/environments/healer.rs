@@ -13,7 +13,8 @@ pub fn tests() -> Vec<Trial> {
     crate::trials![
         what_is_begun_is_healed_when_it_is_told,
         who_is_gone_leaves_nothing_broken,
-        it_stays_when_it_is_asked_to_end
+        it_stays_when_it_is_asked_to_end,
+        what_it_runs_ends_with_it
     ]
 }
 
@@ -71,4 +72,39 @@ fn it_stays_when_it_is_asked_to_end() {
     }
     assert_eq!(healer.heal().unwrap(), Outcome::Done);
     assert!(!folder.path().join("broken").exists());
+}
+
+fn what_it_runs_ends_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    // Two deep: what a command has started ends, too, though nobody has asked the kernel for that.
+    let begin = format!(
+        "echo $PPID >{0}; sh -c 'echo $$ >{1}.new; mv {1}.new {1}; sleep 60; touch {2}' & wait",
+        file("healer").display(),
+        file("grandchild").display(),
+        file("broken").display()
+    );
+    let order = Order {
+        begin: shell(&begin),
+        heal: Words::default(),
+        environment: std::collections::BTreeMap::new(),
+        within: Duration::from_secs(90),
+        log: file("log"),
+    };
+    let mut healer = Healer::start(&std::env::current_exe().unwrap(), &order).unwrap();
+    assert!(wait_until(|| file("grandchild").exists()), "nothing was begun");
+    let pid = |name: &str| Pid::from_raw(std::fs::read_to_string(file(name)).unwrap().trim().parse().unwrap()).unwrap();
+    assert!(runs(pid("grandchild")));
+    let killed = Instant::now();
+    kill_process(pid("healer"), Signal::KILL).unwrap();
+    assert!(healer.begun().is_err(), "it was killed");
+    assert!(wait_until(|| !runs(pid("grandchild"))), "it goes on");
+    assert!(killed.elapsed() < Duration::from_secs(30), "it was waited for");
+}
+
+/// Whether a process is there and not only waits to be buried.
+fn runs(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    // After the name, which stands in brackets.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
