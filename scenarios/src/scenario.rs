@@ -45,6 +45,7 @@ pub use self::{
     pipeline::PipelineSettings,
     plugin::Plugin,
     soak::Soak,
+    substitute::is_free,
 };
 use self::{
     extend::Source,

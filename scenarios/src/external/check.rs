@@ -1,6 +1,8 @@
 //! Whether a scenario can be run against somebody else's pipeline: what of it only the reference pipeline can do.
 
-use super::{External, Projects};
+use testenv::{containers::substitute::Further, fault::Target};
+
+use super::{External, FaultCommand, Projects};
 use crate::{
     failure::{Failure, Kind},
     scenario::{Scenario, Traffic},
@@ -24,7 +26,7 @@ impl External {
     }
 
     /// What of `scenario` this pipeline ignores, if there is something: settings that are hints for the reference pipeline, and
-    /// without which the traffic and the promise are the same.
+    /// without which the traffic and the promise are the same, and components that are there already.
     pub fn ignored(&self, scenario: &Scenario) -> Option<String> {
         let settings = &scenario.pipeline;
         let hints = [
@@ -32,24 +34,40 @@ impl External {
             ("ingesters", settings.said.has("ingesters")),
             ("overflow", settings.overflow.is_some()),
         ];
-        let said: Vec<String> =
-            hints.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| format!("pipeline.{key}")).collect();
+        let hints = hints.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| format!("pipeline.{key}"));
+        let further = scenario.substitutes.further.iter().filter(|further| self.has(further));
+        let said: Vec<String> = hints.chain(further.map(|further| format!("component.{}", further.name))).collect();
         let what = said.join(", ");
         (!said.is_empty()).then(|| format!("{what}: ignored, since {} is set up already", self.capture.url))
     }
 
-    fn problems(&self, scenario: &Scenario) -> Vec<String> {
+    /// Whether its operator has named such a component as one that faults reach.
+    fn has(&self, further: &Further) -> bool {
+        let target = Target::component(&further.name);
+        !further.once && self.fault_commands.iter().any(|command| command.target == target)
+    }
+
+    fn fault_problems(&self, scenario: &Scenario) -> Vec<String> {
+        let all: Vec<String> =
+            self.fault_commands.iter().map(|command| format!("{} {}", command.action, command.target)).collect();
+        let there = if all.is_empty() { String::new() } else { format!("; there are: {}", all.join(", ")) };
         let mut problems = Vec::new();
         for fault in &scenario.faults {
             for target in &fault.targets {
                 let word = fault.action.word();
-                let has = |command: &&super::FaultCommand| command.target == *target && command.action == word;
+                let has = |command: &&FaultCommand| command.target == *target && command.action == word;
                 if !self.fault_commands.iter().any(|command| has(&command)) {
-                    problems
-                        .push(format!("fault: {word} {target} has no [[fault_command]] with that target and action"));
+                    problems.push(format!(
+                        "fault: {word} {target} has no [[fault_command]] with that target and action{there}"
+                    ));
                 }
             }
         }
+        problems
+    }
+
+    fn problems(&self, scenario: &Scenario) -> Vec<String> {
+        let mut problems = self.fault_problems(scenario);
         if !scenario.planted_defects.is_empty() {
             problems.push("planted_defect: defects are planted in the reference pipeline only".into());
         }
@@ -58,8 +76,16 @@ impl External {
                 "capacity: looking for it overloads a pipeline on purpose, which somebody else's is spared".into(),
             );
         }
-        if scenario.substitutes.all().next().is_some() {
-            problems.push("component: nothing takes the places of somebody else's components".into());
+        let substitutes = &scenario.substitutes;
+        if substitutes.capture.is_some() || substitutes.ingester.is_some() {
+            problems.push("pipeline: nothing takes the places of somebody else's components".into());
+        }
+        for further in substitutes.further.iter().filter(|further| !self.has(further)) {
+            problems.push(format!(
+                "component.{}: nothing is started beside somebody else's pipeline; one that is there already is named by a \
+                 [[fault_command]]",
+                further.name
+            ));
         }
         if !scenario.plugins.is_empty() {
             problems.push("plugin: what somebody else's teams let run is not for a scenario to say".into());
@@ -163,12 +189,43 @@ mod tests {
     }
 
     #[test]
+    fn components_are_there_already_where_a_command_breaks_them() {
+        let mut external = whole();
+        let command = external.fault_commands[0].clone();
+        let redis = FaultCommand { target: Target::component("redis"), ..command.clone() };
+        let second = FaultCommand { target: Target::component("ingester-2"), ..command };
+        external.fault_commands.extend([redis, second]);
+        let read = |more: &str, changes: &[Override]| {
+            let source = format!("{}\n{more}", include_str!("../../library/smoke.toml"));
+            Scenario::read("smoke", &source, changes).unwrap()
+        };
+        let kill = "[[fault]]\nat = \"1s\"\naction = \"kill\"\ntarget = ";
+        let component = "[[component]]\nname = \"redis\"\nimage = \"redis:7\"\n";
+        let scenario = read(&format!("{component}{kill}\"redis\""), &[]);
+        assert_eq!(external.problems(&scenario), [""; 0]);
+        assert!(external.ignored(&scenario).unwrap().starts_with("pipeline.flush_interval, component.redis: ignored"));
+        let told = whole().problems(&scenario);
+        assert!(told.len() == 2 && told[0].starts_with("fault: kill redis has no [[fault_command]]"), "{told:?}");
+        assert!(told[1].starts_with("component.redis: nothing is started beside"), "{told:?}");
+        let once = read(&format!("{component}once = true"), &[]);
+        assert!(external.problems(&once)[0].starts_with("component.redis: "), "what has ended cannot be broken");
+
+        let two = Override { key: "pipeline.ingesters".into(), value: "2".into() };
+        let second = read(&format!("{kill}\"ingester-2\""), std::slice::from_ref(&two));
+        assert_eq!(external.problems(&second), [""; 0]);
+        assert_eq!(whole().problems(&second).len(), 1);
+        let image = Override { key: "pipeline.ingester.image".into(), value: "posthog".into() };
+        assert!(external.problems(&read("", &[image]))[0].starts_with("pipeline: nothing takes the places"));
+    }
+
+    #[test]
     fn what_only_the_reference_pipeline_can_do_is_refused() {
         assert_eq!(problems(""), [""; 0]);
         let kill = "[[fault]]\nat = \"1s\"\naction = \"kill\"\n";
         assert_eq!(problems(&format!("{kill}target = \"ingester\"")), [""; 0], "there is a command for it");
         let told = problems(&format!("{kill}target = [\"ingester\", \"capture\"]"));
-        assert_eq!(told, ["fault: kill capture has no [[fault_command]] with that target and action"]);
+        let none = "fault: kill capture has no [[fault_command]] with that target and action; there are: kill ingester";
+        assert_eq!(told, [none]);
         assert!(problems("[[planted_defect]]\nname = \"drop_late\"\nevents = 1")[0].starts_with("planted_defect"));
         let export = problems("[[plugin]]\nname = \"crm\"\naction = \"export\"");
         assert!(export.len() == 2 && export[1].contains("webhook of Assay's own"), "{export:?}");

@@ -7,13 +7,17 @@ use std::{
 
 use checkers::observe::{columns::Columns, kafka::HAS_TLS, lag::Subscription, taps::TappedTopics, watch::INTERVAL};
 use generators::schedule::Rate;
-use testenv::fault::Target;
+use testenv::{
+    environment::pipeline::{MOST_INGESTERS, ingester_names},
+    fault::{Action, Target},
+};
 use toml::de::DeValue;
 
 use super::{Clickhouse, External, FaultCommand, Kafka, Limits, Place, Project, Sasl, Tls, Token, secret::Secret};
 use crate::{
     failure::{Failure, Kind},
     scenario::{
+        is_free,
         notation::Expectable,
         problem::Problems,
         reader::{self, Section, choice, flag, text, whole},
@@ -70,7 +74,7 @@ fn external(mut root: Section<'_>, folder: &Path) -> (External, Vec<Secret>) {
     }
     let clickhouse = clickhouse(root.required_section("clickhouse"), folder);
     let kafka = root.mentions("kafka").then(|| kafka(root.section("kafka"), folder));
-    let fault_commands = root.sections("fault_command").into_iter().filter_map(fault_command).collect();
+    let fault_commands = fault_commands(root.sections("fault_command"));
     let mut section = root.section("limits");
     let mut limits = Limits::DEFAULT;
     limits.events = section.optional("most_events", whole(1..=u64::MAX)).unwrap_or(limits.events);
@@ -241,25 +245,64 @@ fn kafka(mut section: Section<'_>, folder: &Path) -> Kafka {
     Kafka { brokers, groups, topics, tls: tls.then_some(Tls { ca }), sasl }
 }
 
-/// The actions of `[[fault]]`.
-const ACTIONS: [(&str, &str); 13] = [
-    ("kill", "kill"),
-    ("stop", "stop"),
+/// The actions of `[[fault]]`, whatever their measure.
+const ACTIONS: [(&str, Action); 13] = [
+    ("kill", Action::Kill),
+    ("stop", Action::Stop),
     // The same as a stop for no time.
-    ("restart", "stop"),
-    ("pause", "pause"),
-    ("rebalance", "rebalance"),
-    ("cut", "cut"),
-    ("reset", "reset"),
-    ("delay", "delay"),
-    ("narrow", "narrow"),
-    ("broken_message", "broken_message"),
-    ("fill_disk", "fill_disk"),
-    ("throttle", "throttle"),
-    ("squeeze", "squeeze"),
+    ("restart", Action::Stop),
+    ("pause", Action::Pause),
+    ("rebalance", Action::Rebalance),
+    ("cut", Action::Cut),
+    ("reset", Action::Reset),
+    ("delay", Action::Delay { by: Duration::ZERO, jitter: Duration::ZERO }),
+    ("narrow", Action::Narrow { bytes_per_second: 0 }),
+    ("broken_message", Action::BrokenMessage),
+    ("fill_disk", Action::FillDisk),
+    ("throttle", Action::Throttle { thousandths: 0 }),
+    ("squeeze", Action::Squeeze { memory: 0 }),
 ];
 
-fn fault_command(mut section: Section<'_>) -> Option<FaultCommand> {
+/// Reads all commands; no two are for the same fault.
+fn fault_commands(sections: Vec<Section<'_>>) -> Vec<FaultCommand> {
+    let mut commands: Vec<FaultCommand> = Vec::new();
+    for mut section in sections {
+        let Some(command) = fault_command(&mut section) else {
+            section.end();
+            continue;
+        };
+        let same = |other: &FaultCommand| (other.target, &other.action) == (command.target, &command.action);
+        if commands.iter().any(same) {
+            let what = format!("{} {} has a [[fault_command]] already", command.action, command.target);
+            section.problem("target", &what);
+        }
+        section.end();
+        commands.push(command);
+    }
+    commands
+}
+
+/// Reads what a scenario's fault can be done to: a part that every pipeline has, an ingester, or a component by its name.
+fn target(value: &DeValue<'_>) -> Result<Target, String> {
+    let known = reader::words_of(&Target::ALL);
+    let word = text(value).map_err(|what| format!("{what}: one of {}, or a component's name", known.join(", ")))?;
+    if known.contains(&word.as_str()) {
+        return choice(&Target::ALL)(value);
+    }
+    if let Some(ingester) = ingester_names(MOST_INGESTERS).find(|name| *name == word) {
+        return Ok(Target::component(ingester));
+    }
+    if is_free(&word) {
+        return Ok(Target::component(&word));
+    }
+    Err(format!(
+        "`{word}` is no part of a pipeline: there are {}, further ingesters from ingester-2 to ingester-{MOST_INGESTERS}, and what a \
+         scenario's [[component]] is called (small letters, digits and `-`)",
+        known.join(", ")
+    ))
+}
+
+fn fault_command(section: &mut Section<'_>) -> Option<FaultCommand> {
     let command = |value: &DeValue<'_>| {
         let words = texts(value)?;
         if words.is_empty() {
@@ -268,16 +311,20 @@ fn fault_command(mut section: Section<'_>) -> Option<FaultCommand> {
             Ok(words)
         }
     };
-    let target = section.required("target", choice(&Target::ALL));
+    let target = section.required("target", target);
     let action = section.required("action", choice(&ACTIONS));
     let begin = section.required("begin", command);
     let heal = section.optional("heal", command).unwrap_or_default();
     let within = section.optional("within", Duration::parse).unwrap_or(WITHIN);
-    if heal.is_empty() && action.is_some_and(|action| action != "broken_message") && !section.has_problem() {
+    if let Some((target, action)) = target.zip(action)
+        && !action.fits(target)
+    {
+        section.problem("action", &format!("`{}` is nothing that a scenario can do to {target}", action.word()));
+    }
+    if heal.is_empty() && action.is_some_and(|action| action != Action::BrokenMessage) && !section.has_problem() {
         section.problem("heal", "is missing: the command that ends the fault, so that it does not outlast the run");
     }
-    section.end();
-    Some(FaultCommand { target: target?, action: action?.to_owned(), begin: begin?, heal, within })
+    Some(FaultCommand { target: target?, action: action?.word().to_owned(), begin: begin?, heal, within })
 }
 
 #[cfg(test)]
@@ -355,6 +402,37 @@ most_rate = "5000/s"
         assert_eq!(kafka.sasl.unwrap().password, Secret::File("/etc/assay/secret".into()));
         assert_eq!(kafka.groups, [Subscription { group: "ingester".into(), topic: "in".into() }]);
         assert_eq!(external.fault_commands[0].begin, ["kubectl", "delete", "pod"]);
+    }
+
+    #[test]
+    fn commands_reach_further_ingesters_and_components() {
+        let of = |target: &str, action: &str| {
+            let lines = format!(
+                "[[fault_command]]\ntarget = {target}\naction = \"{action}\"\nbegin = [\"a\"]\nheal = [\"b\"]\n"
+            );
+            External::parse("x.toml", &format!("{WHOLE}\n{lines}"), None).map(|(external, _)| external.fault_commands)
+        };
+        for (target, expected) in [
+            ("ingester-2", Target::Named("ingester-2")),
+            ("ingester-8", Target::Named("ingester-8")),
+            ("redis", Target::Named("redis")),
+            ("kafka", Target::Kafka),
+        ] {
+            let commands = of(&format!("\"{target}\""), "kill").unwrap_or_else(|told| panic!("{target}: {told}"));
+            assert_eq!((commands.len(), commands[1].target), (2, expected), "{target}");
+        }
+        for (target, action, expected) in [
+            ("\"ingester-9\"", "kill", "target: `ingester-9` is no part of a pipeline: there are capture, ingester, "),
+            ("\"My Redis\"", "kill", "from ingester-2 to ingester-8, and what a scenario's [[component]] is called"),
+            ("\"webhook\"", "kill", "target: `webhook` is no part of a pipeline"),
+            ("[\"redis\"]", "kill", "target: must be a string, not array: one of capture, ingester, "),
+            ("\"redis\"", "cut", "fault_command.1.action: `cut` is nothing that a scenario can do to redis"),
+            ("\"ingester-2\"", "rebalance", "action: `rebalance` is nothing that a scenario can do to ingester-2"),
+            ("\"ingester\"", "kill", "fault_command.1.target: kill ingester has a [[fault_command]] already"),
+        ] {
+            let told: Vec<String> = of(target, action).unwrap_err().lines().collect();
+            assert!(told.len() == 1 && told[0].contains(expected), "{target} {action}: {told:?}");
+        }
     }
 
     #[test]

@@ -31,6 +31,11 @@ fn is_taken(name: &str) -> bool {
     is_target || TAKEN.contains(&name) || name.starts_with("ingester-")
 }
 
+/// Whether a component that a scenario adds can be called so.
+pub fn is_free(name: &str) -> bool {
+    is_host(name) && !is_taken(name)
+}
+
 /// Reads one place of the pipeline, if the file says anything of it.
 pub(super) fn place(pipeline: &mut Section<'_>, key: &'static str, further: &[Further]) -> Option<Substitute> {
     if !pipeline.mentions(key) {
