@@ -123,6 +123,10 @@ pub enum Purpose {
     Twice = 50,
     /// Whether a request is sent as its page is closed.
     Beacon = 51,
+    /// Which action a fault is, where there are several.
+    FaultAction = 54,
+    /// By how much a link's delay varies.
+    Jitter = 55,
 }
 
 /// The random values for one purpose in one stream, by their index.

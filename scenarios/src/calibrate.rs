@@ -49,7 +49,7 @@ pub fn scenario(clean: &Scenario, defect: Option<&Defect>) -> Scenario {
         every: Duration::ZERO,
         times: 1,
         targets: vec![target],
-        action,
+        actions: vec![action],
     }));
     if defect.is_some_and(|defect| defect.stage != Stage::Exporter) {
         // What is lost or changed before it is exported is not exported as it is: one defect would be found twice.

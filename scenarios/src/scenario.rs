@@ -230,7 +230,8 @@ impl Scenario {
         let steps = self.capacity.iter().flat_map(|capacity| &capacity.steps);
         let pipelines: Vec<PipelineSettings> =
             std::iter::once(self.pipeline).chain(steps.map(|step| step.pipeline)).collect();
-        let fault = self.faults.iter().find(|fault| fault.action.needs_containers());
+        // What may be drawn must be possible, whatever is.
+        let fault = self.faults.iter().flat_map(|fault| &fault.actions).find(|action| action.needs_containers());
         let any = |is_limited: fn(&PipelineSettings) -> bool| pipelines.iter().any(is_limited);
         let limits = [
             ("memory", "memory", any(|pipeline| pipeline.memory.is_some())),
@@ -248,7 +249,7 @@ impl Scenario {
         substitute
             .or(processors)
             .or(limit)
-            .or_else(|| fault.map(|fault| format!("a fault that is called `{}`", fault.action.word())))
+            .or_else(|| fault.map(|action| format!("a fault that is called `{}`", action.word())))
     }
 }
 
@@ -374,7 +375,7 @@ fn check_budget(
     if let Some(problem) = too_small {
         root.problem("pipeline", &problem);
     }
-    if settings.memory_budget().is_some() && faults.iter().any(|fault| fault.action == Action::Rebalance) {
+    if settings.memory_budget().is_some() && faults.iter().any(|fault| fault.actions.contains(&Action::Rebalance)) {
         root.problem(
             "pipeline",
             "`budget.memory` has no share for the ingester that joins with the fault `rebalance`: leave one of them out",

@@ -244,6 +244,9 @@ pub struct PlannedFault {
     pub target: Target,
     /// What is done to it.
     pub action: Action,
+    /// What is drawn from while it goes on: by how much a link's delay varies. Runs of before this was kept have none.
+    #[serde(default)]
+    pub seed: u64,
 }
 
 impl PlannedFault {
@@ -318,6 +321,7 @@ mod tests {
             lasts: Duration::from_secs(seconds),
             target,
             action,
+            seed: 0,
         };
         assert_eq!(fault(Action::Kill, Target::Ingester, 0).to_string(), "kill ingester");
         assert_eq!(fault(Action::Stop, Target::Ingester, 0).to_string(), "restart ingester");

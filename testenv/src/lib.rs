@@ -11,6 +11,7 @@
 
 pub mod clickhouse;
 pub mod containers;
+mod draw;
 pub mod embedded;
 pub mod environment;
 pub mod fault;

@@ -1,5 +1,6 @@
 //! Links between components that can fail: what they do to what goes through them, here or in a container.
 
+mod jitter;
 pub mod link;
 
 use std::{sync::Arc, time::Duration};
@@ -20,12 +21,14 @@ pub enum Condition {
     Cut,
     /// It resets every connection.
     Reset,
-    /// It holds each chunk back for `by`, give or take `jitter`, and keeps their order.
+    /// It holds each chunk back for `by`, give or take `jitter`, which is drawn from `seed`, and keeps their order.
     Delayed {
         /// How long.
         by: Duration,
         /// More or less.
         jitter: Duration,
+        /// What is drawn from.
+        seed: u64,
     },
     /// It carries so many bytes a second, both directions of all connections together.
     Narrow {

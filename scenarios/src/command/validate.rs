@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{place, print};
-use crate::{failure::Failure, library, scenario::Scenario};
+use crate::{failure::Failure, faults, library, scenario::Scenario};
 
 /// What a person says about a file.
 #[derive(Debug, clap::Args)]
@@ -16,6 +16,9 @@ pub(super) struct Arguments {
     /// Check it for this environment as well, and refuse what `run --env KIND` would
     #[arg(long, value_enum, value_name = "KIND")]
     env: Option<Kind>,
+    /// Show the faults that this seed draws
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Check it for the pipeline of this file as well (`run --env external --external FILE`)
     #[arg(long, value_name = "FILE")]
     external: Option<PathBuf>,
@@ -33,7 +36,7 @@ enum Kind {
 }
 
 pub(super) fn validate(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { file, env, external } = arguments;
+    let Arguments { file, env, seed, external } = arguments;
     let scenario = library::read(file, &[])?;
     let ignored = fits(&scenario, *env, external.as_deref())?;
     let events: u64 = scenario.traffic.iter().map(|traffic| traffic.events).sum();
@@ -42,6 +45,7 @@ pub(super) fn validate(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .map(|what| format!("; it needs `--env containers` for {what}"));
     let mut text =
         format!("{file} is right: scenario {}, {events} events{}\n", scenario.name, needs.unwrap_or_default());
+    text.extend(faults::lines(&scenario.faults, seed.or(scenario.seed)).into_iter().map(|line| line + "\n"));
     text.extend(ignored.map(|line| format!("note: {line}\n")));
     print(&text)?;
     Ok(ExitCode::SUCCESS)

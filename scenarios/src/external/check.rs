@@ -53,10 +53,10 @@ impl External {
         let there = if all.is_empty() { String::new() } else { format!("; there are: {}", all.join(", ")) };
         let mut problems = Vec::new();
         for fault in &scenario.faults {
-            for target in &fault.targets {
-                let word = fault.action.word();
-                let has = |command: &&FaultCommand| command.target == *target && command.action == word;
-                if !self.fault_commands.iter().any(|command| has(&command)) {
+            for (action, target) in fault.draws() {
+                let word = action.word();
+                let is_for = |command: &FaultCommand| command.target == target && command.action == word;
+                if !self.fault_commands.iter().any(is_for) {
                     problems.push(format!(
                         "fault: {word} {target} has no [[fault_command]] with that target and action{there}"
                     ));

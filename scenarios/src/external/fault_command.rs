@@ -13,7 +13,7 @@ use testenv::{
 };
 
 use super::{External, conceal::shown, secret::Secret};
-use crate::scenario::Scenario;
+use crate::scenario::{Fault, Scenario};
 
 /// What breaks a part of the pipeline, and what heals it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,10 +173,9 @@ impl External {
         let secrets = self.secrets();
         let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
         let mut lines = vec![format!("faults: {}, by these commands", count(times.saturating_mul(windows)))];
-        // Of several targets one is drawn, in each window another one.
-        let all =
-            scenario.faults.iter().flat_map(|fault| fault.targets.iter().map(|target| (*target, fault.action.word())));
-        for (target, action) in all {
+        // Of several one is drawn, in each window another one.
+        for (action, target) in scenario.faults.iter().flat_map(Fault::draws) {
+            let action = action.word();
             let Some(command) = command(&self.fault_commands, target, action) else { continue };
             let healed = if command.heal.is_empty() {
                 String::new()
@@ -239,6 +238,7 @@ pub mod tests {
         lasts: Duration::from_hours(1),
         target: Target::Ingester,
         action: Action::Kill,
+        seed: 0,
     };
 
     #[test]

@@ -21,16 +21,34 @@ use super::{
 pub struct Fault {
     /// When the first of them begins, from the start of sending.
     pub at: Distribution,
-    /// How long each lasts.
+    /// How long each lasts that is not done at once.
     pub lasts: Distribution,
     /// From the begin of one to that of the next.
     pub every: Duration,
     /// How many there are.
     pub times: u64,
-    /// What each may be done to; where there are several, one is drawn.
+    /// What each may be done to; where there are several, one is drawn among those that the action can be done to.
     pub targets: Vec<Target>,
-    /// What is done.
-    pub action: Action,
+    /// What may be done; where there are several, one is drawn.
+    pub actions: Vec<Action>,
+}
+
+impl Fault {
+    /// Everything that may be drawn: what is done, and to what.
+    pub fn draws(&self) -> impl Iterator<Item = (Action, Target)> + '_ {
+        self.actions.iter().flat_map(move |action| self.reach(*action).map(move |target| (*action, target)))
+    }
+
+    /// Whether the seed decides anything of it.
+    pub fn is_drawn(&self) -> bool {
+        let is_said = |distribution| matches!(distribution, Distribution::Constant { .. });
+        self.targets.len() > 1 || self.actions.len() > 1 || !is_said(self.at) || !is_said(self.lasts)
+    }
+
+    /// Those of its targets that `action` can be done to.
+    pub fn reach(&self, action: Action) -> impl Iterator<Item = Target> + '_ {
+        self.targets.iter().copied().filter(move |target| action.fits(*target))
+    }
 }
 
 const AT_ONCE: Distribution = Distribution::Constant { value: Duration::ZERO };
@@ -80,9 +98,29 @@ pub(super) fn faults(sections: Vec<Section<'_>>, ingesters: usize, further: &[Fu
 /// Reads a fault of one or some of the `parts`.
 fn fault(mut section: Section<'_>, parts: &[(&'static str, Target)]) -> Fault {
     let at = section.required("at", Distribution::parse).unwrap_or(AT_ONCE);
-    let targets = section.required("target", |value| targets(value, parts)).unwrap_or_default();
-    let word = section.required("action", choice(&WORDS)).unwrap_or(Word::Restart);
-    let action = match word {
+    let targets = section.required("target", |value| one_or_more(value, parts)).unwrap_or_default();
+    let words = section.required("action", |value| one_or_more(value, &WORDS)).unwrap_or_else(|| vec![Word::Restart]);
+    let actions: Vec<Action> = words.iter().map(|word| action(&mut section, *word)).collect();
+    let lasts = lasts(&mut section, &words, &actions);
+    let (every, times) = match (section.mentions("every"), section.mentions("times")) {
+        (false, false) => (Duration::ZERO, 1),
+        _ => (
+            section.required("every", Duration::parse).unwrap_or_default(),
+            section.required("times", whole(1..=10_000)).unwrap_or(1),
+        ),
+    };
+    if times > 1 && every.is_zero() && !section.has_problem() {
+        section.problem("every", "must be longer than nothing");
+    }
+    let fault = Fault { at, lasts: lasts.unwrap_or(AT_ONCE), every, times, targets, actions };
+    check_targets(&mut section, &fault, parts);
+    section.end();
+    fault
+}
+
+/// What a word means, with its measure where it has one.
+fn action(section: &mut Section<'_>, word: Word) -> Action {
+    match word {
         Word::Plain(action) => action,
         // Asked to end, and started again at once.
         Word::Restart => Action::Stop,
@@ -102,50 +140,69 @@ fn fault(mut section: Section<'_>, parts: &[(&'static str, Target)]) -> Fault {
         Word::Narrow => {
             Action::Narrow { bytes_per_second: section.required("bandwidth", bandwidth).unwrap_or(u64::MAX) }
         }
-    };
+    }
+}
+
+/// How long it lasts; nothing where it says nothing of that.
+fn lasts(section: &mut Section<'_>, words: &[Word], actions: &[Action]) -> Option<Distribution> {
     let lasts = section.optional("for", Distribution::parse);
-    if lasts.is_none() && word != Word::Restart && (action.needs_time() || action == Action::Stop) {
+    let restarts = words.contains(&Word::Restart);
+    let needs_time =
+        |(word, action): (&Word, &Action)| *word != Word::Restart && (action.needs_time() || *action == Action::Stop);
+    if lasts.is_none() && words.iter().zip(actions).any(needs_time) {
         section.problem("for", "is missing: how long it lasts, such as \"10s\"");
     }
-    if lasts.is_some() && (word == Word::Restart || !action.lasts()) {
+    if lasts.is_some() && (words == [Word::Restart] || !actions.iter().any(|action| action.lasts())) {
         section.problem("for", "has no meaning here: it is done at once");
+    } else if lasts.is_some() && restarts {
+        section.problem("for", "has no meaning for `restart`, which is done at once: write `stop` in the list");
     }
-    let (every, times) = match (section.mentions("every"), section.mentions("times")) {
-        (false, false) => (Duration::ZERO, 1),
-        _ => (
-            section.required("every", Duration::parse).unwrap_or_default(),
-            section.required("times", whole(1..=10_000)).unwrap_or(1),
-        ),
+    lasts
+}
+
+/// Makes sure that every action can be done to one of the targets, and that one can be done to every target.
+fn check_targets(section: &mut Section<'_>, fault: &Fault, parts: &[(&'static str, Target)]) {
+    let fitting = |actions: &[Action]| {
+        let fits = |(_, target): &&(&'static str, Target)| actions.iter().any(|action| action.fits(*target));
+        let fitting: Vec<&str> = parts.iter().filter(fits).map(|(word, _)| *word).collect();
+        fitting.join(", ")
     };
-    if times > 1 && every.is_zero() && !section.has_problem() {
-        section.problem("every", "must be longer than nothing");
-    }
-    for target in &targets {
-        if !action.fits(*target) && !section.has_problem() {
-            let fitting: Vec<&str> =
-                parts.iter().filter(|(_, target)| action.fits(*target)).map(|(word, _)| *word).collect();
+    for target in &fault.targets {
+        if !fault.actions.iter().any(|action| action.fits(*target)) && !section.has_problem() {
             let kind = match target.kind() {
                 Kind::Component => "a component",
                 Kind::Link => "a network link",
                 Kind::Topic => "a topic",
             };
+            let words: Vec<String> = fault.actions.iter().map(|action| format!("`{}`", action.word())).collect();
             let what = format!(
-                "`{}` cannot be done to {target}, which is {kind}; it can be done to: {}",
-                action.word(),
-                fitting.join(", ")
+                "{} cannot be done to {target}, which is {kind}; it can be done to: {}",
+                words.join(" or "),
+                fitting(&fault.actions)
             );
             section.problem("target", &what);
         }
     }
-    section.end();
-    Fault { at, lasts: lasts.unwrap_or(AT_ONCE), every, times, targets, action }
+    for (place, action) in fault.actions.iter().enumerate() {
+        if fault.reach(*action).next().is_none() && !section.has_problem() {
+            let what = format!(
+                "`{}` can be done to none of the targets; it can be done to: {}",
+                action.word(),
+                fitting(std::slice::from_ref(action))
+            );
+            section.problem("action", &what);
+        }
+        if fault.actions[..place].contains(action) && !section.has_problem() {
+            section.problem("action", &format!("names `{}` twice", action.word()));
+        }
+    }
 }
 
-/// One of the `parts`, or a list of which one is drawn.
-fn targets(value: &DeValue<'_>, parts: &[(&'static str, Target)]) -> Result<Vec<Target>, String> {
+/// One of some words, or a list of which one is drawn.
+fn one_or_more<T: Copy>(value: &DeValue<'_>, choices: &[(&'static str, T)]) -> Result<Vec<T>, String> {
     match value {
-        DeValue::Array(list) if !list.is_empty() => words(parts)(value),
-        other => choice(parts)(other).map(|target| vec![target]),
+        DeValue::Array(list) if !list.is_empty() => words(choices)(value),
+        other => choice(choices)(other).map(|one| vec![one]),
     }
 }
 

@@ -50,11 +50,11 @@ fn faults_are_read_and_what_makes_no_sense_is_refused() {
         every: Duration::ZERO,
         times: 1,
         targets: vec![Target::Ingester],
-        action: Action::Kill,
+        actions: vec![Action::Kill],
     };
     assert_eq!(kill, expected);
     let restart = read("at = \"5s\"\ntarget = \"ingester\"\naction = \"restart\"");
-    assert_eq!(restart, Fault { action: Action::Stop, ..expected });
+    assert_eq!(restart, Fault { actions: vec![Action::Stop], ..expected });
     let narrow = read(
         "at = \"uniform(1s, 9s)\"\nevery = \"20s\"\ntimes = 3\nfor = \"5s\"\n\
          target = [\"capture-kafka\", \"ingester-kafka\"]\naction = \"narrow\"\nbandwidth = \"1.5MB/s\"",
@@ -68,11 +68,11 @@ fn faults_are_read_and_what_makes_no_sense_is_refused() {
         (taken("throttle", "capture", "processors = 0.05"), Action::Throttle { thousandths: 50 }),
         (taken("squeeze", "ingester", "memory = \"64MiB\""), Action::Squeeze { memory: 64 << 20 }),
     ] {
-        assert_eq!(scenario.faults[0].action, action);
+        assert_eq!(scenario.faults[0].actions, [action]);
         assert!(scenario.needs_containers(|| Ok(())).is_some_and(|what| what.contains(action.word())), "{action:?}");
     }
     assert_eq!(Scenario::read("x.toml", GOOD, &[]).unwrap().needs_containers(|| Ok(())), None);
-    assert_eq!(narrow.action, Action::Narrow { bytes_per_second: 1_500_000 });
+    assert_eq!(narrow.actions, [Action::Narrow { bytes_per_second: 1_500_000 }]);
     assert_eq!((narrow.times, narrow.targets.len(), narrow.lasts), (3, 2, seconds(5)));
     let kill = "at = \"5s\"\ntarget = \"ingester\"\naction = \"kill\"";
     for (lines, expected) in [
@@ -106,6 +106,59 @@ fn faults_are_read_and_what_makes_no_sense_is_refused() {
         let found =
             problems.iter().any(|line| line.split_once(": ").is_some_and(|(_, what)| what.starts_with(expected)));
         assert!(found, "{expected}\n{problems:#?}");
+    }
+}
+
+#[test]
+fn a_fault_of_several_actions_is_read_and_what_cannot_be_drawn_is_refused() {
+    let with = |target: &str, action: &str, more: &str| {
+        format!("{GOOD}\n[[fault]]\nat = \"1s\"\ntarget = {target}\naction = {action}\n{more}\n")
+    };
+    let read = |target: &str, action: &str, more: &str| {
+        Scenario::read("x.toml", &with(target, action, more), &[]).unwrap_or_else(|told| panic!("{action}: {told}"))
+    };
+    let both = read(
+        r#"["ingester", "kafka", "capture-kafka"]"#,
+        r#"["pause", "fill_disk", "delay"]"#,
+        "for = \"2s\"\ndelay = \"9ms\"\njitter = \"1ms\"",
+    );
+    let delay = Action::Delay { by: Duration::from_millis(9), jitter: Duration::from_millis(1) };
+    assert_eq!(both.faults[0].actions, [Action::Pause, Action::FillDisk, delay]);
+    assert_eq!(
+        both.faults[0].draws().collect::<Vec<_>>(),
+        [
+            (Action::Pause, Target::Ingester),
+            (Action::Pause, Target::Kafka),
+            (Action::FillDisk, Target::Kafka),
+            (delay, Target::CaptureKafka)
+        ]
+    );
+    assert!(both.needs_containers().unwrap().contains("fill_disk"), "it may be drawn");
+    let at_once = read("\"ingester\"", r#"["kill", "restart"]"#, "");
+    assert_eq!(at_once.faults[0].actions, [Action::Kill, Action::Stop]);
+    for (target, action, more, expected) in [
+        ("\"ingester\"", "[]", "", "fault.0.action: must be \"kill\" or \"stop\""),
+        ("\"ingester\"", r#"["kill", "burn"]"#, "", "fault.0.action: must be \"kill\" or \"stop\""),
+        ("\"ingester\"", r#"["kill", "pause"]"#, "", "fault.0.for: is missing"),
+        ("\"ingester\"", r#"["kill", "stop"]"#, "", "fault.0.for: is missing"),
+        ("\"ingester\"", r#"["kill", "restart"]"#, "for = \"1s\"", "fault.0.for: has no meaning for `restart`"),
+        ("\"ingester\"", r#"["kill", "kill"]"#, "", "fault.0.action: names `kill` twice"),
+        (
+            "\"ingester\"",
+            r#"["kill", "cut"]"#,
+            "for = \"1s\"",
+            "fault.0.action: `cut` can be done to none of the targets; it can be done to: client-capture",
+        ),
+        (
+            r#"["ingester", "capture-topic"]"#,
+            r#"["kill", "pause"]"#,
+            "for = \"1s\"",
+            "fault.0.target: `kill` or `pause` cannot be done to capture-topic, which is a topic; it can be done to: capture",
+        ),
+        ("\"capture-kafka\"", r#"["cut", "delay"]"#, "for = \"1s\"", "fault.0.delay: is missing"),
+    ] {
+        let told = problems(&with(target, action, more));
+        assert!(told.iter().any(|line| line.contains(expected)), "{expected}\n{told:#?}");
     }
 }
 

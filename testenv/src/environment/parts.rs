@@ -94,7 +94,9 @@ impl Parts {
             }
             Action::Cut => self.link(target)?.set(Condition::Cut).await?,
             Action::Reset => self.link(target)?.set(Condition::Reset).await?,
-            Action::Delay { by, jitter } => self.link(target)?.set(Condition::Delayed { by, jitter }).await?,
+            Action::Delay { by, jitter } => {
+                self.link(target)?.set(Condition::Delayed { by, jitter, seed: fault.seed }).await?;
+            }
             Action::Narrow { bytes_per_second } => {
                 self.link(target)?.set(Condition::Narrow { bytes_per_second }).await?;
             }
@@ -217,8 +219,13 @@ mod tests {
         environment::{component::Readiness, life::Recipe},
     };
 
-    const REBALANCE: PlannedFault =
-        PlannedFault { at: Duration::ZERO, lasts: Duration::ZERO, target: Target::Ingester, action: Action::Rebalance };
+    const REBALANCE: PlannedFault = PlannedFault {
+        at: Duration::ZERO,
+        lasts: Duration::ZERO,
+        target: Target::Ingester,
+        action: Action::Rebalance,
+        seed: 0,
+    };
 
     /// A component that is called `name`. What its guard answers to orders, two for each component, is in `news`, a line each.
     async fn component(name: &'static str, folder: &Path, news: &[&str]) -> Component {

@@ -4,7 +4,6 @@
 //! opened only where a fault will act on it.
 
 use std::{
-    hash::{BuildHasher, RandomState},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
@@ -22,7 +21,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::Condition;
+use super::{Condition, jitter::Jitter};
 
 /// Bytes are carried so many at a time, at the most.
 const CHUNK: usize = 16 << 10;
@@ -74,23 +73,27 @@ async fn serve(listener: TcpListener, upstream: Arc<str>, condition: watch::Rece
     let narrow = Arc::new(Narrow::default());
     // They end with the link.
     let mut connections = JoinSet::new();
+    let mut number = 0;
     loop {
         tokio::select! {
             Ok((stream, _)) = listener.accept() => {
                 let (condition, narrow) = (condition.clone(), Arc::clone(&narrow));
-                connections.spawn(connection(stream, Arc::clone(&upstream), condition, narrow));
+                let serving = connection(stream, Arc::clone(&upstream), condition, narrow, number);
+                connections.spawn(serving);
+                number += 1;
             }
             Some(_) = connections.join_next() => (),
         }
     }
 }
 
-/// Carries one connection until it ends or is reset.
+/// Carries one connection, the link's with this `number`, until it ends or is reset.
 async fn connection(
     mut client: TcpStream,
     upstream: Arc<str>,
     condition: watch::Receiver<Condition>,
     narrow: Arc<Narrow>,
+    number: u64,
 ) {
     let (mut whole, mut resets) = (condition.clone(), condition.clone());
     let connected = async {
@@ -111,8 +114,8 @@ async fn connection(
     let _ = client.set_nodelay(true).and_then(|()| server.set_nodelay(true));
     let was_reset = {
         let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
-        let there = carry(from_client, to_server, condition.clone(), &narrow);
-        let back = carry(from_server, to_client, condition, &narrow);
+        let there = carry(from_client, to_server, condition.clone(), (&narrow, Jitter::new(number, false)));
+        let back = carry(from_server, to_client, condition, (&narrow, Jitter::new(number, true)));
         tokio::select! {
             biased;
             () = is_reset(&mut resets) => true,
@@ -143,7 +146,7 @@ async fn carry(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut condition: watch::Receiver<Condition>,
-    narrow: &Narrow,
+    (narrow, mut draws): (&Narrow, Jitter),
 ) {
     let (sender, mut chunks) = mpsc::channel::<(Instant, Vec<u8>)>(ON_THEIR_WAY);
     let conditions = condition.clone();
@@ -155,7 +158,7 @@ async fn carry(
                 return;
             }
             let delay = match *conditions.borrow() {
-                Condition::Delayed { by, jitter } => varied(by, jitter),
+                Condition::Delayed { by, jitter, seed } => draws.next(by, jitter, seed),
                 _ => Duration::ZERO,
             };
             // Nothing overtakes.
@@ -182,12 +185,6 @@ async fn carry(
         let _ = to.shutdown().await;
     };
     tokio::join!(reading, writing);
-}
-
-/// Evenly spread from `by − jitter` to `by + jitter`.
-fn varied(by: Duration, jitter: Duration) -> Duration {
-    let share = f64::from(RandomState::new().hash_one(()) as u32) / f64::from(u32::MAX);
-    by.saturating_sub(jitter) + jitter.min(by).mul_f64(2.0 * share)
 }
 
 /// The one lane of a narrow link.
@@ -283,7 +280,7 @@ mod tests {
         let link = echo().await;
         let mut stream = TcpStream::connect(link.address()).await.unwrap();
         let (by, jitter) = (Duration::from_millis(50), Duration::from_millis(20));
-        link.set(Condition::Delayed { by, jitter });
+        link.set(Condition::Delayed { by, jitter, seed: 7 });
         for number in 0..5_u8 {
             let took = said(&mut stream, &[number; 40]).await.unwrap();
             assert!(took >= by.saturating_sub(jitter) * 2, "{took:?}");

@@ -5,6 +5,8 @@ use std::{collections::VecDeque, fmt::Write};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::draw::drawn;
+
 /// So many bytes of deliveries are told at once, at about the most.
 const TOLD: usize = 4 << 20;
 /// More bytes of deliveries are not held: who sends them has to wait until they are fetched.
@@ -27,11 +29,7 @@ impl Refusals {
     /// Whether the next request is refused.
     const fn next(&mut self) -> bool {
         self.asked += 1;
-        // SplitMix64's output function: numbers in a row become numbers at random.
-        let mut word = self.seed.wrapping_add(self.asked.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (word ^ (word >> 31)) % 1_000_000 < self.of_a_million
+        drawn(self.seed, self.asked) % 1_000_000 < self.of_a_million
     }
 }
 

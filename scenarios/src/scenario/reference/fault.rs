@@ -54,7 +54,7 @@ const FAULT: [Key; 11] = [
         Kind::PartOrParts(|| words_of(&Target::ALL)),
         Required,
         "\"ingester\"",
-        "What it is done to; of a list one is drawn each time. A component: `capture`, `ingester`, `kafka`, `clickhouse`, and `exporter` where plugins export; \
+        "What it is done to; of a list one is drawn each time, from the seed. A component: `capture`, `ingester`, `kafka`, `clickhouse`, and `exporter` where plugins export; \
          of several ingesters `ingester` is the first, and `ingester-2` and so on are the others; and what the scenario adds, by the `name` of its \
          `[[component]]`, unless that runs once. The network \
          between two: `client-capture`, `capture-kafka`, `ingester-kafka`, `clickhouse-kafka`, `checker-clickhouse`. A topic: \
@@ -62,10 +62,10 @@ const FAULT: [Key; 11] = [
     ),
     key(
         "action",
-        Kind::Choice(|| words_of(&fault::WORDS)),
+        Kind::ChoiceOrChoices(|| words_of(&fault::WORDS)),
         Required,
-        "kill",
-        "What is done. To a component: `kill` (SIGKILL), `stop` (SIGTERM), `restart` (SIGTERM, and started again at once), `pause` \
+        "\"kill\"",
+        "What is done; of a list one is drawn each time, and then one of the targets that it can be done to. To a component: `kill` (SIGKILL), `stop` (SIGTERM), `restart` (SIGTERM, and started again at once), `pause` \
          (SIGSTOP); to the ingester `rebalance` (a second one joins the consumer group, and leaves again); in containers `fill_disk` \
          (of Kafka or ClickHouse), `throttle` to `processors`, `squeeze` to `memory`. To the network: `cut` (bytes are held back and \
          arrive later), `reset` (connections break, new ones too), `delay` by `delay`, `narrow` to `bandwidth`. To a topic: \
@@ -76,7 +76,8 @@ const FAULT: [Key; 11] = [
         Kind::In(&DISTRIBUTION),
         Otherwise("at once; what lasts must say it"),
         "10s",
-        "How long it lasts. Not with `restart` and `broken_message`; without it, what is killed is started again at once.",
+        "How long it lasts. Not with `restart` and `broken_message`, which in a list is done at once all the same; without it, what is \
+         killed is started again at once.",
     ),
     key("every", Kind::In(&DURATION), RequiredIf("with `times`"), "20s", "From the begin of one to that of the next."),
     key("times", Kind::Whole { from: 1, to: Some(10_000) }, RequiredIf("with `every`"), "3", "How often it is done."),

@@ -31,6 +31,8 @@ pub enum Kind {
     Independence,
     /// One of some words.
     Choice(fn() -> Vec<&'static str>),
+    /// One of some words, or a list of them.
+    ChoiceOrChoices(fn() -> Vec<&'static str>),
     /// A list of some words.
     Choices(fn() -> Vec<&'static str>),
     /// One of some words or another host name, or a list of them.
@@ -157,7 +159,7 @@ impl Kind {
             Self::Independence => "`event`, `request`, or a number from 1 on".to_owned(),
             Self::Choice(words) => either(*words),
             Self::Choices(_) => "list of words".to_owned(),
-            Self::PartOrParts(_) => "a word, or a list of words".to_owned(),
+            Self::ChoiceOrChoices(_) | Self::PartOrParts(_) => "a word, or a list of words".to_owned(),
             Self::Texts => "list of texts".to_owned(),
             Self::TextOrTexts => "text, or a list of texts".to_owned(),
             Self::Variables => "table of texts".to_owned(),
@@ -187,6 +189,7 @@ impl Kind {
                 json!({ "anyOf": [words, { "type": "number", "minimum": 1 }] })
             }
             Self::Choice(words) => one_of(*words),
+            Self::ChoiceOrChoices(words) => json!({ "anyOf": [one_of(*words), list(one_of(*words))] }),
             Self::Choices(words) => list(one_of(*words)),
             Self::PartOrParts(words) => {
                 let part = || json!({ "anyOf": [one_of(*words), { "type": "string", "pattern": HOST_PATTERN }] });

@@ -255,7 +255,9 @@ fn ranges_and_words_are_those_of_the_reader() {
                 (format!("{}", from - 1), format!("must be a whole number from {from} to "))
             }
             Kind::Number { from, to } => (format!("{}", to * 2.0), format!("must be a number from {from} to {to}")),
-            Kind::Choice(words) | Kind::PartOrParts(words) => ("\"none such\"".to_owned(), told(&words())),
+            Kind::Choice(words) | Kind::ChoiceOrChoices(words) | Kind::PartOrParts(words) => {
+                ("\"none such\"".to_owned(), told(&words()))
+            }
             Kind::Choices(words) => ("[\"none such\"]".to_owned(), told(&words())),
             _ => continue,
         };
@@ -278,7 +280,11 @@ fn told(words: &[&'static str]) -> String {
 #[test]
 fn every_word_is_explained() {
     for (section, key) in keys() {
-        let (Kind::Choice(words) | Kind::Choices(words) | Kind::PartOrParts(words)) = key.kind else { continue };
+        let (Kind::Choice(words) | Kind::ChoiceOrChoices(words) | Kind::Choices(words) | Kind::PartOrParts(words)) =
+            key.kind
+        else {
+            continue;
+        };
         let text = key.doc.to_owned() + &section.more.map(|more| more()).unwrap_or_default();
         for word in words() {
             assert!(text.contains(&format!("`{word}`")), "{}: `{word}` is not explained", path(section.path, key.name));
