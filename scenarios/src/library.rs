@@ -119,5 +119,8 @@ mod tests {
         let scenario = read().unwrap();
         let mount = &scenario.substitutes.further[0].substitute.mounts[0];
         assert_eq!(mount.source, folder.path().canonicalize().unwrap().join("seed"));
+        assert_eq!(scenario.digest(), read().unwrap().digest());
+        std::fs::write(folder.path().join("seed/teams.sql"), "INSERT").unwrap();
+        assert_ne!(scenario.digest(), read().unwrap().digest(), "with other files it is another scenario");
     }
 }

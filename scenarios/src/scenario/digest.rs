@@ -7,7 +7,7 @@ impl Scenario {
     /// random values is the same scenario. Another version of Assay may make another one of the same scenario.
     pub fn digest(&self) -> u32 {
         let mut scenario = Self { seed: None, description: String::new(), ..self.clone() };
-        // Where its folder is makes no other scenario of it.
+        // Where its folder is makes no other scenario of it; what its files hold does.
         scenario.substitutes.mounts().for_each(|(_, mount)| mount.source.clear());
         crc32fast::hash(format!("{scenario:?}").as_bytes())
     }
@@ -40,6 +40,8 @@ mod tests {
         let digest = mounting.digest();
         mounting.substitutes.mounts().for_each(|(_, mount)| mount.source = "/somewhere/x".into());
         assert_eq!(mounting.digest(), digest, "where it is does not matter");
+        mounting.substitutes.mounts().for_each(|(_, mount)| mount.contents = "other".into());
+        assert_ne!(mounting.digest(), digest, "what is in it does");
         let calm = Scenario { faults: Vec::new(), ..one.clone() };
         assert_ne!(calm.digest(), one.digest());
     }

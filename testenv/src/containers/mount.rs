@@ -1,5 +1,7 @@
 //! Files beside a scenario's own that a container may read: a mount never leads out of the scenario's folder.
 
+mod contents;
+
 use std::path::{Component, Path, PathBuf};
 
 /// A file or folder beside the scenario's file, and where a container finds it.
@@ -11,6 +13,8 @@ pub struct Mount {
     pub inside: String,
     /// Where it is on this machine; empty until it was looked for ([`Mount::locate`]).
     pub source: PathBuf,
+    /// A digest of what was there when it was looked for; empty until then.
+    pub contents: String,
 }
 
 /// What cannot be mounted.
@@ -32,6 +36,14 @@ pub enum MountError {
         /// The folder.
         folder: PathBuf,
     },
+    /// It cannot be read, or not all of it.
+    #[error("`{path}` cannot be read: {source}")]
+    Unreadable {
+        /// Its path from the scenario's folder on.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 impl Mount {
@@ -47,13 +59,13 @@ impl Mount {
         if !inside.starts_with('/') || inside.len() < 2 || inside.contains(':') {
             return Err(format!("`{inside}` must be a whole path in the container, such as \"/seed\""));
         }
-        Ok(Self { path, inside, source: PathBuf::new() })
+        Ok(Self { path, inside, source: PathBuf::new(), contents: String::new() })
     }
 
-    /// Looks for it below `folder`, the scenario's; links on the way are followed.
+    /// Looks for it below `folder`, the scenario's, and at what it holds; links on the way are followed.
     ///
     /// # Errors
-    /// When it is not there, or a link leads out of the folder.
+    /// When it is not there or cannot be read, or a link leads out of the folder.
     pub fn locate(&mut self, folder: &Path) -> Result<(), MountError> {
         let not_there = |source| MountError::NotThere { path: self.path.clone(), source };
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -62,6 +74,8 @@ impl Mount {
         if !source.starts_with(&folder) {
             return Err(MountError::Outside { path: self.path.clone(), folder });
         }
+        let unreadable = |source| MountError::Unreadable { path: self.path.clone(), source };
+        self.contents = contents::digest(&source).map_err(unreadable)?;
         self.source = source;
         Ok(())
     }
