@@ -82,6 +82,26 @@ struct LagSeen {
     partitions: Option<Vec<(String, PartitionLag)>>,
 }
 
+impl LagSeen {
+    /// Takes in an answer of this moment, or that there was none.
+    fn note(&mut self, lag: Option<Lag>, moment: Duration) {
+        // While Kafka does not answer, the lag is not known to be nothing.
+        self.latest = Some(lag.as_ref().map_or(u64::MAX, |lag| lag.messages));
+        self.partitions = None;
+        let Some(Lag { greatest, partitions, .. }) = lag else { return };
+        for (_, PartitionLag { topic, partition, messages }) in &partitions {
+            let place = (topic.clone(), *partition);
+            self.course.entry(place).or_default().put(moment, *messages);
+        }
+        self.partitions = Some(partitions);
+        if let Some(now) = greatest
+            && self.greatest.as_ref().is_none_or(|before| before.messages < now.messages)
+        {
+            self.greatest = Some(now);
+        }
+    }
+}
+
 impl LagWatch {
     /// Starts to ask `reader`, with `pause` after each answer; `clock` is the run's.
     ///
@@ -92,25 +112,8 @@ impl LagWatch {
         let (seen, stop) = (Arc::clone(&watch.seen), Arc::clone(&watch.stop));
         let work = move || {
             while !stop.load(Ordering::Relaxed) {
-                let lag = reader.read();
-                let mut seen = lock(&seen);
-                // While Kafka does not answer, the lag is not known to be nothing.
-                seen.latest = Some(lag.as_ref().map_or(u64::MAX, |lag| lag.messages));
-                seen.partitions = None;
-                if let Ok(Lag { greatest, partitions, .. }) = lag {
-                    let moment = clock.elapsed();
-                    for (_, PartitionLag { topic, partition, messages }) in &partitions {
-                        let place = (topic.clone(), *partition);
-                        seen.course.entry(place).or_default().put(moment, *messages);
-                    }
-                    seen.partitions = Some(partitions);
-                    if let Some(now) = greatest
-                        && seen.greatest.as_ref().is_none_or(|before| before.messages < now.messages)
-                    {
-                        seen.greatest = Some(now);
-                    }
-                }
-                drop(seen);
+                let lag = reader.read().ok();
+                lock(&seen).note(lag, clock.elapsed());
                 std::thread::sleep(pause);
             }
         };
@@ -220,15 +223,8 @@ impl LagReader {
         let all = next.iter().flatten();
         let unsaid = all.filter(|(_, next)| next.is_none()).map(|(place, _)| place.clone());
         let begins = ask(&self.topics, unsaid, Offset::Beginning)?;
-        let mut lag = Lag::default();
-        for ((subscription, _), next) in self.groups.iter().zip(next) {
-            for (place, next) in next {
-                let end = ends.get(&place).copied().unwrap_or_default();
-                let next = next.or_else(|| begins.get(&place).copied()).unwrap_or_default();
-                lag.add(&subscription.group, &place.0, place.1, u64::try_from(end - next).unwrap_or_default());
-            }
-        }
-        Ok(lag)
+        let groups = self.groups.iter().map(|(subscription, _)| subscription.group.as_str());
+        Ok(behind(groups.zip(next), &ends, &begins))
     }
 
     fn ask_partitions(&self) -> Result<Vec<TopicPartitionList>, ObserveError> {
@@ -249,12 +245,34 @@ impl LagReader {
 /// A topic and one of its partitions.
 type Place = (String, i32);
 
+/// What each group reads next, by its partitions; nothing where it has never said so.
+type Next = BTreeMap<Place, Option<i64>>;
+
+/// How far groups are behind, each by what it reads next, where partitions end and begin. A group that has never said what it
+/// reads next begins at the beginning; where an end is not known, nobody is known to be behind it.
+fn behind<'a>(
+    groups: impl Iterator<Item = (&'a str, Next)>,
+    ends: &BTreeMap<Place, i64>,
+    begins: &BTreeMap<Place, i64>,
+) -> Lag {
+    let mut lag = Lag::default();
+    for (group, next) in groups {
+        for (place, next) in next {
+            let end = ends.get(&place).copied().unwrap_or_default();
+            let next = next.or_else(|| begins.get(&place).copied()).unwrap_or_default();
+            // What was written after the end was asked for may be read already.
+            lag.add(group, &place.0, place.1, u64::try_from(end - next).unwrap_or_default());
+        }
+    }
+    lag
+}
+
 fn places(partitions: &TopicPartitionList) -> Vec<Place> {
     partitions.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
 }
 
 /// The offsets that Kafka has answered; none where there is none yet.
-fn offsets(partitions: &TopicPartitionList) -> Result<BTreeMap<Place, Option<i64>>, ObserveError> {
+fn offsets(partitions: &TopicPartitionList) -> Result<Next, ObserveError> {
     let offset = |element: TopicPartitionListElem<'_>| {
         element.error()?;
         let offset = match element.offset() {
@@ -301,5 +319,71 @@ mod tests {
         let each: Vec<_> =
             lag.partitions.iter().map(|(group, lag)| (group.as_str(), lag.partition, lag.messages)).collect();
         assert_eq!(each, [("g", 0, 0), ("g", 1, 7), ("g", 2, 9), ("g", 3, 9)]);
+    }
+
+    fn at(topic: &str, partition: i32) -> Place {
+        (topic.to_owned(), partition)
+    }
+
+    #[test]
+    fn a_group_is_behind_by_what_it_has_not_committed() {
+        let ends = BTreeMap::from([(at("in", 0), 100), (at("in", 1), 50), (at("in", 2), 30), (at("out", 0), 9)]);
+        let begins = BTreeMap::from([(at("in", 1), 20), (at("in", 3), 4)]);
+        let next = |all: &[(&str, i32, Option<i64>)]| -> Next {
+            all.iter().map(|(topic, partition, next)| (at(topic, *partition), *next)).collect()
+        };
+        let ingester = next(&[
+            ("in", 0, Some(93)),
+            // It has committed nothing yet, and the topic begins at 20.
+            ("in", 1, None),
+            // It has read what was written after the end was asked for.
+            ("in", 2, Some(31)),
+            // Where this one ends was not told.
+            ("in", 3, None),
+        ]);
+        let clickhouse = next(&[("out", 0, Some(9))]);
+        let lag = behind([("ingester", ingester), ("clickhouse", clickhouse)].into_iter(), &ends, &begins);
+        let each: Vec<_> =
+            lag.partitions.iter().map(|(group, lag)| (group.as_str(), lag.partition, lag.messages)).collect();
+        let expected =
+            [("ingester", 0, 7), ("ingester", 1, 30), ("ingester", 2, 0), ("ingester", 3, 0), ("clickhouse", 0, 0)];
+        assert_eq!(each, expected);
+        assert_eq!(lag.messages, 37);
+        assert_eq!(lag.greatest, Some(PartitionLag { topic: "in".into(), partition: 1, messages: 30 }));
+    }
+
+    #[test]
+    fn two_groups_of_one_topic_are_behind_each_for_itself() {
+        let ends = BTreeMap::from([(at("in", 0), 10)]);
+        let next = |offset| Next::from([(at("in", 0), Some(offset))]);
+        let lag = behind([("one", next(4)), ("two", next(9))].into_iter(), &ends, &BTreeMap::new());
+        assert_eq!((lag.messages, lag.greatest.unwrap().messages), (7, 6));
+    }
+
+    /// A lag of so many messages in partition 0 of `in`.
+    fn of(messages: u64) -> Lag {
+        let mut lag = Lag::default();
+        lag.add("ingester", "in", 0, messages);
+        lag
+    }
+
+    #[test]
+    fn silence_is_not_taken_for_nothing_and_the_greatest_stays() {
+        let watch = LagWatch { seen: Arc::default(), stop: Arc::default() };
+        let view = watch.view();
+        let note = |lag, seconds| lock(&watch.seen).note(lag, Duration::from_secs(seconds));
+        assert_eq!((watch.latest(), view.partitions()), (u64::MAX, None), "before the first answer");
+        note(Some(of(5)), 1);
+        assert_eq!((watch.latest(), view.partitions().unwrap().len()), (5, 1));
+        note(Some(of(9)), 2);
+        note(None, 3);
+        assert_eq!((watch.latest(), view.partitions()), (u64::MAX, None), "Kafka does not answer");
+        note(Some(of(0)), 4);
+        assert_eq!((watch.latest(), view.partitions().unwrap()[0].1.messages), (0, 0));
+        assert_eq!(watch.greatest().unwrap().messages, 9);
+        let course = watch.course();
+        assert_eq!((course.len(), course[0].topic.as_str(), course[0].partition), (1, "in", Some(0)));
+        // An entry a second.
+        assert_eq!((course[0].width, course[0].messages.as_slice()), (1, &[None, Some(5), Some(9), None, Some(0)][..]));
     }
 }

@@ -225,6 +225,14 @@ pub mod tests {
         Commands::new(&whole(), folder.join("log")).healed_by(&healer)
     }
 
+    /// The same whose healer, in `folder`, says that neither command succeeded.
+    pub fn failing_in(folder: &Path) -> Commands {
+        let healer = folder.join("healer");
+        let failed = |code: u8| format!("echo '{{\"failed\":\"exit status: {code}\"}}'");
+        make_executable(&healer, &format!("#!/bin/sh\nread order\n{}\nread heal\n{}\n", failed(3), failed(4)));
+        Commands::new(&whole(), folder.join("log")).healed_by(&healer)
+    }
+
     /// Writes an executable file. A child does: what other tests start meanwhile must not have it open, or it could not be run.
     fn make_executable(path: &Path, text: &str) {
         let mut shell = Command::new("sh");

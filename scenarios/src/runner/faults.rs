@@ -228,10 +228,13 @@ async fn carry_out(
 mod tests {
     use std::path::Path;
 
-    use super::*;
+    use checkers::verdict::{Obstacle, Verdict, merge};
+
+    use super::{super::not_carried_out, *};
     use crate::{
-        external::fault_tests::{FAULT, noted_in},
+        external::fault_tests::{FAULT, failing_in, noted_in},
         failure::Kind,
+        faults::disturbed,
     };
 
     /// A fault of an hour, which has begun; what its healer does is noted in `folder`.
@@ -272,6 +275,32 @@ mod tests {
         let (value, facts) = faults.end_after(Ok(7), &watch::channel(false).0).await.unwrap();
         assert!(value == 7 && facts[0].healed.is_some() && facts[0].failed.is_none(), "{facts:?}");
         assert!(folder.path().join("healed").exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn that_a_fault_failed_and_was_not_healed_is_told_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let reach = Reach::Commands(failing_in(folder.path()));
+        let mut faults = Faults::start(&reach, &[FAULT], RunClock::starting_in(Duration::ZERO));
+        let active = faults.view().remove(0).1;
+        let mut news = Vec::new();
+        while let Some(line) = faults.next().await {
+            news.push(line);
+        }
+        let facts = faults.end().await;
+        let failed = facts[0].failed.clone().unwrap();
+        let (carried_out, healed) = failed.split_once("; and it could not be healed: ").expect(&failed);
+        let begin = "it could not be carried out: `kubectl` ended with exit status: 3";
+        assert!(carried_out.starts_with(begin) && healed.starts_with("`true` ended with exit status: 4"), "{failed}");
+        assert_eq!(news.len(), 2, "{news:?}");
+        assert!(news[0].starts_with("fault at ") && news[1].ends_with(&failed), "{news:?}");
+
+        // It may have begun in part, and goes on for all that is known.
+        assert!(facts[0].began.is_some() && facts[0].healed.is_none() && active.load(Ordering::Relaxed), "{facts:?}");
+        assert!(disturbed(&facts).touches(Duration::from_hours(9), Duration::from_hours(10)));
+        let obstacle = not_carried_out(&facts[0]).unwrap();
+        assert!(matches!(&obstacle, Obstacle::Invalid(what) if what.ends_with(&failed)), "{obstacle:?}");
+        assert_eq!(merge([Verdict::Pass], &[obstacle]), Verdict::Inconclusive);
     }
 
     #[tokio::test(flavor = "multi_thread")]
