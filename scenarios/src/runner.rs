@@ -450,7 +450,7 @@ impl Active<'_> {
                 error,
             )
         })?;
-        obstacles.extend(given_up(sending.sent.given_up.load(Ordering::Relaxed)));
+        obstacles.extend(given_up(sending.sent).map(Obstacle::Insufficient));
         Ok(obstacles)
     }
 
@@ -561,15 +561,16 @@ fn not_carried_out(fault: &FaultFacts) -> Option<Obstacle> {
     failed.as_ref().map(|failed| Obstacle::Invalid(what(failed)))
 }
 
-/// What stands in the way of a verdict where so many requests were not sent once more as the plan says.
-fn given_up(requests: u64) -> Option<Obstacle> {
+/// What stands in the way of a pass where requests were not sent once more as the plan says.
+pub fn given_up(sent: &SenderProgress) -> Option<String> {
+    let requests = sent.given_up.load(Ordering::Relaxed);
     (requests > 0).then(|| {
-        Obstacle::Insufficient(format!(
+        format!(
             "{} second sendings and duplicates of requests were given up, since too many waited at once, so some {} the \
              second time: shorten `resend_after` and `duplicate_after`, or lower the rate",
             count(requests),
             Reason::TooManyUnsent.words()
-        ))
+        )
     })
 }
 

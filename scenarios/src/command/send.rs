@@ -1,12 +1,16 @@
 //! `assay send DIR --shard 2/3`: one share of a run's traffic, for a run that another process or machine has started and judges.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
+use checkers::verdict::Verdict;
 use generators::{
     client::{SenderProgress, target::Target},
     clock::RunClock,
@@ -29,7 +33,7 @@ use crate::{
     interrupt,
     manifest::Manifest,
     run_directory::RunDirectory,
-    runner::sender_options,
+    runner::{given_up, sender_options},
     scenario::notation,
     senders::{Division, Senders},
 };
@@ -138,17 +142,26 @@ pub(super) fn send(arguments: &Arguments) -> Result<ExitCode, Failure> {
     });
     progress.clear();
     let end = end?;
-    let of = |number: &std::sync::atomic::AtomicU64| count(number.load(Ordering::Relaxed));
-    print(&format!(
-        "share {}{}: {} events sent, {} acked, {} not; what became of each is in {}\n",
-        arguments.shard,
+    let (text, verdict) = told(arguments.shard, end, &sent, directory.path());
+    print(&text)?;
+    Ok(ExitCode::from(verdict.exit_code()))
+}
+
+/// What a share came to, in words, and whether the run can still pass for all that is known here.
+fn told(shard: Shard, end: End, sent: &SenderProgress, place: &Path) -> (String, Verdict) {
+    let of = |number: &AtomicU64| count(number.load(Ordering::Relaxed));
+    let mut text = format!(
+        "share {shard}{}: {} events sent, {} acked, {} not; what became of each is in {}\n",
         if end == End::Complete { "" } else { ", stopped" },
         of(&sent.sent),
         of(&sent.acked),
         of(&sent.failed),
-        directory.path().display(),
-    ))?;
-    Ok(if end == End::Complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
+        place.display(),
+    );
+    let given_up = given_up(sent);
+    let is_whole = end == End::Complete && given_up.is_none();
+    text.extend(given_up.map(|what| format!("{what}\n")));
+    (text, if is_whole { Verdict::Pass } else { Verdict::Inconclusive })
 }
 
 /// Makes sure that the run of `manifest` has not begun without this share.
@@ -201,6 +214,26 @@ mod tests {
     fn offer(target: &str, more: &[&str]) -> Option<Offer> {
         let words = ["send", "dir", "--shard", "2/3"].iter().chain(more);
         Line::try_parse_from(words).unwrap().arguments.offer(&resolve(target, None).unwrap())
+    }
+
+    #[test]
+    fn repeats_that_were_given_up_are_told_and_forbid_a_pass_as_they_do_in_a_run() {
+        let sent = SenderProgress::default();
+        sent.sent.store(1_200, Ordering::Relaxed);
+        sent.acked.store(1_100, Ordering::Relaxed);
+        let shard = Shard::new(2, 3).unwrap();
+        let of = |end| told(shard, end, &sent, Path::new("copy"));
+        let whole = "share 2/3: 1 200 events sent, 1 100 acked, 0 not; what became of each is in copy\n";
+        assert_eq!(of(End::Complete), (whole.to_owned(), Verdict::Pass));
+        let (text, verdict) = of(End::Stopped);
+        assert!(text.starts_with("share 2/3, stopped: ") && verdict == Verdict::Inconclusive, "{text}");
+        sent.given_up.store(3_000, Ordering::Relaxed);
+        let (text, verdict) = of(End::Complete);
+        assert_eq!(verdict, Verdict::Inconclusive);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], whole.trim_end());
+        assert!(lines[1].starts_with("3 000 second sendings and duplicates of requests were given up, "), "{text}");
+        assert_eq!(lines.len(), 2);
     }
 
     #[test]
