@@ -29,3 +29,5 @@ pub mod windows;
 
 #[cfg(test)]
 pub(crate) mod example;
+#[cfg(test)]
+mod recorded;

@@ -155,11 +155,29 @@ impl Request {
         }
     }
 
+    /// The same, `clock`, for its event `seq`: one that stands in a recording again says the offset that it says there.
+    pub fn clock_of(&self, workload: &Workload, clock: ClientClock, seq: u64) -> ClientClock {
+        match workload.before_again(self, seq) {
+            Some((occurred_micros, before_ms)) => {
+                ClientClock { due_ms: clock.timestamp_ms(occurred_micros) + before_ms, ..clock }
+            }
+            None => clock,
+        }
+    }
+
     /// The sequence numbers of its events in their order, and whether each is sent for the second time.
     pub fn seqs<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = (u64, bool)> + 'a {
-        let first = workload.seqs_at(self.stream, self.positions.clone()).map(|seq| (seq, false));
+        let repeating = workload.repeating(self.stream);
+        let is_repeat = move |position| repeating.is_some_and(|recording| recording.at(position).1);
+        let first = self.positions.clone().zip(workload.seqs_at(self.stream, self.positions.clone()));
+        let first = first.map(move |(position, seq)| (seq, is_repeat(position)));
         let resends = if workload.resends(self.stream) { self.resends.clone() } else { 0..0 };
+        // What stands here anyway is not sent again beside itself.
+        let is_here = move |seq: u64| {
+            repeating.is_some_and(|recording| self.positions.clone().any(|position| recording.at(position).0 == seq))
+        };
         let second = workload.seqs_at(self.stream, resends).filter(|seq| workload.is_resent(self.stream, *seq));
+        let second = second.filter(move |seq| !is_here(*seq));
         let holds = |seq: u64| self.only.as_ref().is_none_or(|only| only.binary_search(&seq).is_ok());
         first.chain(second.map(|seq| (seq, true))).filter(move |(seq, _)| holds(*seq))
     }

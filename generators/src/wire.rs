@@ -11,7 +11,10 @@ mod odd;
 mod parts;
 #[cfg(test)]
 mod plain;
+mod recorded;
 mod v1;
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 
@@ -25,7 +28,7 @@ use crate::{
     replay::Style,
     request::{ClientClock, Request, Sending},
     text,
-    workload::{Begin, ClientFault, Compression, Endpoint, Form, Profile, Row, Spelling, Traffic, Workload},
+    workload::{Begin, ClientFault, Compression, Endpoint, Form, Profile, Row, Traffic, Workload},
 };
 
 pub use body::Method;
@@ -38,14 +41,17 @@ pub struct Encoded {
     /// Path and query.
     pub target: String,
     /// What its header says about the body.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// Other headers, in lower case.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<Header>,
     /// The body.
     pub body: Vec<u8>,
     /// How many events it holds.
     pub events: u64,
 }
+
+/// A header's name, in lower case, and its value.
+pub type Header = (Cow<'static, str>, String);
 
 /// Why a request could not be encoded.
 #[derive(Debug, thiserror::Error)]
@@ -143,9 +149,10 @@ impl Encoder {
             Endpoint::Ai => parts::headers(token, style),
             _ => Vec::new(),
         };
+        let told = recorded::headers((workload, request), style, token, &mut headers);
         match fault {
             Some(ClientFault::BadHeaders) => bad::spoil(workload.plan().seed, request, &mut headers),
-            Some(ClientFault::NoToken) => headers.retain(|(header, _)| *header != "authorization"),
+            Some(ClientFault::NoToken) => headers.retain(|(header, _)| header != "authorization"),
             _ => (),
         }
         let query = Query {
@@ -161,7 +168,8 @@ impl Encoder {
         };
         if is_plain {
             let target = target(style.endpoint, query, query.spelling.unknown_hint, None);
-            let content_type = if style.endpoint == Endpoint::Ai { parts::CONTENT_TYPE } else { JSON };
+            let usual = if style.endpoint == Endpoint::Ai { parts::CONTENT_TYPE } else { JSON };
+            let content_type = told.map_or(Cow::Borrowed(usual), Cow::Owned);
             return Ok(Encoded { method: Method::Post, target, content_type, headers, body: json, events });
         }
         buffer.clear();
@@ -169,6 +177,7 @@ impl Encoder {
         if style.endpoint == Endpoint::Ai {
             content_type = parts::CONTENT_TYPE;
         }
+        let content_type = told.map_or(Cow::Borrowed(content_type), Cow::Owned);
         // One that was large is seldom followed by another.
         self.plain = if json.capacity() > ROOM { Vec::new() } else { json };
         Ok(Encoded { method, target, content_type, headers, body: buffer, events })
@@ -261,10 +270,7 @@ impl Encoder {
         body: &mut Vec<u8>,
     ) -> Result<u64, EncodeError> {
         let Some((seq, again)) = request.seqs(workload).next() else { return Ok(0) };
-        let Some(mut event) = workload.event(request.stream, seq) else { return Ok(0) };
-        if again {
-            event.alter();
-        }
+        let Some(event) = workload.told(request, seq, again) else { return Ok(0) };
         match fault {
             Some(ClientFault::EmptyBatch) => parts::end(body),
             // What earlier versions sent, they still send.
@@ -288,13 +294,11 @@ impl Encoder {
     ) -> Result<bool, EncodeError> {
         let stream = request.stream;
         if !workload.is_plain(stream, seq) {
-            let Some(mut event) = workload.event(stream, seq) else { return Ok(false) };
-            if again {
-                event.alter();
-            }
-            if fault == Some(ClientFault::BadToken) && event.oddities.spelling == Spelling::TokenInProperties {
-                // There it would still be right.
-                event.oddities.spelling = Spelling::Usual;
+            let Some(mut event) = workload.told(request, seq, again) else { return Ok(false) };
+            let clock = if again { request.clock_of(workload, clock, seq) } else { clock };
+            if fault == Some(ClientFault::BadToken) {
+                // Among the properties it would still be right.
+                event.oddities.spelling = event.oddities.spelling.with_token_beside();
             }
             if fault == Some(ClientFault::NoToken) {
                 event.members.retain(|member| member.key != "token");

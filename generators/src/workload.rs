@@ -35,7 +35,7 @@ use crate::{
     permutation::Permutation,
     persona::PersonaTable,
     random::{Distribution, Purpose, Random, Share, Source},
-    replay::{Recording, Replaying, Style},
+    replay::{Again, BodySpelling, Recorded, Recording, Replaying, Style},
     request::{Request, Sending},
     schedule::Schedule,
 };
@@ -55,7 +55,7 @@ pub use plan::{
 pub use profile::{BackOff, Facts, Profile, RetryAfter, SentAt};
 pub use refused::Refused;
 pub use restriction::{Restriction, Restrictions, restricted};
-pub use spelling::{RequestSpelling, Spelling};
+pub use spelling::{DistinctIdKey, RecordedSpelling, RequestSpelling, Spelling, TokenKey};
 pub use time_spelling::{NO_TIME, TimeSpelling};
 pub use twice::{DECOY_PROPERTY, Twice};
 
@@ -263,8 +263,22 @@ impl Workload {
         traffic.is_some_and(|traffic| !traffic.disorder.shuffle.is_zero() && traffic.replay.is_none())
     }
 
+    /// The recording that the stream replays, if some of its events stand in it more than once.
+    pub(crate) fn repeating(&self, stream: StreamId) -> Option<&Recording> {
+        let replaying = self.stream(stream)?.replaying.as_ref();
+        replaying.map(|replaying| &*replaying.recording).filter(|recording| recording.repeats())
+    }
+
+    /// How many positions the stream's sending order has. An event that a recording holds more than once has as many.
+    pub fn positions(&self, stream: StreamId) -> u64 {
+        self.repeating(stream).map_or_else(|| self.planned(stream), Recording::positions)
+    }
+
     /// Which event is sent at `position` of the stream's sending order.
     pub fn seq_at(&self, stream: StreamId, position: u64) -> u64 {
+        if let Some(recording) = self.repeating(stream) {
+            return recording.at(position).0;
+        }
         if !self.is_shuffled(stream) {
             return position;
         }
@@ -277,9 +291,10 @@ impl Workload {
         // Neighbours are shuffled in one window.
         let mut window: Option<(Range<u64>, Permutation)> = None;
         let is_shuffled = self.is_shuffled(stream);
+        let repeating = self.repeating(stream);
         positions.map(move |position| {
             if !is_shuffled {
-                return position;
+                return repeating.map_or(position, |recording| recording.at(position).0);
             }
             let (positions, permutation) = match window.take().filter(|(positions, _)| positions.contains(&position)) {
                 Some(same) => same,
@@ -304,6 +319,11 @@ impl Workload {
 
     /// Where the sequence numbers lie that are sent at `positions` of the stream's sending order; there may be others.
     pub fn reach(&self, stream: StreamId, positions: &Range<u64>) -> Range<u64> {
+        if self.repeating(stream).is_some() {
+            let first = self.seqs_at(stream, positions.clone()).min();
+            let last = self.seqs_at(stream, positions.clone()).max();
+            return first.zip(last).map_or_else(|| positions.clone(), |(first, last)| first..last + 1);
+        }
         let Some(traffic) = self.traffic(stream).filter(|_| self.is_shuffled(stream) && !positions.is_empty()) else {
             return positions.clone();
         };
@@ -364,8 +384,10 @@ impl Workload {
         match self.stream(stream) {
             Some(Stream { replaying: Some(Replaying { recording, .. }), .. }) => {
                 let time = recording.time(seq).map_or(TimeForm::default(), |(time, _)| time);
-                let v1 = recording.style(seq).is_some_and(|style| style.endpoint.is_v1());
-                Oddities { recorded: true, v1, time, ..Oddities::default() }
+                let style = recording.style(recording.position_of(seq));
+                let v1 = style.is_some_and(|style| style.endpoint.is_v1());
+                let spelling = Spelling::Recorded(recording.spelling(seq));
+                Oddities { recorded: true, v1, time, spelling, ..Oddities::default() }
             }
             Some(stream) => stream.odd.of(seq),
             None => Oddities::default(),
@@ -435,6 +457,10 @@ impl Workload {
     pub fn spelling(&self, request: &Request) -> RequestSpelling {
         let Some(traffic) = self.traffic(request.stream) else { return RequestSpelling::default() };
         let mut spelling = RequestSpelling::default();
+        if let Some(Stream { replaying: Some(Replaying { recording, .. }), .. }) = self.stream(request.stream) {
+            let BodySpelling { token, list_of_one } = recording.body_spelling(request.positions.start);
+            spelling = RequestSpelling { token, list_of_one, ..spelling };
+        }
         if traffic.spelling > Share::default() {
             // Far from the numbers of events, which are spelt by the same source.
             let mut random = Random::new(self.plan.seed, request.stream, !request.index, Purpose::Spelling);
@@ -462,6 +488,16 @@ impl Workload {
         random.chance(share) && self.client_fault(request.stream, request.index).is_none()
     }
 
+    /// The headers with which a request was recorded, as far as they are sent again; none where nothing was.
+    pub fn recorded_headers(&self, request: &Request) -> Vec<(String, String)> {
+        match self.stream(request.stream) {
+            Some(Stream { replaying: Some(Replaying { recording, .. }), .. }) => {
+                recording.headers(request.positions.start)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// How request `index` of the stream fails on purpose, if it does.
     pub fn client_fault(&self, stream: StreamId, index: u64) -> Option<ClientFault> {
         self.traffic(stream)?.client.faults.of(self.plan.seed, stream, index)
@@ -475,7 +511,8 @@ impl Workload {
         if let Some(replaying) = &of_stream.replaying {
             // As long before its request as it was. That may be sent up to a window before its turn.
             let (_, before_ms) = replaying.recording.time(seq)?;
-            let sent = replaying.due_before(seq, &of_stream.schedule).as_micros() as i64;
+            let position = replaying.recording.position_of(seq);
+            let sent = replaying.due_before(position, &of_stream.schedule).as_micros() as i64;
             let shuffle = traffic.disorder.shuffle.as_micros() as i64;
             return Some((sent - shuffle - before_ms * 1_000).div_euclid(1_000) * 1_000);
         }
@@ -505,25 +542,76 @@ impl Workload {
 }
 
 impl Workload {
-    /// A recorded event, with an identity of this run.
-    fn recorded(&self, recording: &Recording, id: EventId) -> Option<Event> {
-        let event = recording.event(id.seq)?;
+    /// A recorded event that is told so, with an identity of this run.
+    fn recorded(
+        &self,
+        recording: &Recording,
+        id: EventId,
+        told: Recorded,
+        spelling: RecordedSpelling,
+    ) -> Option<Event> {
         let mut properties = Properties::new();
         properties.insert(MARKER_PROPERTY.to_owned(), id.to_string().into());
-        Some(Event {
+        let oddities = Oddities { spelling: Spelling::Recorded(spelling), ..self.oddities(id.stream, id.seq) };
+        let mut event = Event {
             id,
             occurred_micros: self.occurred_micros(id.stream, id.seq)?,
             properties,
-            oddities: self.oddities(id.stream, id.seq),
-            ids_of_person: recording.ids_of_person(&event.distinct_id),
-            name: event.name,
+            oddities,
+            ids_of_person: recording.ids_of_person(&told.distinct_id),
+            name: told.name,
             name_json: None,
-            distinct_id: event.distinct_id,
-            distinct_id_json: event.distinct_id_json,
-            members: event.properties,
-            others: event.others,
+            distinct_id: told.distinct_id,
+            distinct_id_json: told.distinct_id_json,
+            members: told.properties,
+            others: told.others,
             blobs: Vec::new(),
-        })
+        };
+        oddities.spelling.apply(&mut event, &self.traffic(id.stream)?.token);
+        Some(event)
+    }
+
+    /// How `request` tells event `seq`, if that stands in the recording before and is there again.
+    fn again(&self, request: &Request, seq: u64) -> Option<(&Recording, Again)> {
+        let recording = self.repeating(request.stream)?;
+        Some((recording, recording.again(&request.positions, seq)?))
+    }
+
+    /// Event `seq` as `request` tells it, which may be a second sending.
+    pub(crate) fn told(&self, request: &Request, seq: u64, second: bool) -> Option<Event> {
+        if !second {
+            return self.event(request.stream, seq);
+        }
+        let Some((recording, again)) = self.again(request, seq) else {
+            let mut event = self.event(request.stream, seq)?;
+            event.alter();
+            return Some(event);
+        };
+        let id = EventId { run: self.plan.run, stream: request.stream, seq };
+        let mut event = self.recorded(recording, id, recording.told_again(&again)?, again.spelling())?;
+        event.occurred_micros += again.later_ms * 1_000;
+        Some(event)
+    }
+
+    /// What a recorded event says where it stands in the recording again and says something else.
+    pub fn other_contents(&self, stream: StreamId, seq: u64) -> Vec<Event> {
+        let Some(recording) = self.repeating(stream) else { return Vec::new() };
+        let id = EventId { run: self.plan.run, stream, seq };
+        let others = recording.others(seq).into_iter();
+        others.filter_map(|told| self.recorded(recording, id, told, recording.spelling(seq))).collect()
+    }
+
+    /// How many microseconds later `request` says that event `seq` happened than the first one of a recording that holds it did.
+    pub fn later_again_micros(&self, request: &Request, seq: u64) -> i64 {
+        self.again(request, seq).map_or(0, |(_, again)| again.later_ms * 1_000)
+    }
+
+    /// When event `seq` happened and how long before its request that was, in milliseconds, where `request` tells it again.
+    pub(crate) fn before_again(&self, request: &Request, seq: u64) -> Option<(i64, i64)> {
+        let (_, Again { later_ms, before_ms, .. }) = self.again(request, seq)?;
+        let shuffle = self.traffic(request.stream)?.disorder.shuffle.as_millis() as i64;
+        let occurred_micros = self.occurred_micros(request.stream, seq)? + later_ms * 1_000;
+        Some((occurred_micros, before_ms? + shuffle))
     }
 }
 
@@ -541,7 +629,7 @@ impl EventSource for Workload {
         let id = EventId { run: self.plan.run, stream, seq };
         let of_stream = self.stream(stream)?;
         if let Some(Replaying { recording, .. }) = &of_stream.replaying {
-            return self.recorded(recording, id);
+            return self.recorded(recording, id, recording.event(seq)?, recording.spelling(seq));
         }
         let (numbers, values) = of_stream.draw(seq);
         let role = numbers.role();

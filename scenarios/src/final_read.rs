@@ -4,12 +4,7 @@ use std::path::Path;
 
 use checkers::{
     observe::{ObserveError, clickhouse::Store},
-    oracle::{
-        dialect::Dialect,
-        plain::PlainRows,
-        plugin::Plugins,
-        row::{RowRef, expect},
-    },
+    oracle::{dialect::Dialect, plain::PlainRows, plugin::Plugins, row::RowRef},
     reconcile::{
         groups::Groups,
         rows::{FinalReadWriter, FoundRow, Identity, identify, judge_row},
@@ -100,7 +95,7 @@ fn judged(
         return Some(FoundRow::plain(row.timestamp_micros, row.version).in_shard(row.shard));
     }
     let event = workload.event(stream, seq)?;
-    let mut expectation = plugins.expect(dialect, expect(dialect, &event, team, &[], 0), &event, team);
+    let mut expectation = plugins.expect_told((dialect, workload), &event, team, &[], 0);
     expectation.leave_out(not_judged);
     Some(judge_row(&row.to_row(), &expectation, team))
 }

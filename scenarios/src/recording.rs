@@ -67,8 +67,13 @@ pub fn prepare(
         Failure::caused(Kind::Usage, format!("the recording {} cannot be used", file.display()), HELP, error)
     })?;
     others.end()?;
-    let Imported { requests, events: found, not_understood } = imported;
+    let Imported { requests, events: found, repeated, not_understood } = imported;
     say(&format!("recording: {found} events in {requests} requests of {}", file.display()));
+    if repeated > 0 {
+        say(&format!(
+            "{repeated} times it holds one of these again, by its uuid: each is one event, and is sent as often"
+        ));
+    }
     if not_understood > 0 {
         let place = left_out.map(|path| format!("; all are in {}", path.display())).unwrap_or_default();
         say(&format!("{not_understood} lines of it were not understood and are left out{place}"));

@@ -9,7 +9,10 @@ mod export;
 
 use std::time::Duration;
 
-use generators::{event::Event, workload::ALTERED_NAME};
+use generators::{
+    event::Event,
+    workload::{ALTERED_NAME, Workload},
+};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,7 +21,7 @@ use super::{
     dialect::Dialect,
     json,
     presence::Fate,
-    row::{ColumnExpectation, Expectation, Expected, PROPERTIES},
+    row::{self, AttemptTimes, ColumnExpectation, Expectation, Expected, PROPERTIES},
 };
 
 /// One plugin.
@@ -153,6 +156,24 @@ impl Plugins {
             }
         }
         Expectation { columns, ..expectation }
+    }
+
+    /// What must be there of an event of `team` that was sent in `attempts`, as any of its contents makes it: a recording may hold
+    /// more than one. `clock_tolerance_micros` is between the sender's clock and the servers'.
+    pub fn expect_told(
+        &self,
+        (dialect, workload): (Dialect, &Workload),
+        event: &Event,
+        team: i64,
+        attempts: &[AttemptTimes],
+        clock_tolerance_micros: i64,
+    ) -> Expectation {
+        let of = |event: &Event| {
+            let without = row::expect(dialect, event, team, attempts, clock_tolerance_micros);
+            self.expect(dialect, without, event, team)
+        };
+        let others = workload.other_contents(event.id.stream, event.id.seq);
+        Expectation { others: others.iter().map(of).collect(), ..of(event) }
     }
 
     fn set_keys(&self) -> impl Iterator<Item = &str> {

@@ -1,7 +1,7 @@
 //! Whether an event that was acked must be in the store.
 
 use generators::{
-    event::EventSource,
+    event::{Event, EventSource},
     identity::StreamId,
     workload::{Hostile, Oddities, Restriction, Twice, Workload},
 };
@@ -35,7 +35,12 @@ pub fn fate(dialect: Dialect, plugins: &Plugins, workload: &Workload, stream: St
     let team = workload.traffic(stream).map(|traffic| traffic.team).filter(|team| plugins.may_drop(*team));
     let (Some(team), Fate::Present | Fate::Either(_)) = (team, captured) else { return captured };
     let Some(event) = workload.event(stream, seq) else { return captured };
-    match plugins.fate(expect(dialect, &event, team, &[], 0), &event, team) {
+    let of = |event: &Event| plugins.fate(expect(dialect, event, team, &[], 0), event, team);
+    let first = of(&event);
+    if workload.other_contents(stream, seq).iter().any(|other| of(other) != first) {
+        return Fate::Either("it is told in several ways, and plugins drop some of them");
+    }
+    match first {
         Fate::Present => captured,
         fate => fate,
     }

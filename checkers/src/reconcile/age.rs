@@ -30,8 +30,8 @@ impl Case<'_> {
         let attempts = self.sent.attempts(stream, seq).filter_map(|exchange| {
             let moments = exchange.moments(self.workload, self.start, latest)?;
             exchange.may_have_stored(seq).then(|| {
-                let occurred = exchange.occurred_micros(self.workload, seq, oddities, occurred);
-                (exchange.outcome_of(seq), self.age_fate(limit, &moments.of(oddities, occurred)))
+                let times = exchange.times(self.workload, moments, (seq, oddities), occurred);
+                (exchange.outcome_of(seq), self.age_fate(limit, &times))
             })
         });
         of_attempts(attempts)
@@ -96,8 +96,7 @@ impl Exchange {
         let Some((limit, occurred)) = limit.zip(workload.occurred_micros(stream, seq)) else { return Fate::Present };
         let moments = self.moments(workload, start, self.sent);
         let oddities = workload.oddities(stream, seq);
-        let occurred = self.occurred_micros(workload, seq, oddities, occurred);
-        let attempt = moments.map(|moments| moments.of(oddities, occurred));
+        let attempt = moments.map(|moments| self.times(workload, moments, (seq, oddities), occurred));
         attempt.map_or(Fate::Present, |attempt| age::fate(dialect, limit, &attempt, 0))
     }
 }

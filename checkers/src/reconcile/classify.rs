@@ -482,8 +482,8 @@ impl Case<'_> {
 
     /// What must be there of an event that was sent to `team` in these attempts.
     pub(crate) fn expect(&self, event: &Event, team: i64, attempts: &[AttemptTimes]) -> Expectation {
-        let expectation = row::expect(self.dialect, event, team, attempts, self.clock_tolerance_micros);
-        self.plugins.expect(self.dialect, expectation, event, team)
+        let told_by = (self.dialect, self.workload);
+        self.plugins.expect_told(told_by, event, team, attempts, self.clock_tolerance_micros)
     }
 
     /// What was delivered of the event, against what its team's plugins must export.

@@ -471,8 +471,8 @@ impl Sent {
         self.attempts(stream, seq)
             .filter(|exchange| exchange.may_have_stored(seq))
             .filter_map(|exchange| {
-                let occurred_micros = exchange.occurred_micros(workload, seq, oddities, occurred_micros);
-                Some(exchange.moments(workload, start, latest)?.of(oddities, occurred_micros))
+                let moments = exchange.moments(workload, start, latest)?;
+                Some(exchange.times(workload, moments, (seq, oddities), occurred_micros))
             })
             .collect()
     }
@@ -500,15 +500,26 @@ impl Moments {
 impl Exchange {
     /// When it says that an event with these `oddities` happened, which says `occurred_micros` the first time: a second sending may
     /// say something else.
-    pub(crate) fn occurred_micros(
-        &self,
-        workload: &Workload,
-        seq: u64,
-        oddities: Oddities,
-        occurred_micros: i64,
-    ) -> i64 {
+    fn occurred_micros(&self, workload: &Workload, seq: u64, oddities: Oddities, occurred_micros: i64) -> i64 {
+        if oddities.recorded {
+            return occurred_micros + workload.later_again_micros(&self.request, seq);
+        }
         let earlier = oddities.earlier_again_micros();
         if earlier != 0 && self.request.is_again(workload, seq) { occurred_micros - earlier } else { occurred_micros }
+    }
+
+    /// The times of the attempt, which has these `moments`, for event `seq` with these `oddities`, which says `occurred_micros` the
+    /// first time.
+    pub(crate) fn times(
+        &self,
+        workload: &Workload,
+        moments: Moments,
+        (seq, oddities): (u64, Oddities),
+        occurred_micros: i64,
+    ) -> AttemptTimes {
+        let occurred_micros = self.occurred_micros(workload, seq, oddities, occurred_micros);
+        let clock = self.request.clock_of(workload, moments.clock, seq);
+        Moments { clock, ..moments }.of(oddities, occurred_micros)
     }
 
     /// The moments of an exchange that may have stored its events; `None` for one that cannot have. See

@@ -1,6 +1,7 @@
 //! The peer that sending is measured against: hyper's http1 connections and nothing more, with bytes that were made before.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     identity::StreamId,
     schedule::{Arrival, Rate, Schedule},
-    wire::{Encoded, Method},
+    wire::{Encoded, Header, Method},
 };
 
 /// How often turns are given, as the sender releases what is due.
@@ -121,8 +122,8 @@ async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, Unavailabl
 struct Head {
     method: Method,
     target: String,
-    content_type: &'static str,
-    headers: Vec<(&'static str, String)>,
+    content_type: Cow<'static, str>,
+    headers: Vec<Header>,
 }
 
 impl Head {
@@ -145,9 +146,9 @@ fn http_request(
     };
     headers
         .into_iter()
-        .fold(request, |request, (name, value)| request.header(name, value))
+        .fold(request, |request, (name, value)| request.header(&*name, value))
         .header(HOST, host)
-        .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
+        .header(CONTENT_TYPE, &*content_type)
         .header(USER_AGENT, HeaderValue::from_static(concat!("assay/", env!("CARGO_PKG_VERSION"))))
         .body(Full::new(body))
 }

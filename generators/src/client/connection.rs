@@ -294,7 +294,7 @@ mod tests {
         Encoded {
             method: Method::Post,
             target: "/e/".into(),
-            content_type: "application/json",
+            content_type: "application/json".into(),
             headers: Vec::new(),
             body: vec![b'x'; body],
             events: 1,

@@ -50,7 +50,7 @@ pub(super) fn spoil(encoded: &mut Encoded, fault: ClientFault, mut random: Rando
         // The lowest bit is set in every byte, so that neither gzip nor JSON nor white space begins like it.
         ClientFault::GarbageBody => encoded.body.iter_mut().for_each(|byte| *byte = random.bits() as u8 | 0x81),
         ClientFault::RefusedContentType => {
-            encoded.content_type = random.pick(&REFUSED_CONTENT_TYPES).copied().unwrap_or_default();
+            encoded.content_type = random.pick(&REFUSED_CONTENT_TYPES).copied().unwrap_or_default().into();
         }
         ClientFault::Disconnect
         | ClientFault::SlowBody(_)
@@ -112,7 +112,7 @@ fn head(host: &str, encoded: &Encoded, fault: ClientFault) -> Vec<u8> {
     let mut head = Vec::new();
     // Writing into memory does not fail.
     let _ = http::begin(encoded, host, fault != ClientFault::NoUserAgent, &mut head);
-    let usual = match encoded.content_type {
+    let usual = match &*encoded.content_type {
         "" => String::new(),
         content_type => format!("content-type: {content_type}\r\n"),
     };
@@ -195,7 +195,7 @@ mod tests {
         Encoded {
             method: Method::Post,
             target: "/batch/".into(),
-            content_type: "application/json",
+            content_type: "application/json".into(),
             headers: Vec::new(),
             body,
             events: 3,

@@ -37,10 +37,12 @@ pub(super) struct Reply<'a> {
 pub(super) fn begin(encoded: &Encoded, host: &str, says_who: bool, into: &mut Vec<u8>) -> io::Result<()> {
     let Encoded { method, target, headers, body, .. } = encoded;
     write!(into, "{} {target} HTTP/1.1\r\nhost: {host}\r\n", method.name())?;
-    if says_who {
+    let is_agent = |name: &str| name == "user-agent";
+    // A recorded one is among the others.
+    if says_who && !headers.iter().any(|(name, _)| is_agent(name)) {
         write!(into, "user-agent: {USER_AGENT}\r\n")?;
     }
-    for (name, value) in headers {
+    for (name, value) in headers.iter().filter(|(name, _)| says_who || !is_agent(name)) {
         write!(into, "{name}: {value}\r\n")?;
     }
     write!(into, "content-length: {}\r\n", body.len())
@@ -145,8 +147,8 @@ mod tests {
         let encoded = Encoded {
             method: Method::Post,
             target: "/e/?_=7".into(),
-            content_type: "application/json",
-            headers: vec![("posthog-attempt", "1".into())],
+            content_type: "application/json".into(),
+            headers: vec![("posthog-attempt".into(), "1".into())],
             body: b"{}".to_vec(),
             events: 1,
         };

@@ -54,7 +54,7 @@ mod tests {
         let encoded = Encoded {
             method: Method::Post,
             target: "/e/".into(),
-            content_type: "application/json",
+            content_type: "application/json".into(),
             headers: Vec::new(),
             body: Vec::new(),
             events: 1,

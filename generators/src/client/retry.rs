@@ -114,7 +114,10 @@ impl<'a> Retries<'a> {
         // What has no other end ends with its client's process.
         let last = match (retry_for, facts.ends_after) {
             (Some(time), _) => delivery.due.saturating_add(time),
-            (None, Some(after)) => self.workload.due(outcome.stream, traffic.events.saturating_sub(1)) + after,
+            (None, Some(after)) => {
+                let last = self.workload.positions(outcome.stream).saturating_sub(1);
+                self.workload.due(outcome.stream, last) + after
+            }
             (None, None) => Duration::MAX,
         };
         if let Some(at) = next.filter(|at| *at <= last) {

@@ -22,7 +22,7 @@ pub(super) struct Opened {
 /// Opens a request that was made with `method` to `path` (and query), with the content type `content_type`.
 pub(super) fn open(method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Opened, String> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let endpoint = endpoint(path).ok_or_else(|| format!("`{path}` is no endpoint that events go to"))?;
+    let endpoint = endpoint(path)?;
     let field = |text: &[u8], key: &str| {
         form_urlencoded::parse(text).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
     };
@@ -41,14 +41,16 @@ pub(super) fn open(method: &str, path: &str, content_type: &str, body: &[u8]) ->
     Ok(Opened { style: Style { endpoint, compression, form, historical: false }, sent_at_ms, json })
 }
 
-fn endpoint(path: &str) -> Option<Endpoint> {
-    let path = path.trim_matches('/');
-    // Recordings of sessions are no events, nor is what was swallowed; a form of parts is read by nobody here.
-    let is_read = |endpoint: &Endpoint| {
-        !matches!(endpoint, Endpoint::Ai | Endpoint::Recordings | Endpoint::BlackHole)
-            && endpoint.path().trim_matches('/') == path
-    };
-    Endpoint::ALL.into_iter().find(is_read)
+fn endpoint(path: &str) -> Result<Endpoint, String> {
+    let is_there = |endpoint: &Endpoint| endpoint.path().trim_matches('/') == path.trim_matches('/');
+    match Endpoint::ALL.into_iter().find(is_there) {
+        Some(Endpoint::Ai) => Err(format!("`{path}` takes forms of several parts, which are not read here")),
+        // Recordings of sessions are no events, nor is what was swallowed.
+        None | Some(Endpoint::Recordings | Endpoint::BlackHole) => {
+            Err(format!("`{path}` is no endpoint that events go to"))
+        }
+        Some(endpoint) => Ok(endpoint),
+    }
 }
 
 fn unpack(hint: Option<&str>, form: Form, data: Vec<u8>) -> Result<(Compression, String), String> {

@@ -22,11 +22,17 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
 
-use super::{Line, LineEvent, Style, body, event::Recorded};
+use super::{
+    BodySpelling, Line, LineEvent, Style, body,
+    event::Recorded,
+    headers,
+    identities::{Identities, Kind},
+};
 use crate::{
     identity::MARKER_PROPERTY,
-    workload::{Compression, Endpoint, Form, TimeForm},
+    workload::{Compression, DistinctIdKey, Endpoint, Form, RecordedSpelling, TimeForm, TokenKey},
 };
 
 /// A line that was left out.
@@ -43,10 +49,18 @@ pub struct NotUnderstood {
 pub struct Imported {
     /// Requests that will be sent.
     pub requests: u64,
-    /// Events in them.
+    /// Events in them, those with one uuid counted once.
     pub events: u64,
+    /// How often one of them stands there again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated: u64,
     /// Lines that were left out.
     pub not_understood: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A recording could not be read or written down.
@@ -60,7 +74,7 @@ pub struct ImportError {
 
 /// Reads the recording `from`, writes it to `to` in our form, and reports each line that is left out. Events without a request
 /// go into batches of `batch`. What nobody can read as a timestamp is kept as it is where the server's clock is
-/// `taken_for_unreadable` ones, and else left out.
+/// `taken_for_unreadable` ones, and else left out; there, too, a profile without a name is sent without.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -88,6 +102,7 @@ pub fn import(
         batch: batch.max(1),
     };
     let (mut not_understood, mut clock) = (0, None);
+    let (mut identities, mut repeated) = (Identities::default(), 0);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -97,8 +112,14 @@ pub fn import(
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match understand(&line, taken_for_unreadable).and_then(|understood| understood.by(&mut clock)) {
-            Ok(request) => writer.take(request).map_err(cannot(&unsorted, "written"))?,
+        let understood = understand(&line, taken_for_unreadable)
+            .and_then(|understood| understood.by(&mut clock))
+            .and_then(|understood| Ok((understood.known_in(number, &mut identities)?, understood)));
+        match understood {
+            Ok((again, understood)) => {
+                repeated += again;
+                writer.take(understood).map_err(cannot(&unsorted, "written"))?;
+            }
             Err(what) => {
                 not_understood += 1;
                 report(NotUnderstood { line: number, what });
@@ -108,9 +129,9 @@ pub fn import(
     let sorted = writer.sort_into(to);
     // It is of no use any more, whatever became of it.
     let removed = std::fs::remove_file(&unsorted);
-    let (requests, events) = sorted.map_err(cannot(to, "written"))?;
+    let (requests, positions) = sorted.map_err(cannot(to, "written"))?;
     removed.map_err(cannot(&unsorted, "removed"))?;
-    Ok(Imported { requests, events, not_understood })
+    Ok(Imported { requests, events: positions - repeated, repeated, not_understood })
 }
 
 /// A line that was understood.
@@ -140,6 +161,14 @@ impl Clock {
 }
 
 impl Understood {
+    /// Takes in whose uuids are in this line; returns how many were in one before.
+    fn known_in(&self, line: u64, identities: &mut Identities) -> Result<u64, String> {
+        match self {
+            Self::Request(request) => identities.take(line, request.style.endpoint.is_v1(), &request.events),
+            Self::Event(_, event) => identities.take(line, false, std::slice::from_ref(event)),
+        }
+    }
+
     /// Holds it to the clock of the lines before it: `clock` is that of the first one.
     fn by(self, clock: &mut Option<Clock>) -> Result<Self, String> {
         let (Self::Request(Request { at_ms, .. }) | Self::Event(at_ms, _)) = &self;
@@ -163,13 +192,25 @@ struct Request {
     at_ms: i64,
     style: Style,
     says_sent_at: bool,
+    spelling: BodySpelling,
+    headers: Vec<(String, String)>,
     events: Vec<Event>,
 }
 
-struct Event {
-    before_ms: i64,
+/// A recorded event.
+pub(super) struct Event {
+    /// How long before its request it happened.
+    pub before_ms: i64,
     time: TimeForm,
-    text: Box<RawValue>,
+    spelling: RecordedSpelling,
+    /// Which it was.
+    pub uuid: Option<Uuid>,
+    /// What its timestamp says.
+    pub said_ms: Option<i64>,
+    /// A checksum of what it has in common with any other of its uuid.
+    pub kind: u64,
+    /// What is kept of it.
+    pub text: Box<RawValue>,
 }
 
 /// What a line may hold.
@@ -218,7 +259,8 @@ fn understand(line: &[u8], taken_for_unreadable: bool) -> Result<Understood, Str
         let sent_at = header("posthog-request-timestamp").and_then(|text| text.parse::<Timestamp>().ok());
         opened.sent_at_ms = sent_at.map(Timestamp::as_millisecond);
     }
-    request(at_ms, opened, taken_for_unreadable).map(Understood::Request)
+    let headers = headers::kept(&read.headers, opened.style)?;
+    request(at_ms, opened, headers, taken_for_unreadable).map(Understood::Request)
 }
 
 /// A batch's own fields.
@@ -227,23 +269,36 @@ fn understand(line: &[u8], taken_for_unreadable: bool) -> Result<Understood, Str
 struct Batch<'a> {
     #[serde(borrow)]
     batch: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    token: Option<&'a RawValue>,
     #[serde(default)]
     historical_migration: bool,
     #[serde(borrow)]
     sent_at: Option<&'a RawValue>,
 }
 
-fn request(at_ms: i64, opened: body::Opened, taken_for_unreadable: bool) -> Result<Request, String> {
+fn request(
+    at_ms: i64,
+    opened: body::Opened,
+    headers: Vec<(String, String)>,
+    taken_for_unreadable: bool,
+) -> Result<Request, String> {
     let body::Opened { mut style, sent_at_ms, json } = opened;
     let no_json = |error: serde_json::Error| format!("its body is no JSON that events are sent in: {error}");
+    let mut spelling = BodySpelling::default();
     let (texts, sent_at_ms) = if json.trim_start().starts_with('[') {
-        (serde_json::from_str::<Vec<&RawValue>>(&json).map_err(no_json)?, sent_at_ms)
+        let texts = serde_json::from_str::<Vec<&RawValue>>(&json).map_err(no_json)?;
+        spelling.list_of_one = texts.len() == 1;
+        (texts, sent_at_ms)
     } else {
         let batch: Batch<'_> = serde_json::from_str(&json).map_err(no_json)?;
         style.historical = batch.historical_migration;
         let sent_at = batch.sent_at.and_then(|text| moment(text.get())).or(sent_at_ms);
         match batch.batch {
-            Some(events) => (events, sent_at),
+            Some(events) => {
+                spelling.token = is_there(batch.token);
+                (events, sent_at)
+            }
             None => (vec![serde_json::from_str::<&RawValue>(&json).map_err(no_json)?], sent_at),
         }
     };
@@ -257,7 +312,8 @@ fn request(at_ms: i64, opened: body::Opened, taken_for_unreadable: bool) -> Resu
     let events = texts.iter().enumerate().map(|(number, text)| {
         event(text.get(), context).map_err(|what| format!("event {} of {}: {what}", number + 1, texts.len()))
     });
-    Ok(Request { at_ms, style, says_sent_at: sent_at_ms.is_some(), events: events.collect::<Result<_, _>>()? })
+    let events = events.collect::<Result<_, _>>()?;
+    Ok(Request { at_ms, style, says_sent_at: sent_at_ms.is_some(), spelling, headers, events })
 }
 
 #[derive(Clone, Copy)]
@@ -278,23 +334,22 @@ const OURS: [&str; 9] =
 fn event(text: &str, context: Context) -> Result<Event, String> {
     let mut fields: BTreeMap<String, &RawValue> =
         serde_json::from_str(text).map_err(|error| format!("it is no JSON object: {error}"))?;
-    let name = match (fields.remove("event"), context.endpoint) {
-        (Some(name), _) => {
-            serde_json::from_str::<String>(name.get()).map_err(|_| "its name is no string".to_owned())?
-        }
-        // People's profiles come without a name (rust/common/types/src/event.rs).
-        (None, Endpoint::Engage) => "$identify".to_owned(),
-        (None, _) => String::new(),
-    };
-    if name.is_empty() {
-        return Err("it has no name".into());
-    }
+    let nameless = !fields.contains_key("event");
+    let name = name(fields.remove("event"), context.endpoint)?;
     // An export writes properties as text.
     let unquoted = fields.get("properties").and_then(|text| serde_json::from_str::<String>(text.get()).ok());
     let of_properties = unquoted.as_deref().or_else(|| fields.get("properties").map(|text| text.get())).unwrap_or("{}");
     let mut properties: BTreeMap<String, &RawValue> = match of_properties {
         "null" => BTreeMap::new(),
         text => serde_json::from_str(text).map_err(|error| format!("its properties are no object: {error}"))?,
+    };
+    // Of an export nobody knows how its client spelt it, and v1 knows one way alone.
+    let spelling = if context.exported || context.endpoint.is_v1() {
+        RecordedSpelling::default()
+    } else {
+        // What earlier captures made of one without a name is as little known as what they made of such a timestamp.
+        let nameless = nameless && context.taken_for_unreadable;
+        RecordedSpelling { nameless, ..spelling(&fields, &properties) }
     };
     properties.remove("token");
     properties.remove(MARKER_PROPERTY);
@@ -311,6 +366,85 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
             moment => Some(moment.ok_or_else(|| format!("its timestamp {text} is no time"))?),
         },
     };
+    let (time, before_ms) = time(&name, id, (&fields, &properties), timestamp, context)?;
+    let deciding = DECIDING.map(|key| properties.get(key).or_else(|| fields.get(key)).map(|value| value.get()));
+    // What is no uuid is another mistake.
+    let uuid = fields.get("uuid").and_then(|text| serde_json::from_str::<String>(text.get()).ok());
+    let uuid = uuid.and_then(|text| Uuid::parse_str(text.trim()).ok());
+    let mut kept: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
+    kept.insert("event".into(), raw(&name)?);
+    kept.insert("distinct_id".into(), id.to_owned());
+    kept.insert("properties".into(), raw(&properties)?);
+    // Of an export only these are the client's.
+    let is_clients = |key: &str| !context.exported || matches!(key, "$set" | "$set_once");
+    let others = fields.iter().filter(|(key, _)| !OURS.contains(&key.as_str()) && is_clients(key));
+    kept.extend(others.map(|(key, value)| (key.clone(), (*value).to_owned())));
+    kept.extend(unreadable.map(|text| ("timestamp".to_owned(), text.to_owned())));
+    let text = raw(&kept)?;
+    // What cannot be read when it is to be sent is not kept, such as half a surrogate pair in an id.
+    Recorded::read(text.get()).map_err(|error| format!("it cannot be sent again: {error}"))?;
+    let kind = Kind {
+        is_v1: context.endpoint.is_v1(),
+        time: time as u8,
+        exported: context.exported.then(|| (timestamp, text.get())),
+        name: &name,
+        distinct_id: id.get(),
+        deciding: deciding.to_vec(),
+    };
+    let kind = kind.sum();
+    Ok(Event { before_ms, time, spelling, uuid, said_ms: timestamp, kind, text })
+}
+
+/// Properties and fields that decide whose an event is, or what becomes of it.
+const DECIDING: [&str; 5] = ["$process_person_profile", "$cookieless_mode", "$anon_distinct_id", "alias", "options"];
+
+fn name(text: Option<&RawValue>, endpoint: Endpoint) -> Result<String, String> {
+    let name = match (text, endpoint) {
+        (Some(name), _) => {
+            serde_json::from_str::<String>(name.get()).map_err(|_| "its name is no string".to_owned())?
+        }
+        // People's profiles come without a name (rust/common/types/src/event.rs).
+        (None, Endpoint::Engage) => "$identify".to_owned(),
+        (None, _) => String::new(),
+    };
+    if name.is_empty() { Err("it has no name".into()) } else { Ok(name) }
+}
+
+fn is_there(value: Option<&RawValue>) -> bool {
+    value.is_some_and(|value| value.get() != "null")
+}
+
+/// How an event says whose it is. One without a token gets the usual one, since its neighbours may be sent without it.
+fn spelling(fields: &BTreeMap<String, &RawValue>, properties: &BTreeMap<String, &RawValue>) -> RecordedSpelling {
+    let has = |key: &str| is_there(fields.get(key).copied());
+    let token_property = is_there(properties.get("token").copied());
+    let token = if has("token") {
+        TokenKey::Token
+    } else if has("$token") {
+        TokenKey::DollarToken
+    } else if token_property && !has("api_key") {
+        TokenKey::Nowhere
+    } else {
+        TokenKey::ApiKey
+    };
+    let distinct_id = if has("distinct_id") {
+        DistinctIdKey::DistinctId
+    } else if has("$distinct_id") {
+        DistinctIdKey::DollarDistinctId
+    } else {
+        DistinctIdKey::Nowhere
+    };
+    RecordedSpelling { token, token_property, distinct_id, nameless: false }
+}
+
+/// How an event with these fields and properties says when it happened, and how long before its request that was.
+fn time(
+    name: &str,
+    id: &RawValue,
+    (fields, properties): (&BTreeMap<String, &RawValue>, &BTreeMap<String, &RawValue>),
+    timestamp: Option<i64>,
+    context: Context,
+) -> Result<(TimeForm, i64), String> {
     let ignores = match context.endpoint {
         Endpoint::AiV1 if !name.starts_with("$ai_") => {
             return Err(format!("`{name}` is no event of AI, and its endpoint takes no others"));
@@ -335,19 +469,7 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
     if before_ms.unsigned_abs() > FARTHEST_MS {
         return Err(format!("it happened {before_ms} ms before it was sent, which is no time that can be replayed"));
     }
-    let mut kept: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
-    kept.insert("event".into(), raw(&name)?);
-    kept.insert("distinct_id".into(), id.to_owned());
-    kept.insert("properties".into(), raw(&properties)?);
-    // Of an export only these are the client's.
-    let is_clients = |key: &str| !context.exported || matches!(key, "$set" | "$set_once");
-    let others = fields.iter().filter(|(key, _)| !OURS.contains(&key.as_str()) && is_clients(key));
-    kept.extend(others.map(|(key, value)| (key.clone(), (*value).to_owned())));
-    kept.extend(unreadable.map(|text| ("timestamp".to_owned(), text.to_owned())));
-    let text = raw(&kept)?;
-    // What cannot be read when it is to be sent is not kept, such as half a surrogate pair in an id.
-    Recorded::read(text.get()).map_err(|error| format!("it cannot be sent again: {error}"))?;
-    Ok(Event { before_ms, time, text })
+    Ok((time, before_ms))
 }
 
 /// v1 takes no body with an event that has not these (rust/capture/src/v1/analytics/types.rs).
@@ -434,18 +556,33 @@ impl Unsorted {
         let style =
             Style { endpoint: Endpoint::Batch, compression: Compression::None, form: Form::Plain, historical: false };
         let events = waiting.into_iter().map(|(happened_ms, event)| Event { before_ms: at_ms - happened_ms, ..event });
-        self.write(&Request { at_ms, style, says_sent_at: true, events: events.collect() })
+        let (spelling, headers) = (BodySpelling::default(), Vec::new());
+        self.write(&Request { at_ms, style, says_sent_at: true, spelling, headers, events: events.collect() })
     }
 
     fn write(&mut self, request: &Request) -> std::io::Result<()> {
         let Style { endpoint, compression, form, historical } = request.style;
-        let events = request.events.iter().map(|Event { before_ms, time, text }| LineEvent {
-            before_ms: *before_ms,
-            time: *time,
-            event: text,
+        let events = request.events.iter().map(|event| LineEvent {
+            before_ms: event.before_ms,
+            time: event.time,
+            spelling: event.spelling,
+            uuid: event.uuid,
+            // Of use where it is compared to another's.
+            said_ms: event.said_ms.filter(|_| event.uuid.is_some()),
+            event: &event.text,
         });
-        let sent_at = request.says_sent_at;
-        let line = Line { at: 0.0, endpoint, compression, form, historical, sent_at, events: events.collect() };
+        let headers = Some(&request.headers).filter(|headers| !headers.is_empty()).map(to_raw_value).transpose()?;
+        let line = Line {
+            at: 0.0,
+            endpoint,
+            compression,
+            form,
+            historical,
+            sent_at: request.says_sent_at,
+            headers: headers.as_deref(),
+            spelling: request.spelling,
+            events: events.collect(),
+        };
         let text = serde_json::to_string(&line)?;
         self.file.write_all(text.as_bytes())?;
         self.index.push(Entry { at_ms: request.at_ms, offset: self.offset, length: text.len() });

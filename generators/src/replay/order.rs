@@ -51,7 +51,7 @@ impl Replaying {
         for (at, request) in order.iter().enumerate() {
             place[*request as usize] = at as u32;
             before.push(events);
-            let range = self.recording.events_of(*request as usize);
+            let range = self.recording.positions_of(*request as usize);
             events += range.end - range.start;
         }
         Shuffled { order, place, before }
@@ -59,42 +59,42 @@ impl Replaying {
 
     /// When a request would be due in its own place.
     fn due_of(&self, request: usize, schedule: &Schedule) -> Duration {
-        let events = self.recording.events_of(request);
+        let positions = self.recording.positions_of(request);
         match self.pace {
             Pace::Recorded(speed) => self.recording.sent_at(request).div_f64(speed),
-            Pace::Arrival => schedule.due(events.end.saturating_sub(1)),
+            Pace::Arrival => schedule.due(positions.end.saturating_sub(1)),
         }
     }
 
-    /// When the request is due that holds event `seq`.
-    pub fn due(&self, seq: u64, schedule: &Schedule) -> Duration {
-        let request = self.recording.number_of(seq);
+    /// When the request is due that holds a position.
+    pub fn due(&self, position: u64, schedule: &Schedule) -> Duration {
+        let request = self.recording.number_of(position);
         let Some(shuffled) = &self.shuffled else { return self.due_of(request, schedule) };
         let Some(place) = shuffled.place.get(request).map(|place| *place as usize) else { return Duration::ZERO };
         match self.pace {
             Pace::Recorded(speed) => self.recording.sent_at(place).div_f64(speed),
             Pace::Arrival => {
-                let events = self.recording.events_of(request);
-                let count = (events.end - events.start).max(1);
+                let positions = self.recording.positions_of(request);
+                let count = (positions.end - positions.start).max(1);
                 schedule.due(shuffled.before[place] + count - 1)
             }
         }
     }
 
-    /// When the request was due that holds event `seq`, before it changed its place.
-    pub fn due_before(&self, seq: u64, schedule: &Schedule) -> Duration {
-        self.due_of(self.recording.number_of(seq), schedule)
+    /// When the request was due that holds a position, before it changed its place.
+    pub fn due_before(&self, position: u64, schedule: &Schedule) -> Duration {
+        self.due_of(self.recording.number_of(position), schedule)
     }
 
-    /// The events of the request that is sent at a place; `None` behind the last.
+    /// The positions of the request that is sent at a place; `None` behind the last.
     pub fn request(&self, place: u64) -> Option<Range<u64>> {
         let place = usize::try_from(place).ok().filter(|place| (*place as u64) < self.recording.requests())?;
         let request = self.shuffled.as_ref().map_or(place, |shuffled| shuffled.order[place] as usize);
-        Some(self.recording.events_of(request))
+        Some(self.recording.positions_of(request))
     }
 
-    /// How the request that holds event `seq` is made.
-    pub fn style(&self, seq: u64) -> Option<Style> {
-        self.recording.style(seq)
+    /// How the request that holds a position is made.
+    pub fn style(&self, position: u64) -> Option<Style> {
+        self.recording.style(position)
     }
 }

@@ -31,8 +31,8 @@ fn recorded(workload: &Workload) -> String {
         .map(|(due, request)| {
             let Encoded { method, target, content_type, body, headers, .. } =
                 encoder.encode(workload, &request, START, Vec::new()).unwrap();
-            let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
-            let headers: BTreeMap<&str, &str> = headers.chain([("Content-Type", content_type)]).collect();
+            let headers = headers.iter().map(|(name, value)| (&**name, value.as_str()));
+            let headers: BTreeMap<&str, &str> = headers.chain([("Content-Type", &*content_type)]).collect();
             let line = json!({
                 "time": due.as_secs_f64() + 1_790_000_000.0,
                 "method": method.name(),
@@ -77,7 +77,7 @@ fn sent(workload: &Workload) -> Vec<(Value, Option<i64>)> {
     for (_, request) in Timetable::new(workload, Shard::WHOLE) {
         let made = encoder.encode(workload, &request, START, Vec::new()).unwrap();
         let (path, body) = (made.target.clone(), made.body);
-        let opened = body::open(made.method.name(), &path, made.content_type, &body).unwrap();
+        let opened = body::open(made.method.name(), &path, &made.content_type, &body).unwrap();
         // Halves of surrogate pairs are no text for this reader.
         let body: Value = serde_json::from_str(&opened.json.replace("\\ud83d", "?").replace("\\ude80", "?")).unwrap();
         let sent_at = request.clock(workload, START).sent_at_ms;
@@ -138,7 +138,9 @@ fn what_is_replayed_is_what_was_recorded() {
         assert_eq!(left_out, [], "{name}");
         let requests = Timetable::new(&workload, Shard::WHOLE).count() as u64;
         let original = sent(&workload);
-        assert_eq!((counts.requests, counts.events), (requests, original.len() as u64), "{name}");
+        assert_eq!((counts.requests, counts.events + counts.repeated), (requests, original.len() as u64), "{name}");
+        let resent = (0..workload.planned(STREAM)).any(|seq| workload.is_resent(STREAM, seq));
+        assert_eq!(counts.repeated > 0, resent, "{name}");
         let replay = replaying(recording, |_| ());
         assert_eq!(sent(&replay), original, "{name}");
         // With an identity of its own each.
@@ -225,7 +227,7 @@ fn exported_events_are_understood_whatever_their_forms() {
     ]
     .join("\n");
     let (recording, counts, left_out) = imported(&text, 2);
-    assert_eq!((counts, left_out), (Imported { requests: 2, events: 4, not_understood: 0 }, vec![]));
+    assert_eq!((counts, left_out), (Imported { requests: 2, events: 4, repeated: 0, not_understood: 0 }, vec![]));
     let event = |seq| recording.event(seq).unwrap();
     assert_eq!(event(0).property("k"), Some("9007199254740993"));
     assert!(event(0).others.is_empty(), "{:?}", event(0).others);
@@ -252,6 +254,12 @@ fn what_cannot_be_understood_is_told_by_its_line() {
         (r#"{"path":"/e/","body":"e30="}"#.into(), Some("no `time`")),
         (r#"{"path":"/e/","time":1,"body":"?"}"#.into(), Some("no base64")),
         (request("/flags/", good), Some("no endpoint")),
+        (request("/i/v0/ai", good), Some("of several parts")),
+        (
+            json!({"time": 1, "path": "/e/", "headers": {"x": "a\r\ny: b"}, "body": BASE64_STANDARD.encode(good)})
+                .to_string(),
+            Some("what no header may"),
+        ),
         (request("/e/", "{"), Some("no JSON that")),
         (request("/e/", "[]"), Some("no event")),
         (request("/e/", &format!("[{good},{{\"event\":\"a\"}}]")), Some("event 2 of 2: it has no distinct id")),
@@ -286,7 +294,7 @@ fn what_cannot_be_understood_is_told_by_its_line() {
             (what, reason) => panic!("{line}: {what:?}, not {reason:?}"),
         }
     }
-    assert_eq!((counts.events, counts.not_understood), (3, 24));
+    assert_eq!((counts.events, counts.not_understood), (3, 26));
     let engaged = recording.event(1).unwrap();
     assert_eq!((engaged.name.as_str(), engaged.others[0].key.as_str()), ("$identify", "$set"));
 }
@@ -308,6 +316,193 @@ fn a_timestamp_that_nobody_can_read_is_sent_again_as_it_is() {
     let told = |seq| request.clock(&replay, START).said(replay.oddities(STREAM, seq), 0);
     assert_eq!([told(0), told(1)].map(|said| said.timestamp_ms), [None, None]);
     assert!(told(0).offset_ms.is_none() && told(1).offset_ms.is_some());
+}
+
+/// A recorded request at a time, to a path, with headers.
+fn request(time: f64, path: &str, headers: &Value, body: &Value) -> String {
+    let body = BASE64_STANDARD.encode(body.to_string());
+    format!("{}\n", json!({"time": time, "method": "POST", "path": path, "headers": headers, "body": body}))
+}
+
+/// The requests of a workload as they are sent, with the JSON of their bodies.
+fn made(workload: &Workload) -> Vec<(Encoded, Value)> {
+    let mut encoder = Encoder::default();
+    let encoded = Timetable::new(workload, Shard::WHOLE)
+        .map(|(_, request)| encoder.encode(workload, &request, START, Vec::new()).unwrap());
+    encoded.map(|made| (serde_json::from_slice(&made.body).unwrap(), made)).map(|(body, made)| (made, body)).collect()
+}
+
+const U: &str = "0190aaaa-0000-7000-8000-000000000001";
+const V: &str = "0190aaaa-0000-7000-8000-000000000002";
+
+#[test]
+fn what_has_one_uuid_is_one_event_that_is_sent_as_often() {
+    let at = "2026-01-01T00:00:00Z";
+    let a = json!({"event": "a", "distinct_id": "d", "uuid": U, "timestamp": at, "properties": {"n": 1}});
+    let b = json!({"event": "b", "distinct_id": "d", "uuid": V, "offset": 5});
+    let c = json!({"event": "c", "distinct_id": "d", "timestamp": at});
+    let other = json!({"event": "a", "distinct_id": "d", "uuid": U, "timestamp": "2026-01-01T00:01:00Z", "properties": {"n": 2}});
+    let later = json!({"event": "b", "distinct_id": "d", "uuid": V, "offset": 7_000});
+    let batch =
+        |time: f64, events: &[&Value]| request(time, "/batch/", &json!({}), &json!({"api_key": "k", "batch": events}));
+    let text = [
+        batch(1.0, &[&a, &b, &c]),
+        batch(3.0, &[&a, &c, &later]),
+        // The first in the file is not the first in time.
+        batch(0.5, &[&other]),
+    ];
+    let (recording, counts, left_out) = imported(&text.concat(), 1);
+    assert_eq!((counts, left_out), (Imported { requests: 3, events: 4, repeated: 3, not_understood: 0 }, vec![]));
+    assert_eq!((recording.events(), recording.positions()), (4, 7));
+    let replay = replaying(recording, |traffic| traffic.replay = Some(Pace::Recorded(2.0)));
+    let seqs: Vec<Vec<_>> =
+        Timetable::new(&replay, Shard::WHOLE).map(|(_, request)| request.seqs(&replay).collect()).collect();
+    let expected = [vec![(0, false)], vec![(0, true), (1, false), (2, false)], vec![(0, true), (3, false), (1, true)]];
+    assert_eq!(seqs, expected);
+    assert_eq!((replay.planned(STREAM), replay.positions(STREAM)), (4, 7));
+    assert_eq!([0..1, 1..4, 4..6, 4..7].map(|positions| replay.reach(STREAM, &positions)), [0..1, 0..3, 0..4, 0..4]);
+    let said = |request: usize, event: usize, key: &str| made(&replay)[request].1["batch"][event][key].clone();
+    let n = |request: usize, event: usize| said(request, event, "properties")["n"].clone();
+    assert_eq!([n(0, 0), n(1, 0), n(2, 0)], [json!(2), json!(1), json!(1)], "each time what it said");
+    let id = |seq: u64| json!(replay.event(STREAM, seq).unwrap().id.to_string());
+    assert!([said(0, 0, "uuid"), said(1, 0, "uuid"), said(2, 0, "uuid")].iter().all(|uuid| *uuid == id(0)));
+    assert_eq!([said(1, 1, "uuid"), said(2, 2, "uuid")], [id(1), id(1)]);
+    assert_ne!(said(1, 2, "uuid"), said(2, 1, "uuid"), "those without stay apart");
+    let time = |request: usize, event: usize| -> jiff::Timestamp {
+        said(request, event, "timestamp").as_str().unwrap().parse().unwrap()
+    };
+    assert_eq!(time(1, 0), time(2, 0), "one moment, however fast");
+    assert_eq!(time(0, 0).as_millisecond() - time(1, 0).as_millisecond(), 60_000);
+    assert_eq!([said(1, 1, "offset"), said(2, 2, "offset")], [json!(5), json!(7_000)]);
+    let others = replay.other_contents(STREAM, 0);
+    assert_eq!(others.iter().map(|event| event.members[0].value.as_str()).collect::<Vec<_>>(), ["1"]);
+    assert_eq!(replay.other_contents(STREAM, 1), [], "its offset is no content");
+}
+
+#[test]
+fn what_cannot_be_one_event_is_told_by_its_line() {
+    let event = |name: &str, id: &str, at: &str| json!({"event": name, "distinct_id": id, "uuid": U, "timestamp": at});
+    let at = "2026-01-01T00:00:00Z";
+    let to = |path: &str, events: &[Value]| request(1.0, path, &json!({}), &json!({"api_key": "k", "batch": events}));
+    let offset = json!({"event": "a", "distinct_id": "d", "uuid": U, "offset": 1});
+    let mut with_more = event("a", "d", at);
+    with_more["properties"] = json!({"more": 1});
+    let of_v1 = json!({"event": "a", "distinct_id": "d", "uuid": V, "timestamp": at});
+    let profile = json!({"event": "a", "distinct_id": "d", "uuid": U, "timestamp": at, "properties": {"$process_person_profile": false}});
+    let cases = [
+        (to("/batch/", &[event("a", "d", at)]), None),
+        (to("/batch/", &[event("b", "d", at)]), Some("is in line 1, too")),
+        (to("/batch/", &[event("a", "e", at)]), Some("is in line 1, too")),
+        (to("/batch/", &[offset]), Some("is in line 1, too")),
+        (to("/batch/", &[profile]), Some("is in line 1, too")),
+        (to(V1, &[event("a", "d", at)]), Some("is in line 1, too")),
+        (to(V1, &[of_v1.clone(), of_v1]), Some("twice, which v1 refuses")),
+        (to("/batch/", &[event("a", "d", at), event("a", "d", "2026-01-02T00:00:00Z")]), Some("with another time")),
+        (to("/batch/", &[event("a", "d", at), with_more]), Some("or content")),
+        (to("/batch/", &[event("a", "d", at), event("a", "d", at)]), None),
+    ];
+    let text: Vec<_> = cases.iter().map(|(line, _)| line.as_str()).collect();
+    let (_, counts, left_out) = imported(&text.concat(), 1);
+    let expected: Vec<_> = (1..).zip(&cases).filter_map(|(line, (_, what))| Some((line, (*what)?))).collect();
+    assert_eq!(
+        left_out.iter().map(|told| told.line).collect::<Vec<_>>(),
+        expected.iter().map(|(line, _)| *line).collect::<Vec<_>>()
+    );
+    for (told, (_, what)) in left_out.iter().zip(expected) {
+        assert!(told.what.contains(what), "{told:?}");
+    }
+    assert_eq!(counts, Imported { requests: 2, events: 1, repeated: 2, not_understood: 8 });
+}
+
+#[test]
+fn headers_are_sent_as_they_were_recorded_and_the_token_is_the_runs() {
+    let event =
+        |uuid: &str| json!({"event": "a", "distinct_id": "d", "uuid": uuid, "timestamp": "2026-01-01T00:00:00Z"});
+    let common = json!({
+        "Host": "x", "Content-Length": "1", "Cookie": "a=b", "User-Agent": "curl/8", "X-Forwarded-For": "192.0.2.7",
+        "Origin": "https://shop.example", "Content-Type": "application/json; charset=utf-8",
+    });
+    let with = |more: Value| {
+        let mut headers = common.clone();
+        headers.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        headers
+    };
+    let v1 = with(json!({
+        "Authorization": "Bearer phc_secret", "PostHog-Attempt": "2", "PostHog-Request-Id": V,
+        "PostHog-Request-Timestamp": "2026-01-01T00:00:01Z", "PostHog-Sdk-Info": "posthog-go/1.2",
+    }));
+    let text = [
+        request(1.0, "/e/", &with(json!({"Authorization": "bearer phc_secret"})), &event(V)),
+        request(2.0, V1, &v1, &json!({"batch": [event(U)]})),
+        request(3.0, V1, &json!({}), &json!({"batch": [event(U)]})),
+    ];
+    let (recording, _, left_out) = imported(&text.concat(), 1);
+    assert_eq!(left_out, []);
+    let made = made(&replaying(recording, |_| ()));
+    let header = |request: usize, wanted: &str| {
+        let headers = &made[request].0.headers;
+        let found: Vec<_> =
+            headers.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value.as_str()).collect();
+        assert!(found.len() < 2, "{wanted}: {found:?}");
+        found.first().map(|value| (*value).to_owned())
+    };
+    for request in [0, 1] {
+        assert_eq!(header(request, "user-agent").as_deref(), Some("curl/8"));
+        assert_eq!(header(request, "x-forwarded-for").as_deref(), Some("192.0.2.7"));
+        assert_eq!(header(request, "origin").as_deref(), Some("https://shop.example"));
+        assert_eq!(header(request, "authorization").as_deref(), Some("Bearer phc_assay"));
+        assert_eq!(made[request].0.content_type, "application/json; charset=utf-8");
+        assert_eq!(["host", "content-length", "cookie"].map(|name| header(request, name)), [None, None, None]);
+    }
+    assert_eq!(header(1, "posthog-attempt").as_deref(), Some("2"));
+    assert_eq!(header(1, "posthog-sdk-info").as_deref(), Some("posthog-go/1.2"));
+    assert_ne!(header(1, "posthog-request-timestamp").as_deref(), Some("2026-01-01T00:00:01Z"));
+    // What nobody wrote down is said as ever.
+    assert_eq!(header(2, "posthog-attempt").as_deref(), Some("1"));
+    assert_eq!((header(2, "user-agent"), &*made[2].0.content_type), (None, "application/json"));
+}
+
+#[test]
+fn what_says_whose_an_event_is_stays_where_it_was() {
+    let events = [
+        json!({"event": "a", "$token": "k", "$distinct_id": "d", "properties": {"n": 1}}),
+        json!({"event": "a", "properties": {"token": "k", "distinct_id": "d"}}),
+        json!({"event": "a", "token": "k", "distinct_id": "d", "properties": {"token": "k"}}),
+        json!({"event": "a", "api_key": "k", "distinct_id": 7}),
+        json!({"event": "a", "distinct_id": "d"}),
+    ];
+    let engaged = json!([{"$distinct_id": "d", "token": "k", "$set": {"a": 1}}]);
+    let named = json!({"token": "k", "batch": [{"event": "a", "$distinct_id": "d"}]});
+    let text = [
+        request(1.0, "/e/", &json!({}), &json!(events)),
+        request(2.0, "/engage/", &json!({}), &engaged),
+        request(3.0, "/batch/", &json!({}), &named),
+    ];
+    let (recording, _, left_out) = imported(&text.concat(), 1);
+    assert_eq!(left_out, []);
+    let replay = replaying(recording, |_| ());
+    // But for what is the run's: uuid, marker and token.
+    let mut bodies: Vec<_> = made(&replay).into_iter().map(|(_, body)| body).collect();
+    assert_eq!((&bodies[2]["token"], &bodies[2]["api_key"]), (&json!("phc_assay"), &Value::Null));
+    assert_eq!(
+        (&bodies[2]["batch"][0]["$distinct_id"], &bodies[2]["batch"][0]["distinct_id"]),
+        (&json!("d"), &Value::Null)
+    );
+    for event in bodies.iter_mut().take(2).flat_map(|body| body.as_array_mut().unwrap()) {
+        let event = event.as_object_mut().unwrap();
+        assert!(event.remove("uuid").is_some());
+        event["properties"].as_object_mut().unwrap().remove("assay_id");
+    }
+    let text = json!([events, engaged]).to_string().replace("\"k\"", "\"phc_assay\"");
+    let mut expected: Vec<Value> = serde_json::from_str(&text).unwrap();
+    // Whoever has no token gets one, and no properties are none.
+    expected[0][4]["api_key"] = json!("phc_assay");
+    for (list, event) in [(0, 3), (0, 4), (1, 0)] {
+        expected[list][event]["properties"] = json!({});
+    }
+    assert_eq!(bodies[..2], expected);
+    let event = replay.event(STREAM, 5).unwrap();
+    assert_eq!((&*event.name, &*event.distinct_id), ("$identify", "d"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::Header;
 use crate::{
     event::EventSource,
     random::{Purpose, Random},
@@ -92,10 +93,10 @@ const HEADERS: [(&str, Option<&str>); 13] = [
 ];
 
 /// Spoils one of the headers of a request.
-pub(super) fn spoil(seed: u64, request: &Request, headers: &mut Vec<(&'static str, String)>) {
+pub(super) fn spoil(seed: u64, request: &Request, headers: &mut Vec<Header>) {
     let Some((name, value)) = random(seed, request).pick(&HEADERS).copied() else { return };
-    headers.retain(|(header, _)| *header != name);
-    headers.extend(value.map(|value| (name, value.to_owned())));
+    headers.retain(|(header, _)| header != name);
+    headers.extend(value.map(|value| (name.into(), value.to_owned())));
 }
 
 /// The values that such a request is made of.

@@ -4,7 +4,7 @@ use super::{moments::Moments, push_json};
 use crate::{
     event::{Event, Member},
     request::ClientClock,
-    workload::{ALTERED, Refused, Spelling, TimeForm},
+    workload::{ALTERED, Refused, TimeForm},
 };
 
 /// Appends `event`; `token` is its JSON text where the event carries it, and `again` tells whether this is its second sending.
@@ -67,7 +67,7 @@ pub(super) fn write_fields(
         json.extend_from_slice(event.id.to_string().as_bytes());
         json.push(b'"');
     }
-    if spelling != Spelling::Nameless {
+    if !spelling.is_nameless() {
         key("event", json);
         match &event.name_json {
             Some(text) => json.extend_from_slice(text.as_bytes()),

@@ -1,7 +1,7 @@
 //! An event of AI in a form of several parts: the event, its properties in it or in a part of their own, and contents that stand
 //! for themselves (RFC 7578; rust/capture, `ai_endpoint.rs`).
 
-use super::{moments::Moments, odd};
+use super::{Header, moments::Moments, odd};
 use crate::{
     event::Event,
     replay::Style,
@@ -16,10 +16,10 @@ const DISPOSITION: &[u8] = b"--assay-6e1d0c5b9f37428ab4c2\r\nContent-Disposition
 const END: &[u8] = b"--assay-6e1d0c5b9f37428ab4c2--\r\n";
 
 /// The headers of a request.
-pub(super) fn headers(token: &str, style: Style) -> Vec<(&'static str, String)> {
-    let mut headers = vec![("authorization", format!("Bearer {token}"))];
+pub(super) fn headers(token: &str, style: Style) -> Vec<Header> {
+    let mut headers = vec![("authorization".into(), format!("Bearer {token}"))];
     if style.compression == Compression::Gzip {
-        headers.push(("content-encoding", "gzip".to_owned()));
+        headers.push(("content-encoding".into(), "gzip".to_owned()));
     }
     headers
 }

@@ -180,7 +180,7 @@ fn an_event_of_ai_stands_in_two_parts() {
         traffic.persons.identify = crate::random::Share::default();
     });
     assert_eq!((encoded.target.as_str(), encoded.events), ("/i/v0/ai", 1));
-    assert_eq!(encoded.headers, [("authorization", "Bearer phc_test".to_owned())]);
+    assert_eq!(encoded.headers, [(std::borrow::Cow::Borrowed("authorization"), "Bearer phc_test".to_owned())]);
     let boundary = encoded.content_type.split_once("boundary=").unwrap().1;
     let body = String::from_utf8(encoded.body).unwrap();
     let parts: Vec<&str> = body.split(&format!("--{boundary}")).collect();
@@ -235,7 +235,7 @@ fn properties_may_stand_in_the_event_and_contents_in_parts_of_their_own() {
         let made = encoder.encode(&workload, &request, START, Vec::new()).unwrap();
         let seq = request.seqs(&workload).next().unwrap().0;
         let event = workload.event(StreamId(0), seq).unwrap();
-        let parts = parts_of(made.content_type, &made.body);
+        let parts = parts_of(&made.content_type, &made.body);
         let is_named = |at: usize, name: &str| parts[at].0.contains(&format!("form-data; name=\"{name}\""));
         assert!(is_named(0, "event"));
         let sent: Value = serde_json::from_slice(parts[0].1).unwrap();
@@ -322,7 +322,7 @@ fn what_must_be_refused_is_wrong_in_one_way() {
 }
 
 /// Each header that v1 wants: "whole", "missing", or what it says that cannot be right.
-fn v1_headers(headers: &[(&'static str, String)]) -> Vec<String> {
+fn v1_headers(headers: &[Header]) -> Vec<String> {
     let is_whole = |name: &str, value: &str| match name {
         "authorization" => value == "Bearer phc_test",
         "posthog-attempt" => value.parse::<u32>().is_ok_and(|attempt| attempt > 0),

@@ -1,7 +1,10 @@
 //! What differs in v1 of the capture API: the project's token, the attempt and the client's clock are in headers
 //! (rust/capture/src/v1/context.rs, analytics/types.rs).
 
-use super::moments::{Moments, rfc3339};
+use super::{
+    Header,
+    moments::{Moments, rfc3339},
+};
 use crate::{
     identity::RunId,
     random::mix,
@@ -11,22 +14,16 @@ use crate::{
 };
 
 /// The headers of a request.
-pub(super) fn headers(
-    run: RunId,
-    token: &str,
-    style: Style,
-    request: &Request,
-    clock: ClientClock,
-) -> Vec<(&'static str, String)> {
+pub(super) fn headers(run: RunId, token: &str, style: Style, request: &Request, clock: ClientClock) -> Vec<Header> {
     let mut headers = vec![
-        ("authorization", format!("Bearer {token}")),
-        ("posthog-sdk-info", format!("{LIBRARY}/{LIBRARY_VERSION}")),
-        ("posthog-attempt", request.told_attempt().to_string()),
-        ("posthog-request-id", request_id(run, request).to_string()),
-        ("posthog-request-timestamp", rfc3339(clock.sent_at_ms)),
+        ("authorization".into(), format!("Bearer {token}")),
+        ("posthog-sdk-info".into(), format!("{LIBRARY}/{LIBRARY_VERSION}")),
+        ("posthog-attempt".into(), request.told_attempt().to_string()),
+        ("posthog-request-id".into(), request_id(run, request).to_string()),
+        ("posthog-request-timestamp".into(), rfc3339(clock.sent_at_ms)),
     ];
     if style.compression == Compression::Gzip {
-        headers.push(("content-encoding", "gzip".to_owned()));
+        headers.push(("content-encoding".into(), "gzip".to_owned()));
     }
     headers
 }

@@ -1,6 +1,8 @@
 //! The ways to say the same: aliases of fields, paths with and without their last slash, a list of one (ingestion contract 1.1
 //! to 1.3). What is stored is the same but for what stands among the properties.
 
+use serde::{Deserialize, Serialize};
+
 use super::plan::{Endpoint, Traffic};
 use crate::{
     event::{Event, Member},
@@ -25,6 +27,54 @@ pub enum Spelling {
     DistinctIdInProperties,
     /// A person's profile without a name, which is an `$identify`.
     Nameless,
+    /// As it was recorded.
+    Recorded(RecordedSpelling),
+}
+
+/// How a recorded event says whose it is; as usual by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordedSpelling {
+    /// Where its token stands beside its properties.
+    pub token: TokenKey,
+    /// Whether it stands among them, too or alone.
+    pub token_property: bool,
+    /// Where its distinct id stands beside its properties. What stands among them is one of them.
+    pub distinct_id: DistinctIdKey,
+    /// Whether it has no name, as a person's profile.
+    pub nameless: bool,
+}
+
+/// A key for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are those of the keys")]
+pub enum TokenKey {
+    #[default]
+    ApiKey,
+    Token,
+    DollarToken,
+    /// It does not stand there.
+    Nowhere,
+}
+
+/// A key for a distinct id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are those of the keys")]
+pub enum DistinctIdKey {
+    #[default]
+    DistinctId,
+    DollarDistinctId,
+    /// It does not stand there.
+    Nowhere,
+}
+
+impl RecordedSpelling {
+    /// Whether it is as usual.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Spelling {
@@ -62,7 +112,10 @@ impl Spelling {
                 "$identify".clone_into(&mut event.name);
                 event.name_json = None;
             }
-            Self::Usual | Self::Token | Self::DollarToken | Self::DollarDistinctId => (),
+            Self::Recorded(recorded) if recorded.token_property => {
+                event.members.push(Member::new("token", quoted(token)));
+            }
+            Self::Recorded(_) | Self::Usual | Self::Token | Self::DollarToken | Self::DollarDistinctId => (),
         }
     }
 
@@ -73,7 +126,29 @@ impl Spelling {
             Self::DollarToken => Some("$token"),
             Self::TokenInProperties => None,
             Self::Usual | Self::DollarDistinctId | Self::DistinctIdInProperties | Self::Nameless => Some("api_key"),
+            Self::Recorded(recorded) => match recorded.token {
+                TokenKey::ApiKey => Some("api_key"),
+                TokenKey::Token => Some("token"),
+                TokenKey::DollarToken => Some("$token"),
+                TokenKey::Nowhere => None,
+            },
         }
+    }
+
+    /// The same with a token beside the properties, which is the one that counts.
+    pub(crate) const fn with_token_beside(self) -> Self {
+        match self {
+            Self::TokenInProperties => Self::Usual,
+            Self::Recorded(RecordedSpelling { token: TokenKey::Nowhere, token_property, distinct_id, nameless }) => {
+                Self::Recorded(RecordedSpelling { token: TokenKey::ApiKey, token_property, distinct_id, nameless })
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the event is sent without its name.
+    pub(crate) const fn is_nameless(self) -> bool {
+        matches!(self, Self::Nameless | Self::Recorded(RecordedSpelling { nameless: true, .. }))
     }
 
     /// The key that the distinct id stands at beside the properties, if it does.
@@ -84,6 +159,11 @@ impl Spelling {
             Self::Usual | Self::Token | Self::DollarToken | Self::TokenInProperties | Self::Nameless => {
                 Some("distinct_id")
             }
+            Self::Recorded(recorded) => match recorded.distinct_id {
+                DistinctIdKey::DistinctId => Some("distinct_id"),
+                DistinctIdKey::DollarDistinctId => Some("$distinct_id"),
+                DistinctIdKey::Nowhere => None,
+            },
         }
     }
 }

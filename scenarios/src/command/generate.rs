@@ -207,13 +207,13 @@ impl<W: Write> Printer<'_, W> {
     fn print_request(&mut self, due: Duration, request: &Request, encoded: &Encoded) -> io::Result<()> {
         let stream = self.workload.traffic(request.stream).map_or("", |traffic| &traffic.name);
         // A token is in the body at most, and nobody's secret.
-        let headers = encoded.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers = encoded.headers.iter().map(|(name, value)| (&**name, value.as_str()));
         let line = RequestLine {
             stream,
             time: due.as_secs_f64(),
             method: encoded.method.name(),
             path: &encoded.target,
-            headers: headers.chain([("content-type", encoded.content_type)]).collect(),
+            headers: headers.chain([("content-type", &*encoded.content_type)]).collect(),
             events: encoded.events,
             fault: request.fault(self.workload).map(ClientFault::name),
             body: BASE64_STANDARD.encode(&encoded.body),

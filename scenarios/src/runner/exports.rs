@@ -4,11 +4,7 @@
 use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use checkers::{
-    oracle::{
-        dialect::Dialect,
-        plugin::Plugins,
-        row::{Row, expect},
-    },
+    oracle::{dialect::Dialect, plugin::Plugins, row::Row},
     reconcile::{
         exports::{Delivery, End, ExportsWriter, judge_delivery},
         rows::{Identity, identify},
@@ -171,15 +167,18 @@ impl Judge {
         let (Identity::Known(stream, seq), Some(plugin)) = (identity, number) else { return Err(excerpt()) };
         let traffic = self.workload.traffic(stream).ok_or_else(excerpt)?;
         let event = self.workload.event(stream, seq).ok_or_else(excerpt)?;
-        let expectation = expect(self.dialect, &event, traffic.team, &[], 0);
-        let expectation = self.plugins.expect(self.dialect, expectation, &event, traffic.team);
+        let told_by = (self.dialect, &*self.workload);
+        let expectation = self.plugins.expect_told(told_by, &event, traffic.team, &[], 0);
         Ok(Delivery { plugin, stream, seq, differences: judge_delivery(&row, &expectation) })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use checkers::oracle::plugin::{Action, Condition, Plugin};
+    use checkers::oracle::{
+        plugin::{Action, Condition, Plugin},
+        row::expect,
+    };
     use generators::{
         identity::{RunId, StreamId},
         persona::PersonaTable,
