@@ -24,7 +24,6 @@ use self::{
 };
 use crate::{
     clock::RunStart,
-    event::EventSource,
     replay::Style,
     request::{ClientClock, Request, Sending},
     text,

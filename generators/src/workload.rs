@@ -459,7 +459,7 @@ impl Workload {
         let mut spelling = RequestSpelling::default();
         if let Some(Stream { replaying: Some(Replaying { recording, .. }), .. }) = self.stream(request.stream) {
             let BodySpelling { token, list_of_one } = recording.body_spelling(request.positions.start);
-            spelling = RequestSpelling { token, list_of_one, ..spelling };
+            spelling = RequestSpelling { list_of_one, token, ..spelling };
         }
         if traffic.spelling > Share::default() {
             // Far from the numbers of events, which are spelt by the same source.

@@ -327,9 +327,14 @@ fn request(time: f64, path: &str, headers: &Value, body: &Value) -> String {
 /// The requests of a workload as they are sent, with the JSON of their bodies.
 fn made(workload: &Workload) -> Vec<(Encoded, Value)> {
     let mut encoder = Encoder::default();
-    let encoded = Timetable::new(workload, Shard::WHOLE)
-        .map(|(_, request)| encoder.encode(workload, &request, START, Vec::new()).unwrap());
-    encoded.map(|made| (serde_json::from_slice(&made.body).unwrap(), made)).map(|(body, made)| (made, body)).collect()
+    let requests = Timetable::new(workload, Shard::WHOLE);
+    requests
+        .map(|(_, request)| {
+            let made = encoder.encode(workload, &request, START, Vec::new()).unwrap();
+            let body = serde_json::from_slice(&made.body).unwrap();
+            (made, body)
+        })
+        .collect()
 }
 
 const U: &str = "0190aaaa-0000-7000-8000-000000000001";

@@ -8,13 +8,13 @@ use serde_json::{Value, value::RawValue};
 
 use super::*;
 use crate::{
-    event::{Event, Member},
+    event::{Event, EventSource, Member},
     identity::StreamId,
     request::{Requests, Retry},
     schedule::{Arrival, Rate, Step},
     timetable::{Shard, Timetable},
     workload::{
-        Traffic,
+        Spelling, Traffic,
         tests::{odd, small},
     },
 };
@@ -180,7 +180,7 @@ fn an_event_of_ai_stands_in_two_parts() {
         traffic.persons.identify = crate::random::Share::default();
     });
     assert_eq!((encoded.target.as_str(), encoded.events), ("/i/v0/ai", 1));
-    assert_eq!(encoded.headers, [(std::borrow::Cow::Borrowed("authorization"), "Bearer phc_test".to_owned())]);
+    assert_eq!(encoded.headers, [(Cow::Borrowed("authorization"), "Bearer phc_test".to_owned())]);
     let boundary = encoded.content_type.split_once("boundary=").unwrap().1;
     let body = String::from_utf8(encoded.body).unwrap();
     let parts: Vec<&str> = body.split(&format!("--{boundary}")).collect();

@@ -38,7 +38,7 @@ A line is a request, as a proxy or `assay generate --requests` writes it, or an 
   {\"time\":0.1,\"method\":\"POST\",\"path\":\"/batch/\",\"headers\":{\"content-type\":\"application/json\"},\"body\":\"BASE64\"}
   {\"event\":\"$pageview\",\"distinct_id\":\"d\",\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"properties\":{}}
 Times are seconds, or RFC 3339. Every event gets a uuid, a token and a marker property of this run, and its time is moved as far
-as its request; all else is sent as it was. Lines that cannot be understood are counted and told, and left out.";
+as its request; all else is sent as it was, but for what may be a secret. What has one uuid in the recording is one event. Lines that cannot be understood are counted and told, and left out.";
 
 pub(super) fn replay(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Arguments { file, speed, rate, shuffle, resend, batch, options } = arguments;

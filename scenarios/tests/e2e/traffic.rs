@@ -531,6 +531,8 @@ fn a_recording_is_replayed_and_judged_and_its_odd_lines_are_told() {
     assert!(events > 7_000 && run.count("dropped") > 0, "{}", run.told());
     assert_eq!(run.count("rejected"), run.count("rejected_on_purpose"), "{}", run.told());
     assert_eq!(run.verdict["run"]["recording"]["not_understood"], 2);
+    // What was sent twice when it was recorded is one event that is sent twice.
+    assert!(run.verdict["run"]["recording"]["repeated"].as_u64().is_some_and(|times| times > 100), "{}", run.told());
     let lines: Vec<_> = left_out.lines().collect();
     assert!(lines[0].starts_with("line 1: ") && lines[1].contains("no `timestamp`") && lines.len() == 2, "{left_out}");
     assert!(run.stdout.contains("2 lines of the recording were not understood"), "{}", run.told());
