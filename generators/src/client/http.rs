@@ -158,6 +158,15 @@ mod tests {
             "POST /e/?_=7 HTTP/1.1\r\nhost: h:1\r\nuser-agent: {USER_AGENT}\r\nposthog-attempt: 1\r\ncontent-length: 2\r\n"
         );
         assert_eq!(String::from_utf8(head).unwrap(), expected);
+        let mut recorded = encoded;
+        recorded.headers.push(("user-agent".into(), "curl/8".into()));
+        let agents = |says_who| {
+            let mut head = Vec::new();
+            begin(&recorded, "h:1", says_who, &mut head).unwrap();
+            let head = String::from_utf8(head).unwrap();
+            (head.matches("user-agent: ").count(), head.matches("user-agent: curl/8\r\n").count())
+        };
+        assert_eq!((agents(true), agents(false)), ((1, 1), (0, 0)));
     }
 
     /// Each reply with its status, body and whether the connection may be used again.
