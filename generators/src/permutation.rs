@@ -45,7 +45,7 @@ impl Permutation {
             let stays = indices[at] >= self.size;
             *value = if stays { indices[at] } else { *value };
             outside[count] = at;
-            count += usize::from(!stays & (*value >= self.size));
+            count += usize::from(!stays) * usize::from(*value >= self.size);
         }
         while count > 0 {
             let mut still = 0;

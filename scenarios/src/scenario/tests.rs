@@ -133,7 +133,7 @@ fn a_fault_of_several_actions_is_read_and_what_cannot_be_drawn_is_refused() {
             (delay, Target::CaptureKafka)
         ]
     );
-    assert!(both.needs_containers().unwrap().contains("fill_disk"), "it may be drawn");
+    assert!(both.needs_containers(|| Ok(())).unwrap().contains("fill_disk"), "it may be drawn");
     let at_once = read("\"ingester\"", r#"["kill", "restart"]"#, "");
     assert_eq!(at_once.faults[0].actions, [Action::Kill, Action::Stop]);
     for (target, action, more, expected) in [
