@@ -129,6 +129,12 @@ impl Request {
         Some((due.saturating_add(after), Self { retry, ..self.clone() }))
     }
 
+    /// Where it stands in its stream: its first position, or the first of those among which events are picked that it holds
+    /// again, if it has none of its own.
+    pub fn place(&self) -> u64 {
+        if self.positions.is_empty() && !self.resends.is_empty() { self.resends.start } else { self.positions.start }
+    }
+
     /// When it is due, from the start of the traffic; for a later attempt, when the first one was.
     pub fn due(&self, workload: &Workload) -> Duration {
         if let Some(retry) = self.retry {

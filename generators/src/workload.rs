@@ -398,7 +398,7 @@ impl Workload {
     pub fn style(&self, request: &Request) -> Option<Style> {
         let Traffic { endpoint, compression, form, historical, .. } = *self.traffic(request.stream)?;
         match &self.stream(request.stream)?.replaying {
-            Some(replaying) => replaying.style(request.positions.start),
+            Some(replaying) => replaying.style(request.place()),
             None => Some(Style { endpoint, compression, form, historical }),
         }
     }
@@ -448,7 +448,7 @@ impl Workload {
             return true;
         };
         if let Some(Replaying { recording, .. }) = &stream.replaying {
-            return recording.says_sent_at(request.positions.start);
+            return recording.says_sent_at(request.place());
         }
         *silent == Share::default() || !stream.sent_at.at(request.index).chance(*silent)
     }
@@ -458,7 +458,7 @@ impl Workload {
         let Some(traffic) = self.traffic(request.stream) else { return RequestSpelling::default() };
         let mut spelling = RequestSpelling::default();
         if let Some(Stream { replaying: Some(Replaying { recording, .. }), .. }) = self.stream(request.stream) {
-            let BodySpelling { token, list_of_one } = recording.body_spelling(request.positions.start);
+            let BodySpelling { token, list_of_one } = recording.body_spelling(request.place());
             spelling = RequestSpelling { list_of_one, token, ..spelling };
         }
         if traffic.spelling > Share::default() {
@@ -491,9 +491,7 @@ impl Workload {
     /// The headers with which a request was recorded, as far as they are sent again; none where nothing was.
     pub fn recorded_headers(&self, request: &Request) -> Vec<(String, String)> {
         match self.stream(request.stream) {
-            Some(Stream { replaying: Some(Replaying { recording, .. }), .. }) => {
-                recording.headers(request.positions.start)
-            }
+            Some(Stream { replaying: Some(Replaying { recording, .. }), .. }) => recording.headers(request.place()),
             _ => Vec::new(),
         }
     }

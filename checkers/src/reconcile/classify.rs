@@ -11,7 +11,7 @@ use generators::{
     event::{Event, EventSource},
     identity::{EventId, StreamId},
     random::Share,
-    workload::{ClientFault, Workload},
+    workload::{ClientFault, Extras, Workload},
 };
 
 use super::{
@@ -141,8 +141,7 @@ impl Judging {
     pub fn window(&mut self, case: &Case<'_>) {
         let Self { totals, evidence, open, .. } = self;
         totals.begin(case.sent.exchanges().len());
-        // A buffer for the looks at one event.
-        let mut looks = Vec::new();
+        let mut room = Room::default();
         let window = case.sent.window();
         let mut alike = Alike::new(case);
         let mut measured = 0;
@@ -155,7 +154,7 @@ impl Judging {
             }
             alike.count(totals, evidence);
             let seq = window.seqs.start + place as u64;
-            let (told, rows) = case.tell(window.stream, seq, event, &mut looks);
+            let (told, rows) = case.tell(window.stream, seq, event, &mut room);
             for class in told.judged.classes.iter() {
                 case.report(class, window.stream, seq, event, &rows, evidence);
             }
@@ -223,9 +222,18 @@ impl Judging {
 
 /// The classes of one event, were it the only one; unknown rows of the last final read are among them.
 pub(crate) fn classify_one(case: &Case<'_>, stream: StreamId, seq: u64, event: &SentEvent) -> Vec<Class> {
-    let (told, _) = case.tell(stream, seq, event, &mut Vec::new());
+    let (told, _) = case.tell(stream, seq, event, &mut Room::default());
     let strangers = case.final_reads.last().is_some_and(|read| read.summary.unknown_rows > 0);
     strangers.then_some(Class::Phantom).into_iter().chain(told.judged.classes.iter()).collect()
+}
+
+/// What is used again from event to event of a window.
+#[derive(Debug, Default)]
+struct Room {
+    /// The looks at one event.
+    looks: Vec<Look>,
+    /// The last exchange that was asked for, and whether its request was meant to fail.
+    on_purpose: Option<(u32, bool)>,
 }
 
 /// Events in a row that are alike: what is known of them is the same, and nothing is wrong. Their story is told once.
@@ -251,6 +259,7 @@ impl<'a> Alike<'a> {
                     || traffic.extras.cookieless > Share::default()
                     // In one request one is too large for a message, or restricted, and the next is not.
                     || traffic.extras.large > Share::default()
+                    || (traffic.endpoint.is_v1() && may_be_refused_alone(&traffic.extras))
                     || !traffic.restricted.is_none()
                     || case.plugins.may_drop(traffic.team)
             });
@@ -331,6 +340,11 @@ impl<'a> Alike<'a> {
     }
 }
 
+/// Whether v1, which has a result for each event, may refuse one of a request and take the next.
+fn may_be_refused_alone(extras: &Extras) -> bool {
+    [extras.hostile, extras.refused, extras.fields].iter().any(|share| *share > Share::default())
+}
+
 /// A moment of the run, as stories count them.
 fn micros(moment: Duration) -> Micros {
     moment.as_micros() as Micros
@@ -338,14 +352,8 @@ fn micros(moment: Duration) -> Micros {
 
 impl Case<'_> {
     /// The story of one event, and its rows if they are not simply as expected.
-    fn tell(
-        &self,
-        stream: StreamId,
-        seq: u64,
-        event: &SentEvent,
-        looks: &mut Vec<Look>,
-    ) -> (Told, Cow<'_, [FoundRow]>) {
-        let sight = self.sight(stream, seq, event.answered_at, looks);
+    fn tell(&self, stream: StreamId, seq: u64, event: &SentEvent, room: &mut Room) -> (Told, Cow<'_, [FoundRow]>) {
+        let sight = self.sight(stream, seq, event.answered_at, &mut room.looks);
         let rows = self.rows(stream, seq);
         let story = Story {
             outcome: event.outcome,
@@ -356,7 +364,7 @@ impl Case<'_> {
             rows: row_facts(&rows),
             exported: self.exported(stream, seq),
         };
-        let on_purpose = !matches!(story.presence, Presence::Present { .. }) || self.on_purpose(event);
+        let on_purpose = !matches!(story.presence, Presence::Present { .. }) || self.on_purpose(event, room);
         let judged = story.judge();
         let captured = self.stages.and_then(|stages| stages.captured_at(stream, seq));
         let company = Company {
@@ -445,15 +453,26 @@ impl Case<'_> {
     }
 
     /// Whether the event's outcome is that of a request that was meant to fail, and did.
-    fn on_purpose(&self, event: &SentEvent) -> bool {
-        matches!(event.outcome, EventOutcome::Rejected | EventOutcome::Indeterminate)
-            && self.sent.exchanges().get(event.exchange as usize).is_some_and(|exchange| {
-                let request = &exchange.request;
-                let spoils = |seq| spoils_request(self.dialect, self.workload, request.stream, seq);
-                request.fault(self.workload).is_some_and(ClientFault::is_meant_to_fail)
-                    || request.seqs(self.workload).any(|(seq, _)| spoils(seq))
-                    || body_limit::may_be_over(self.workload, request, self.start)
-            })
+    fn on_purpose(&self, event: &SentEvent, room: &mut Room) -> bool {
+        if !matches!(event.outcome, EventOutcome::Rejected | EventOutcome::Indeterminate) {
+            return false;
+        }
+        // To know it of a large request, that may have to be made again, and its events follow each other.
+        let known = room.on_purpose.filter(|(exchange, _)| *exchange == event.exchange);
+        let (_, on_purpose) = known.unwrap_or_else(|| (event.exchange, self.is_meant_to_fail(event.exchange)));
+        room.on_purpose = Some((event.exchange, on_purpose));
+        on_purpose
+    }
+
+    /// Whether the request of an exchange is meant to fail.
+    fn is_meant_to_fail(&self, exchange: u32) -> bool {
+        self.sent.exchanges().get(exchange as usize).is_some_and(|exchange| {
+            let request = &exchange.request;
+            let spoils = |seq| spoils_request(self.dialect, self.workload, request.stream, seq);
+            request.fault(self.workload).is_some_and(ClientFault::is_meant_to_fail)
+                || request.seqs(self.workload).any(|(seq, _)| spoils(seq))
+                || body_limit::may_be_over(self.workload, request, self.start)
+        })
     }
 
     /// Whether no attempt was answered with success while a planned fault went on, so that the outcome is no wonder.

@@ -551,3 +551,30 @@ fn shares_of_a_recording_are_disjoint() {
     let parts: usize = (1..=3).map(|number| Timetable::new(&replay, Shard::new(number, 3).unwrap()).count()).sum();
     assert_eq!(all, parts);
 }
+
+/// What is left of a request may be events that it holds again alone: it is made as that request was, and not as the next one.
+#[test]
+fn a_part_of_a_request_is_made_as_the_request_was() {
+    let line = |path: &str, agent: &str, name: &str| {
+        json!({
+            "time": 1_790_000_000.0,
+            "method": "POST",
+            "path": path,
+            "headers": {"Content-Type": "application/json", "User-Agent": agent},
+            "body": BASE64_STANDARD.encode(json!([{"event": name, "distinct_id": "d", "api_key": "phc_x"}]).to_string()),
+        })
+        .to_string()
+    };
+    let text = [line("/e/", "first", "a"), line("/i/v0/e/", "second", "b")].join("\n");
+    let workload = replaying(imported(&text, 1).0, |traffic| traffic.disorder.resend = Share::new(1.0).unwrap());
+    let told = |request: &crate::request::Request| {
+        (workload.style(request).unwrap().endpoint, workload.recorded_headers(request), workload.spelling(request))
+    };
+    let whole: Vec<_> = Timetable::new(&workload, Shard::WHOLE).map(|(_, request)| request).collect();
+    let first = whole.iter().find(|request| request.positions == (0..1)).unwrap();
+    let part = crate::request::Request { positions: 1..1, resends: 0..1, ..first.clone() };
+    assert_eq!(told(&part), told(first));
+    assert_eq!(told(first).0, Endpoint::E);
+    let second = whole.iter().find(|request| request.positions == (1..2)).unwrap();
+    assert_ne!(told(second), told(first));
+}

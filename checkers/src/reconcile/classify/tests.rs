@@ -2,7 +2,7 @@
 
 use generators::{
     ledger::{Answer, DropWord, EventResult, Record},
-    workload::ClientFaults,
+    workload::{ClientFaults, Endpoint, Hostile},
 };
 use proptest::prelude::*;
 
@@ -618,6 +618,34 @@ fn what_a_plugin_drops_is_told_apart_from_its_neighbours() {
     let (absent, lost, _) = counts(|_| false);
     assert!((10..=30).contains(&absent) && absent + lost == 40, "{absent} dropped, {lost} lost");
     assert_eq!(counts(|_| true), (absent, 0, absent));
+}
+
+/// A v1 that says `ok` to what it must refuse, and stores all of it, or nothing.
+#[test]
+fn what_v1_must_refuse_is_told_apart_from_its_neighbours() {
+    let choices: [fn(&mut Extras, Share); 2] =
+        [|extras, share| extras.refused = share, |extras, share| extras.hostile = share];
+    for choose in choices {
+        let mut plan = workload(40).plan().clone();
+        plan.traffic[0].endpoint = Endpoint::V1;
+        plan.traffic[0].extras.kinds = vec![Hostile::LongName];
+        choose(&mut plan.traffic[0].extras, Share::new(0.5).unwrap());
+        let workload = Workload::new(plan, generators::persona::PersonaTable::make(1, 2));
+        let ok = Answer::Results { exceptions: Vec::new(), complete: true };
+        let sent = sent(&workload, [intent(0, 0..40, 0..0), outcome(0, 0, 100, ok)]);
+        let counts = |visible: fn(u64) -> bool| {
+            let summary = Summary { start: Duration::from_mins(1), end: Duration::from_secs(61), ..Summary::default() };
+            let mut last = FinalRead::begin(whole(&workload), summary);
+            for seq in (0..40).filter(|seq| visible(*seq)) {
+                last.put(STREAM, seq, FoundRow::plain(START.unix_micros() + seq as i64 * 1_000_000 + 1_000, 1));
+            }
+            let evidence = judged(&workload, &sent, &Reads::of(whole(&workload), &[]), &[last]);
+            (evidence.expected_absent, evidence.counts.lost, evidence.found(Class::ShouldBeAbsent))
+        };
+        let (absent, lost, _) = counts(|_| false);
+        assert!((10..=30).contains(&absent) && absent + lost == 40, "{absent} to be refused, {lost} lost");
+        assert_eq!(counts(|_| true), (absent, 0, absent));
+    }
 }
 
 #[test]
