@@ -13,7 +13,8 @@
 //!       "event":{"event":"x","distinct_id":"d","properties":{…},"$set":{…}}}, …]}
 //! ```
 //!
-//! In memory an event costs 32 bytes, one that stands there again 64, and a distinct id that is joined to another its text.
+//! In memory an event costs 32 bytes, one that stands there again 64, a content that differs from the first some 60 more, and a
+//! distinct id that is joined to another its text.
 
 mod body;
 mod event;
@@ -45,7 +46,7 @@ pub(crate) use order::Replaying;
 
 use self::{
     persons::Persons,
-    repeats::{Repeat, Repeats},
+    repeats::{Contents, Repeat, Repeats, content_sum},
 };
 use crate::workload::{Compression, Endpoint, Form, RecordedSpelling, TimeForm};
 
@@ -173,8 +174,16 @@ struct Place {
     spelling: RecordedSpelling,
 }
 
-/// What is known of a recorded uuid: the event, and its timestamp.
-type Known = HashMap<Uuid, (u64, Option<i64>)>;
+/// What is known of a recorded uuid, from where it stands first.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    /// The event.
+    seq: u64,
+    /// Its timestamp.
+    said_ms: Option<i64>,
+    /// A checksum of what it says.
+    content: u64,
+}
 
 impl Recording {
     /// Opens a recording in our form.
@@ -185,7 +194,8 @@ impl Recording {
         let io = |source| RecordingError::Io { path: path.to_owned(), source };
         let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(io)?);
         let (mut requests, mut places, mut persons) = (Vec::new(), Vec::new(), Persons::default());
-        let (mut repeats, mut known) = (Vec::new(), Known::new());
+        let (mut repeats, mut contents) = (Vec::new(), Contents::default());
+        let mut known = HashMap::<Uuid, First>::new();
         let (mut line, mut offset) = (String::new(), 0u64);
         for number in 1.. {
             line.clear();
@@ -210,12 +220,15 @@ impl Recording {
                     spelling: *spelling,
                 };
                 let position = (places.len() + repeats.len()) as u64;
-                if let Some((seq, first_ms)) = uuid.and_then(|uuid| known.get(&uuid).copied()) {
-                    let later_ms = said_ms.zip(first_ms).map_or(0, |(now, first)| now - first);
-                    repeats.push(Repeat { position, seq, later_ms, place });
+                let sum = content_sum(text, spelling.token_property);
+                if let Some(told) = uuid.and_then(|uuid| known.get(&uuid).copied()) {
+                    let later_ms = said_ms.zip(told.said_ms).map_or(0, |(now, before)| now - before);
+                    let content = if sum == told.content { 0 } else { contents.number(told.seq, sum, place) };
+                    repeats.push(Repeat { position, seq: told.seq, later_ms, content, place });
                     continue;
                 }
-                known.extend(uuid.map(|uuid| (uuid, (places.len() as u64, *said_ms))));
+                let told = First { seq: places.len() as u64, said_ms: *said_ms, content: sum };
+                known.extend(uuid.map(|uuid| (uuid, told)));
                 places.push(place);
             }
             let headers = read.headers.map(|headers| (place_of(headers.get()), headers.get().len() as u32));
@@ -228,7 +241,7 @@ impl Recording {
             let what = "requests are not in the order of their times".to_owned();
             return Err(RecordingError::Damaged { path: path.to_owned(), line: requests.len(), what });
         }
-        let repeats = Repeats::new(repeats);
+        let repeats = Repeats::new(repeats, contents);
         Ok(Self { file: reader.into_inner(), requests, events: places, repeats, persons: persons.joined() })
     }
 
@@ -324,10 +337,11 @@ impl Recording {
 
     /// What event `seq` says at one of the `positions` that it stands at again, if it does at any.
     pub(crate) fn again(&self, positions: &Range<u64>, seq: u64) -> Option<Again> {
-        let Repeat { later_ms, place, .. } = self.repeats.within(positions).iter().find(|repeat| repeat.seq == seq)?;
+        let repeat = self.repeats.within(positions).iter().find(|repeat| repeat.seq == seq)?;
+        let Repeat { later_ms, content, place, .. } = *repeat;
         // Beside the first one its time is the same.
         let is_apart = !positions.contains(&self.position_of(seq));
-        Some(Again { later_ms: *later_ms, before_ms: is_apart.then_some(place.before_ms), place: *place })
+        Some(Again { later_ms, before_ms: is_apart.then_some(place.before_ms), content, place })
     }
 
     /// What stands there of one that stands there again.
@@ -335,18 +349,11 @@ impl Recording {
         self.read(&again.place)
     }
 
-    /// What event `seq` says where it stands again and says something else; most say the same.
-    pub(crate) fn others(&self, seq: u64) -> Vec<Recorded> {
-        let mut repeats = self.repeats.of(seq).peekable();
-        // Most events stand there once, and need not be read for that.
-        let Some(first) = repeats.peek().and_then(|_| self.event(seq)) else { return Vec::new() };
-        let mut others: Vec<Recorded> = Vec::new();
-        for other in repeats.filter_map(|repeat| self.read(&repeat.place)) {
-            if other != first && !others.contains(&other) {
-                others.push(other);
-            }
-        }
-        others
+    /// What event `seq` says where it stands again and says something else, each content once, and how it says there whose it is;
+    /// none where the file can no longer be read. Most say the same, and of those nothing is read.
+    pub(crate) fn others(&self, seq: u64) -> Vec<(Recorded, RecordedSpelling)> {
+        let others = self.repeats.others(seq).iter().map(|place| Some((self.read(place)?, place.spelling)));
+        others.collect::<Option<_>>().unwrap_or_default()
     }
 
     fn read(&self, place: &Place) -> Option<Recorded> {
@@ -372,6 +379,8 @@ pub(crate) struct Again {
     pub later_ms: i64,
     /// How long before its request that was, in a request without the first.
     pub before_ms: Option<i64>,
+    /// Which of its contents it says: 0 for that of the first time, else its number among the others, from 1.
+    pub content: u32,
     place: Place,
 }
 

@@ -591,12 +591,18 @@ impl Workload {
         Some(event)
     }
 
-    /// What a recorded event says where it stands in the recording again and says something else.
+    /// What a recorded event says where it stands in the recording again and says something else, each content once.
     pub fn other_contents(&self, stream: StreamId, seq: u64) -> Vec<Event> {
         let Some(recording) = self.repeating(stream) else { return Vec::new() };
         let id = EventId { run: self.plan.run, stream, seq };
         let others = recording.others(seq).into_iter();
-        others.filter_map(|told| self.recorded(recording, id, told, recording.spelling(seq))).collect()
+        others.filter_map(|(told, spelling)| self.recorded(recording, id, told, spelling)).collect()
+    }
+
+    /// Which content of event `seq` `request` tells: 0 for that of the event itself, else its number among
+    /// [`Self::other_contents`], from 1.
+    pub fn content_told(&self, request: &Request, seq: u64) -> usize {
+        self.again(request, seq).map_or(0, |(_, again)| again.content as usize)
     }
 
     /// How many microseconds later `request` says that event `seq` happened than the first one of a recording that holds it did.

@@ -11,17 +11,32 @@ use std::{
 
 use uuid::Uuid;
 
-use super::import::Event;
+use super::{
+    import::{Event, FARTHEST_MS},
+    repeats::content_sum,
+};
 
-/// The events with a uuid that were taken in, some fifty bytes each.
+/// So many contents one uuid may have: each row of its event is held against every one of them.
+const MOST_CONTENTS: usize = 16;
+
+/// The events with a uuid that were taken in, some eighty bytes each.
 #[derive(Debug, Default)]
-pub(super) struct Identities(HashMap<Uuid, Known>);
+pub(super) struct Identities {
+    known: HashMap<Uuid, Known>,
+    /// Checksums of the contents that are not those of the first line, of the few that have any.
+    others: HashMap<Uuid, Vec<u64>>,
+}
 
+/// What is known of a uuid, from the line that had it first.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     line: u64,
     /// A checksum of what all that is one event has in common.
     kind: u64,
+    /// A checksum of what it says.
+    content: u64,
+    /// What its timestamp says.
+    said_ms: Option<i64>,
 }
 
 /// What two that are one have in common.
@@ -55,36 +70,62 @@ impl Identities {
     /// # Errors
     /// When one of them cannot be what its uuid says; none is taken in then.
     pub fn take(&mut self, line: u64, unique: bool, events: &[Event]) -> Result<u64, String> {
-        let (mut own, mut repeats) = (HashMap::<Uuid, (Known, &Event)>::new(), 0);
+        let (mut own, mut repeats) = (HashMap::<Uuid, (Known, i64)>::new(), 0);
         for (number, event) in (1..).zip(events) {
             let Some(uuid) = event.uuid else { continue };
             let refused = |what: String| Err(format!("event {number} of {}: its uuid {uuid} {what}", events.len()));
-            let known = Known { line, kind: event.kind };
-            if let Some((_, first)) = own.get(&uuid) {
+            let content = content_sum(event.text.get(), event.spelling.token_property);
+            let now = Known { line, kind: event.kind, content, said_ms: event.said_ms };
+            if let Some((first, before_ms)) = own.get(&uuid) {
                 if unique {
                     return refused("is in its request twice, which v1 refuses".into());
                 }
-                let told = |event: &Event| (event.said_ms, event.before_ms, event.text.get().to_owned());
-                if told(first) != told(event) {
+                if (first.said_ms, *before_ms, first.content) != (now.said_ms, event.before_ms, now.content) {
                     return refused("is in its request twice, with another time or content".into());
                 }
             }
-            let before = self.0.get(&uuid).copied().or_else(|| own.get(&uuid).map(|(known, _)| *known));
-            match before {
-                Some(before) if before.kind != event.kind => {
-                    let line = before.line;
-                    return refused(format!(
-                        "is in line {line}, too, with another name, person, or time or way to say it, or other than it was exported: one event cannot be both"
-                    ));
+            if let Some(before) = self.known.get(&uuid).or_else(|| own.get(&uuid).map(|(known, _)| known)) {
+                if let Some(what) = self.is_another(uuid, *before, now) {
+                    return refused(what);
                 }
-                Some(_) => repeats += 1,
-                None => (),
+                repeats += 1;
             }
-            own.entry(uuid).or_insert((known, event));
+            own.entry(uuid).or_insert((now, event.before_ms));
         }
-        for (uuid, (known, _)) in own {
-            self.0.entry(uuid).or_insert(known);
+        for (uuid, (now, _)) in own {
+            let first = self.known.entry(uuid).or_insert(now);
+            if first.content != now.content {
+                let others = self.others.entry(uuid).or_default();
+                if !others.contains(&now.content) {
+                    others.push(now.content);
+                }
+            }
         }
         Ok(repeats)
+    }
+
+    /// Why what is there `now` cannot be the event that was there `before` with the same uuid; `None` if it can.
+    fn is_another(&self, uuid: Uuid, before: Known, now: Known) -> Option<String> {
+        let line = before.line;
+        if before.kind != now.kind {
+            return Some(format!(
+                "is in line {line}, too, with another name, person, or time or way to say it, or other than it was exported: one event cannot be both"
+            ));
+        }
+        // Whichever of them is sent first: no two are farther apart than an event may be from its request.
+        let apart = before.said_ms.zip(now.said_ms).map_or(0, |(one, other)| one.abs_diff(other));
+        if apart > FARTHEST_MS / 2 {
+            return Some(format!(
+                "is in line {line}, too, with a timestamp {apart} ms from this one, which is no time that can be replayed"
+            ));
+        }
+        let others = self.others.get(&uuid).map_or(&[][..], Vec::as_slice);
+        let is_new = now.content != before.content && !others.contains(&now.content);
+        if is_new && others.len() + 1 >= MOST_CONTENTS {
+            return Some(format!(
+                "is in line {line}, too, and there are {MOST_CONTENTS} other contents of it: no event is held against more"
+            ));
+        }
+        None
     }
 }

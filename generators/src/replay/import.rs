@@ -186,7 +186,7 @@ impl Understood {
 /// What is longer ago than this (1973) was counted from elsewhere.
 const SINCE_1970_MS: i64 = 100_000_000_000;
 /// An event may have happened so long before it was sent, or after: some three hundred years. Beyond that no calendar helps.
-const FARTHEST_MS: u64 = 10_000_000_000_000;
+pub(super) const FARTHEST_MS: u64 = 10_000_000_000_000;
 
 struct Request {
     at_ms: i64,
@@ -202,7 +202,8 @@ pub(super) struct Event {
     /// How long before its request it happened.
     pub before_ms: i64,
     time: TimeForm,
-    spelling: RecordedSpelling,
+    /// How it says whose it is.
+    pub spelling: RecordedSpelling,
     /// Which it was.
     pub uuid: Option<Uuid>,
     /// What its timestamp says.
@@ -367,7 +368,7 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
         },
     };
     let (time, before_ms) = time(&name, id, (&fields, &properties), timestamp, context)?;
-    let deciding = DECIDING.map(|key| properties.get(key).or_else(|| fields.get(key)).map(|value| value.get()));
+    let deciding = deciding(&name, (&fields, &properties), context.endpoint);
     // What is no uuid is another mistake.
     let uuid = fields.get("uuid").and_then(|text| serde_json::from_str::<String>(text.get()).ok());
     let uuid = uuid.and_then(|text| Uuid::parse_str(text.trim()).ok());
@@ -395,8 +396,22 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
     Ok(Event { before_ms, time, spelling, uuid, said_ms: timestamp, kind, text })
 }
 
-/// Properties and fields that decide whose an event is, or what becomes of it.
-const DECIDING: [&str; 5] = ["$process_person_profile", "$cookieless_mode", "$anon_distinct_id", "alias", "options"];
+/// What decides whose an event is, or what becomes of it: two properties, the id that its name merges with its own if it merges any
+/// (ingestion contract 2.3), and v1's options. Elsewhere properties and fields of these names are like all others.
+fn deciding<'a>(
+    name: &str,
+    (fields, properties): (&BTreeMap<String, &'a RawValue>, &BTreeMap<String, &'a RawValue>),
+    endpoint: Endpoint,
+) -> [Option<&'a str>; 4] {
+    let property = |key: &str| properties.get(key).map(|value| value.get());
+    let merged = match name {
+        "$identify" => property("$anon_distinct_id"),
+        "$create_alias" | "$merge_dangerously" => property("alias"),
+        _ => None,
+    };
+    let options = fields.get("options").filter(|_| endpoint.is_v1()).map(|value| value.get());
+    [property("$process_person_profile"), property("$cookieless_mode"), merged, options]
+}
 
 fn name(text: Option<&RawValue>, endpoint: Endpoint) -> Result<String, String> {
     let name = match (text, endpoint) {

@@ -1,9 +1,14 @@
 //! What stands in a recording more than once: events whose uuid an event before them has.
 //!
 //! Positions count everything that stands there, sequence numbers what is told apart. Both rise together, and a repeat has a
-//! position and no number of its own; so a list of the repeats is enough to go from one to the other.
+//! position and no number of its own; so a list of the repeats is enough to go from one to the other. Most repeats say what the
+//! first one said; of what else an event says, the place is kept once for each content, so that nobody need read them all.
 
-use std::ops::Range;
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    ops::Range,
+};
 
 use super::Place;
 
@@ -15,8 +20,37 @@ pub(super) struct Repeat {
     pub seq: u64,
     /// How many milliseconds later it says that it happened than the first time.
     pub later_ms: i64,
+    /// Which content it says: 0 for that of the first time, else its number among the others, from 1.
+    pub content: u32,
     /// What it says.
     pub place: Place,
+}
+
+/// A checksum of a content: an event's text in our form, and whether its token stands among its properties, and so is one.
+pub(super) fn content_sum(text: &str, token_property: bool) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (text, token_property).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What events say that stand there again, while a recording is read.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// Which content it is, by the event and a checksum.
+    numbers: HashMap<(u64, u64), u32>,
+    /// Where each stands first, by the event.
+    places: HashMap<u64, Vec<Place>>,
+}
+
+impl Contents {
+    /// The number of a content that event `seq` did not say the first time and says at `place`; `sum` is its checksum.
+    pub fn number(&mut self, seq: u64, sum: u64, place: Place) -> u32 {
+        *self.numbers.entry((seq, sum)).or_insert_with(|| {
+            let places = self.places.entry(seq).or_default();
+            places.push(place);
+            places.len() as u32
+        })
+    }
 }
 
 /// All repeats of a recording.
@@ -24,16 +58,14 @@ pub(super) struct Repeat {
 pub(super) struct Repeats {
     /// By their positions.
     all: Vec<Repeat>,
-    /// Their places in that, by the events that they are.
-    by_event: Vec<u32>,
+    /// Where each content stands that an event has beside that of the first time, of the few events that have any.
+    others: HashMap<u64, Vec<Place>>,
 }
 
 impl Repeats {
-    /// Those of a recording, in the order of their positions.
-    pub fn new(all: Vec<Repeat>) -> Self {
-        let mut by_event: Vec<u32> = (0..all.len() as u32).collect();
-        by_event.sort_by_key(|place| all.get(*place as usize).map(|repeat| repeat.seq));
-        Self { all, by_event }
+    /// Those of a recording, in the order of their positions, and what they say.
+    pub fn new(all: Vec<Repeat>, contents: Contents) -> Self {
+        Self { all, others: contents.places }
     }
 
     pub const fn len(&self) -> usize {
@@ -50,12 +82,9 @@ impl Repeats {
         self.all.get(before(positions.start)..before(positions.end)).unwrap_or_default()
     }
 
-    /// Those of one event, by their positions.
-    pub fn of(&self, seq: u64) -> impl Iterator<Item = &Repeat> {
-        let repeat = |place: &u32| self.all.get(*place as usize);
-        let first = self.by_event.partition_point(|place| repeat(place).is_some_and(|repeat| repeat.seq < seq));
-        let rest = self.by_event.get(first..).unwrap_or_default();
-        rest.iter().filter_map(repeat).take_while(move |repeat| repeat.seq == seq)
+    /// Where an event says something else than the first time, once for each content.
+    pub fn others(&self, seq: u64) -> &[Place] {
+        self.others.get(&seq).map_or(&[], Vec::as_slice)
     }
 
     /// The event that stands at a position, and whether it stood there before.
@@ -96,9 +125,9 @@ mod tests {
             }
             let spelling = RecordedSpelling::default();
             let place = Place { offset: 0, length: 0, time: TimeForm::Timestamp, before_ms: 0, spelling };
-            all.push(Repeat { position, seq, later_ms: 0, place });
+            all.push(Repeat { position, seq, later_ms: 0, content: 0, place });
         }
-        let repeats = Repeats::new(all);
+        let repeats = Repeats::new(all, Contents::default());
         assert_eq!((repeats.len(), Repeats::default().is_empty()), (4, true));
         for (position, seq) in (0..).zip(told) {
             let first = told.iter().position(|other| *other == seq).unwrap() as u64;
@@ -108,6 +137,21 @@ mod tests {
         assert_eq!((repeats.at(9), repeats.position_of(5)), ((5, false), 9), "and behind them");
         let positions = |range| repeats.within(&range).iter().map(|repeat| repeat.position).collect::<Vec<_>>();
         assert_eq!((positions(2..5), positions(3..4), positions(5..99)), (vec![2, 4], vec![], vec![5, 8]));
-        assert_eq!(repeats.of(0).map(|repeat| repeat.position).collect::<Vec<_>>(), [2, 8]);
+    }
+
+    #[test]
+    fn of_what_an_event_says_again_each_content_is_kept_once() {
+        let place = |offset| {
+            let spelling = RecordedSpelling::default();
+            Place { offset, length: 0, time: TimeForm::Timestamp, before_ms: 0, spelling }
+        };
+        let mut contents = Contents::default();
+        let sums = [content_sum("a", false), content_sum("b", false), content_sum("a", true)];
+        let told = [(7, 0), (7, 1), (8, 1), (7, 0), (7, 2), (7, 1)];
+        let numbers = (0..).zip(told).map(|(offset, (seq, sum))| contents.number(seq, sums[sum], place(offset)));
+        assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 1, 1, 3, 2]);
+        let repeats = Repeats::new(Vec::new(), contents);
+        let offsets = |seq| repeats.others(seq).iter().map(|place| place.offset).collect::<Vec<_>>();
+        assert_eq!((offsets(7), offsets(8), offsets(9)), (vec![0, 1, 4], vec![2], vec![]));
     }
 }

@@ -420,6 +420,97 @@ fn what_cannot_be_one_event_is_told_by_its_line() {
 }
 
 #[test]
+fn one_uuid_has_up_to_sixteen_contents() {
+    let line = |n: usize| {
+        let event = json!({"event": "a", "distinct_id": "d", "uuid": U, "timestamp": 1, "properties": {"n": n}});
+        request(n as f64, "/e/", &json!({}), &event)
+    };
+    let contents = [0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 3, 0, 17];
+    let text: String = contents.into_iter().map(line).collect();
+    let (recording, counts, left_out) = imported(&text, 1);
+    assert_eq!(left_out.iter().map(|told| told.line).collect::<Vec<_>>(), [18, 21]);
+    let is_told = |told: &NotUnderstood| {
+        told.what.contains("is in line 1, too") && told.what.contains("there are 16 other contents of it")
+    };
+    assert!(left_out.iter().all(is_told), "{left_out:?}");
+    assert_eq!((counts.events, counts.repeated, recording.positions()), (1, 18, 19));
+    let replay = replaying(recording, |_| ());
+    let n = |event: &crate::event::Event| event.members.first().map(|member| member.value.clone());
+    let others = replay.other_contents(STREAM, 0);
+    let expected: Vec<_> = (1..16).map(|n| Some(n.to_string())).collect();
+    assert_eq!(others.iter().map(n).collect::<Vec<_>>(), expected, "each once");
+    // Each request tells one of them, and which is known.
+    for (_, request) in Timetable::new(&replay, Shard::WHOLE) {
+        let (seq, second) = request.seqs(&replay).next().unwrap();
+        let told = replay.told(&request, seq, second).unwrap();
+        let content = match replay.content_told(&request, seq).checked_sub(1) {
+            None => n(&replay.event(STREAM, 0).unwrap()),
+            Some(number) => n(&others[number]),
+        };
+        assert_eq!(n(&told), content, "{request:?}");
+    }
+}
+
+#[test]
+fn a_token_among_the_properties_is_content() {
+    let event = |properties: Value| {
+        let event = json!({"event": "a", "distinct_id": "d", "uuid": U, "timestamp": 1, "token": "k", "properties": properties});
+        request(1.0, "/e/", &json!({}), &event)
+    };
+    let (recording, _, left_out) =
+        imported(&[event(json!({})), event(json!({"token": "k"})), event(json!({}))].concat(), 1);
+    assert_eq!(left_out, []);
+    let others = replaying(recording, |_| ()).other_contents(STREAM, 0);
+    let members: Vec<_> = others.iter().flat_map(|event| &event.members).map(|member| &*member.key).collect();
+    assert_eq!((others.len(), members), (1, vec!["token"]));
+}
+
+#[test]
+fn sendings_of_one_uuid_are_not_centuries_apart() {
+    let line = |year: u32| {
+        let at = format!("{year}-01-01T00:00:00Z");
+        let event = json!({"event": "a", "distinct_id": "d", "uuid": U, "timestamp": at});
+        request(1.0, "/batch/", &json!({}), &json!({"api_key": "k", "batch": [event], "sent_at": at}))
+    };
+    let (recording, _, left_out) = imported(&[2026, 2150, 1900, 9000].map(line).concat(), 1);
+    assert_eq!(left_out.iter().map(|told| told.line).collect::<Vec<_>>(), [4], "{left_out:?}");
+    assert!(left_out[0].what.contains("is in line 1, too, with a timestamp"), "{left_out:?}");
+    assert_eq!((recording.events(), recording.positions()), (1, 3));
+}
+
+#[test]
+fn what_decides_of_some_events_is_like_any_property_of_others() {
+    let event = |name: &str, uuid: &str, properties: &Value, options: &Value| {
+        json!({"event": name, "distinct_id": "d", "uuid": uuid, "timestamp": 1, "properties": properties, "options": options})
+    };
+    let (none, third) = (json!({}), "0190aaaa-0000-7000-8000-000000000003");
+    let to = |path: &str, event: Value| request(1.0, path, &json!({}), &json!({"api_key": "k", "batch": [event]}));
+    let with = |key: &str, value: &str| json!({key: value});
+    let cases = [
+        (to("/batch/", event("a", U, &with("alias", "x"), &none)), None),
+        (to("/batch/", event("a", U, &with("alias", "y"), &json!({"b": 1}))), None),
+        (to("/batch/", event("a", U, &with("options", "y"), &json!({"b": 2}))), None),
+        (to("/batch/", event("a", U, &with("$anon_distinct_id", "y"), &none)), None),
+        (to("/batch/", event("$identify", V, &with("$anon_distinct_id", "x"), &none)), None),
+        (to("/batch/", event("$identify", V, &json!({"$anon_distinct_id": "x", "alias": "y"}), &none)), None),
+        (to("/batch/", event("$identify", V, &with("$anon_distinct_id", "y"), &none)), Some("is in line 5")),
+        (to(V1, event("b", third, &with("options", "x"), &none)), None),
+        (to(V1, event("b", third, &with("options", "y"), &none)), None),
+        (to(V1, event("b", third, &none, &json!({"process_person_profile": false}))), Some("is in line 8")),
+    ];
+    let text: String = cases.iter().map(|(line, _)| line.as_str()).collect();
+    let (_, counts, left_out) = imported(&text, 1);
+    let told: Vec<_> = left_out.iter().map(|told| (told.line, told.what.as_str())).collect();
+    let expected = (1..).zip(&cases).filter_map(|(line, (_, what))| Some((line, (*what)?)));
+    let expected: Vec<(u64, &str)> = expected.collect();
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    for ((line, what), (wanted, part)) in told.iter().zip(&expected) {
+        assert!(line == wanted && what.contains(*part), "{told:?}");
+    }
+    assert_eq!((counts.events, counts.repeated), (3, 5));
+}
+
+#[test]
 fn headers_are_sent_as_they_were_recorded_and_the_token_is_the_runs() {
     let event =
         |uuid: &str| json!({"event": "a", "distinct_id": "d", "uuid": uuid, "timestamp": "2026-01-01T00:00:00Z"});
