@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     oracle::{
         presence::Fate,
-        row::{ColumnExpectation, Difference, timestamp_difference},
+        row::{ColumnExpectation, Difference},
     },
     reconcile::{
         classify::{Case, classify_one},
@@ -41,10 +41,16 @@ pub struct Explanation {
     /// Why it must not be stored although it may have been acked, where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_absent: Option<&'static str>,
+    /// Why it may be stored or not, where both are fine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_perhaps: Option<&'static str>,
     /// How many rows may stay.
     pub most_rows: usize,
     /// What each column must hold, and why.
     pub expected: Vec<ColumnExpectation>,
+    /// The same for each other content that may be there instead, as a whole: a recording may hold the event with several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub or_expected: Vec<Vec<ColumnExpectation>>,
     /// The beginning of the last read that missed it before it was seen.
     pub missed: Option<f64>,
     /// The end of the first read that saw it.
@@ -126,7 +132,12 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
     let event = case.workload.event(stream, seq)?;
     let traffic = case.workload.traffic(stream)?;
     let sent = case.sent.event(stream, seq);
-    let expectation = case.expect(&event, traffic.team, &case.attempt_times(stream, seq));
+    let expectation = case.expect_as_sent(&event, traffic.team);
+    let (expected_absent, expected_perhaps) = match case.fate(stream, seq) {
+        Fate::Present => (None, None),
+        Fate::Absent(reason) => (Some(reason), None),
+        Fate::Either(reason) => (None, Some(reason)),
+    };
     let first = case.reads.first_seen(stream, seq);
     Some(Explanation {
         event: id.to_string(),
@@ -138,12 +149,11 @@ pub fn explain(case: &Case<'_>, id: EventId, answer: impl Fn(&Exchange) -> Strin
             .map(|exchange| attempt(case.workload, exchange, seq, &answer))
             .collect(),
         outcome: sent.outcome,
-        expected_absent: match case.fate(stream, seq) {
-            Fate::Absent(reason) => Some(reason),
-            Fate::Present | Fate::Either(_) => None,
-        },
+        expected_absent,
+        expected_perhaps,
         most_rows: case.most_rows(stream, seq),
         expected: expectation.columns,
+        or_expected: expectation.others.into_iter().map(|other| other.columns).collect(),
         missed: first.and_then(|first| first.missed).map(seconds),
         first_seen: first.map(|first| seconds(first.seen)),
         last_stage: case.stages.map(|stages| stages.last(stream, seq)),
@@ -187,10 +197,10 @@ fn found(case: &Case<'_>, stream: StreamId, seq: u64) -> Vec<Found> {
         .map(|(number, read)| {
             let plain = read.plain_row(stream, seq);
             let rows = plain.iter().chain(read.odd_rows(stream, seq)).map(|row| {
-                let timestamp = timestamp_difference(&spans, row.timestamp_micros);
+                let of_attempts = case.of_attempts(stream, seq, &spans, row);
                 // The groups of the last read are those that are judged.
                 let of_group = if number == last { case.of_group(stream, seq) } else { &[] };
-                let differences = row.differences.iter().cloned().chain(timestamp).chain(of_group.iter().cloned());
+                let differences = row.differences.iter().cloned().chain(of_attempts).chain(of_group.iter().cloned());
                 let differences = differences.collect();
                 RowStory { misrouted: row.misrouted, differences }
             });

@@ -4,12 +4,14 @@
 //! final read found, [`stages`] what passed through Kafka, [`exports`] what plugins delivered, [`groups`] what the table of groups must hold; each is sorted by [`windows`] of events in a [`spool`], so that
 //! memory grows neither with the run nor with its defects. [`classify`] tells each event's [`story`] from them, window
 //! after window, and puts what the stories come to together into [`evidence`]: counts, examples, and the [`population`]s
-//! and [`spans`] that rates and quantiles are judged from. [`seen`] and [`awaited`] say what is still missing while a run
+//! and [`spans`] that rates and quantiles are judged from. Where a recording holds an event with several contents, `contents` says
+//! which of them a row may hold. [`seen`] and [`awaited`] say what is still missing while a run
 //! goes on.
 
 mod age;
 pub mod awaited;
 pub mod classify;
+mod contents;
 pub mod evidence;
 pub mod exports;
 pub mod groups;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use checkers::{
     explain::{Attempt, Explanation, Found},
+    oracle::row::ColumnExpectation,
     reconcile::sent::EventOutcome,
 };
 
@@ -56,12 +57,28 @@ fn write_story(text: &mut String, story: &Explanation) -> std::fmt::Result {
     if story.final_reads.is_empty() {
         writeln!(text, "  there was no final read")?;
     }
-    match story.expected_absent {
-        Some(reason) => writeln!(text, "\nexpected in no row: {reason}. Were it stored:")?,
-        None => writeln!(text, "\nexpected, in at most {} row(s)", story.most_rows)?,
+    match (story.expected_absent, story.expected_perhaps) {
+        (Some(reason), _) => writeln!(text, "\nexpected in no row: {reason}. Were it stored:")?,
+        (None, Some(reason)) => {
+            writeln!(
+                text,
+                "\nexpected in at most {} row(s), or in none: {reason}. Where it is stored:",
+                story.most_rows
+            )?;
+        }
+        (None, None) => writeln!(text, "\nexpected, in at most {} row(s)", story.most_rows)?,
     }
+    write_columns(text, &story.expected)?;
+    for columns in &story.or_expected {
+        writeln!(text, "\nor instead of all that")?;
+        write_columns(text, columns)?;
+    }
+    Ok(())
+}
+
+fn write_columns(text: &mut String, columns: &[ColumnExpectation]) -> std::fmt::Result {
     let mut reason = "";
-    for column in &story.expected {
+    for column in columns {
         if column.reason != reason {
             reason = column.reason;
             writeln!(text, "  {reason}:")?;
@@ -109,4 +126,70 @@ fn write_found(text: &mut String, number: usize, found: &Found) -> std::fmt::Res
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use checkers::{explain::Meant, oracle::row::Expected};
+
+    use super::*;
+
+    fn story() -> Explanation {
+        let column = |value: &str| ColumnExpectation {
+            column: "properties.a".into(),
+            expected: Expected::Json(value.into()),
+            reason: "sent properties are kept",
+        };
+        Explanation {
+            event: "id".into(),
+            traffic: "app".into(),
+            seq: 3,
+            meant: Meant {
+                name: "e".into(),
+                distinct_id: "d".into(),
+                occurred: 1.0,
+                properties: generators::event::Properties::new(),
+                members: std::collections::BTreeMap::new(),
+                ids_of_person: vec!["d".into()],
+            },
+            attempts: Vec::new(),
+            outcome: EventOutcome::Unsent,
+            expected_absent: None,
+            expected_perhaps: None,
+            most_rows: 2,
+            expected: vec![column("1")],
+            or_expected: vec![vec![column("2")], vec![column("3")]],
+            missed: None,
+            first_seen: None,
+            last_stage: None,
+            captured_at: None,
+            final_reads: Vec::new(),
+            classes: Vec::new(),
+        }
+    }
+
+    /// What is told of what is expected.
+    fn expected(story: &Explanation) -> String {
+        let text = render(story);
+        text[text.find("\nexpected").unwrap() + 1..].to_owned()
+    }
+
+    #[test]
+    fn every_content_that_may_be_there_is_told() {
+        let contents = "  sent properties are kept:\n    properties.a: 1\n\
+                        \nor instead of all that\n  sent properties are kept:\n    properties.a: 2\n\
+                        \nor instead of all that\n  sent properties are kept:\n    properties.a: 3\n";
+        assert_eq!(expected(&story()), format!("expected, in at most 2 row(s)\n{contents}"));
+        let one = Explanation { or_expected: Vec::new(), ..story() };
+        assert!(!expected(&one).contains("instead"));
+    }
+
+    #[test]
+    fn whether_it_must_be_there_is_told() {
+        let absent = Explanation { expected_absent: Some("it is too old"), ..story() };
+        assert!(expected(&absent).starts_with("expected in no row: it is too old. Were it stored:\n"));
+        let perhaps = Explanation { expected_perhaps: Some("a plugin may drop it"), ..story() };
+        let told = "expected in at most 2 row(s), or in none: a plugin may drop it. Where it is stored:\n";
+        assert!(expected(&perhaps).starts_with(told), "{}", expected(&perhaps));
+    }
 }

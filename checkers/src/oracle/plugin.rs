@@ -168,12 +168,22 @@ impl Plugins {
         attempts: &[AttemptTimes],
         clock_tolerance_micros: i64,
     ) -> Expectation {
-        let of = |event: &Event| {
-            let without = row::expect(dialect, event, team, attempts, clock_tolerance_micros);
-            self.expect(dialect, without, event, team)
-        };
+        let of = |event: &Event| self.expect_content(dialect, event, team, attempts, clock_tolerance_micros);
         let others = workload.other_contents(event.id.stream, event.id.seq);
         Expectation { others: others.iter().map(of).collect(), ..of(event) }
+    }
+
+    /// The same, as this content alone makes it.
+    pub(crate) fn expect_content(
+        &self,
+        dialect: Dialect,
+        event: &Event,
+        team: i64,
+        attempts: &[AttemptTimes],
+        clock_tolerance_micros: i64,
+    ) -> Expectation {
+        let without = row::expect(dialect, event, team, attempts, clock_tolerance_micros);
+        self.expect(dialect, without, event, team)
     }
 
     fn set_keys(&self) -> impl Iterator<Item = &str> {

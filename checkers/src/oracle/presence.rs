@@ -1,5 +1,7 @@
 //! Whether an event that was acked must be in the store.
 
+use std::mem::discriminant;
+
 use generators::{
     event::{Event, EventSource},
     identity::StreamId,
@@ -29,31 +31,44 @@ const MESSAGE_LIMIT: u64 = 1_000_000;
 /// person's properties.
 const BESIDE: u64 = 200_000;
 
-/// What must become of an event; one that was never planned must be present as much as any.
+/// What must become of an event; one that was never planned must be present as much as any. Of one that a recording tells in several
+/// ways that must become which must of each.
 pub fn fate(dialect: Dialect, plugins: &Plugins, workload: &Workload, stream: StreamId, seq: u64) -> Fate {
-    let captured = captured(dialect, workload, stream, seq);
+    let of = |told: Option<&Event>| fate_of((dialect, plugins), workload, (stream, seq), told);
+    let first = of(None);
+    let others = workload.other_contents(stream, seq);
+    if others.iter().any(|other| discriminant(&of(Some(other))) != discriminant(&first)) {
+        return Fate::Either("it is told in several ways, of which some must be stored and some must not");
+    }
+    first
+}
+
+/// What must become of an event as it is `told`, which is as ever where nothing is said.
+fn fate_of(
+    (dialect, plugins): (Dialect, &Plugins),
+    workload: &Workload,
+    (stream, seq): (StreamId, u64),
+    told: Option<&Event>,
+) -> Fate {
+    let captured = captured(dialect, workload, (stream, seq), told);
     let team = workload.traffic(stream).map(|traffic| traffic.team).filter(|team| plugins.may_drop(*team));
     let (Some(team), Fate::Present | Fate::Either(_)) = (team, captured) else { return captured };
-    let Some(event) = workload.event(stream, seq) else { return captured };
-    let of = |event: &Event| plugins.fate(expect(dialect, event, team, &[], 0), event, team);
-    let first = of(&event);
-    if workload.other_contents(stream, seq).iter().any(|other| of(other) != first) {
-        return Fate::Either("it is told in several ways, and plugins drop some of them");
-    }
-    match first {
+    let Some(event) = told.cloned().or_else(|| workload.event(stream, seq)) else { return captured };
+    match plugins.fate(expect(dialect, &event, team, &[], 0), &event, team) {
         Fate::Present => captured,
         fate => fate,
     }
 }
 
-/// What must become of an event before plugins run over it.
-fn captured(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -> Fate {
+/// What must become of an event, as it is `told`, before plugins run over it.
+fn captured(dialect: Dialect, workload: &Workload, (stream, seq): (StreamId, u64), told: Option<&Event>) -> Fate {
+    let made = || told.cloned().or_else(|| workload.event(stream, seq));
     if let Some(absence) = workload.traffic(stream).and_then(|traffic| traffic.absent) {
         return Fate::Absent(absence.reason());
     }
     // Of what is made none is of these.
     let is_recorded = workload.traffic(stream).is_some_and(|traffic| traffic.replay.is_some());
-    if let Some(event) = (is_recorded && dialect != Dialect::V2021).then(|| workload.event(stream, seq)).flatten() {
+    if let Some(event) = (is_recorded && dialect != Dialect::V2021).then(made).flatten() {
         if matches!(&*event.name, "$$heatmap" | "$$client_ingestion_warning") {
             return Fate::Absent("it is stored elsewhere, for its name");
         }
@@ -71,12 +86,12 @@ fn captured(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
         Some(Restriction::ForceOverflow | Restriction::ForcedKey | Restriction::SkipPersonProcessing) | None => (),
     }
     let may_be_cookieless = dialect == Dialect::V2026 && (oddities.cookieless || is_recorded);
-    let event = may_be_cookieless.then(|| workload.event(stream, seq)).flatten();
+    let event = may_be_cookieless.then(made).flatten();
     if let Some(reason) = event.and_then(|event| cookieless::dropped(&event)) {
         return Fate::Absent(reason);
     }
     // Until pull request 18282 (2023) an event with a NUL was answered with 200 and never stored (issue 17297).
-    if let Some(event) = (dialect == Dialect::V2021).then(|| workload.event(stream, seq)).flatten() {
+    if let Some(event) = (dialect == Dialect::V2021).then(made).flatten() {
         const REASON: &str = "the plugin server of 2021 stored no NUL characters";
         if oddities.hostile == Some(Hostile::Nul) || event.properties.values().any(holds_nul) {
             return Fate::Absent(REASON);
@@ -89,7 +104,7 @@ fn captured(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -
             return Fate::Either(REASON);
         }
     }
-    if let Some(event) = oddities.v1.then(|| workload.event(stream, seq)).flatten() {
+    if let Some(event) = oddities.v1.then(made).flatten() {
         if event.oddities.refused.is_some() {
             return Fate::Absent(
                 "v1 refuses events without a name, an id, a timestamp, or properties that are an object",

@@ -414,6 +414,18 @@ impl Expectation {
         fewest
     }
 
+    /// Which of several contents `row` holds: 0 for the first, the others from 1. None where there is one, or where `row` holds none
+    /// of them, or what is judged of all.
+    pub fn contents_of(&self, row: &Row) -> Vec<usize> {
+        if self.others.is_empty() {
+            return Vec::new();
+        }
+        let all = std::iter::once(self).chain(&self.others).enumerate();
+        let held = all.filter(|(_, content)| content.differences_from_first(row).is_empty());
+        let held: Vec<usize> = held.map(|(number, _)| number).collect();
+        if held.len() > self.others.len() { Vec::new() } else { held }
+    }
+
     fn differences_from_first(&self, row: &Row) -> Vec<Difference> {
         let properties = json::members(&row.properties);
         let mut differences = Vec::new();

@@ -386,16 +386,15 @@ impl Case<'_> {
         let Some(last) = self.final_reads.last() else { return Cow::default() };
         let odd = last.odd_rows(stream, seq);
         let plain = if odd.is_empty() { last.plain_row(stream, seq) } else { None };
-        let timestamps = odd.iter().chain(&plain).map(|row| row.timestamp_micros);
         let spans = self.timestamps(stream, seq);
+        let of_attempts = |row: &FoundRow| self.of_attempts(stream, seq, &spans, row);
         let of_group = self.of_group(stream, seq);
-        if of_group.is_empty()
-            && timestamps.clone().all(|timestamp| row::timestamp_difference(&spans, timestamp).is_none())
-        {
+        if of_group.is_empty() && odd.iter().chain(&plain).all(|row| of_attempts(row).is_none()) {
             return Cow::Borrowed(odd);
         }
         let rows = odd.iter().chain(&plain).cloned().map(|mut row| {
-            row.differences.extend(row::timestamp_difference(&spans, row.timestamp_micros));
+            let of_attempts = of_attempts(&row);
+            row.differences.extend(of_attempts);
             row.differences.extend_from_slice(of_group);
             row
         });
@@ -520,7 +519,8 @@ impl Case<'_> {
         exported
     }
 
-    /// Of the plugins that export, in their order, whether each must deliver the event; `None` where nobody can know.
+    /// Of the plugins that export, in their order, whether each must deliver the event; `None` where nobody can know, because the
+    /// capture mints the uuid that decides, or because it is told in several ways and one decides otherwise than another.
     pub(crate) fn export_rules(&self, stream: StreamId, seq: u64) -> Vec<Option<bool>> {
         let Some(traffic) = self.workload.traffic(stream) else { return Vec::new() };
         // An event that cannot be made again must be no one's.
@@ -529,7 +529,16 @@ impl Case<'_> {
             return none();
         }
         let Some(event) = self.workload.event(stream, seq) else { return none() };
-        self.plugins.exports(row::expect(self.dialect, &event, traffic.team, &[], 0), &event, traffic.team)
+        let of = |event: &Event| {
+            self.plugins.exports(row::expect(self.dialect, event, traffic.team, &[], 0), event, traffic.team)
+        };
+        let mut rules = of(&event);
+        for other in self.workload.other_contents(stream, seq) {
+            for (rule, other) in rules.iter_mut().zip(of(&other)) {
+                *rule = rule.filter(|first| other == Some(*first));
+            }
+        }
+        rules
     }
 
     /// Whether the event must be there, and in how many of its `rows`.

@@ -4,7 +4,7 @@
 //! greatest version, the later of equals; rows in two shards never meet in a merge. Rows that are as expected cost a few
 //! bytes; only others are kept whole. Rows go into a [journal](generators::journal) as they come, so that a run can be judged
 //! again without its store. Whether a row's timestamp is right depends on when its event was sent and answered, and is
-//! decided when the run is judged.
+//! decided when the run is judged; so is whether of several contents of a recorded event it may hold this one.
 
 mod identity;
 mod journal;
@@ -34,6 +34,10 @@ pub struct FoundRow {
     pub timestamp_micros: i64,
     /// Whether it was found under a tenant that is not the event's own.
     pub misrouted: bool,
+    /// Which of its event's contents it holds, where a recording holds several: only an attempt that told one of them may have left
+    /// it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contents: Vec<usize>,
     /// The columns that differ.
     pub differences: Vec<Difference>,
 }
@@ -47,6 +51,7 @@ impl FoundRow {
             version,
             timestamp_micros,
             misrouted: false,
+            contents: Vec::new(),
             differences: Vec::new(),
         }
     }
@@ -58,7 +63,8 @@ impl FoundRow {
     }
 
     const fn is_plain(&self) -> bool {
-        !self.misrouted && self.differences.is_empty() && self.key == plain_key(self.timestamp_micros)
+        let is_right = !self.misrouted && self.differences.is_empty() && self.contents.is_empty();
+        is_right && self.key == plain_key(self.timestamp_micros)
     }
 }
 
@@ -105,6 +111,7 @@ pub fn judge_row(row: &Row, expectation: &Expectation, team: i64) -> FoundRow {
         version: row.version,
         timestamp_micros: row.timestamp_micros,
         misrouted: row.team_id != team,
+        contents: expectation.contents_of(row),
         differences,
     }
 }
