@@ -480,9 +480,7 @@ fn sendings_of_one_uuid_are_not_centuries_apart() {
 
 #[test]
 fn what_decides_of_some_events_is_like_any_property_of_others() {
-    let event = |name: &str, uuid: &str, properties: &Value, options: &Value| {
-        json!({"event": name, "distinct_id": "d", "uuid": uuid, "timestamp": 1, "properties": properties, "options": options})
-    };
+    let event = |name: &str, uuid: &str, properties: &Value, options: &Value| json!({"event": name, "distinct_id": "d", "uuid": uuid, "timestamp": 1, "properties": properties, "options": options});
     let (none, third) = (json!({}), "0190aaaa-0000-7000-8000-000000000003");
     let to = |path: &str, event: Value| request(1.0, path, &json!({}), &json!({"api_key": "k", "batch": [event]}));
     let with = |key: &str, value: &str| json!({key: value});
