@@ -1,43 +1,43 @@
 //! One class an event: what was sent, what was seen and what was found, put together, window after window.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+mod alike;
+mod findings;
+mod judging;
+
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use generators::{
     clock::RunStart,
     event::{Event, EventSource},
-    identity::{EventId, StreamId},
-    random::Share,
-    workload::{ClientFault, Extras, Workload},
+    identity::StreamId,
+    workload::{ClientFault, Workload},
 };
 
 use super::{
-    evidence::{Class, Evidence, ExportFacts, Finding},
-    exports::{self, Exports},
+    evidence::Class,
+    exports::Exports,
     groups,
     population::Lane,
     reads::Reads,
-    rows::{FinalRead, FoundRow, Summary},
-    sent::{EventOutcome, Exchange, ExchangeKey, Moments, Sent, SentEvent},
-    spans::{Split, TimeToVisible},
+    rows::{FinalRead, FoundRow},
+    sent::{EventOutcome, Sent, SentEvent},
+    spans::TimeToVisible,
     stages::Stages,
     story::{Exported, Look, Micros, Presence, RowFacts, Sight, Story},
-    totals::{Company, Shares, Told, Totals},
+    totals::{Company, Told},
 };
 use crate::{
-    details::{breakdown, timeline::Passing},
     disturbance::Watermark,
     oracle::{
         body_limit,
         dialect::Dialect,
         plugin::Plugins,
         presence::{Fate, fate, spoils_request},
-        row::{self, AttemptTimes, Difference, Expectation, GROUPS, JUDGED_COLUMNS},
+        row::{self, AttemptTimes, Difference, Expectation, GROUPS},
     },
 };
+
+pub use self::judging::Judging;
 
 /// Everything that is known about one window's events.
 #[derive(Debug, Clone, Copy)]
@@ -70,156 +70,6 @@ pub struct Case<'a> {
     pub clock_tolerance_micros: i64,
 }
 
-/// A run that is being judged, window after window.
-#[derive(Debug)]
-pub struct Judging {
-    totals: Totals,
-    evidence: Evidence,
-    /// Requests with events in windows that are still to come.
-    open: HashMap<ExchangeKey, Part>,
-    /// Groups that nobody has identified.
-    strangers: Vec<String>,
-}
-
-/// What is known of a request from some of the windows that its events lie in.
-#[derive(Debug, Clone, Copy, Default)]
-struct Part {
-    windows: u32,
-    shares: Shares,
-    /// Whether some of its events were seen, and some not.
-    seen: bool,
-    unseen: bool,
-}
-
-impl Judging {
-    /// A run with so many reads that list ids and so many final ones; `stages` tells whether partitions are known.
-    pub fn new(reads: usize, final_reads: usize, stages: bool) -> Self {
-        let judged_columns = if final_reads == 0 { Vec::new() } else { JUDGED_COLUMNS.map(str::to_owned).to_vec() };
-        let evidence = Evidence {
-            final_reads,
-            read_whole: final_reads > 0,
-            reads: final_reads + reads,
-            tenants: true,
-            judged_columns,
-            ..Evidence::default()
-        };
-        Self { totals: Totals::new(stages), evidence, open: HashMap::new(), strangers: Vec::new() }
-    }
-
-    /// Notes that these columns were not judged.
-    pub fn leave_out(&mut self, columns: &[String]) {
-        self.evidence.judged_columns.retain(|judged| {
-            let column = judged.split('.').next().unwrap_or(judged);
-            !columns.iter().any(|left_out| left_out == column)
-        });
-    }
-
-    /// Notes that plugins export, and what the webhook sink says as a whole.
-    pub fn exports(&mut self, summary: &exports::Summary) {
-        let exports::Summary { deliveries, unknown_deliveries, .. } = *summary;
-        let (requests, refused, caught_up) =
-            summary.end.map_or_else(Default::default, |end| (end.requests, end.refused, end.caught_up));
-        let facts = ExportFacts { deliveries, requests, refused, caught_up, ..ExportFacts::default() };
-        self.evidence.exports = Some(facts);
-        self.evidence.counts.stray_export += unknown_deliveries;
-        for what in &summary.unknown {
-            self.evidence.find(|| Finding::bare(Class::StrayExport, what.clone()), Class::StrayExport);
-        }
-        if unknown_deliveries > 0 {
-            // Only the first of them were kept.
-            self.evidence.findings.insert(Class::StrayExport, unknown_deliveries);
-        }
-    }
-
-    /// Notes what the table of groups came to.
-    pub fn groups(&mut self, judged: &groups::Judged) {
-        self.evidence.judged_columns.extend(groups::JUDGED_COLUMNS.map(str::to_owned));
-        self.strangers.extend_from_slice(judged.strangers());
-    }
-
-    /// Judges the events of one window.
-    pub fn window(&mut self, case: &Case<'_>) {
-        let Self { totals, evidence, open, .. } = self;
-        totals.begin(case.sent.exchanges().len());
-        let mut room = Room::default();
-        let window = case.sent.window();
-        let mut alike = Alike::new(case);
-        let mut measured = 0;
-        for seq in window.seqs.clone().step_by(window.len().div_ceil(breakdown::MEASURED).max(1)) {
-            evidence.gathered.breakdown.measure(case.bytes(window.stream, seq));
-        }
-        for (place, event) in case.sent.events().iter().enumerate() {
-            if alike.takes(place, event) {
-                continue;
-            }
-            alike.count(totals, evidence);
-            let seq = window.seqs.start + place as u64;
-            let (told, rows) = case.tell(window.stream, seq, event, &mut room);
-            for class in told.judged.classes.iter() {
-                case.report(class, window.stream, seq, event, &rows, evidence);
-            }
-            if let Some(class) = told.judged.classes.primary().filter(|_| measured < breakdown::MEASURED) {
-                measured += 1;
-                evidence.gathered.breakdown.measure_defect(case.bytes(window.stream, seq), class);
-            }
-            alike.begin(place, event, told, rows.is_empty());
-        }
-        alike.count(totals, evidence);
-        for (number, exchange) in case.sent.exchanges().iter().enumerate() {
-            let mut part = case.part(number, exchange, totals.shares(number));
-            if exchange.windows > 1 {
-                let whole = open.entry(exchange.key()).or_default();
-                whole.windows += 1;
-                whole.shares.add(part.shares);
-                whole.seen |= part.seen;
-                whole.unseen |= part.unseen;
-                if whole.windows < exchange.windows {
-                    continue;
-                }
-                part = open.remove(&exchange.key()).unwrap_or_default();
-            }
-            totals.close(part.shares, exchange.intended.as_secs() as i64, evidence);
-            evidence.counts.torn_requests += u64::from(part.seen && part.unseen);
-        }
-        if let (Some(facts), Some(exports)) = (&mut evidence.exports, case.exports) {
-            facts.again += exports.again();
-        }
-        evidence.counts.pending_merge_rows += case.final_reads.last().map_or(0, |read| read.pending_merge_rows);
-    }
-
-    /// The evidence of the windows so far.
-    pub(crate) const fn so_far(&self) -> &Evidence {
-        &self.evidence
-    }
-
-    /// The evidence of all windows, with what the last final read says as a whole.
-    pub fn finish(mut self, last: Option<&Summary>) -> Evidence {
-        let mut evidence = self.evidence;
-        // None is left where every window was judged.
-        for part in self.open.into_values() {
-            self.totals.close(part.shares, i64::MAX, &mut evidence);
-        }
-        self.totals.finish(&mut evidence);
-        if let Some(last) = last {
-            evidence.read_nothing = last.raw_rows == 0;
-            evidence.counts.raw_rows = last.raw_rows;
-            evidence.counts.phantom = last.unknown_rows;
-            for what in &last.unknown {
-                evidence.find(|| Finding::bare(Class::Phantom, what.clone()), Class::Phantom);
-            }
-            // The read kept only the first of them.
-            if last.unknown_rows > 0 {
-                evidence.findings.insert(Class::Phantom, last.unknown_rows);
-            }
-        }
-        evidence.counts.phantom += self.strangers.len() as u64;
-        for what in self.strangers {
-            evidence.find(|| Finding::bare(Class::Phantom, what), Class::Phantom);
-        }
-        evidence
-    }
-}
-
 /// The classes of one event, were it the only one; unknown rows of the last final read are among them.
 pub(crate) fn classify_one(case: &Case<'_>, stream: StreamId, seq: u64, event: &SentEvent) -> Vec<Class> {
     let (told, _) = case.tell(stream, seq, event, &mut Room::default());
@@ -234,115 +84,6 @@ struct Room {
     looks: Vec<Look>,
     /// The last exchange that was asked for, and whether its request was meant to fail.
     on_purpose: Option<(u32, bool)>,
-}
-
-/// Events in a row that are alike: what is known of them is the same, and nothing is wrong. Their story is told once.
-struct Alike<'a> {
-    case: &'a Case<'a>,
-    /// The first of them: its place, what was sent, and its story.
-    first: Option<(usize, SentEvent, Told)>,
-    /// When the capture may have stored them, if it may have.
-    moments: Option<Moments>,
-    /// What must become of one may not be what must become of the next: plugins choose among them, their age decides, what they
-    /// hold, or whose they are.
-    differ: bool,
-}
-
-impl<'a> Alike<'a> {
-    fn new(case: &'a Case<'a>) -> Self {
-        let traffic = case.workload.traffic(case.sent.window().stream);
-        let differ = case.exports.is_some()
-            || case.dialect == Dialect::V2021
-            || traffic.is_some_and(|traffic| {
-                traffic.drop_events_older_than.is_some()
-                    || traffic.replay.is_some()
-                    || traffic.extras.cookieless > Share::default()
-                    // In one request one is too large for a message, or restricted, and the next is not.
-                    || traffic.extras.large > Share::default()
-                    || (traffic.endpoint.is_v1() && may_be_refused_alone(&traffic.extras))
-                    || !traffic.restricted.is_none()
-                    || case.plugins.may_drop(traffic.team)
-            });
-        Self { case, first: None, moments: None, differ }
-    }
-
-    /// Begins with an event; `plainly` tells whether its rows are simply as expected.
-    fn begin(&mut self, place: usize, event: &SentEvent, told: Told, plainly: bool) {
-        self.first = Some((place, *event, told));
-        let is_odd = self.case.final_reads.iter().any(|read| read.has_odd(place));
-        let alone = event.repeated || event.dropped.is_some() || !plainly || is_odd || !told.judged.classes.is_empty();
-        let exchange = self.case.sent.exchanges().get(event.exchange as usize).filter(|_| !alone);
-        let latest = self.case.judged_at().unwrap_or_default();
-        // An event that no attempt may have stored has no moments, and is told alone.
-        self.moments = exchange.and_then(|exchange| exchange.moments(self.case.workload, self.case.start, latest));
-    }
-
-    /// Takes in the event at `place` if it is like the first one.
-    fn takes(&mut self, place: usize, event: &SentEvent) -> bool {
-        let (Some((first, sent, told)), Some(moments)) = (&mut self.first, self.moments) else { return false };
-        let case = self.case;
-        let (one, first) = (place, *first);
-        let window = case.sent.window();
-        let is_like = *event == *sent
-            && !self.differ
-            && case.of_group(window.stream, window.seqs.start + one as u64).is_empty()
-            && case.reads.number_at(one) == case.reads.number_at(first)
-            && case.stages.is_none_or(|stages| stages.are_alike(one, first))
-            && case
-                .final_reads
-                .iter()
-                .all(|read| read.plain_at(one).is_some() == read.plain_at(first).is_some() && !read.has_odd(one))
-            && case.final_reads.last().and_then(|read| read.plain_at(one)).is_none_or(|timestamp| {
-                let seq = case.sent.window().seqs.start + one as u64;
-                let stream = case.sent.window().stream;
-                let oddities = case.workload.oddities(stream, seq);
-                // What is altered has times of its own.
-                let occurred = case.workload.occurred_micros(stream, seq).filter(|_| !oddities.altered);
-                occurred.is_some_and(|occurred| {
-                    row::is_timely(
-                        case.dialect,
-                        &moments.of(oddities, occurred),
-                        case.clock_tolerance_micros,
-                        timestamp,
-                    )
-                })
-            });
-        if is_like {
-            told.events += 1;
-        }
-        is_like
-    }
-
-    /// Counts the events so far, and has none then.
-    fn count(&mut self, totals: &mut Totals, evidence: &mut Evidence) {
-        let Some((place, event, told)) = self.first.take() else { return };
-        totals.count(&told, self.case.visible_within, !self.case.final_reads.is_empty(), evidence);
-        let window = self.case.sent.window();
-        let seq = window.seqs.start + place as u64;
-        let class = told.judged.classes.primary();
-        let seen = self.case.reads.first_seen(window.stream, seq).map(|first| first.seen);
-        let by = told.time.and_then(|time| time.by).and_then(|by| Duration::try_from_secs_f64(by).ok());
-        evidence.gathered.timeline.add(&Passing {
-            intended: event.sent_at,
-            sent: self.case.sent.left_at(&event),
-            acked: event.answered_at,
-            // A final read may be the first to see it.
-            visible: seen.or_else(|| Some(event.sent_at? + by?)),
-            is_timed: told.time.is_some(),
-            class,
-            events: told.events.into(),
-        });
-        let partition = told.company.lane.partition;
-        evidence.gathered.breakdown.add(partition, window.stream.0, class, told.events.into());
-        if let Some(time) = told.time {
-            self.case.split(window.stream, seq, &event, time, u64::from(told.events), &mut evidence.split);
-        }
-    }
-}
-
-/// Whether v1, which has a result for each event, may refuse one of a request and take the next.
-fn may_be_refused_alone(extras: &Extras) -> bool {
-    [extras.hostile, extras.refused, extras.fields].iter().any(|share| *share > Share::default())
 }
 
 /// A moment of the run, as stories count them.
@@ -418,22 +159,6 @@ impl Case<'_> {
         let mut times = self.sent.attempt_times(self.workload, self.start, stream, seq, occurred, latest);
         times.retain(|attempt| self.is_young_enough(stream, attempt));
         times
-    }
-
-    /// Splits the time-to-visible of `events` events that are alike by stage, as far as the taps know them.
-    fn split(
-        &self,
-        stream: StreamId,
-        seq: u64,
-        event: &SentEvent,
-        time: TimeToVisible,
-        events: u64,
-        split: &mut Split,
-    ) {
-        let Some((captured, ingested)) = self.stages.map(|stages| stages.times(stream, seq)) else { return };
-        let sent_at = event.sent_at.map(|sent_at| sent_at.as_secs_f64());
-        let visible = time.by.zip(sent_at).map(|(by, sent_at)| sent_at + by);
-        split.add([(sent_at, captured), (captured, ingested), (ingested, visible)], events);
     }
 
     /// What the reads say, final ones after the others. A read while the run went on tells what it saw first, and is a miss
@@ -621,128 +346,6 @@ impl Case<'_> {
     fn is_ever_seen(&self, stream: StreamId, seq: u64) -> bool {
         self.reads.has_seen(stream, seq) || self.final_reads.iter().any(|read| read.is_visible(stream, seq))
     }
-
-    /// What the window says of exchange number `number`. Torn are requests of which a part, and only a part, is visible among
-    /// the events whose unknown outcome comes from it: an event whose other attempts say more, or said so first, says nothing
-    /// of this one.
-    fn part(&self, number: usize, exchange: &Exchange, shares: Shares) -> Part {
-        let mut part = Part { windows: 1, shares, ..Part::default() };
-        if exchange.outcome == EventOutcome::Indeterminate {
-            let stream = exchange.request.stream;
-            for (seq, _) in exchange.request.seqs(self.workload) {
-                let Some(place) = self.sent.window().place(stream, seq) else { continue };
-                let event = &self.sent.events()[place];
-                if event.outcome == EventOutcome::Indeterminate && event.exchange as usize == number {
-                    let seen = self.is_ever_seen(stream, seq);
-                    part.seen |= seen;
-                    part.unseen |= !seen;
-                }
-            }
-        }
-        part
-    }
-
-    /// About how many bytes an event's content has; 0 where it cannot be made again.
-    fn bytes(&self, stream: StreamId, seq: u64) -> usize {
-        let Some(event) = self.workload.event(stream, seq) else { return 0 };
-        let properties = serde_json::to_vec(&event.properties).map_or(0, |bytes| bytes.len());
-        let members: usize = event.members.iter().map(|member| member.key.len() + member.value.len()).sum();
-        event.name.len() + event.distinct_id.len() + properties + members
-    }
-
-    /// The last stage that had an event that is missing.
-    fn stage_of(&self, class: Class, stream: StreamId, seq: u64) -> Option<String> {
-        let missing = matches!(class, Class::Lost | Class::Vanished);
-        self.stages.filter(|_| missing).map(|stages| stages.last(stream, seq).name().to_owned())
-    }
-
-    fn report(
-        &self,
-        class: Class,
-        stream: StreamId,
-        seq: u64,
-        event: &SentEvent,
-        rows: &[FoundRow],
-        evidence: &mut Evidence,
-    ) {
-        let seconds = |moment: Duration| moment.as_secs_f64();
-        let exchange = self.sent.exchanges().get(event.exchange as usize).filter(|_| event.sent_at.is_some());
-        let common = || Finding {
-            request: exchange.map(Exchange::name),
-            sent_at: event.sent_at.map(seconds),
-            stage: self.stage_of(class, stream, seq),
-            first_seen: self.reads.first_seen(stream, seq).map(|first| seconds(first.seen)),
-            ..Finding::bare(class, EventId { run: self.workload.plan().run, stream, seq }.to_string())
-        };
-        let differing = |wanted: fn(&str) -> bool| {
-            let mut columns: Vec<_> =
-                rows.iter().flat_map(|row| &row.differences).filter(|other| wanted(&other.column)).collect();
-            columns.dedup();
-            columns
-        };
-        let columns = match class {
-            Class::Corrupted => differing(|column| column != PERSON && !is_of_group(column) && column != TEAM),
-            Class::WrongPerson => differing(|column| column == PERSON),
-            Class::WrongGroup => differing(is_of_group),
-            Class::Misrouted => differing(|column| column == TEAM),
-            Class::Duplicated => {
-                let found = || Finding {
-                    expected: Some(format!("at most {} row(s)", self.most_rows(stream, seq))),
-                    found: Some(format!("{} rows that no merge removes{}", rows.len(), in_shards(rows))),
-                    ..common()
-                };
-                return evidence.find(found, class);
-            }
-            Class::NotExported | Class::StrayExport => {
-                return evidence.find(|| self.export_finding(class, stream, seq, common()), class);
-            }
-            Class::WronglyExported => {
-                self.exports.map(|exports| exports.wrong(stream, seq).collect()).unwrap_or_default()
-            }
-            Class::Lost | Class::ShouldBeAbsent => {
-                let found = event.dropped.map(|word| format!("capture said that it was dropped: {}", word.word()));
-                let expected = found.as_ref().map(|_| if class == Class::Lost { "a row" } else { "no row" }.to_owned());
-                return evidence.find(|| Finding { expected, found, ..common() }, class);
-            }
-            _ => return evidence.find(common, class),
-        };
-        let mut named = BTreeSet::new();
-        // What is told of columns is told of rows.
-        for difference in columns.iter().filter(|_| class != Class::WronglyExported) {
-            if named.insert(&difference.column) {
-                *evidence.columns.entry(difference.column.clone()).or_default() += 1;
-            }
-        }
-        let first = columns.first();
-        evidence.find(
-            || Finding {
-                column: first.map(|difference| difference.column.clone()),
-                expected: first.map(|difference| difference.expected.clone()),
-                found: first.map(|difference| difference.found.clone().unwrap_or_else(|| "nothing".into())),
-                ..common()
-            },
-            class,
-        );
-    }
-
-    /// A finding about deliveries, with whose they are.
-    fn export_finding(&self, class: Class, stream: StreamId, seq: u64, finding: Finding) -> Finding {
-        let Some(exports) = self.exports else { return finding };
-        let rules = self.export_rules(stream, seq);
-        let named = |wanted: &dyn Fn(usize, Option<bool>) -> bool| {
-            let plugins = self.plugins.exporting().zip(&rules).enumerate();
-            let named = plugins.filter(|(number, (_, rule))| wanted(*number, **rule));
-            named.map(|(_, (plugin, _))| format!("`{}`", plugin.name)).collect::<Vec<_>>().join(", ")
-        };
-        let delivered = |number| exports.times(number, stream, seq) > 0;
-        let (expected, found) = if class == Class::NotExported {
-            let missing = named(&|number, rule| rule == Some(true) && !delivered(number));
-            (format!("a delivery by {missing}"), "none".to_owned())
-        } else {
-            ("no delivery".to_owned(), format!("one by {}", named(&|number, _| delivered(number))))
-        };
-        Finding { expected: Some(expected), found: Some(found), ..finding }
-    }
 }
 
 /// What the rows of an event that is not simply as expected say.
@@ -767,16 +370,6 @@ fn is_of_group(column: &str) -> bool {
 
 const PERSON: &str = "person_id";
 const TEAM: &str = "team_id";
-
-/// In which shards `rows` are, where they are in several.
-fn in_shards(rows: &[FoundRow]) -> String {
-    let shards: BTreeSet<u32> = rows.iter().map(|row| row.shard).collect();
-    if shards.len() < 2 {
-        return String::new();
-    }
-    let shards: Vec<String> = shards.iter().map(u32::to_string).collect();
-    format!(", in the shards {}", shards.join(", "))
-}
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 
 use generators::{
     ledger::{Answer, DropWord, EventResult, Record},
-    workload::{ClientFaults, Endpoint, Hostile},
+    random::Share,
+    workload::{ClientFaults, Endpoint, Extras, Hostile},
 };
 use proptest::prelude::*;
 
@@ -11,9 +12,12 @@ use crate::{
     disturbance::Disturbed,
     oracle::{plugin::NO_PLUGINS, row::Difference},
     reconcile::{
+        evidence::{Evidence, Finding},
         example::{STREAM, intent, outcome, retry, sent, whole, workload},
         exports::Delivery,
         reads::Read,
+        rows::Summary,
+        sent::Exchange,
         stages::{Passage, Topic},
     },
 };
