@@ -16,6 +16,7 @@ mod headers;
 mod heatmap;
 mod lane;
 pub mod listed;
+mod lz_string;
 mod metrics;
 mod names;
 pub mod planted;

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::read::MultiGzDecoder;
 
-use super::request::Refusal;
+use super::{lz_string, request::Refusal};
 use crate::pipeline::dialect::Dialect;
 
 /// A request as it came.
@@ -71,7 +71,7 @@ impl Sent<'_> {
         let zipped = [Some(&data), opened.as_ref()].into_iter().flatten().find(|bytes| is_gzip(bytes));
         let text = match (zipped, hint) {
             (Some(zipped), _) => utf8(gunzip(zipped, limit)?)?,
-            (None, Some(Hint::Lz64)) => unlz(data)?,
+            (None, Some(Hint::Lz64)) => unlz(data, limit)?,
             (None, _) => utf8(opened.unwrap_or(data))?,
         };
         if text.len() > limit {
@@ -138,9 +138,9 @@ pub fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     if unpacked.len() > limit { Err(Refusal::TooLarge(limit)) } else { Ok(unpacked) }
 }
 
-fn unlz(data: Vec<u8>) -> Result<String, Refusal> {
+fn unlz(data: Vec<u8>, limit: usize) -> Result<String, Refusal> {
     let text = String::from_utf8(data).map_err(|_| bad("LZString"))?;
-    let units = lz_str::decompress_from_base64(text.trim()).ok_or_else(|| bad("LZString"))?;
+    let units = lz_string::unpack(&text, limit)?;
     // Garbage is often read as nothing.
     String::from_utf16(&units).ok().filter(|text| !text.is_empty()).ok_or_else(|| bad("LZString"))
 }
@@ -251,6 +251,12 @@ mod tests {
             sent.text(Dialect::V2026, LIMIT).map_err(|refusal| refusal.status())
         };
         let gzip = gzipped(JSON);
+        let lz = |text: &str| lz_str::compress_to_base64(text).into_bytes();
+        assert_eq!(text("compression=lz64", &lz(&"x".repeat(LIMIT))), Ok("x".repeat(LIMIT)), "no more than is taken");
+        for bomb in [lz(&"x".repeat(LIMIT + 1)), lz(&"é".repeat(LIMIT / 2 + 1)), lz(&"x".repeat(100 * LIMIT))] {
+            assert_eq!(text("compression=lz64", &bomb), Err(413), "{} bytes", bomb.len());
+        }
+        assert_eq!(text("compression=lz64", &lz(JSON)[..20]), Err(400), "half of it");
         assert_eq!(text("", &gzip[..gzip.len() / 2]), Err(400), "half of it");
         assert_eq!(text("", &gzipped(&"x".repeat(LIMIT + 1))), Err(413), "a bomb");
         assert_eq!(text("", "x".repeat(LIMIT + 1).as_bytes()), Err(413));
