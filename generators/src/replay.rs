@@ -21,9 +21,12 @@ mod event;
 mod headers;
 mod identities;
 mod import;
+mod lz_string;
 mod order;
 mod persons;
+mod reason;
 mod repeats;
+mod secrets;
 
 use std::{
     collections::HashMap,

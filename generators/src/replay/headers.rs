@@ -1,11 +1,12 @@
 //! Which headers of a recorded request are kept, to be sent again as they were.
 //!
 //! What belongs to a connection, or to the bytes of a body that is made anew, is the sender's. What may be a secret is never
-//! written down: in the place of a recorded token stands the run's own when it is sent.
+//! written down: in the place of a recorded token stands the run's own when it is sent. What the capture reads is kept unless it
+//! looks like one, and anything else unless its name or its value does, or it may be a key as far as anybody can see.
 
 use std::collections::BTreeMap;
 
-use super::Style;
+use super::{Style, secrets};
 use crate::workload::{Compression, Endpoint};
 
 /// The sender's own, or of no use to it: it reads no compressed replies, waits for no `100`, and dates its requests itself.
@@ -28,11 +29,21 @@ const OURS: [&str; 17] = [
     "repr-digest",
     "posthog-request-timestamp",
 ];
-/// A header whose name holds one of these may hold a secret.
-const SECRET: [&str; 11] =
-    ["auth", "cookie", "token", "secret", "password", "credential", "session", "signature", "csrf", "xsrf", "key"];
-/// What a token of a project, or a personal one, begins with.
-const TOKENS: [&str; 2] = ["phc_", "phx_"];
+/// What the capture reads, or may (ingestion contract 1.3 to 1.5). An id in one of these is no reason to leave it out.
+const READ: [&str; 12] = [
+    "content-type",
+    "content-encoding",
+    "user-agent",
+    "x-forwarded-for",
+    "forwarded",
+    "origin",
+    "referer",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "posthog-attempt",
+    "posthog-request-id",
+    "posthog-sdk-info",
+];
 
 /// The headers of a request that is made in this `style`, their names in lower case, in the order of their names. A bearer's token is
 /// left out of its header.
@@ -47,7 +58,8 @@ pub(super) fn kept(recorded: &BTreeMap<String, String>, style: Style) -> Result<
             continue;
         }
         if name.is_empty() || !name.bytes().all(is_of_name) {
-            return Err(format!("`{name}` is no name of a header"));
+            // Not quoted: it may be a whole header.
+            return Err("a name among its `headers` is one that no header may have".into());
         }
         let (name, value) = (name.to_ascii_lowercase(), value.trim());
         if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
@@ -58,12 +70,12 @@ pub(super) fn kept(recorded: &BTreeMap<String, String>, style: Style) -> Result<
             kept.extend(is_bearer.then(|| (name, String::new())));
             continue;
         }
-        let is_secret =
-            SECRET.iter().any(|word| name.contains(word)) || TOKENS.iter().any(|begin| value.contains(begin));
-        if OURS.contains(&&*name) || is_secret || !is_of_body(&name, value, style) {
+        if OURS.contains(&&*name) || secrets::is_named(&name) || !is_of_body(&name, value, style) {
             continue;
         }
-        kept.push((name, value.to_owned()));
+        let may_be_opaque = READ.contains(&&*name);
+        let value = secrets::kept(value).filter(|value| may_be_opaque || !secrets::is_opaque(value));
+        kept.extend(value.map(|value| (name, value.to_owned())));
     }
     Ok(kept)
 }
@@ -102,11 +114,17 @@ mod tests {
             ("Origin", "https://shop.example"),
             ("PostHog-Sdk-Info", "posthog-go/1"),
             ("x-custom", " ü\t1 "),
+            ("Referer", "https://shop.example/0a1b2c3d4e5f6a7b8c9d0e?page=7"),
+            ("PostHog-Request-Id", "0a1b2c3d4e5f6a7b8c9d0e"),
+            ("PostHog-Attempt", "1"),
         ];
         let kept = of(Compression::None, &all).unwrap();
         let expected = [
             ("origin", "https://shop.example"),
+            ("posthog-attempt", "1"),
+            ("posthog-request-id", "0a1b2c3d4e5f6a7b8c9d0e"),
             ("posthog-sdk-info", "posthog-go/1"),
+            ("referer", "https://shop.example/0a1b2c3d4e5f6a7b8c9d0e?page=7"),
             ("user-agent", "curl/8"),
             ("x-forwarded-for", "192.0.2.7, 10.0.0.1"),
             ("x-custom", "ü\t1"),
@@ -119,6 +137,16 @@ mod tests {
             ("Cookie", "a=b"),
             ("X-Api-Key", "abc"),
             ("X-Project", "phc_abc"),
+            ("X-Personal", "phs_abc"),
+            ("X-Goog-Iap-Jwt-Assertion", "a"),
+            ("Cf-Access-Jwt-Assertion", "a"),
+            ("X-Amzn-Oidc-Data", "a"),
+            ("X-Ms-Client-Principal", "a"),
+            ("X-Passwd", "a"),
+            ("X-Claims", "eyJhIjoxfQ.e30.x"),
+            ("X-Original", "Bearer abc"),
+            ("X-Internal", "0a1b2c3d4e5f6a7b8c9d0e"),
+            ("User-Agent", "phx_abc"),
             ("Proxy-Authorization", "Basic YTpi"),
             ("Authorization", "Basic YTpi"),
             (":authority", "a"),
@@ -127,6 +155,21 @@ mod tests {
         }
         let bearer = of(Compression::None, &[("Authorization", "Bearer phc_abc")]);
         assert_eq!(bearer, Ok(vec![("authorization".to_owned(), String::new())]));
+    }
+
+    #[test]
+    fn the_query_of_an_address_goes_where_it_names_a_secret() {
+        for (name, value) in [
+            ("referer", "/a?access_token=b"),
+            ("x-original-url", "/a?page=1&api_key=b"),
+            ("x-forwarded-uri", "/a?sig=b"),
+            ("x-rewrite-url", "/a#code=b"),
+        ] {
+            let expected = vec![(name.to_owned(), "/a".to_owned())];
+            assert_eq!(of(Compression::None, &[(name, value)]), Ok(expected), "{name}");
+        }
+        let origin = of(Compression::None, &[("origin", "https://shop.example?token=b")]);
+        assert_eq!(origin, Ok(vec![("origin".to_owned(), "https://shop.example".to_owned())]));
     }
 
     #[test]
@@ -140,6 +183,10 @@ mod tests {
     fn what_is_no_header_is_told() {
         for (name, value) in [("a b", "x"), ("", "x"), ("ü", "x"), ("x-a", "1\r\nx-b: 2"), ("x-a", "\0")] {
             assert!(of(Compression::None, &[(name, value)]).is_err(), "{name:?}");
+        }
+        for (name, value) in [("Authorization: Bearer abc", ""), ("x-a", "abc\0")] {
+            let told = of(Compression::None, &[(name, value)]).unwrap_err();
+            assert!(!told.contains("abc"), "{told}");
         }
     }
 }

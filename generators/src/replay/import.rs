@@ -29,6 +29,7 @@ use super::{
     event::Recorded,
     headers,
     identities::{Identities, Kind},
+    reason,
 };
 use crate::{
     identity::MARKER_PROPERTY,
@@ -214,16 +215,19 @@ pub(super) struct Event {
     pub text: Box<RawValue>,
 }
 
-/// What a line may hold.
+/// What a line may hold. An export may have columns of these names, which hold anything.
 #[derive(Deserialize)]
 struct RecordedLine<'a> {
     #[serde(borrow)]
     time: Option<&'a RawValue>,
-    method: Option<String>,
-    path: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    body: Option<String>,
+    #[serde(borrow)]
+    method: Option<&'a RawValue>,
+    #[serde(borrow)]
+    path: Option<&'a RawValue>,
+    #[serde(borrow)]
+    headers: Option<&'a RawValue>,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
     #[serde(borrow)]
     event: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -233,35 +237,47 @@ struct RecordedLine<'a> {
 fn understand(line: &[u8], taken_for_unreadable: bool) -> Result<Understood, String> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let read: RecordedLine<'_> =
-        serde_json::from_str(line).map_err(|error| format!("it is no JSON object of ours: {error}"))?;
-    // An export may have a column of that name.
-    let path = read.path.as_ref().filter(|_| read.event.is_none() || read.method.is_some() || read.body.is_some());
+        serde_json::from_str(line).map_err(|error| reason::of("it is no JSON object of ours", &error))?;
+    let path = read.path.filter(|_| read.event.is_none() || read.method.is_some() || read.body.is_some());
     let Some(path) = path else {
         if read.event.is_none() {
             return Err("it has neither a `path`, as a request has, nor an `event`".into());
         }
         let at = read.timestamp.ok_or("the event has no `timestamp`")?;
-        let at_ms = moment(at.get()).ok_or_else(|| format!("the timestamp {at} is no time"))?;
+        let at_ms = moment(at.get()).ok_or("the event's `timestamp` is no time")?;
         let context =
             Context { endpoint: Endpoint::Batch, reference_ms: at_ms, exported: true, taken_for_unreadable: false };
         let event = event(line, context)?;
         return Ok(Understood::Event(at_ms, event));
     };
     let at_ms = read.time.and_then(|time| moment(time.get())).ok_or("it has no `time` in seconds or RFC 3339")?;
-    let bytes = BASE64_STANDARD.decode(read.body.as_deref().unwrap_or_default());
+    let path = text_of("`path`", path)?;
+    let method = read.method.map(|method| text_of("`method`", method)).transpose()?;
+    let body = read.body.map(|body| text_of("`body`", body)).transpose()?;
+    let bytes = BASE64_STANDARD.decode(body.as_deref().unwrap_or_default());
     let bytes = bytes.map_err(|error| format!("its `body` is no base64: {error}"))?;
+    let headers = read.headers.map(|headers| {
+        serde_json::from_str::<BTreeMap<String, String>>(headers.get())
+            .map_err(|_| "its `headers` are no object of names and texts: {\"name\":\"value\",…}")
+    });
+    let headers = headers.transpose()?.unwrap_or_default();
     let header = |wanted: &str| {
-        read.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
+        headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
     };
     let content_type = header("content-type").unwrap_or_default();
-    let mut opened = body::open(read.method.as_deref().unwrap_or("POST"), path, content_type, &bytes)?;
+    let mut opened = body::open(method.as_deref().unwrap_or("POST"), &path, content_type, &bytes)?;
     if opened.style.endpoint.is_v1() {
         // There the client's clock is in a header.
         let sent_at = header("posthog-request-timestamp").and_then(|text| text.parse::<Timestamp>().ok());
         opened.sent_at_ms = sent_at.map(Timestamp::as_millisecond);
     }
-    let headers = headers::kept(&read.headers, opened.style)?;
+    let headers = headers::kept(&headers, opened.style)?;
     request(at_ms, opened, headers, taken_for_unreadable).map(Understood::Request)
+}
+
+/// The text of a field.
+fn text_of(field: &str, json: &RawValue) -> Result<String, String> {
+    serde_json::from_str(json.get()).map_err(|_| format!("its {field} {}", reason::no_text(json.get())))
 }
 
 /// A batch's own fields.
@@ -285,7 +301,7 @@ fn request(
     taken_for_unreadable: bool,
 ) -> Result<Request, String> {
     let body::Opened { mut style, sent_at_ms, json } = opened;
-    let no_json = |error: serde_json::Error| format!("its body is no JSON that events are sent in: {error}");
+    let no_json = |error: serde_json::Error| reason::of("its body is no JSON that events are sent in", &error);
     let mut spelling = BodySpelling::default();
     let (texts, sent_at_ms) = if json.trim_start().starts_with('[') {
         let texts = serde_json::from_str::<Vec<&RawValue>>(&json).map_err(no_json)?;
@@ -334,7 +350,7 @@ const OURS: [&str; 9] =
 
 fn event(text: &str, context: Context) -> Result<Event, String> {
     let mut fields: BTreeMap<String, &RawValue> =
-        serde_json::from_str(text).map_err(|error| format!("it is no JSON object: {error}"))?;
+        serde_json::from_str(text).map_err(|error| reason::of("it is no JSON object", &error))?;
     let nameless = !fields.contains_key("event");
     let name = name(fields.remove("event"), context.endpoint)?;
     // An export writes properties as text.
@@ -342,7 +358,7 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
     let of_properties = unquoted.as_deref().or_else(|| fields.get("properties").map(|text| text.get())).unwrap_or("{}");
     let mut properties: BTreeMap<String, &RawValue> = match of_properties {
         "null" => BTreeMap::new(),
-        text => serde_json::from_str(text).map_err(|error| format!("its properties are no object: {error}"))?,
+        text => serde_json::from_str(text).map_err(|error| reason::of("its properties are no object", &error))?,
     };
     // Of an export nobody knows how its client spelt it, and v1 knows one way alone.
     let spelling = if context.exported || context.endpoint.is_v1() {
@@ -356,6 +372,9 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
     properties.remove(MARKER_PROPERTY);
     let id = fields.get("distinct_id").or_else(|| fields.get("$distinct_id")).or_else(|| properties.get("distinct_id"));
     let id = id.copied().filter(|id| !matches!(id.get(), "null" | "\"\"")).ok_or("it has no distinct id")?;
+    if id.get().starts_with('"') {
+        text_of("distinct id", id)?;
+    }
     let mut unreadable = None;
     let timestamp = match fields.get("timestamp").map(|text| text.get()) {
         None | Some("null") => None,
@@ -364,7 +383,7 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
                 unreadable = fields.remove("timestamp");
                 None
             }
-            moment => Some(moment.ok_or_else(|| format!("its timestamp {text} is no time"))?),
+            moment => Some(moment.ok_or("its timestamp is no time")?),
         },
     };
     let (time, before_ms) = time(&name, id, (&fields, &properties), timestamp, context)?;
@@ -382,8 +401,8 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
     kept.extend(others.map(|(key, value)| (key.clone(), (*value).to_owned())));
     kept.extend(unreadable.map(|text| ("timestamp".to_owned(), text.to_owned())));
     let text = raw(&kept)?;
-    // What cannot be read when it is to be sent is not kept, such as half a surrogate pair in an id.
-    Recorded::read(text.get()).map_err(|error| format!("it cannot be sent again: {error}"))?;
+    // What cannot be read when it is to be sent is not kept.
+    Recorded::read(text.get()).map_err(|error| reason::of("it cannot be sent again", &error))?;
     let kind = Kind {
         is_v1: context.endpoint.is_v1(),
         time: time as u8,
@@ -415,9 +434,7 @@ fn deciding<'a>(
 
 fn name(text: Option<&RawValue>, endpoint: Endpoint) -> Result<String, String> {
     let name = match (text, endpoint) {
-        (Some(name), _) => {
-            serde_json::from_str::<String>(name.get()).map_err(|_| "its name is no string".to_owned())?
-        }
+        (Some(name), _) => text_of("name", name)?,
         // People's profiles come without a name (rust/common/types/src/event.rs).
         (None, Endpoint::Engage) => "$identify".to_owned(),
         (None, _) => String::new(),
@@ -462,7 +479,7 @@ fn time(
 ) -> Result<(TimeForm, i64), String> {
     let ignores = match context.endpoint {
         Endpoint::AiV1 if !name.starts_with("$ai_") => {
-            return Err(format!("`{name}` is no event of AI, and its endpoint takes no others"));
+            return Err("it is no event of AI, whose names begin with `$ai_`, and its endpoint takes no others".into());
         }
         Endpoint::V1 | Endpoint::AiV1 => {
             check_v1(id, timestamp)?;
@@ -472,7 +489,7 @@ fn time(
     };
     let offset = match fields.get("offset").map(|text| text.get()) {
         None | Some("null") => None,
-        Some(text) => Some(text.parse::<i64>().map_err(|_| format!("its offset {text} is no number of milliseconds"))?),
+        Some(text) => Some(text.parse::<i64>().map_err(|_| "its offset is no number of milliseconds")?),
     };
     let (time, before_ms) = match (timestamp, offset) {
         (Some(at), Some(_)) => (TimeForm::Both, context.reference_ms - at),
@@ -491,7 +508,7 @@ fn time(
 fn check_v1(id: &RawValue, timestamp: Option<i64>) -> Result<(), String> {
     match timestamp {
         None => Err("it has no timestamp, which v1 demands".into()),
-        Some(_) if !id.get().starts_with('"') => Err(format!("its distinct id {id} is no string, which v1 demands")),
+        Some(_) if !id.get().starts_with('"') => Err("its distinct id is no string, which v1 demands".into()),
         Some(_) => Ok(()),
     }
 }

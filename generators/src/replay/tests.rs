@@ -272,8 +272,9 @@ fn what_cannot_be_understood_is_told_by_its_line() {
         (request("/e/?compression=base64", &BASE64_STANDARD.encode(BASE64_STANDARD.encode(good))), None),
         (String::new(), None),
         (request(V1, r#"{"batch":[{"event":"a","distinct_id":"d"}]}"#), Some("no timestamp, which v1 demands")),
-        (request(V1, r#"{"batch":[{"event":"a","distinct_id":7,"timestamp":1}]}"#), Some("7 is no string, which v1")),
-        (request("/e/", r#"{"event":"a","distinct_id":"half \ud83d"}"#), Some("cannot be sent again")),
+        (request(V1, r#"{"batch":[{"event":"a","distinct_id":7,"timestamp":1}]}"#), Some("id is no string, which v1")),
+        (request("/e/", r#"{"event":"a","distinct_id":"half \ud83d"}"#), Some("id holds half of a surrogate pair")),
+        (request("/e/", r#"{"event":"half \ud83d","distinct_id":"d"}"#), Some("name holds half of a surrogate pair")),
         (request("/e/", r#"{"event":"a","distinct_id":"d","offset":9223372036854775807}"#), Some("before it was sent")),
         (request("/e/", r#"{"event":"a","distinct_id":"d","offset":"1"}"#), Some("no number of milliseconds")),
         (request("/e/", r#"{"event":"a","distinct_id":"d","timestamp":"1 Jul 2003"}"#), Some("no time")),
@@ -294,9 +295,66 @@ fn what_cannot_be_understood_is_told_by_its_line() {
             (what, reason) => panic!("{line}: {what:?}, not {reason:?}"),
         }
     }
-    assert_eq!((counts.events, counts.not_understood), (3, 26));
+    assert_eq!((counts.events, counts.not_understood), (3, 27));
     let engaged = recording.event(1).unwrap();
     assert_eq!((engaged.name.as_str(), engaged.others[0].key.as_str()), ("$identify", "$set"));
+}
+
+#[test]
+fn what_is_told_of_a_line_quotes_nothing_of_it() {
+    let good = BASE64_STANDARD.encode(r#"{"event":"a","distinct_id":"d"}"#);
+    let line = |field: &str, value: Value| {
+        let mut line = json!({"time": 1, "path": "/e/", "body": good});
+        line[field] = value;
+        line.to_string()
+    };
+    let body = |path: &str, json: &str| {
+        let body = BASE64_STANDARD.encode(json);
+        json!({"time": 1, "path": path, "body": body}).to_string()
+    };
+    let cases = [
+        (line("headers", json!("Authorization: Bearer s3cret")), "its `headers` are no object of names and texts"),
+        (line("headers", json!([["Authorization", "Bearer s3cret"]])), "its `headers` are no object"),
+        (line("headers", json!({"Authorization": ["Bearer s3cret"]})), "its `headers` are no object"),
+        (line("headers", json!({"Authorization: Bearer s3cret": ""})), "no header may have"),
+        (line("headers", json!({"x-a": "s3cret\r\ny: b"})), "no header may"),
+        (line("time", json!("s3cret")), "no `time`"),
+        (line("method", json!({"s3cret": 1})), "its `method` is no string"),
+        (line("path", json!(["s3cret"])), "its `path` is no string"),
+        (line("path", json!("/hook/s3cret?token=s3cret")), "`/hook/…` is no endpoint"),
+        (line("body", json!(["s3cret"])), "its `body` is no string"),
+        ("\"s3cret\"".into(), "no JSON object of ours"),
+        (body("/e/", r#"["s3cret"]"#), "event 1 of 1: it is no JSON object"),
+        (body("/e/", r#"{"batch":"s3cret"}"#), "no JSON that"),
+        (body("/e/", r#"{"batch":[],"historical_migration":"s3cret"}"#), "no JSON that"),
+        (body("/e/", r#"{"event":["s3cret"],"distinct_id":"d"}"#), "its name is no string"),
+        (body("/e/", r#"{"event":"a","distinct_id":"d","properties":["s3cret"]}"#), "its properties are no object"),
+        (body("/e/", r#"{"event":"a","distinct_id":"d","properties":"\"s3cret\""}"#), "its properties are no object"),
+        (body("/e/", r#"{"event":"a","distinct_id":"d","timestamp":"s3cret"}"#), "its timestamp is no time"),
+        (body("/e/", r#"{"event":"a","distinct_id":"d","offset":"s3cret"}"#), "its offset is no number"),
+        (body(V1, r#"{"batch":[{"event":"a","distinct_id":["s3cret"],"timestamp":1}]}"#), "distinct id is no string"),
+        (body("/i/v1/ai/events", r#"{"batch":[{"event":"s3cret","distinct_id":"d","timestamp":1}]}"#), "no event of"),
+        (r#"{"event":"a","distinct_id":"d","timestamp":"s3cret"}"#.into(), "`timestamp` is no time"),
+    ];
+    let text: Vec<_> = cases.iter().map(|(line, _)| line.as_str()).collect();
+    let (_, _, left_out) = imported(&text.join("\n"), 1);
+    assert_eq!(left_out.len(), cases.len());
+    for (told, (line, reason)) in left_out.iter().zip(&cases) {
+        assert!(told.what.contains(reason) && !told.what.contains("s3cret"), "{line}: {}", told.what);
+    }
+    // An export's columns are its own, whatever they are called.
+    let exported = r#"{"event":"a","distinct_id":"d","timestamp":1,"path":["a"],"headers":"b","time":"c"}"#;
+    let (_, counts, left_out) = imported(exported, 1);
+    assert_eq!((counts.events, left_out), (1, vec![]));
+}
+
+#[test]
+fn a_body_that_is_too_long_is_told_by_its_line() {
+    let packed = BASE64_STANDARD.encode(lz_string::tests::bomb(200_000));
+    let line = json!({"time": 1, "path": "/e/?compression=lz64", "body": packed}).to_string();
+    let (_, counts, left_out) = imported(&line, 1);
+    let what = "the body is more than 100 MiB unpacked, which no capture takes".to_owned();
+    assert_eq!((counts.events, left_out), (0, vec![NotUnderstood { line: 1, what }]));
 }
 
 #[test]
