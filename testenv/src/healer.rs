@@ -3,8 +3,9 @@
 //! Each fault has one of its own. It runs the command that begins the fault, says how that went, and waits until it is told
 //! to heal. When its standard input closes instead, in whatever way `assay` died, it heals all the same. So a fault is healed
 //! once, and never while it is still being begun. It lives in a process group of its own and stays when it is asked to end,
-//! since who asks a whole service or session to end has not healed anything. When it is killed all the same, the command that it
-//! runs ends with it (`leash.rs`), and `assay` has another one heal.
+//! since who asks a whole service or session to end has not healed anything. Its commands run on a leash (`leash.rs`): when a
+//! command's time is over, or the healer is killed all the same, what the command has started ends with it. `assay` has another
+//! healer heal then.
 //!
 //! The order comes as a line of JSON on stdin, and what became of each command goes out as one on stdout.
 
@@ -16,7 +17,7 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitCode, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -30,6 +31,8 @@ use self::leash::Leash;
 pub const THIS_EXECUTABLE: &str = "/proc/self/exe";
 /// How often a running command is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long what was killed is waited for: what runs as another user is not killed, and what waits for a disk ends later.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a healer is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,12 @@ pub enum Outcome {
     Failed(String),
     /// It could not be run: why.
     NotRun(String),
+}
+
+impl Outcome {
+    fn of(status: ExitStatus) -> Self {
+        if status.success() { Self::Done } else { Self::Failed(status.to_string()) }
+    }
 }
 
 /// A fault in the hands of its healer. When this is dropped the fault is healed, which nobody waits for.
@@ -167,21 +176,19 @@ fn play(mut input: impl BufRead, mut output: impl Write, leash: impl Fn() -> Com
     input.read_line(&mut line)?;
     // Of an order that broke off nothing is begun.
     let order: Order = serde_json::from_str(&line)?;
-    let begun = match Leash::start(leash()) {
-        Ok(leash) => order.carry_out(&order.begin, "begin", "", Some(&leash)),
-        // What nobody would end is not begun.
-        Err(error) => Outcome::NotRun(format!("nothing can end it with its healer: {error}")),
-    };
+    // What nobody would end is not begun.
+    let not_begun = |error: io::Error| Outcome::NotRun(format!("nothing can end it with its healer: {error}"));
+    let begun = order.carry_out_on(leash(), &order.begin, "begin").unwrap_or_else(not_begun);
     tell(&mut output, &begun);
     line.clear();
     let is_told = input.read_line(&mut line).is_ok_and(|read| read > 0);
     let healed = if is_told {
         // Whoever told it has it healed again, once this is over.
-        let leash = Leash::start(leash()).ok();
-        order.carry_out(&order.heal, "heal", "", leash.as_ref())
+        let healed = order.carry_out_on(leash(), &order.heal, "heal");
+        healed.unwrap_or_else(|error| order.carry_out(&order.heal, "heal", &format!("no leash ({error}): ")))
     } else {
         // Nobody would heal it again: this goes on in any case.
-        order.carry_out(&order.heal, "heal", "assay is gone: ", None)
+        order.carry_out(&order.heal, "heal", "assay is gone: ")
     };
     tell(&mut output, &healed);
     Ok(healed)
@@ -196,36 +203,44 @@ fn tell(output: &mut impl Write, outcome: &Outcome) {
 }
 
 impl Order {
-    fn carry_out(&self, command: &Words, what: &str, why: &str, leash: Option<&Leash>) -> Outcome {
-        let [program, arguments @ ..] = command.words.as_slice() else { return Outcome::Done };
-        // A full disk is no reason to leave anything broken.
-        let outputs = self.open_log(&format!("{why}{}\n", command.note));
-        let (stdout, stderr) = outputs.unwrap_or_else(|_| (Stdio::null(), Stdio::null()));
-        let child = Command::new(program)
-            .args(arguments)
-            .envs(&self.environment)
-            .env("ASSAY_FAULT", what)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            // What it starts ends with it when its time is over.
-            .process_group(leash.map_or(0, Leash::group))
-            .spawn();
-        child.and_then(|child| self.wait(child, leash)).unwrap_or_else(|error| Outcome::NotRun(error.to_string()))
+    /// Carries out `words` on a leash, whose role `leash` plays.
+    ///
+    /// # Errors
+    /// When there is no leash. Then nothing was run.
+    fn carry_out_on(&self, mut leash: Command, words: &Words, what: &str) -> io::Result<Outcome> {
+        if words.words.is_empty() {
+            return Ok(Outcome::Done);
+        }
+        leash.args(&words.words);
+        self.prepare(&mut leash, what, &words.note);
+        Ok(Leash::start(leash)?.wait(self.within))
     }
 
-    fn wait(&self, mut child: Child, leash: Option<&Leash>) -> io::Result<Outcome> {
+    /// Carries out `words` so that they go on when this process is gone.
+    fn carry_out(&self, words: &Words, what: &str, why: &str) -> Outcome {
+        let [program, arguments @ ..] = words.words.as_slice() else { return Outcome::Done };
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).process_group(0);
+        self.prepare(&mut command, what, &format!("{why}{}", words.note));
+        let ended = command.spawn().and_then(|child| self.wait(child));
+        ended.unwrap_or_else(|error| Outcome::NotRun(error.to_string()))
+    }
+
+    /// What a command finds in its environment, and where its output goes; the log says `note` first.
+    fn prepare(&self, command: &mut Command, what: &str, note: &str) {
+        // A full disk is no reason to leave anything broken.
+        let outputs = self.open_log(&format!("{note}\n"));
+        let (stdout, stderr) = outputs.unwrap_or_else(|_| (Stdio::null(), Stdio::null()));
+        command.envs(&self.environment).env("ASSAY_FAULT", what).stdout(stdout).stderr(stderr);
+    }
+
+    fn wait(&self, mut child: Child) -> io::Result<Outcome> {
         let deadline = Instant::now() + self.within;
         loop {
             match child.try_wait()? {
-                Some(status) if status.success() => return Ok(Outcome::Done),
-                Some(status) => return Ok(Outcome::Failed(status.to_string())),
+                Some(status) => return Ok(Outcome::of(status)),
                 None if Instant::now() > deadline => {
-                    if let Some(group) = Pid::from_raw(leash.map_or(child.id() as i32, Leash::group)) {
-                        // It may have ended just now.
-                        let _ = kill_process_group(group, Signal::KILL);
-                    }
-                    let _ = child.wait();
+                    end(child);
                     return Ok(Outcome::Failed(format!("no answer within {:?}", self.within)));
                 }
                 None => std::thread::sleep(LOOK),
@@ -243,6 +258,26 @@ impl Order {
     }
 }
 
+/// Kills a command that leads a process group, with what it has started and what is in that group, and waits until it is dead,
+/// but not for ever.
+fn end(mut child: Child) {
+    kill_group(&child);
+    // It may have left its group. As long as it is not waited for, its number is nobody else's.
+    let _ = child.kill();
+    let deadline = Instant::now() + ENDED_WITHIN;
+    while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Kills the process group that `leader` leads, which is not waited for yet.
+fn kill_group(leader: &Child) {
+    if let Some(group) = Pid::from_raw(leader.id() as i32) {
+        // All of it may have ended just now.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,13 +288,25 @@ mod tests {
 
     fn order(begin: &str, heal: &str, log: PathBuf) -> Order {
         let environment = BTreeMap::from([("ASSAY_FAULT_TARGET".to_owned(), "ingester".to_owned())]);
-        Order { begin: shell(begin), heal: shell(heal), environment, within: Duration::from_millis(500), log }
+        Order { begin: shell(begin), heal: shell(heal), environment, within: Duration::from_secs(1), log }
     }
 
-    /// What ends its group when its input closes, in the place of this executable, which plays no role here.
+    /// A leash in the place of this executable, which plays no role here: it runs the command in its own group, says how that
+    /// went, and ends the group when its line closes.
+    const LEASH: &str = r#"
+        exec 3<&0
+        {
+            "$@" >&2 </dev/null 3>&-
+            code=$?
+            if [ $code = 0 ]; then echo '"done"' >&3; else echo "{\"failed\":\"exit status: $code\"}" >&3; fi
+        } &
+        read -r nothing
+        kill -KILL 0
+    "#;
+
     fn leash() -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", "read -r nothing; kill -KILL 0"]);
+        command.args(["-c", LEASH, "leash"]);
         command
     }
 
@@ -296,16 +343,48 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("faults.log");
         let began = Instant::now();
-        for (begin, expected) in [("exit 3", "exit status: 3"), ("sleep 30 & wait", "no answer within 500ms")] {
+        for (begin, expected) in [("exit 3", "exit status: 3"), ("sleep 30 & wait", "no answer within 1s")] {
             let told = played(&order(begin, "echo healed", log.clone()), "heal\n");
             assert!(matches!(&told[0], Outcome::Failed(how) if how.contains(expected)), "{told:?}");
             assert_eq!(told[1], Outcome::Done);
         }
         assert!(began.elapsed() < Duration::from_secs(20), "it was waited for");
-        let nothing = Words { words: vec!["/no/such/program".into()], note: String::new() };
-        let told = played(&Order { begin: nothing, ..order("", "echo healed", log.clone()) }, "heal\n");
-        assert!(matches!(&told[..], [Outcome::NotRun(_), Outcome::Done]), "{told:?}");
-        assert_eq!(std::fs::read_to_string(&log).unwrap().matches("\nhealed\n").count(), 3);
+        assert_eq!(std::fs::read_to_string(&log).unwrap().matches("\nhealed\n").count(), 2);
+    }
+
+    #[test]
+    fn a_leash_that_is_gone_without_a_word_is_no_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let order = order("true", "true", folder.path().join("log"));
+        let input = format!("{}\nheal\n", serde_json::to_string(&order).unwrap());
+        for silent in ["exit 0", "echo nonsense >&0"] {
+            let leash = || {
+                let mut command = Command::new("sh");
+                command.args(["-c", silent, "leash"]);
+                command
+            };
+            let healed = play(input.as_bytes(), Vec::new(), leash).unwrap();
+            assert!(matches!(&healed, Outcome::Failed(how) if how.contains("its leash does not say")), "{healed:?}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_its_process_group_is_not_waited_for_when_its_time_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        // With nobody left to tell it, it heals on no leash.
+        let heal = |words: &[&str]| {
+            let heal = Words { words: words.iter().map(|word| (*word).to_owned()).collect(), note: String::new() };
+            let order = Order { heal, ..order("true", "", folder.path().join("log")) };
+            played(&order, "").pop().unwrap()
+        };
+        let began = Instant::now();
+        for words in [&["timeout", "30", "sleep", "30"][..], &["sh", "-c", "setsid sleep 30 & wait"]] {
+            let healed = heal(words);
+            assert!(matches!(&healed, Outcome::Failed(how) if how == "no answer within 1s"), "{healed:?}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it was waited for");
+        let missing = heal(&["/no/such/program"]);
+        assert!(matches!(missing, Outcome::NotRun(_)), "{missing:?}");
     }
 
     #[test]

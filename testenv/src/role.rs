@@ -27,7 +27,7 @@ pub const ROLES: [&str; 12] = [
 ///
 /// Called before any runtime or thread exists: the guard must stay single-threaded.
 pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
-    if !arguments.is_empty() && !matches!(role, "launch" | "sweep") && ROLES.contains(&role) {
+    if !arguments.is_empty() && !matches!(role, "launch" | "sweep" | "leash") && ROLES.contains(&role) {
         return refuse(&format!(
             "`{role}` takes no arguments, but environment variables, such as ADDRESS=127.0.0.1:8000"
         ));
@@ -35,7 +35,7 @@ pub fn serve(role: &str, arguments: &[std::ffi::OsString]) -> ExitCode {
     match role {
         "guard" => embedded::guard::serve(),
         "healer" => healer::serve(),
-        "leash" => healer::leash::serve(),
+        "leash" => healer::leash::serve(arguments),
         "launch" => embedded::guard::launch(arguments),
         "sweep" => containers::sweep::serve(arguments),
         "clickhouse" => clickhouse::serve(),

@@ -14,7 +14,9 @@ pub fn tests() -> Vec<Trial> {
         what_is_begun_is_healed_when_it_is_told,
         who_is_gone_leaves_nothing_broken,
         it_stays_when_it_is_asked_to_end,
-        what_it_runs_ends_with_it
+        what_it_runs_ends_with_it,
+        what_takes_too_long_ends_with_all_that_it_has_started,
+        what_a_command_leaves_behind_stays_and_what_cannot_be_run_is_told
     ]
 }
 
@@ -22,11 +24,16 @@ fn shell(script: &str) -> Words {
     Words { words: ["sh", "-c", script].map(str::to_owned).to_vec(), note: script.into() }
 }
 
+/// What writes the process id of the healer to `file`: its child, the leash, is the parent of the command.
+fn tell_healer(file: &Path) -> String {
+    format!("sed -n 's/^PPid:[[:space:]]*//p' /proc/$PPID/status >{}", file.display())
+}
+
 /// A fault that makes the file `broken` in `folder`, slowly, and is healed by taking it away.
 fn start(folder: &Path) -> Healer {
     let broken = folder.join("broken");
     let order = Order {
-        begin: shell(&format!("echo $PPID >{}; sleep 0.3; touch {}", folder.join("pid").display(), broken.display())),
+        begin: shell(&format!("{}; sleep 0.3; touch {}", tell_healer(&folder.join("pid")), broken.display())),
         heal: shell(&format!("rm {}", broken.display())),
         environment: std::collections::BTreeMap::new(),
         within: Duration::from_secs(10),
@@ -66,40 +73,89 @@ fn it_stays_when_it_is_asked_to_end() {
     let folder = tempfile::tempdir().unwrap();
     let mut healer = start(folder.path());
     assert_eq!(healer.begun().unwrap(), Outcome::Done);
-    let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap().trim().parse().unwrap();
+    let pid = pid(&folder.path().join("pid"));
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        kill_process(pid, signal).unwrap();
     }
     assert_eq!(healer.heal().unwrap(), Outcome::Done);
     assert!(!folder.path().join("broken").exists());
 }
 
-fn what_it_runs_ends_with_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| folder.path().join(name);
-    // Two deep: what a command has started ends, too, though nobody has asked the kernel for that.
-    let begin = format!(
-        "echo $PPID >{0}; sh -c 'echo $$ >{1}.new; mv {1}.new {1}; sleep 60; touch {2}' & wait",
-        file("healer").display(),
-        file("grandchild").display(),
-        file("broken").display()
-    );
+/// Ways in which a command comes to run `$ASSAY_TEST_LAST`, which tells its number and goes on: as its grandchild, and where it
+/// leaves its process group, its session and its parent.
+const WAYS: [&str; 4] = [
+    "sh $ASSAY_TEST_LAST & wait",
+    "timeout 60 sh $ASSAY_TEST_LAST",
+    "setsid sh $ASSAY_TEST_LAST & wait",
+    "(setsid sh -c 'sh $ASSAY_TEST_LAST & wait' &); sleep 60",
+];
+
+/// A healer that begins a fault in one of the [`WAYS`], which may take this long, and the number of the last process of it.
+fn begin_in(way: &str, within: Duration, folder: &Path) -> (Healer, Pid) {
+    let file = |name: &str| folder.join(name);
+    let last = format!("echo $$ >{0}.new; mv {0}.new {0}; sleep 60; true", file("pid").display());
+    std::fs::write(file("last"), last).unwrap();
     let order = Order {
-        begin: shell(&begin),
+        begin: shell(&format!("{}; {way}", tell_healer(&file("healer")))),
         heal: Words::default(),
-        environment: std::collections::BTreeMap::new(),
-        within: Duration::from_secs(90),
+        environment: [("ASSAY_TEST_LAST".to_owned(), file("last").display().to_string())].into(),
+        within,
         log: file("log"),
     };
+    let healer = Healer::start(&std::env::current_exe().unwrap(), &order).unwrap();
+    assert!(wait_until(|| file("pid").exists()), "{way}: nothing was begun");
+    let last = pid(&file("pid"));
+    assert!(runs(last), "{way}");
+    (healer, last)
+}
+
+fn pid(file: &Path) -> Pid {
+    Pid::from_raw(std::fs::read_to_string(file).unwrap().trim().parse().unwrap()).unwrap()
+}
+
+fn what_it_runs_ends_with_it() {
+    for way in WAYS {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut healer, last) = begin_in(way, Duration::from_secs(90), folder.path());
+        let killed = Instant::now();
+        kill_process(pid(&folder.path().join("healer")), Signal::KILL).unwrap();
+        assert!(healer.begun().is_err(), "{way}: it was killed");
+        // Who hears that it is gone has the fault healed at once: nothing may break it any more.
+        assert!(!runs(last), "{way}: it goes on");
+        assert!(killed.elapsed() < Duration::from_secs(30), "{way}: it was waited for");
+    }
+}
+
+fn what_takes_too_long_ends_with_all_that_it_has_started() {
+    for way in WAYS {
+        let folder = tempfile::tempdir().unwrap();
+        let began = Instant::now();
+        let (mut healer, last) = begin_in(way, Duration::from_secs(4), folder.path());
+        let told = healer.begun().unwrap();
+        assert_eq!(told, Outcome::Failed("no answer within 4s".into()), "{way}");
+        assert!(!runs(last), "{way}: it goes on");
+        assert!(began.elapsed() < Duration::from_secs(30), "{way}: it was waited for");
+        assert_eq!(healer.heal().unwrap(), Outcome::Done, "{way}: there is nothing to heal");
+    }
+}
+
+fn what_a_command_leaves_behind_stays_and_what_cannot_be_run_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    let order = Order {
+        begin: shell(&format!("sleep 60 & echo $! >{}", file.display())),
+        heal: Words { words: vec!["/no/such/program".into()], note: String::new() },
+        environment: std::collections::BTreeMap::new(),
+        within: Duration::from_secs(10),
+        log: folder.path().join("log"),
+    };
     let mut healer = Healer::start(&std::env::current_exe().unwrap(), &order).unwrap();
-    assert!(wait_until(|| file("grandchild").exists()), "nothing was begun");
-    let pid = |name: &str| Pid::from_raw(std::fs::read_to_string(file(name)).unwrap().trim().parse().unwrap()).unwrap();
-    assert!(runs(pid("grandchild")));
-    let killed = Instant::now();
-    kill_process(pid("healer"), Signal::KILL).unwrap();
-    assert!(healer.begun().is_err(), "it was killed");
-    assert!(wait_until(|| !runs(pid("grandchild"))), "it goes on");
-    assert!(killed.elapsed() < Duration::from_secs(30), "it was waited for");
+    assert_eq!(healer.begun().unwrap(), Outcome::Done);
+    let outcome = healer.heal().unwrap();
+    assert!(matches!(outcome, Outcome::NotRun(_)), "{outcome:?}");
+    // The healer and its leashes are gone, and it is there.
+    assert!(runs(pid(&file)));
+    kill_process(pid(&file), Signal::KILL).unwrap();
 }
 
 /// Whether a process is there and not only waits to be buried.
