@@ -8,6 +8,7 @@
 //! Orders come as JSON lines on stdin, news go out as JSON lines on stdout. A child is started through the role `launch`,
 //! which asks for the parent-death signal before it becomes the program: no `unsafe` hook between fork and exec is needed.
 
+mod folder;
 mod protocol;
 
 use std::{
@@ -60,8 +61,7 @@ pub fn serve() -> ExitCode {
         let _ = { sweeping }.wait();
     }
     for folder in &guard.folders {
-        // What cannot be deleted cannot be told to anybody either. Of a control group the folder goes, and never a file in it.
-        let _ = std::fs::remove_dir(folder).or_else(|_| std::fs::remove_dir_all(folder));
+        folder::delete(folder);
     }
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(70) }
 }
