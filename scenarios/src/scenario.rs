@@ -346,7 +346,6 @@ fn scenario(mut root: Section<'_>) -> Scenario {
     }
 }
 
-/// Whether every component, at every size, gets a share of the budget's memory that a container can have.
 /// Defects of the sink are planted in the view that fills the one table of events.
 fn check_sink(root: &mut Section<'_>, planted_defects: &[PlantedDefect], shards: u8) {
     let of_sink = planted_defects.iter().filter(|defect| defect.name.defect().stage == Stage::Sink).count();
@@ -364,6 +363,7 @@ fn check_sink(root: &mut Section<'_>, planted_defects: &[PlantedDefect], shards:
     }
 }
 
+/// Whether every component, at every size, gets a share of the budget's memory that a container can have.
 fn check_budget(
     root: &mut Section<'_>,
     settings: &PipelineSettings,
