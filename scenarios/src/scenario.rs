@@ -225,8 +225,8 @@ impl Scenario {
     }
 
     /// What of it containers can do and child processes cannot, if there is something; `quotas` says why child processes cannot
-    /// have quotas of processor time here, if so, and is asked where that matters.
-    pub fn needs_containers(&self, quotas: impl FnOnce() -> Result<(), String>) -> Option<String> {
+    /// have quotas of so many processors' time here, if so, and is asked for the most that is wanted, where any is.
+    pub fn needs_containers(&self, quotas: impl FnOnce(f64) -> Result<(), String>) -> Option<String> {
         let steps = self.capacity.iter().flat_map(|capacity| &capacity.steps);
         let pipelines: Vec<PipelineSettings> =
             std::iter::once(self.pipeline).chain(steps.map(|step| step.pipeline)).collect();
@@ -241,8 +241,8 @@ impl Scenario {
         ];
         let limit = limits.into_iter().find(|(.., is_limited)| *is_limited);
         let limit = limit.map(|(what, key, _)| format!("a limit on {what} (`pipeline.{key}`)"));
-        let are_held = any(|pipeline| pipeline.processors.is_some());
-        let no_quotas = if are_held { quotas().err() } else { None };
+        let most = pipelines.iter().filter_map(|pipeline| pipeline.processors).reduce(f64::max);
+        let no_quotas = most.and_then(|most| quotas(most).err());
         let processors = no_quotas.map(|why| format!("a limit on processors (`pipeline.processors`; {why})"));
         let substitute = self.substitutes.all().next();
         let substitute = substitute.map(|(what, substitute)| format!("the image {} for {what}", substitute.image));

@@ -67,7 +67,7 @@ pub(super) fn external(file: Option<&Path>) -> Result<External, Failure> {
 
 /// What of `scenario` needs containers on this machine.
 pub(super) fn needs_containers(scenario: &Scenario) -> Option<String> {
-    scenario.needs_containers(|| quota::can_be_had().map_err(|error| told(&error)))
+    scenario.needs_containers(|most| quota::can_be_had(most).map_err(|error| told(&error)))
 }
 
 /// Refuses what of a scenario `needs` containers where components are child processes.

@@ -69,9 +69,9 @@ fn faults_are_read_and_what_makes_no_sense_is_refused() {
         (taken("squeeze", "ingester", "memory = \"64MiB\""), Action::Squeeze { memory: 64 << 20 }),
     ] {
         assert_eq!(scenario.faults[0].actions, [action]);
-        assert!(scenario.needs_containers(|| Ok(())).is_some_and(|what| what.contains(action.word())), "{action:?}");
+        assert!(scenario.needs_containers(|_| Ok(())).is_some_and(|what| what.contains(action.word())), "{action:?}");
     }
-    assert_eq!(Scenario::read("x.toml", GOOD, &[]).unwrap().needs_containers(|| Ok(())), None);
+    assert_eq!(Scenario::read("x.toml", GOOD, &[]).unwrap().needs_containers(|_| Ok(())), None);
     assert_eq!(narrow.actions, [Action::Narrow { bytes_per_second: 1_500_000 }]);
     assert_eq!((narrow.times, narrow.targets.len(), narrow.lasts), (3, 2, seconds(5)));
     let kill = "at = \"5s\"\ntarget = \"ingester\"\naction = \"kill\"";
@@ -133,7 +133,7 @@ fn a_fault_of_several_actions_is_read_and_what_cannot_be_drawn_is_refused() {
             (delay, Target::CaptureKafka)
         ]
     );
-    assert!(both.needs_containers(|| Ok(())).unwrap().contains("fill_disk"), "it may be drawn");
+    assert!(both.needs_containers(|_| Ok(())).unwrap().contains("fill_disk"), "it may be drawn");
     let at_once = read("\"ingester\"", r#"["kill", "restart"]"#, "");
     assert_eq!(at_once.faults[0].actions, [Action::Kill, Action::Stop]);
     for (target, action, more, expected) in [
@@ -814,10 +814,13 @@ fn a_search_says_its_rates_and_its_steps() {
     let expected =
         [("ingesters 2", 2.0, 2, 8), ("partitions 16", 16.0, 1, 16), ("x", 3.0, 1, 4), ("processors 0.5", 0.5, 1, 2)];
     assert_eq!(told, expected);
-    let told = steps.needs_containers(|| Err("no group can be made".into())).unwrap();
+    let told = steps.needs_containers(|_| Err("no group can be made".into())).unwrap();
     assert!(told.contains("`pipeline.processors`; no group can be made"), "a step may need them alone: {told}");
-    assert_eq!(steps.needs_containers(|| Ok(())), None, "child processes may have quotas");
-    assert_eq!(read("").needs_containers(|| Err("nobody asks".into())), None);
+    assert_eq!(steps.needs_containers(|_| Ok(())), None, "child processes may have quotas");
+    let told = read("[[step]]\nprocessors = 0.5\n[[step]]\nprocessors = 2\n[[step]]\nprocessors = 0.25\n");
+    let told = told.needs_containers(|most| Err(format!("{most} were asked for"))).unwrap();
+    assert!(told.contains("; 2 were asked for"), "the most that any step has: {told}");
+    assert_eq!(read("").needs_containers(|_| Err("nobody asks".into())), None);
     let fault = "[[fault]]\nat = \"1s\"\ntarget = \"ingester\"\naction = \"kill\"\n";
     for (source, problem) in [
         (with("[[step]]\nmemory = \"1GiB\""), "step.0.size: is missing"),
@@ -857,7 +860,7 @@ fn a_budget_is_for_the_pipeline_alone_and_every_share_of_it_starts_a_container()
     const BUDGET: &str = "budget = { processors = 1, memory = \"60MiB\" }";
     let with = |lines: &str, more: &str| GOOD.replace("[pipeline]", &format!("[pipeline]\n{lines}")) + more;
     let read = |lines: &str, more: &str| Scenario::read("x.toml", &with(lines, more), &[]).unwrap();
-    let needs = |lines: &str, more: &str| read(lines, more).needs_containers(|| Ok(())).unwrap_or_default();
+    let needs = |lines: &str, more: &str| read(lines, more).needs_containers(|_| Ok(())).unwrap_or_default();
     assert_eq!(read(BUDGET, "").pipeline.memory_budget(), Some(60 << 20));
     assert_eq!(needs("budget = { processors = 1 }", ""), "", "child processes keep to processors");
     assert_eq!(needs(BUDGET, SEARCH), "", "a search judges their memory");

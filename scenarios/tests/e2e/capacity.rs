@@ -230,7 +230,7 @@ fn containers_are_held_to_the_budget_and_kafka_and_clickhouse_are_not() {
 #[test]
 fn each_component_has_its_share_of_a_processors_time_and_no_group_of_it_stays() {
     let bench = Bench::new("[pipeline]\nprocessors = 0.5");
-    if !in_containers() && can_be_had().is_err() {
+    if !in_containers() && can_be_had(0.5).is_err() {
         let output = bench.run_command().output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(64), "{told}");

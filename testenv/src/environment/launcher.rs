@@ -210,8 +210,12 @@ impl Launcher {
 fn control_group(guard: &Guard, name: &str, share: &Share, data: &Data) -> Result<Option<PathBuf>, EnvironmentError> {
     let Some(processors) = share.limits.processors.filter(|_| is_own(name)) else { return Ok(None) };
     let run = data.path.file_name().unwrap_or_default().to_string_lossy();
-    let group = Quotas::here().and_then(|quotas| quotas.make(&run, name, processors));
-    let group = group.map_err(|source| EnvironmentError::Quota { name: name.to_owned(), source })?;
+    let refused = |source| EnvironmentError::Quota { name: name.to_owned(), source };
+    let quotas = Quotas::here().map_err(refused)?;
+    quotas.sweep();
+    let group = quotas.group(&run, name);
+    // Before it is there: who is killed in between leaves nothing.
     guard.delete_at_end(&group)?;
+    quotas.make(&group, processors).map_err(refused)?;
     Ok(Some(group))
 }
