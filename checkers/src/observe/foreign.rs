@@ -3,8 +3,8 @@
 //! Only SELECTs without settings, so that a user with `readonly = 1` is enough. The run's rows are known by the first forty
 //! bits of their uuid, which are the run's, so they are found under whatever team they are; rows that came before the run
 //! are left out by the time of their insertion. While the run goes on, rows are looked for in new data parts where
-//! `system.parts` may be read and the table has parts of its own, otherwise among the rows of the last minute. A final read is
-//! whole if as many rows came as were counted before it and after it. On a cluster both see one replica of each shard at a
+//! `system.parts` may be read and the table has parts of its own, otherwise among the rows since the last look that succeeded,
+//! and of the minute before it: a look that missed a row must be one that would have shown it. A final read is whole if as many rows came as were counted before it and after it. On a cluster both see one replica of each shard at a
 //! time, which is weaker than the proof by data parts that a table of the run's own allows. A Distributed table says of each
 //! row which shard holds it: rows of one key in two shards never become one. Data parts of two shards may have one name, so
 //! a table of a cluster is never read by them.
@@ -24,7 +24,8 @@ use super::{
 };
 use crate::oracle::row::RowRef;
 
-/// Rows become visible within this time of their insertion, which a window of it therefore sees.
+/// Rows become visible within this time of their insertion, which a window that reaches so far behind the last look therefore
+/// sees.
 const WINDOW: Duration = Duration::from_mins(1);
 /// Clocks and queues before ClickHouse are no further behind than this.
 const MARGIN_MICROS: i64 = 600_000_000;
@@ -47,8 +48,8 @@ pub struct Foreign {
     pub reading: Reading,
     /// The run.
     pub run: RunId,
-    /// Teams that are the run's alone: every row in them counts.
-    pub alone: Vec<i64>,
+    /// What is the run's alone: every row there counts.
+    pub alone: Alone,
     /// ClickHouse's clock before anything was sent, in microseconds since 1970.
     pub before_micros: i64,
     /// The data parts before anything was sent, where new rows can be found by new parts.
@@ -57,6 +58,15 @@ pub struct Foreign {
     pub tells_shards: bool,
     /// Whether the table of groups is the run's own all the same, and can be read by its data parts.
     pub has_own_groups: bool,
+}
+
+/// What nobody but the run writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alone {
+    /// These teams; none where others send to all of them as well.
+    Teams(Vec<i64>),
+    /// The whole table.
+    Table,
 }
 
 impl Foreign {
@@ -68,12 +78,13 @@ impl Foreign {
 
     /// What a final read reads.
     fn all(&self) -> String {
+        let Alone::Teams(teams) = &self.alone else { return "1".into() };
         let came = self.reading.came_after(self.before_micros - MARGIN_MICROS);
         let of_run = self.reading.is_of_run(&self.prefix(), true);
-        if self.alone.is_empty() {
+        if teams.is_empty() {
             return format!("{came} AND {of_run}");
         }
-        let of_team = self.reading.is_of_team(&self.alone);
+        let of_team = self.reading.is_of_team(teams);
         let since = self.reading.came_after(self.before_micros);
         format!("{came} AND ({of_run} OR ({of_team} AND {since}))")
     }
@@ -93,13 +104,21 @@ impl Foreign {
         format!("SELECT {} FROM (SELECT {} FROM {table} WHERE {condition})", outer.join(", "), inner.join(", "))
     }
 
-    /// Whether a row that is no planned event's counts as a phantom: one that carries the run's identity, and in a team that is
-    /// the run's alone any, but for what other runs have left there.
+    /// Whether a row that is no planned event's counts as a phantom: one that carries the run's identity; in a team that is the
+    /// run's alone any, but for what other runs have left there; and in a table that is the run's alone any.
     pub fn counts(&self, row: &RowRef<'_>) -> bool {
-        match EventId::from_uuid(row.uuid) {
-            Ok(id) => id.run == self.run,
-            Err(_) => self.alone.contains(&row.team_id) || row.properties.contains(&self.prefix()),
+        match (&self.alone, EventId::from_uuid(row.uuid)) {
+            (Alone::Table, _) => true,
+            (Alone::Teams(_), Ok(id)) => id.run == self.run,
+            (Alone::Teams(teams), Err(_)) => teams.contains(&row.team_id) || row.properties.contains(&self.prefix()),
         }
+    }
+
+    /// Rows of which a look may be the first to see the run's, where it shows what was inserted in the time `back`.
+    fn lately(&self, back: Duration) -> String {
+        let seconds = back.as_secs() + u64::from(back.subsec_nanos() > 0);
+        let all = || self.reading.came_after(self.before_micros - MARGIN_MICROS);
+        self.reading.inserted_within(seconds).unwrap_or_else(all)
     }
 }
 
@@ -108,13 +127,32 @@ impl Foreign {
 pub(super) enum Looks {
     /// The blocks that were read.
     Blocks(ReadBlocks),
-    /// Nothing: each look sees the last minute.
-    Window,
+    /// How far back the next look must see.
+    Window(Window),
+}
+
+/// How far back looks see that find rows by when these were inserted.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    /// When the last look that succeeded began, from the run's start; before that nothing of the run was inserted.
+    last: Duration,
+}
+
+impl Window {
+    /// How far back a look must see that begins at `start`, from the run's start: whatever the last one could not see yet.
+    fn back(&self, start: Duration) -> Duration {
+        WINDOW + start.saturating_sub(self.last)
+    }
+
+    /// A look that began at `start` has succeeded.
+    const fn looked(&mut self, start: Duration) {
+        self.last = start;
+    }
 }
 
 impl Looks {
     pub(super) fn begin(foreign: &Foreign) -> Self {
-        let Some(parts) = &foreign.parts else { return Self::Window };
+        let Some(parts) = &foreign.parts else { return Self::Window(Window::default()) };
         let mut blocks = ReadBlocks::default();
         for part in parts {
             blocks.note(part);
@@ -226,25 +264,45 @@ impl Store {
         asked("its clock", self.client.query("SELECT toUnixTimestamp64Micro(now64(6))").fetch_one::<i64>()).await
     }
 
-    /// The ids of rows of the run that may be new.
+    /// The ids of rows of the run that may be new, for a look that begins at `start`, from the run's start.
     pub(super) async fn new_ids(
         &self,
         foreign: &Foreign,
         looks: &mut Looks,
+        (start, by_marker): (Duration, bool),
+    ) -> Result<Vec<Uuid>, ObserveError> {
+        match looks {
+            Looks::Blocks(blocks) => self.ids_of_new_parts(foreign, blocks, by_marker).await,
+            Looks::Window(window) => {
+                let ids = self.ids_lately(foreign, window.back(start), by_marker).await?;
+                window.looked(start);
+                Ok(ids)
+            }
+        }
+    }
+
+    /// The ids of rows of the run that were inserted in the time `back`.
+    async fn ids_lately(&self, foreign: &Foreign, back: Duration, by_marker: bool) -> Result<Vec<Uuid>, ObserveError> {
+        let of_run = foreign.reading.is_of_run(&foreign.prefix(), by_marker);
+        let (id, lately) = (foreign.reading.id(by_marker), foreign.lately(back));
+        let query = format!(
+            "SELECT assay_0 AS id FROM (SELECT {id} AS assay_0 FROM {} WHERE {lately} AND {of_run})",
+            self.name()
+        );
+        let rows = asked(IDS, self.client.query(&query).fetch_all::<IdRow>()).await?;
+        Ok(rows.into_iter().map(|row| row.id).collect())
+    }
+
+    /// The ids of rows of the run in data parts with blocks that are not among `blocks`.
+    async fn ids_of_new_parts(
+        &self,
+        foreign: &Foreign,
+        blocks: &mut ReadBlocks,
         by_marker: bool,
     ) -> Result<Vec<Uuid>, ObserveError> {
         let of_run = foreign.reading.is_of_run(&foreign.prefix(), by_marker);
         let since = foreign.reading.came_after(foreign.before_micros - MARGIN_MICROS);
         let id = foreign.reading.id(by_marker);
-        let Looks::Blocks(blocks) = looks else {
-            let lately = foreign.reading.inserted_within(WINDOW.as_secs()).unwrap_or(since);
-            let query = format!(
-                "SELECT assay_0 AS id FROM (SELECT {id} AS assay_0 FROM {} WHERE {lately} AND {of_run})",
-                self.name()
-            );
-            let rows = asked(IDS, self.client.query(&query).fetch_all::<IdRow>()).await?;
-            return Ok(rows.into_iter().map(|row| row.id).collect());
-        };
         let query = format!(
             "SELECT assay_0 AS id FROM (SELECT {id} AS assay_0 FROM {} WHERE _part IN ? AND {since} AND {of_run})",
             self.name()
@@ -333,10 +391,14 @@ mod tests {
     use generators::identity::StreamId;
 
     use super::*;
-    use crate::oracle::row::Row;
+    use crate::{observe::columns::Columns, oracle::row::Row};
 
     fn foreign(alone: Vec<i64>) -> Foreign {
-        let reading = Reading::new(super::super::columns::Columns::default(), &BTreeMap::new());
+        of(Alone::Teams(alone))
+    }
+
+    fn of(alone: Alone) -> Foreign {
+        let reading = Reading::new(Columns::default(), &BTreeMap::new());
         Foreign {
             reading,
             run: RunId::new(0x01_2345_6789),
@@ -410,6 +472,53 @@ mod tests {
         ] {
             assert_eq!(foreign(Vec::new()).counts(&row.view()), shared, "{row:?}");
             assert_eq!(foreign(vec![1]).counts(&row.view()), alone, "{row:?}");
+            assert!(of(Alone::Table).counts(&row.view()), "nobody else has the table: {row:?}");
         }
+    }
+
+    #[test]
+    fn a_final_read_reads_all_of_a_table_that_is_the_runs_alone_and_its_own_of_any_other() {
+        assert_eq!(of(Alone::Table).all(), "1");
+        let (shared, alone) = (foreign(Vec::new()).all(), foreign(vec![1, 2]).all());
+        assert!(shared.contains("01234567-89") && !shared.contains("team_id"), "{shared}");
+        assert!(alone.contains("01234567-89") && alone.contains("`team_id`) IN (1, 2)"), "{alone}");
+    }
+
+    #[test]
+    fn a_look_sees_whatever_was_inserted_since_the_last_one_that_succeeded_and_a_minute_more() {
+        let seconds = |seconds: f64| Duration::from_secs_f64(seconds);
+        let mut window = Window::default();
+        assert_eq!(window.back(seconds(0.0)), WINDOW);
+        window.looked(seconds(0.0));
+        assert_eq!(window.back(seconds(0.25)), seconds(60.25));
+        window.looked(seconds(0.25));
+        // Two looks failed, and the next is the first after a hundred seconds.
+        assert_eq!((window.back(seconds(30.5)), window.back(seconds(60.5))), (seconds(90.25), seconds(120.25)));
+        let back = window.back(seconds(100.25));
+        assert_eq!(back, seconds(160.0));
+        window.looked(seconds(100.25));
+        assert_eq!(window.back(seconds(100.5)), seconds(60.25), "what was missed was read");
+        // Nobody could read from the start on.
+        assert_eq!(Window::default().back(seconds(200.0)), seconds(260.0));
+
+        let by_insertion = foreign(Vec::new());
+        assert!(by_insertion.lately(back).contains("now64(6) - INTERVAL 160 SECOND"), "{}", by_insertion.lately(back));
+        assert!(by_insertion.lately(seconds(60.25)).contains("INTERVAL 61 SECOND"), "whole seconds, and no less");
+        // Where it is not known when a row was inserted, all of the run are read each time.
+        let columns = Columns { inserted_at: String::new(), ..Columns::default() };
+        let reading = Reading::new(columns, &BTreeMap::new());
+        assert_eq!(Foreign { reading, ..by_insertion }.lately(back), "1");
+    }
+
+    #[tokio::test]
+    async fn a_look_that_fails_leaves_what_it_did_not_see_to_the_next() {
+        // A port that was free a moment ago, where nobody listens.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let client = Client::default().with_url(format!("http://{free}"));
+        let (store, foreign) = (Store::with_client(client, "d", "t"), foreign(Vec::new()));
+        let mut looks = Looks::begin(&foreign);
+        assert!(store.new_ids(&foreign, &mut looks, (Duration::from_secs(90), false)).await.is_err());
+        let Looks::Window(window) = looks else { panic!("{looks:?}") };
+        assert_eq!(window.back(Duration::from_secs(100)), WINDOW + Duration::from_secs(100));
     }
 }

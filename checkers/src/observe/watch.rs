@@ -206,7 +206,7 @@ async fn look_among_others(
     watched: &Mutex<Watched>,
 ) -> Result<(Read, bool), ObserveError> {
     let start = clock.elapsed();
-    let ids = store.new_ids(foreign, looks, watched_for.by_marker).await?;
+    let ids = store.new_ids(foreign, looks, (start, watched_for.by_marker)).await?;
     let end = clock.elapsed();
     let mut new: BTreeMap<StreamId, Vec<u64>> = BTreeMap::new();
     let watched = lock(watched);

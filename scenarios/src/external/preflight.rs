@@ -9,7 +9,7 @@ use checkers::observe::{
     ObserveError,
     clickhouse::Store,
     columns::Reading,
-    foreign::{Foreign, Table},
+    foreign::{Alone, Foreign, Table},
     groups::COLUMNS,
     kafka::{KafkaAccess, KafkaProblem},
 };
@@ -86,10 +86,11 @@ pub async fn reach(external: &External, run: RunId) -> Result<Reached, Failure> 
     let parts = parts(&store, &is_there, &mut weaker).await;
     let rows_found_by = match (&parts, reading.knows_insertion()) {
         (Some(_), _) => "new data parts",
-        (None, true) => "the time of their insertion, among those of the last minute",
+        (None, true) => "the time of their insertion, among those since the last look and of the minute before",
         (None, false) => "reading all of the run's each time",
     };
-    let alone = external.projects.iter().filter(|project| project.alone).map(|project| project.team).collect();
+    let alone = external.projects.iter().filter(|project| project.alone).map(|project| project.team);
+    let alone = Alone::Teams(alone.collect());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
     let tells_shards = is_there.tells_shards();
     let foreign =

@@ -334,8 +334,7 @@ impl Own {
 async fn to_own(own: &Own, request: &Request, run: RunId) -> Result<Access, Failure> {
     let mut access = Access::to_own(own.pipeline.endpoints());
     if request.scenario.pipeline.shards > 1 {
-        let teams = plan::teams(&request.scenario, run).into_values().collect();
-        access.store = through_distributed(access.store, run, teams).await?;
+        access.store = through_distributed(access.store, run).await?;
     }
     Ok(access)
 }
