@@ -56,6 +56,14 @@ pub enum ObserveError {
     /// No thread could be had.
     #[error("a thread could not be started")]
     Thread(#[source] std::io::Error),
+    /// Kafka did not say where a partition ends, so nobody knows how far who reads it is behind.
+    #[error("Kafka did not say where partition {partition} of {topic} ends")]
+    NoEnd {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
     /// Kafka refused, or could not be reached.
     #[error("Kafka could not be asked how far the consumers are")]
     Kafka(#[from] rdkafka::error::KafkaError),

@@ -207,7 +207,7 @@ impl LagReader {
     /// The number of messages that were produced and not yet committed by the groups. Blocks.
     ///
     /// # Errors
-    /// When Kafka cannot be asked.
+    /// When Kafka cannot be asked, or does not answer of each partition.
     pub fn read(&mut self) -> Result<Lag, ObserveError> {
         let partitions = match self.partitions.take() {
             Some((asked, partitions)) if asked.elapsed() < SAME_PARTITIONS => (asked, partitions),
@@ -224,7 +224,7 @@ impl LagReader {
         let unsaid = all.filter(|(_, next)| next.is_none()).map(|(place, _)| place.clone());
         let begins = ask(&self.topics, unsaid, Offset::Beginning)?;
         let groups = self.groups.iter().map(|(subscription, _)| subscription.group.as_str());
-        Ok(behind(groups.zip(next), &ends, &begins))
+        behind(groups.zip(next), &ends, &begins)
     }
 
     fn ask_partitions(&self) -> Result<Vec<TopicPartitionList>, ObserveError> {
@@ -249,22 +249,28 @@ type Place = (String, i32);
 type Next = BTreeMap<Place, Option<i64>>;
 
 /// How far groups are behind, each by what it reads next, where partitions end and begin. A group that has never said what it
-/// reads next begins at the beginning; where an end is not known, nobody is known to be behind it.
+/// reads next begins at the beginning, and where that is not known at 0, from where it is further.
+///
+/// # Errors
+/// Where the end of a partition is not known: who reads it may be behind by any number, and not by none.
 fn behind<'a>(
     groups: impl Iterator<Item = (&'a str, Next)>,
     ends: &BTreeMap<Place, i64>,
     begins: &BTreeMap<Place, i64>,
-) -> Lag {
+) -> Result<Lag, ObserveError> {
     let mut lag = Lag::default();
     for (group, next) in groups {
         for (place, next) in next {
-            let end = ends.get(&place).copied().unwrap_or_default();
+            let Some(end) = ends.get(&place).copied() else {
+                let (topic, partition) = place;
+                return Err(ObserveError::NoEnd { topic, partition });
+            };
             let next = next.or_else(|| begins.get(&place).copied()).unwrap_or_default();
             // What was written after the end was asked for may be read already.
             lag.add(group, &place.0, place.1, u64::try_from(end - next).unwrap_or_default());
         }
     }
-    lag
+    Ok(lag)
 }
 
 fn places(partitions: &TopicPartitionList) -> Vec<Place> {
@@ -327,8 +333,14 @@ mod tests {
 
     #[test]
     fn a_group_is_behind_by_what_it_has_not_committed() {
-        let ends = BTreeMap::from([(at("in", 0), 100), (at("in", 1), 50), (at("in", 2), 30), (at("out", 0), 9)]);
-        let begins = BTreeMap::from([(at("in", 1), 20), (at("in", 3), 4)]);
+        let ends = BTreeMap::from([
+            (at("in", 0), 100),
+            (at("in", 1), 50),
+            (at("in", 2), 30),
+            (at("in", 3), 6),
+            (at("out", 0), 9),
+        ]);
+        let begins = BTreeMap::from([(at("in", 1), 20)]);
         let next = |all: &[(&str, i32, Option<i64>)]| -> Next {
             all.iter().map(|(topic, partition, next)| (at(topic, *partition), *next)).collect()
         };
@@ -338,25 +350,36 @@ mod tests {
             ("in", 1, None),
             // It has read what was written after the end was asked for.
             ("in", 2, Some(31)),
-            // Where this one ends was not told.
+            // It has committed nothing either, and where this one begins was not told.
             ("in", 3, None),
         ]);
         let clickhouse = next(&[("out", 0, Some(9))]);
-        let lag = behind([("ingester", ingester), ("clickhouse", clickhouse)].into_iter(), &ends, &begins);
+        let lag = behind([("ingester", ingester), ("clickhouse", clickhouse)].into_iter(), &ends, &begins).unwrap();
         let each: Vec<_> =
             lag.partitions.iter().map(|(group, lag)| (group.as_str(), lag.partition, lag.messages)).collect();
         let expected =
-            [("ingester", 0, 7), ("ingester", 1, 30), ("ingester", 2, 0), ("ingester", 3, 0), ("clickhouse", 0, 0)];
+            [("ingester", 0, 7), ("ingester", 1, 30), ("ingester", 2, 0), ("ingester", 3, 6), ("clickhouse", 0, 0)];
         assert_eq!(each, expected);
-        assert_eq!(lag.messages, 37);
+        assert_eq!(lag.messages, 43);
         assert_eq!(lag.greatest, Some(PartitionLag { topic: "in".into(), partition: 1, messages: 30 }));
+    }
+
+    #[test]
+    fn behind_an_end_that_is_not_known_nobody_is_known_to_be_by_nothing() {
+        let ends = BTreeMap::from([(at("in", 0), 100)]);
+        for next in [None, Some(100), Some(0)] {
+            let of = Next::from([(at("in", 0), Some(100)), (at("in", 1), next)]);
+            let lag = behind([("ingester", of)].into_iter(), &ends, &BTreeMap::new());
+            let error = lag.unwrap_err().to_string();
+            assert_eq!(error, "Kafka did not say where partition 1 of in ends", "{next:?}");
+        }
     }
 
     #[test]
     fn two_groups_of_one_topic_are_behind_each_for_itself() {
         let ends = BTreeMap::from([(at("in", 0), 10)]);
         let next = |offset| Next::from([(at("in", 0), Some(offset))]);
-        let lag = behind([("one", next(4)), ("two", next(9))].into_iter(), &ends, &BTreeMap::new());
+        let lag = behind([("one", next(4)), ("two", next(9))].into_iter(), &ends, &BTreeMap::new()).unwrap();
         assert_eq!((lag.messages, lag.greatest.unwrap().messages), (7, 6));
     }
 
