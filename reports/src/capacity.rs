@@ -286,10 +286,11 @@ fn law(fit: &Fit, found: &Found) -> String {
     );
     let _ = writeln!(text, "{}", misses(fit));
     let efficiency = between(fit.efficiency, percent);
+    let by = if fit.missed == 0 { "" } else { " by the capacities themselves" };
     let linear_up_to = fit.linear_up_to.filter(|size| *size < fit.greatest);
     let _ = writeln!(
         text,
-        "Linear up to {}: {} (efficiency there {efficiency}; linear is 90 % or more{}). A straight line would begin at \
+        "Linear up to {}: {} (efficiency there {efficiency}{by}; linear is 90 % or more{}). A straight line would begin at \
          {:.0}/s ({}) and gain {:.0}/s for each one more.",
         fit.greatest,
         word(fit.is_linear),
@@ -476,7 +477,7 @@ mod tests {
 
     #[test]
     fn the_law_is_told_with_what_it_does_not_carry() {
-        let quarters = told(&[(0.25, 1_000.0), (0.5, 2_000.0), (1.0, 4_000.0), (2.0, 7_800.0)]);
+        let quarters = told(&[(0.25, 1_000.0), (0.5, 2_000.0), (1.0, 4_000.0), (2.0, 7_900.0)]);
         assert!(quarters.contains("N counted in 0.25, fitted to 4 of 4 steps, intervals"), "{quarters}");
         assert!(quarters.contains("; R² 0.99") || quarters.contains("; R² 1.000"), "{quarters}");
         assert!(quarters.contains("Linear up to 2: yes"), "{quarters}");
@@ -495,6 +496,9 @@ mod tests {
             "{more}"
         );
         assert!(more.contains("more than in proportion, for which the law has no form"), "{more}");
+        assert!(more.contains("Linear up to 4: yes (efficiency there 18"), "{more}");
+        assert!(more.contains(" % by the capacities themselves; linear is 90 % or more)."), "{more}");
+        assert!(!pairs.contains("by the capacities themselves"), "{pairs}");
         assert!(more.contains("within what was measured: no (nothing beyond 4 was measured)."), "{more}");
         let scattered = told(&[(1.0, 1_000.0), (2.0, 1_300.0), (4.0, 3_600.0), (8.0, 4_000.0)]);
         assert!(scattered.contains("trials scatter, or something else than this law is at work"), "{scattered}");

@@ -6,13 +6,19 @@
 //! N/C is linear in 1/λ, σ/λ and κ/λ, so least squares of its *relative* errors are solved exactly; that none of the three
 //! is negative is had by trying each of the four ways to hold σ and κ at 0. A capacity is never known exactly, only
 //! between the highest rate that held and the lowest that did not: intervals come of drawing each capacity from between
-//! the two again and again, times one of the fit's own residuals where there are more sizes than parameters.
+//! the two again and again, times one of the fit's own residuals where there are more sizes than parameters. Those are few, and
+//! made by as much wider as Student's t asks for with so few.
+//!
+//! A law whose terms are never negative knows no efficiency above 1. So where capacities are not as it says, the efficiency is
+//! told of the drawn capacities themselves.
 //!
 //! Sizes are counted in the smallest of them, which is the law's 1: below 1 its terms change their signs, and a quarter of a
 //! processor would be a pole. What is said of sizes (where it bends, up to where it is linear) is said in sizes as they are.
 
 use generators::random::mix;
 use serde::{Deserialize, Serialize};
+
+use super::student;
 
 /// What was found for one size.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,7 +101,8 @@ pub struct Fit {
     pub line: Line,
     /// Where its intercept lies.
     pub intercept: Interval,
-    /// The efficiency at the greatest size: its capacity against as many times that of the smallest.
+    /// The efficiency at the greatest size: its capacity against as many times that of the smallest; by the law, or where that
+    /// misses capacities, by the capacities themselves.
     pub efficiency: Interval,
     /// Whether it is linear up to the greatest size: as [`LINEAR`] says.
     pub is_linear: Answer,
@@ -135,6 +142,8 @@ pub enum NoFit {
 const PARAMETERS: usize = 3;
 /// How often capacities are drawn.
 const DRAWS: usize = 2_000;
+/// With so many degrees of freedom Student's distribution is the normal one, to five digits.
+const NORMAL: f64 = 1e6;
 
 impl Usl {
     /// The capacity of size `n`.
@@ -198,6 +207,11 @@ impl Interval {
 /// # Errors
 /// When the data do not carry one.
 pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
+    fit_drawing(found, confidence, DRAWS)
+}
+
+/// The same, with capacities that are drawn so often.
+fn fit_drawing(found: &[Capacity], confidence: f64, draws: usize) -> Result<Fit, NoFit> {
     let mut sizes: Vec<f64> = found.iter().map(|capacity| capacity.size).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.dedup();
@@ -216,9 +230,12 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
     let ratios: Vec<f64> = middle.iter().map(|(size, capacity)| capacity / law.capacity(*size)).collect();
     // A parameter that the best law holds at 0 was chosen from the data as well.
     let is_overdetermined = sizes.len() > PARAMETERS;
-    let (laws, lines) = draw(&found, &spread(&ratios, is_overdetermined));
+    let ratios_drawn = if is_overdetermined { spread(&ratios, confidence) } else { vec![1.0] };
+    let Drawn { laws, lines, efficiencies } = draw(&found, &ratios_drawn, draws);
+    let missed = found.iter().filter(|known| !known.may_be(law.capacity(known.size))).count();
     let of = |value: &dyn Fn(&Usl) -> f64| Interval::of(laws.iter().map(value).collect(), confidence);
-    let efficiency = of(&|law| law.efficiency(growth));
+    let efficiency =
+        if missed == 0 { of(&|law| law.efficiency(growth)) } else { Interval::of(efficiencies, confidence) };
     // Without a bend it would bend beyond everything.
     let bends = of(&|law| law.bend().unwrap_or(f64::MAX));
     let somewhere = |size: f64| (size < f64::MAX).then_some(size * unit);
@@ -236,7 +253,7 @@ pub fn fit(found: &[Capacity], confidence: f64) -> Result<Fit, NoFit> {
         kappa: of(&|law| law.kappa),
         r_squared: is_overdetermined.then(|| explained(&middle, &law)),
         residual: ratios.iter().map(|ratio| ratio - 1.0).max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or_default(),
-        missed: found.iter().filter(|known| !known.may_be(law.capacity(known.size))).count(),
+        missed,
         line: line_of(&middle),
         intercept: Interval::of(lines.iter().map(|line| line.intercept).collect(), confidence),
         efficiency,
@@ -262,24 +279,33 @@ impl Capacity {
 }
 
 /// What each drawn capacity is multiplied with, one of these: the fit's own `ratios` of found to law, made wider by as much as a fit
-/// of three parameters draws them to itself (√(n / (n − 3)); Davison and Hinkley, "Bootstrap Methods", 1997, ch. 6). With as many
-/// parameters as sizes they say nothing of how trials scatter.
-fn spread(ratios: &[f64], is_overdetermined: bool) -> Vec<f64> {
-    if !is_overdetermined {
-        return vec![1.0];
-    }
+/// of three parameters draws them to itself (√(n / (n − 3)); Davison and Hinkley, "Bootstrap Methods", 1997, ch. 6), and by as much
+/// as their own spread is uncertain with n − 3 degrees of freedom, often one or two (t / z: Student, "The probable error of a
+/// mean", Biometrika 6, 1908). Of as many sizes as parameters nothing is left that could say how trials scatter.
+fn spread(ratios: &[f64], confidence: f64) -> Vec<f64> {
     let many = ratios.len() as f64;
-    let wider = (many / (many - PARAMETERS as f64)).sqrt();
+    let (freedom, at) = (many - PARAMETERS as f64, f64::midpoint(1.0, confidence));
+    let wider = (many / freedom).sqrt() * student::quantile(at, freedom) / student::quantile(at, NORMAL);
     ratios.iter().map(|ratio| ratio.powf(wider)).collect()
 }
 
-/// The laws and the straight lines of capacities that are drawn from what was found, times one of `ratios` each.
-fn draw(found: &[Capacity], ratios: &[f64]) -> (Vec<Usl>, Vec<Line>) {
-    let mut random = (0_u64..).map(|draw| (mix(draw ^ SEED) >> 11) as f64 / (1_u64 << 53) as f64);
-    let mut unit = || random.next().unwrap_or_default();
-    let (mut laws, mut lines) = (Vec::with_capacity(DRAWS), Vec::with_capacity(DRAWS));
-    for _ in 0..DRAWS {
-        let drawn: Vec<(f64, f64)> = found
+/// What comes of capacities that are drawn.
+struct Drawn {
+    /// Their laws.
+    laws: Vec<Usl>,
+    /// Their straight lines.
+    lines: Vec<Line>,
+    /// That of the greatest size against as many times that of the smallest.
+    efficiencies: Vec<f64>,
+}
+
+/// Draws capacities `draws` times from what was found, times one of `ratios` each.
+fn draw(found: &[Capacity], ratios: &[f64], draws: usize) -> Drawn {
+    let mut unit = units(SEED);
+    let (laws, lines, efficiencies) = (Vec::with_capacity(draws), Vec::with_capacity(draws), Vec::with_capacity(draws));
+    let mut all = Drawn { laws, lines, efficiencies };
+    for _ in 0..draws {
+        let sample: Vec<(f64, f64)> = found
             .iter()
             .map(|capacity| {
                 let between = capacity.held + unit() * (capacity.failed - capacity.held);
@@ -287,10 +313,24 @@ fn draw(found: &[Capacity], ratios: &[f64]) -> (Vec<Usl>, Vec<Line>) {
                 (capacity.size, between * picked.unwrap_or(1.0))
             })
             .collect();
-        laws.extend(solve(&drawn));
-        lines.push(line(&drawn));
+        all.laws.extend(solve(&sample));
+        all.lines.push(line(&sample));
+        all.efficiencies.extend(efficiency(&sample));
     }
-    (laws, lines)
+    all
+}
+
+/// The capacity of the greatest size against as many times that of the smallest.
+fn efficiency(points: &[(f64, f64)]) -> Option<f64> {
+    let by_size = |left: &&(f64, f64), right: &&(f64, f64)| left.0.total_cmp(&right.0);
+    let (least, most) = points.iter().min_by(by_size).zip(points.iter().max_by(by_size))?;
+    Some(most.1 / least.1 * least.0 / most.0)
+}
+
+/// Numbers from 0 to below 1, the same for the same `seed`.
+fn units(seed: u64) -> impl FnMut() -> f64 {
+    let mut numbers = (0_u64..).map(move |number| (mix(number ^ seed) >> 11) as f64 / (1_u64 << 53) as f64);
+    move || numbers.next().unwrap_or_default()
 }
 
 /// Any number: the intervals of the same data are the same.
@@ -502,9 +542,78 @@ mod tests {
         let more = fit(&more, 0.95).unwrap();
         assert_eq!((more.law.sigma, more.law.kappa), (0.0, 0.0), "{more:?}");
         assert!(more.missed >= 2 && more.residual < -0.3, "{more:?}");
+        // 2 400 / 330 / 4 to 2 640 / 300 / 4, which no law of this form says.
+        assert!(1.818 < more.efficiency.low && more.efficiency.high < 2.2, "{more:?}");
+        assert!(more.efficiency.low < 1.9 && 2.1 < more.efficiency.high, "{more:?}");
+        assert_eq!(more.is_linear, Answer::Yes, "it loses nothing: {more:?}");
         for known in [law(1_000.0, 0.0, 0.0), law(1_000.0, 0.2, 0.0), law(1_000.0, 0.05, 0.02)] {
             let kept = fit(&found(known, &SIZES, 0.05), 0.95).unwrap();
             assert!(kept.missed == 0 && kept.residual.abs() < 1e-6 && kept.capacities == 6, "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_law_misses_is_not_called_linear_by_the_law_alone() {
+        // The middle one does more than in proportion and the greatest less than one: no law of this form is near.
+        let sizes = [(1.0, 300.0), (2.0, 1_000.0), (4.0, 1_020.0)];
+        let found = sizes.map(|(size, held)| Capacity { size, held, failed: held * 1.1 });
+        let odd = fit(&found, 0.95).unwrap();
+        assert!(odd.missed > 0, "{odd:?}");
+        // 1 020 / 330 / 4 to 1 122 / 300 / 4.
+        assert!(0.772 < odd.efficiency.low && odd.efficiency.high < 0.936, "{odd:?}");
+        assert_eq!(odd.is_linear, Answer::CannotTell, "{odd:?}");
+    }
+
+    /// The share of 200 fits in which each interval at 95 % holds what is true: λ, σ, κ and the efficiency. Trials scatter by so
+    /// much, normally and in proportion.
+    fn held(truth: Usl, sizes: &[f64], scatter: f64) -> [f64; 4] {
+        const FITS: usize = 200;
+        let mut uniform = units(0x636f_7665_7200_0000);
+        // Box and Muller, "A note on the generation of random normal deviates", 1958.
+        let mut normal = || (-2.0 * (1.0 - uniform()).ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos();
+        let mut held = [0; 4];
+        for _ in 0..FITS {
+            let mut trials = found(truth, sizes, 0.02);
+            for known in &mut trials {
+                let factor = (scatter * normal()).exp();
+                (known.held, known.failed) = (known.held * factor, known.failed * factor);
+            }
+            let fitted = fit_drawing(&trials, 0.95, 400).unwrap();
+            let efficiency = truth.efficiency(fitted.greatest);
+            for (held, (interval, value)) in held.iter_mut().zip([
+                (fitted.lambda, truth.lambda),
+                (fitted.sigma, truth.sigma),
+                (fitted.kappa, truth.kappa),
+                (fitted.efficiency, efficiency),
+            ]) {
+                *held += usize::from(interval.low <= value && value <= interval.high);
+            }
+        }
+        held.map(|held| held as f64 / FITS as f64)
+    }
+
+    #[test]
+    fn intervals_at_95_percent_hold_the_truth_in_95_of_100_fits_however_few_the_sizes() {
+        let contended = law(1_000.0, 0.1, 0.002);
+        let bent = law(1_000.0, 0.05, 0.02);
+        for (truth, sizes, scatter) in [
+            (contended, &SIZES[..4], 0.05),
+            (bent, &SIZES[..4], 0.15),
+            (bent, &SIZES[..5], 0.05),
+            (contended, &SIZES[..5], 0.15),
+        ] {
+            let held = held(truth, sizes, scatter);
+            // 0.95, less twice what chance makes of 200 fits.
+            assert!(held.iter().all(|share| *share >= 0.92), "{truth:?} {} {scatter}: {held:?}", sizes.len());
+        }
+    }
+
+    #[test]
+    fn few_degrees_of_freedom_widen_what_scatters() {
+        // √4 × 12.706 / 1.960, √(5 / 2) × 4.303 / 1.960, √(13 / 10) × 2.228 / 1.960.
+        for (many, expected) in [(4, 12.965), (5, 3.471), (13, 1.296)] {
+            let wider = spread(&vec![std::f64::consts::E; many], 0.95);
+            assert!(wider.len() == many && wider.iter().all(|ratio| (ratio.ln() - expected).abs() < 2e-3), "{wider:?}");
         }
     }
 
