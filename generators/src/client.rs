@@ -157,6 +157,11 @@ impl Sender {
     }
 }
 
+/// What a ledger ends with, where so many repeats of requests were given up.
+fn last_words(end: End, given_up: u64) -> impl Iterator<Item = Record> {
+    (given_up > 0).then_some(Record::GivenUp(given_up)).into_iter().chain([Record::End(end)])
+}
+
 async fn send(
     workload: &Workload,
     clock: RunClock,
@@ -199,7 +204,7 @@ async fn send(
             jobs.push(job);
         }
         let is_over = upcoming.is_empty() && jobs.is_empty() && workers.open() == 0;
-        records.extend(is_over.then_some(Record::End(end)));
+        records.extend(is_over.then(|| last_words(end, upcoming.given_up())).into_iter().flatten());
         let must_write = records.len() >= OUTCOMES_HELD || write_at.is_some_and(|at| at <= now);
         if !jobs.is_empty() || must_write || is_over {
             ledger.append(&records)?;

@@ -36,6 +36,8 @@ pub enum Record {
     Intent(Intent),
     /// A request was answered, or will not be.
     Outcome(Outcome),
+    /// So many second sendings and duplicates of requests were given up, since too many waited at once; at least one.
+    GivenUp(u64),
     /// The sender ended in good order: nothing follows.
     End(End),
 }

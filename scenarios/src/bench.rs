@@ -223,7 +223,7 @@ impl Told {
                         told.not_acked += events;
                     }
                 }
-                Record::End(_) => {}
+                Record::GivenUp(_) | Record::End(_) => {}
             }
         }
         Ok(told)

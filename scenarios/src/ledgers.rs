@@ -15,6 +15,7 @@ use generators::{
     ledger::{LedgerReader, Record},
     timetable::Shard,
 };
+use reports::figures::count;
 
 use crate::{
     failure::{Failure, Kind},
@@ -32,6 +33,18 @@ fn shard_of(file_name: &str) -> Option<Shard> {
         "" => Some(Shard::WHOLE),
         rest => rest.strip_prefix('-')?.replacen("-of-", "/", 1).parse().ok(),
     }
+}
+
+/// What stands in the way of a pass where so many `requests` were not sent once more as the plan says, whoever gave them up.
+pub fn given_up(requests: u64) -> Option<String> {
+    (requests > 0).then(|| {
+        format!(
+            "{} second sendings and duplicates of requests were given up, since too many waited at once, so some {} the \
+             second time: shorten `resend_after` and `duplicate_after`, or lower the rate",
+            count(requests),
+            Reason::TooManyUnsent.words()
+        )
+    })
 }
 
 /// The ledgers in a run's directory.
@@ -209,7 +222,11 @@ pub fn open(path: &Path, header: Header) -> Result<LedgerReader, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use generators::{clock::RunStart, identity::RunId, ledger::LedgerWriter};
+    use generators::{
+        clock::RunStart,
+        identity::RunId,
+        ledger::{End, LedgerWriter},
+    };
 
     use super::*;
 
@@ -256,6 +273,24 @@ mod tests {
         assert!(said().contains("99 bytes") && said().contains("100 when"), "{}", said());
         std::fs::remove_file(&path).unwrap();
         assert!(said().contains("ledger is gone"), "{}", said());
+    }
+
+    #[test]
+    fn what_any_share_gave_up_is_known_from_its_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let given_up_of = |name: &str, records: &[Record]| {
+            LedgerWriter::create(&folder.path().join(name), HEADER).unwrap().append(records).unwrap();
+            let records = Ledgers::find(folder.path()).unwrap().records(HEADER).unwrap().map(Result::unwrap);
+            records.filter_map(|record| if let Record::GivenUp(many) = record { Some(many) } else { None }).sum::<u64>()
+        };
+        let end = Record::End(End::Complete);
+        assert_eq!(given_up_of("ledger-1-of-3", std::slice::from_ref(&end)), 0);
+        assert_eq!(given_up_of("ledger-2-of-3", &[Record::GivenUp(3_000), end.clone()]), 3_000);
+        assert_eq!(given_up_of("ledger-3-of-3", &[Record::GivenUp(7), end]), 3_007);
+        assert_eq!(given_up(0), None);
+        let told = given_up(3_007).unwrap();
+        assert!(told.starts_with("3 007 second sendings and duplicates of requests were given up, "), "{told}");
+        assert!(told.contains("of the events are unsent the second time"), "{told}");
     }
 
     #[test]

@@ -51,7 +51,6 @@ use generators::{
 };
 use jiff::Timestamp;
 use reports::{
-    figures::count,
     limits,
     live::Phase,
     progress::{Progress, Snapshot},
@@ -450,7 +449,6 @@ impl Active<'_> {
                 error,
             )
         })?;
-        obstacles.extend(given_up(sending.sent).map(Obstacle::Insufficient));
         Ok(obstacles)
     }
 
@@ -559,19 +557,6 @@ fn not_carried_out(fault: &FaultFacts) -> Option<Obstacle> {
     let FaultFacts { fault, planned_at, failed, .. } = fault;
     let what = |failed| format!("{}{fault}`, planned at {planned_at} s: {failed}", Reason::FaultNotCarriedOut.words());
     failed.as_ref().map(|failed| Obstacle::Invalid(what(failed)))
-}
-
-/// What stands in the way of a pass where requests were not sent once more as the plan says.
-pub fn given_up(sent: &SenderProgress) -> Option<String> {
-    let requests = sent.given_up.load(Ordering::Relaxed);
-    (requests > 0).then(|| {
-        format!(
-            "{} second sendings and duplicates of requests were given up, since too many waited at once, so some {} the \
-             second time: shorten `resend_after` and `duplicate_after`, or lower the rate",
-            count(requests),
-            Reason::TooManyUnsent.words()
-        )
-    })
 }
 
 /// How far the wall clock moved against the monotonic one since the start.

@@ -31,7 +31,7 @@ use crate::{
     external::ExternalFacts,
     failure::{Failure, Kind},
     faults,
-    ledgers::Ledgers,
+    ledgers::{self, Ledgers},
     manifest::{Conditions, Manifest},
     run_directory::{RunDirectory, read_json},
 };
@@ -42,7 +42,7 @@ use crate::{
 /// When the directory is none of a run, or holds something that cannot be trusted.
 pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let mut run = StoredRun::open(directory)?;
-    let missing = Ledgers::find(directory.path())?.obstacle();
+    let obstacles = run.obstacles()?;
     let mut judge = Judge::new(run.windows.len(), run.reads.len(), run.final_reads.len(), run.stages.is_some());
     if let Some(external) = &run.manifest.environment.external {
         judge.leave_out(&external.not_judged);
@@ -57,11 +57,6 @@ pub fn judge_directory(directory: &RunDirectory) -> Result<RunRecord, Failure> {
     let conditions = run.conditions.as_ref();
     let last = run.final_reads.last().map(FinalReadLog::summary);
     let end = last.map(|read| read.end).or_else(|| run.reads.last().map(|(_, end)| end));
-    let mut obstacles = match conditions {
-        Some(conditions) => conditions.obstacles.clone(),
-        None => vec![Obstacle::Insufficient(Reason::Killed.words().into())],
-    };
-    obstacles.extend(missing);
     let circumstances = Circumstances {
         obstacles,
         schedule: &run.sent.schedule,
@@ -185,6 +180,15 @@ impl StoredRun {
         })
     }
 
+    /// What stands in the way of a pass, whatever the checks say.
+    ///
+    /// # Errors
+    /// When the run's directory cannot be read.
+    pub fn obstacles(&self) -> Result<Vec<Obstacle>, Failure> {
+        let missing = Ledgers::find(self.directory.path())?.obstacle();
+        Ok(obstacles(self.conditions.as_ref(), missing, self.sent.given_up))
+    }
+
     /// What is said of all exports together, where plugins export; nothing was if their journal is not there.
     fn exports(&self) -> Option<ExportsSummary> {
         self.manifest.plugins.exporting().next()?;
@@ -270,6 +274,18 @@ impl StoredWindow<'_> {
     }
 }
 
+/// What stood in the way when the run ended, and what its ledgers tell beside: shares that are missing, and that others may have
+/// sent, so that who ran the run did not know what they have given up.
+fn obstacles(conditions: Option<&Conditions>, missing: Option<Obstacle>, given_up: u64) -> Vec<Obstacle> {
+    let mut obstacles = match conditions {
+        Some(conditions) => conditions.obstacles.clone(),
+        None => vec![Obstacle::Insufficient(Reason::Killed.words().into())],
+    };
+    obstacles.extend(missing);
+    obstacles.extend(ledgers::given_up(given_up).map(Obstacle::Insufficient));
+    obstacles
+}
+
 /// On one host the clocks are one; what is left is how far the wall clock was moved during the run. Between hosts their offset
 /// comes to it.
 pub const fn clock_tolerance_micros(drift_micros: i64) -> i64 {
@@ -353,4 +369,30 @@ fn reproduce(manifest: &Manifest) -> Vec<(String, String)> {
     let here = "In this run's directory: judge it again, or see one event's whole story:";
     let judge = (here.to_owned(), "assay check .\nassay explain EVENT-ID --run .".to_owned());
     again.into_iter().chain([judge]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use checkers::verdict::{Verdict, merge};
+
+    use super::*;
+
+    #[test]
+    fn repeats_that_any_share_has_given_up_forbid_a_pass_whoever_judges() {
+        let ended: Conditions = serde_json::from_str(
+            r#"{ "schema": 1, "obstacles": [], "clock_drift_micros": 0, "final_reads": 1, "stopped_early": false }"#,
+        )
+        .unwrap();
+        assert_eq!(obstacles(Some(&ended), None, 0), []);
+        let found = obstacles(Some(&ended), None, 3_000);
+        let [Obstacle::Insufficient(told)] = found.as_slice() else { panic!("{found:?}") };
+        assert!(told.starts_with("3 000 second sendings and duplicates of requests were given up"), "{told}");
+        assert_eq!(merge([Verdict::Pass], &found), Verdict::Inconclusive);
+        assert_eq!(merge([Verdict::Fail], &found), Verdict::Fail, "what is broken stays so");
+        // Beside whatever else stands in the way.
+        let missing = Obstacle::Invalid("a share".into());
+        assert_eq!(obstacles(Some(&ended), Some(missing.clone()), 1).len(), 2);
+        let killed = obstacles(None, Some(missing.clone()), 0);
+        assert_eq!(killed, [Obstacle::Insufficient(Reason::Killed.words().into()), missing]);
+    }
 }

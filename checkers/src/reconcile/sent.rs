@@ -177,7 +177,7 @@ impl Exchanges {
                     ..exchange
                 })
             }
-            Record::End(_) => None,
+            Record::GivenUp(_) | Record::End(_) => None,
         }
     }
 
@@ -195,6 +195,8 @@ pub struct SentLog {
     spool: Spool,
     /// How well the requests kept to their time.
     pub schedule: Schedule,
+    /// How many second sendings and duplicates of requests were given up, by all senders together.
+    pub given_up: u64,
 }
 
 impl SentLog {
@@ -211,10 +213,15 @@ impl SentLog {
         folder: &Path,
         records: impl IntoIterator<Item = Result<Record, ReadError>>,
     ) -> Result<Self, ReadError> {
-        let mut log = Self { spool: Spool::new(windows.len(), folder), schedule: Schedule::new(tolerance) };
+        let (spool, schedule) = (Spool::new(windows.len(), folder), Schedule::new(tolerance));
+        let mut log = Self { spool, schedule, given_up: 0 };
         let mut exchanges = Exchanges::default();
         for record in records {
-            if let Some(exchange) = exchanges.take(dialect, workload, record?) {
+            let record = record?;
+            if let Record::GivenUp(requests) = &record {
+                log.given_up = log.given_up.saturating_add(*requests);
+            }
+            if let Some(exchange) = exchanges.take(dialect, workload, record) {
                 log.put(workload, windows, &exchange)?;
             }
         }

@@ -29,13 +29,15 @@ type Place = (Duration, StreamId, u64, u32);
 pub(super) struct Repeats<'a> {
     workload: &'a Workload,
     waiting: BTreeMap<Place, Request>,
+    /// How many of this sender were given up; `progress` may be of several.
+    given_up: u64,
     progress: Arc<SenderProgress>,
 }
 
 impl<'a> Repeats<'a> {
     /// None yet; what is given up is counted in `progress`.
     pub const fn new(workload: &'a Workload, progress: Arc<SenderProgress>) -> Self {
-        Self { workload, waiting: BTreeMap::new(), progress }
+        Self { workload, waiting: BTreeMap::new(), given_up: 0, progress }
     }
 
     /// Takes in what repeats `planned`, of which `first` is about to leave: all of it, or its first part.
@@ -49,6 +51,7 @@ impl<'a> Repeats<'a> {
         if self.waiting.len() < WAITING {
             self.waiting.insert(place(at, &request), request);
         } else {
+            self.given_up += 1;
             self.progress.given_up.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -73,6 +76,11 @@ impl<'a> Repeats<'a> {
     pub fn take(&mut self, now: Duration) -> Option<(Duration, Request)> {
         self.due().filter(|at| *at <= now)?;
         self.waiting.pop_first().map(|((at, ..), request)| (at, request))
+    }
+
+    /// How many were given up, since too many waited.
+    pub const fn given_up(&self) -> u64 {
+        self.given_up
     }
 
     /// Whether none waits.
@@ -149,8 +157,13 @@ mod tests {
             repeats.expect(&other, &other);
         }
         assert_eq!(repeats.waiting.len(), WAITING);
-        assert_eq!(repeats.progress.given_up.load(Ordering::Relaxed), WAITING as u64, "as many again");
+        assert_eq!(repeats.given_up(), WAITING as u64, "as many again");
+        assert_eq!(repeats.progress.given_up.load(Ordering::Relaxed), WAITING as u64);
+        // Another sender of the same process gives up its own.
+        let other = Repeats::new(&workload, Arc::clone(&repeats.progress));
+        assert_eq!(other.given_up(), 0);
         repeats.clear();
         assert!(repeats.is_empty());
+        assert_eq!(repeats.given_up(), WAITING as u64, "what is not sent since sending was stopped is no more of them");
     }
 }

@@ -81,6 +81,14 @@ fn records(folder: &Path) -> Vec<Record> {
 const LONG: Duration = Duration::from_secs(30);
 
 #[test]
+fn what_was_given_up_is_said_before_the_end_and_nothing_is_where_nothing_was() {
+    for end in [End::Complete, End::Stopped] {
+        assert_eq!(last_words(end, 0).collect::<Vec<_>>(), [Record::End(end)]);
+        assert_eq!(last_words(end, 3_000).collect::<Vec<_>>(), [Record::GivenUp(3_000), Record::End(end)]);
+    }
+}
+
+#[test]
 fn nothing_leaves_before_the_start() {
     let workload = workload(1, |traffic| traffic.batch = (1, 1));
     assert_eq!(workload.due(StreamId(0), 0), Duration::ZERO);

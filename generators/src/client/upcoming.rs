@@ -88,6 +88,11 @@ impl<'a> Upcoming<'a> {
         self.is_over() && self.retries.is_empty()
     }
 
+    /// How much the plan has sent once more that was given up before, since too much waited.
+    pub const fn given_up(&self) -> u64 {
+        self.repeats.given_up()
+    }
+
     /// Gives up everything that has not left.
     pub fn stop(&mut self) -> End {
         self.next = None;

@@ -11,7 +11,10 @@ use super::{
     numbers::{micros, unzigzag, zigzag},
     open::{Open, Waiting},
 };
-use crate::request::Request;
+use crate::{
+    journal::{put_varint, take_varint},
+    request::Request,
+};
 
 pub(super) use self::frame::Chain;
 use self::streams::{Place, Streams};
@@ -23,6 +26,7 @@ const BLOCK_LIMIT: usize = 1 << 16;
 const INTENT: u8 = 8;
 const OUTCOME: u8 = 16;
 const END: u8 = 24;
+const GIVEN_UP: u8 = 72;
 
 /// What the next entry is expected to be: what those before it were, in the block and in those before that.
 #[derive(Debug, Default)]
@@ -65,6 +69,10 @@ pub(super) fn encode<'a>(before: &mut Before, records: impl IntoIterator<Item = 
                     before.put_full_outcome(rank, outcome, &mut block);
                 }
             }
+            Record::GivenUp(requests) => {
+                block.push(GIVEN_UP);
+                put_varint(&mut block, *requests);
+            }
             Record::End(end) => block.extend_from_slice(&[END, u8::from(*end == End::Complete)]),
         }
         if block.len() > BLOCK_LIMIT {
@@ -87,6 +95,7 @@ pub(super) fn decode(before: &mut Before, mut block: &[u8]) -> Option<Vec<Record
         match *tag {
             INTENT => records.push(Record::Intent(before.take_full_intent(&mut block)?)),
             OUTCOME => records.push(Record::Outcome(before.take_full_outcome(&mut block)?)),
+            GIVEN_UP => records.push(Record::GivenUp(take_varint(&mut block)?)),
             END => {
                 let (complete, rest) = block.split_first()?;
                 block = rest;

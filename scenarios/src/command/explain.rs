@@ -8,8 +8,10 @@ use checkers::{
         groups::Groups,
         sent::{Exchange, ExchangeKey},
     },
+    verdict::Obstacle,
 };
 use generators::identity::EventId;
+use reports::progress::Progress;
 use uuid::Uuid;
 
 use super::print;
@@ -29,6 +31,7 @@ pub(super) fn explain(event: &str, directory: &Path, json: bool) -> Result<ExitC
     let id = EventId::from_uuid(uuid).map_err(|error| wrong(format!("`{event}` is no event of Assay's: {error}")))?;
     let directory = RunDirectory::open(directory);
     let mut run = StoredRun::open(&directory)?;
+    tell_of(&run.obstacles()?, &Progress::on_stderr(false));
     if id.run != run.manifest.plan.run {
         let other = run.manifest.plan.run;
         return Err(wrong(format!("`{event}` belongs to run {}, and the directory is that of run {other}", id.run)));
@@ -50,4 +53,12 @@ pub(super) fn explain(event: &str, directory: &Path, json: bool) -> Result<ExitC
         print(&reports::explain::render(&story))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what of the whole run stands in the way of a pass, since it may be why an event's story is as it is.
+fn tell_of(obstacles: &[Obstacle], progress: &Progress) {
+    for obstacle in obstacles {
+        let (Obstacle::Invalid(what) | Obstacle::Insufficient(what)) = obstacle;
+        progress.step(&format!("note: of the run as a whole: {what}"));
+    }
 }

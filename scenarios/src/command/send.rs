@@ -31,9 +31,10 @@ use crate::{
     external::{Confirmation, Limits, Offer, RaisedBy, confirm},
     failure::{Failure, Kind},
     interrupt,
+    ledgers::given_up,
     manifest::Manifest,
     run_directory::RunDirectory,
-    runner::{given_up, sender_options},
+    runner::sender_options,
     scenario::notation,
     senders::{Division, Senders},
 };
@@ -158,7 +159,7 @@ fn told(shard: Shard, end: End, sent: &SenderProgress, place: &Path) -> (String,
         of(&sent.failed),
         place.display(),
     );
-    let given_up = given_up(sent);
+    let given_up = given_up(sent.given_up.load(Ordering::Relaxed));
     let is_whole = end == End::Complete && given_up.is_none();
     text.extend(given_up.map(|what| format!("{what}\n")));
     (text, if is_whole { Verdict::Pass } else { Verdict::Inconclusive })

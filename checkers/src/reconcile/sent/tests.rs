@@ -1,7 +1,7 @@
 //! What the ledger comes to, attempt by attempt and window by window.
 
 use generators::{
-    ledger::Intent,
+    ledger::{End, Intent},
     persona::PersonaTable,
     random::{Distribution, Share},
     request::Requests,
@@ -336,8 +336,11 @@ fn windows_together_hold_what_one_fold_holds() {
     assert_eq!(windows.len(), 2);
     let folder = std::env::temp_dir();
     let tolerance = Duration::from_secs(1);
-    let sorted = records.iter().cloned().map(Ok);
+    // Two senders gave up repeats, and a third did not.
+    let ends = [Record::GivenUp(3_000), Record::End(End::Complete), Record::End(End::Complete), Record::GivenUp(7)];
+    let sorted = records.iter().cloned().chain(ends).map(Ok);
     let log = SentLog::sort(Dialect::V2026, &workload, &windows, tolerance, &folder, sorted).unwrap();
+    assert_eq!(log.given_up, 3_007);
     let whole = sent(&workload, records);
     let mut shared = 0;
     for (number, window) in windows.iter() {

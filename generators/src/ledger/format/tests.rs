@@ -64,8 +64,20 @@ fn any_record() -> impl Strategy<Value = Record> {
                 answer,
             })
         ),
+        (1u64..1 << 40).prop_map(Record::GivenUp),
         prop_oneof![Just(End::Complete), Just(End::Stopped)].prop_map(Record::End),
     ]
+}
+
+/// A reader of before knows neither the tag nor a usual entry of that kind, and refuses the ledger: it must not pass by what it
+/// does not know. Where nothing was given up, not a byte is other than before.
+#[test]
+fn what_was_given_up_is_an_entry_of_its_own_before_the_end() {
+    let block = |records: &[Record]| encode(&mut Before::default(), records).concat();
+    assert_eq!(block(&[Record::End(End::Complete)]), [24, 1]);
+    assert_eq!(block(&[Record::GivenUp(3_000), Record::End(End::Complete)]), [72, 0xb8, 0x17, 24, 1]);
+    assert_eq!(usual::numbers_behind(GIVEN_UP), None);
+    assert_eq!(decode(&mut Before::default(), &[72]), None, "cut off");
 }
 
 proptest! {
