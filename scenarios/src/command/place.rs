@@ -151,7 +151,7 @@ impl PlaceOptions {
         if self.env == "external" {
             let external = external(self.external.as_deref())?;
             external.check(scenario)?;
-            if let Some(line) = external.ignored(scenario) {
+            for line in external.notes(scenario) {
                 progress.step(&format!("note: {line}"));
             }
             return Ok(Wanted::External(Box::new(external)));

@@ -38,7 +38,7 @@ enum Kind {
 pub(super) fn validate(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Arguments { file, env, seed, external } = arguments;
     let scenario = library::read(file, &[])?;
-    let ignored = fits(&scenario, *env, external.as_deref())?;
+    let notes = fits(&scenario, *env, external.as_deref())?;
     let events: u64 = scenario.traffic.iter().map(|traffic| traffic.events).sum();
     let needs = place::needs_containers(&scenario)
         .filter(|_| env.is_none() && external.is_none())
@@ -46,22 +46,22 @@ pub(super) fn validate(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut text =
         format!("{file} is right: scenario {}, {events} events{}\n", scenario.name, needs.unwrap_or_default());
     text.extend(faults::lines(&scenario.faults, seed.or(scenario.seed)).into_iter().map(|line| line + "\n"));
-    text.extend(ignored.map(|line| format!("note: {line}\n")));
+    text.extend(notes.into_iter().map(|line| format!("note: {line}\n")));
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses what of `scenario` an environment cannot do that is asked about; what somebody else's ignores.
-fn fits(scenario: &Scenario, env: Option<Kind>, external: Option<&Path>) -> Result<Option<String>, Failure> {
+/// Refuses what of `scenario` an environment cannot do that is asked about; what is to be known of somebody else's.
+fn fits(scenario: &Scenario, env: Option<Kind>, external: Option<&Path>) -> Result<Vec<String>, Failure> {
     if env == Some(Kind::Embedded) {
         place::fits_processes(place::needs_containers(scenario).as_deref())?;
     }
     if env != Some(Kind::External) && external.is_none() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let external = place::external(external)?;
     external.check(scenario)?;
-    Ok(external.ignored(scenario))
+    Ok(external.notes(scenario))
 }
 
 #[cfg(test)]
@@ -72,8 +72,8 @@ mod tests {
     fn what_an_environment_cannot_do_is_refused() {
         let throttled = library::read("chaos-resources", &[]).unwrap();
         let refused = |env| fits(&throttled, env, None).map_err(|failure| failure.line());
-        assert_eq!(refused(None), Ok(None));
-        assert_eq!(refused(Some(Kind::Containers)), Ok(None));
+        assert_eq!(refused(None), Ok(Vec::new()));
+        assert_eq!(refused(Some(Kind::Containers)), Ok(Vec::new()));
         let embedded = refused(Some(Kind::Embedded)).unwrap_err();
         assert!(embedded.contains("cannot be had where components are child processes"), "{embedded}");
         let external = refused(Some(Kind::External)).unwrap_err();

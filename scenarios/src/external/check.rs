@@ -1,11 +1,15 @@
 //! Whether a scenario can be run against somebody else's pipeline: what of it only the reference pipeline can do.
 
-use testenv::{containers::substitute::Further, fault::Target};
+use testenv::{
+    containers::substitute::Further,
+    environment::pipeline::{MOST_INGESTERS, ingester_names},
+    fault::Target,
+};
 
-use super::{External, FaultCommand, Projects};
+use super::{External, FaultCommand, Projects, file::MISSPELT};
 use crate::{
     failure::{Failure, Kind},
-    scenario::{Scenario, Traffic},
+    scenario::{Scenario, Traffic, reader},
 };
 
 impl External {
@@ -25,9 +29,35 @@ impl External {
         ))
     }
 
+    /// What somebody should know who runs `scenario` against this pipeline, a line each.
+    pub fn notes(&self, scenario: &Scenario) -> Vec<String> {
+        self.ignored(scenario).into_iter().chain(self.strangers(scenario)).collect()
+    }
+
+    /// The components that commands name and that `scenario` does not have, if there are any. Another scenario may have them; or
+    /// the name is misspelt, and no fault will ever ask for it.
+    fn strangers(&self, scenario: &Scenario) -> Option<String> {
+        let further = || scenario.substitutes.further.iter().map(|further| further.name.as_str());
+        let has =
+            |name: &str| ingester_names(MOST_INGESTERS).any(|own| own == name) || further().any(|own| own == name);
+        let mut known = reader::words_of(&Target::ALL);
+        known.extend(further());
+        let mut strangers: Vec<String> = Vec::new();
+        for command in &self.fault_commands {
+            let Target::Named(name) = command.target else { continue };
+            let near = reader::nearest(name, known.iter().copied(), MISSPELT);
+            let told = near.map_or_else(|| name.to_owned(), |near| format!("{name} (did you mean `{near}`?)"));
+            if !has(name) && !strangers.contains(&told) {
+                strangers.push(told);
+            }
+        }
+        let named = strangers.join(", ");
+        (!strangers.is_empty()).then(|| format!("fault_command: the scenario has no component that is called {named}"))
+    }
+
     /// What of `scenario` this pipeline ignores, if there is something: settings that are hints for the reference pipeline, and
     /// without which the traffic and the promise are the same, and components that are there already.
-    pub fn ignored(&self, scenario: &Scenario) -> Option<String> {
+    fn ignored(&self, scenario: &Scenario) -> Option<String> {
         let settings = &scenario.pipeline;
         let hints = [
             ("flush_interval", settings.said.has("flush_interval")),
@@ -216,6 +246,37 @@ mod tests {
         assert_eq!(whole().problems(&second).len(), 1);
         let image = Override { key: "pipeline.ingester.image".into(), value: "posthog".into() };
         assert!(external.problems(&read("", &[image]))[0].starts_with("pipeline: nothing takes the places"));
+    }
+
+    #[test]
+    fn components_that_only_the_external_file_names_are_told_and_so_is_what_they_may_be_meant_for() {
+        let redis = "[[component]]\nname = \"redis\"\nimage = \"redis:7\"\n";
+        let read = |more: &str| {
+            let source = format!("{}\n{more}", include_str!("../../library/smoke.toml"));
+            Scenario::read("smoke", &source, &[]).unwrap()
+        };
+        let notes = |names: &str, scenario: &Scenario| {
+            let mut external = whole();
+            let command = external.fault_commands[0].clone();
+            let commands =
+                names.split(' ').map(|name| FaultCommand { target: Target::component(name), ..command.clone() });
+            external.fault_commands.extend(commands);
+            external.notes(scenario).into_iter().filter(|line| line.starts_with("fault_command")).collect::<Vec<_>>()
+        };
+        let none = "fault_command: the scenario has no component that is called ";
+        for (names, more, expected) in [
+            ("redis", "", vec!["redis"]),
+            ("ingester-2 kafka", "", vec![]),
+            ("redis", redis, vec![]),
+            ("injester", "", vec!["injester (did you mean `ingester`?)"]),
+            ("capture-kafak redis redis", "", vec!["capture-kafak (did you mean `capture-kafka`?), redis"]),
+            ("reddis", redis, vec!["reddis (did you mean `redis`?)"]),
+        ] {
+            let expected: Vec<String> = expected.into_iter().map(|told| format!("{none}{told}")).collect();
+            assert_eq!(notes(names, &read(more)), expected, "{names}");
+        }
+        // Beside what is ignored, and in one list.
+        assert_eq!(whole().notes(&read("")).len(), 1);
     }
 
     #[test]

@@ -28,6 +28,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A fault's command takes no longer.
 const WITHIN: Duration = Duration::from_secs(30);
+/// A name that is no further from that of a part may be meant for it.
+pub(super) const MISSPELT: usize = 2;
 
 impl External {
     /// Reads the file at `path`.
@@ -302,6 +304,14 @@ fn target(value: &DeValue<'_>) -> Result<Target, String> {
     ))
 }
 
+/// What `action` can be done to, where that is not `target`: a part that is misspelt is taken for a component of that name.
+fn instead(action: Action, target: Target) -> String {
+    let fits: Vec<&str> = Target::ALL.iter().filter(|(_, part)| action.fits(*part)).map(|(word, _)| *word).collect();
+    let near = reader::nearest(target.word(), fits.iter().copied(), MISSPELT);
+    let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    format!(", but to {}{near}", fits.join(", "))
+}
+
 fn fault_command(section: &mut Section<'_>) -> Option<FaultCommand> {
     let command = |value: &DeValue<'_>| {
         let words = texts(value)?;
@@ -319,7 +329,9 @@ fn fault_command(section: &mut Section<'_>) -> Option<FaultCommand> {
     if let Some((target, action)) = target.zip(action)
         && !action.fits(target)
     {
-        section.problem("action", &format!("`{}` is nothing that a scenario can do to {target}", action.word()));
+        let what =
+            format!("`{}` is nothing that a scenario can do to {target}{}", action.word(), instead(action, target));
+        section.problem("action", &what);
     }
     if heal.is_empty() && action.is_some_and(|action| action != Action::BrokenMessage) && !section.has_problem() {
         section.problem("heal", "is missing: the command that ends the fault, so that it does not outlast the run");
@@ -426,7 +438,18 @@ most_rate = "5000/s"
             ("\"My Redis\"", "kill", "from ingester-2 to ingester-8, and what a scenario's [[component]] is called"),
             ("\"webhook\"", "kill", "target: `webhook` is no part of a pipeline"),
             ("[\"redis\"]", "kill", "target: must be a string, not array: one of capture, ingester, "),
-            ("\"redis\"", "cut", "fault_command.1.action: `cut` is nothing that a scenario can do to redis"),
+            (
+                "\"redis\"",
+                "cut",
+                "fault_command.1.action: `cut` is nothing that a scenario can do to redis, but to client-",
+            ),
+            (
+                "\"capture-kafak\"",
+                "cut",
+                "do to capture-kafak, but to client-capture, capture-kafka, ingester-kafka, clickhouse-kafka, \
+                 checker-clickhouse; did you mean `capture-kafka`?",
+            ),
+            ("\"capture\"", "broken_message", "do to capture, but to capture-topic, events-topic"),
             ("\"ingester-2\"", "rebalance", "action: `rebalance` is nothing that a scenario can do to ingester-2"),
             ("\"ingester\"", "kill", "fault_command.1.target: kill ingester has a [[fault_command]] already"),
         ] {

@@ -278,14 +278,19 @@ impl<'a> Section<'a> {
     pub fn end(self) {
         let Some(table) = self.table else { return };
         for key in table.keys().filter(|key| !self.asked.contains(key.get_ref().as_ref())) {
-            let near = self.asked.iter().min_by_key(|known| distance(known, key.get_ref()));
-            let hint = match near.filter(|known| distance(known, key.get_ref()) <= 3) {
+            let hint = match nearest(key.get_ref(), self.asked.iter().copied(), 3) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("known here: {}", self.asked.iter().copied().collect::<Vec<_>>().join(", ")),
             };
             self.note(key.get_ref(), key.span(), format!("there is no such key; {hint}"));
         }
     }
+}
+
+/// The one of `known` that is nearest to `word`, if no more than `most` letters make the difference.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>, most: usize) -> Option<&'a str> {
+    let near = known.into_iter().map(|known| (distance(known, word), known)).min_by_key(|(letters, _)| *letters);
+    near.filter(|(letters, _)| *letters <= most).map(|(_, known)| known)
 }
 
 /// Levenshtein's distance.
