@@ -4,10 +4,11 @@
 //! bits of their uuid, which are the run's, so they are found under whatever team they are; rows that came before the run
 //! are left out by the time of their insertion. While the run goes on, rows are looked for in new data parts where
 //! `system.parts` may be read and the table has parts of its own, otherwise among the rows since the last look that succeeded,
-//! and of the minute before it: a look that missed a row must be one that would have shown it. A final read is whole if as many rows came as were counted before it and after it. On a cluster both see one replica of each shard at a
-//! time, which is weaker than the proof by data parts that a table of the run's own allows. A Distributed table says of each
-//! row which shard holds it: rows of one key in two shards never become one. Data parts of two shards may have one name, so
-//! a table of a cluster is never read by them.
+//! and of the minute before it: a look that missed a row must be one that would have shown it. A final read is whole if as many
+//! rows came as were counted before it and after it. On a cluster both see one replica of each shard at a time, which is weaker
+//! than the proof by data parts that a table of the run's own allows. A Distributed table says of each row which shard holds it:
+//! rows of one key in two shards never become one. Data parts of two shards may have one name, so a table of a cluster is never
+//! read by them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -486,7 +487,7 @@ mod tests {
 
     #[test]
     fn a_look_sees_whatever_was_inserted_since_the_last_one_that_succeeded_and_a_minute_more() {
-        let seconds = |seconds: f64| Duration::from_secs_f64(seconds);
+        let seconds = Duration::from_secs_f64;
         let mut window = Window::default();
         assert_eq!(window.back(seconds(0.0)), WINDOW);
         window.looked(seconds(0.0));

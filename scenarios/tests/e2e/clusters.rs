@@ -1,7 +1,12 @@
 //! Pipelines whose events are on two shards: somebody else's, read through its Distributed table by a user who may only read, and
 //! a run's own.
 
-use std::{fs, path::Path, process::Stdio, sync::OnceLock};
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Stdio},
+    sync::OnceLock,
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -115,12 +120,11 @@ fn read(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-#[test]
-fn a_run_of_its_own_may_have_its_events_on_two_shards() {
-    let bench = Bench::new("[pipeline]\nshards = 2\n");
+/// A run of the bench's on the shared substrate, of which both shards have a part; with where ClickHouse is, and the database
+/// there that the run alone has.
+fn begun(bench: &Bench) -> (Child, String, String) {
     let environment = shared_environment();
     let url = read(environment)["substrate"]["addresses"]["clickhouse_url"].as_str().unwrap().to_owned();
-    let _room = alone();
     let mut command = bench.run_command();
     let child = command.arg("--env").arg(environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Its tables are there before its directory has a ledger, and go when it ends.
@@ -135,6 +139,14 @@ fn a_run_of_its_own_may_have_its_events_on_two_shards() {
     };
     let both = || rows("sharded_events_1") > 1_000 && rows("sharded_events_2") > 1_000;
     assert!(wait_until(UP_WITHIN, both), "both shards have their part");
+    (child, url, database)
+}
+
+#[test]
+fn a_run_of_its_own_may_have_its_events_on_two_shards() {
+    let bench = Bench::new("[pipeline]\nshards = 2\n");
+    let _room = alone();
+    let (child, url, database) = begun(&bench);
     let engine = format!("SELECT engine FROM system.tables WHERE database = '{database}' AND name = 'events'");
     assert_eq!(ask_as_owner(&url, &engine), "Distributed");
 
@@ -145,6 +157,22 @@ fn a_run_of_its_own_may_have_its_events_on_two_shards() {
     assert_eq!(read(&directory.join("manifest.json"))["environment"]["shards"], 2);
     let kept = assay(["check"]).arg(directory).output().unwrap();
     assert_eq!(kept.status.code(), Some(0), "{kept:?}");
+}
+
+#[test]
+fn a_row_that_nobody_sent_is_a_phantom_in_whichever_team_since_nobody_else_has_the_table() {
+    let bench = Bench::new("[pipeline]\nshards = 2\n");
+    let _room = alone();
+    let (child, url, database) = begun(&bench);
+    // In a team that is none of the run's, with neither its uuid nor its marker.
+    let insert = format!(
+        "INSERT INTO {database}.sharded_events_1 (uuid, event, team_id, distinct_id, timestamp, _timestamp) \
+         SELECT generateUUIDv4(), 'theirs', 999, 'somebody', now(), now()"
+    );
+    ask_as_owner(&url, &insert);
+    let run = Finished::new(child.wait_with_output().unwrap(), bench.latest());
+    assert_eq!((run.code, run.count("phantom"), run.check("phantom")), (Some(1), 1, "fail"), "{}", run.told());
+    assert_eq!((run.count("visible"), run.count("duplicated")), (6_000, 0), "{}", run.told());
 }
 
 #[test]
