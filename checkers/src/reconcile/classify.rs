@@ -1,4 +1,4 @@
-//! One class an event: what was sent, what was seen and what was found, put together, window after window.
+//! One class an event: what was sent, what was seen and what was found, put together.
 
 mod alike;
 mod findings;
@@ -372,4 +372,4 @@ const PERSON: &str = "person_id";
 const TEAM: &str = "team_id";
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,4 +1,4 @@
-//! How recordings are judged that hold an event more than once: by one event, of which any content may stay.
+//! Tests of how recordings are judged that hold an event more than once: by one event, of which any content may stay.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,15 +14,14 @@ use generators::{
 };
 
 use super::{
-    classify::{Case, classify_one},
+    classify::{Case, classify_one, tests::case},
     evidence::Class,
     example::{STREAM, intent, outcome, sent, whole},
     reads::Reads,
     rows::{FinalRead, Summary, judge_row},
-    sent::{EventOutcome, Sent},
+    sent::EventOutcome,
 };
 use crate::{
-    disturbance::{Disturbed, Watermark},
     explain::explain,
     oracle::{
         dialect::Dialect,
@@ -107,26 +106,6 @@ fn what_stands_there_twice_is_one_event_and_one_row() {
     assert_eq!(moved[1] - moved[0], 2 * 86_400_000);
     let rows = |moments: &[i64]| most_rows(&moments.iter().map(|ms| (ms * 1_000, ms * 1_000)).collect::<Vec<_>>(), 1);
     assert_eq!((rows(&same), rows(&moved)), (1, 2), "only another day leaves a row of its own");
-}
-
-static WATERMARK: Watermark = Watermark { loss_after: Duration::from_secs(10), disturbed: Disturbed::new(Vec::new()) };
-
-fn case<'a>(workload: &'a Workload, sent: &'a Sent, reads: &'a Reads, final_reads: &'a [FinalRead]) -> Case<'a> {
-    Case {
-        dialect: Dialect::V2026,
-        plugins: &NO_PLUGINS,
-        workload,
-        start: RunStart::from_unix_micros(1_790_000_000_000_000),
-        sent,
-        reads,
-        final_reads,
-        stages: None,
-        exports: None,
-        groups: None,
-        watermark: &WATERMARK,
-        visible_within: None,
-        clock_tolerance_micros: 0,
-    }
 }
 
 /// One event that is told in two ways, the second time an hour later.

@@ -96,7 +96,12 @@ fn judged(workload: &Workload, sent: &Sent, reads: &Reads, final_reads: &[FinalR
 
 static WATERMARK: Watermark = Watermark { loss_after: LOSS_AFTER, disturbed: Disturbed::new(Vec::new()) };
 
-const fn case<'a>(workload: &'a Workload, sent: &'a Sent, reads: &'a Reads, final_reads: &'a [FinalRead]) -> Case<'a> {
+pub(crate) const fn case<'a>(
+    workload: &'a Workload,
+    sent: &'a Sent,
+    reads: &'a Reads,
+    final_reads: &'a [FinalRead],
+) -> Case<'a> {
     Case {
         dialect: Dialect::V2026,
         plugins: &NO_PLUGINS,
