@@ -11,7 +11,6 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -24,14 +23,13 @@ use tokio::{
 
 use self::disk::FullDisk;
 use crate::{
+    containers::docker::CARRIED_OUT_WITHIN,
     environment::EnvironmentError,
     fault::Target,
     network::{Condition, Link},
     pipeline::settings::{end, json, or, say_ready},
 };
 
-/// An order takes no longer.
-const OBEYED_WITHIN: Duration = Duration::from_secs(5);
 /// The answer to an order that was obeyed.
 const DONE: &str = "done";
 
@@ -170,7 +168,7 @@ impl Injector {
             stream.read_line(&mut answer).await?;
             if answer.trim_end() == DONE { Ok(()) } else { Err(std::io::Error::other(answer.trim_end().to_owned())) }
         };
-        timeout(OBEYED_WITHIN, obeyed).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+        timeout(CARRIED_OUT_WITHIN, obeyed).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
     }
 }
 

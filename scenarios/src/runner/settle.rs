@@ -1,5 +1,7 @@
 //! The phase of settling: watching until the pipeline is quiet, and reading everything until it stays the same.
 
+use std::time::Duration;
+
 use checkers::{
     disturbance::{FaultFacts, Watermark},
     observe::{clickhouse::Store, lag::LagWatch, watch::Watch},
@@ -21,8 +23,9 @@ use crate::{
     stored::damaged,
 };
 
-/// Final reads may fail so often in a row before the store counts as unreadable.
-const FAILED_READS: u32 = 3;
+/// Final reads may fail for so long in a row before the store counts as unreadable: a server that merges parts faster than they
+/// are read, or that is short of something for a moment, is not.
+const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// How settling ended.
 pub(super) struct Settled {
@@ -53,7 +56,9 @@ pub(super) async fn settle(
     let mut awaited = Awaited::at(clock.elapsed(), &watermark, rules, workload, records).map_err(damaged)?;
     let rules = SettleRules { quiet: expect.quiet, limit: expect.settle_limit };
     let mut settling = Settling::new(rules, clock.elapsed());
-    let (mut final_reads, mut failed_reads) = (0, 0);
+    let mut final_reads = 0;
+    // Since when final reads have failed, and why the last one did.
+    let mut failing: Option<(Duration, String)> = None;
     loop {
         let behind = lag.map(LagWatch::latest);
         let watched = {
@@ -63,12 +68,16 @@ pub(super) async fn settle(
         };
         let seen = watch.watched().seen.count();
         active.progress.now(format!(
-            "settling  visible {} · consumers {} messages behind · final reads {final_reads}",
+            "settling  visible {} · consumers {} messages behind · final reads {final_reads}{}",
             reports::figures::count(seen),
             behind.filter(|behind| *behind < u64::MAX).map_or_else(|| "?".to_owned(), reports::figures::count),
+            failing.as_ref().map(|(_, why)| format!(" · the last one failed: {why}")).unwrap_or_default(),
         ));
         match settling.step(watched) {
             Step::Settled => return Ok(Settled { final_reads, obstacle: None }),
+            Step::LimitReached(_) if let Some((_, why)) = &failing => {
+                return Ok(Settled { final_reads, obstacle: Some(unreadable(why)) });
+            }
             Step::LimitReached(why) => {
                 let what = format!("{} within {:?}: {why}", Reason::NotQuiet.words(), rules.limit);
                 return Ok(Settled { final_reads, obstacle: Some(Obstacle::Insufficient(what)) });
@@ -78,7 +87,7 @@ pub(super) async fn settle(
                 let path = active.directory.final_read(final_reads + 1);
                 match final_read::read(store, (dialect, &plugins), workload, clock, &path, header).await {
                     Ok(()) => {
-                        failed_reads = 0;
+                        failing = None;
                         final_reads += 1;
                         let read = FinalReadLog::sort(&path, &windows, folder).map_err(damaged)?;
                         if let Some(read) = read {
@@ -87,11 +96,12 @@ pub(super) async fn settle(
                     }
                     Err(FinalReadError::Journal(error)) => return Err(not_written(&path, error)),
                     Err(FinalReadError::Store(error)) => {
-                        failed_reads += 1;
-                        if failed_reads == FAILED_READS {
-                            let what = format!("{}: {}", Reason::StoreUnreadable.words(), told(&error));
-                            return Ok(Settled { final_reads, obstacle: Some(Obstacle::Invalid(what)) });
+                        let why = told(&error);
+                        let since = failing.map_or(watched.now, |(since, _)| since);
+                        if clock.elapsed() >= since + UNREADABLE_AFTER {
+                            return Ok(Settled { final_reads, obstacle: Some(unreadable(&why)) });
                         }
+                        failing = Some((since, why));
                     }
                 }
             }
@@ -107,4 +117,8 @@ pub(super) async fn settle(
             () = tokio::time::sleep(TICK) => (),
         }
     }
+}
+
+fn unreadable(why: &str) -> Obstacle {
+    Obstacle::Invalid(format!("{}: {why}", Reason::StoreUnreadable.words()))
 }

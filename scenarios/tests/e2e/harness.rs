@@ -256,10 +256,12 @@ impl Finished {
         findings.iter().filter(|finding| finding["class"] == class).collect()
     }
 
-    /// Everything that it said, for a failed assertion; the reasons last, since of a long output often only the end is kept.
+    /// Everything that it said, for a failed assertion; the reasons first and last, since of a long output often only the ends are
+    /// kept.
     pub fn told(&self) -> String {
         let Self { code, stdout, stderr, verdict, .. } = self;
-        format!("{verdict:#}\n{stderr}\n{stdout}\nexit code {code:?}: {:#}", verdict["reasons"])
+        let reasons = &verdict["reasons"];
+        format!("{reasons}\n{verdict:#}\n{stderr}\n{stdout}\nexit code {code:?}: {reasons}")
     }
 }
 

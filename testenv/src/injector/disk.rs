@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -11,6 +11,8 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
+
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 
 /// What fills it.
 const FILE: &str = ".full-on-purpose";
@@ -36,6 +38,7 @@ impl FullDisk {
     pub(super) fn fill(folder: &Path) -> io::Result<Self> {
         let path = folder.join(FILE);
         let mut file = File::create(&path)?;
+        take_what_is_free(&mut file);
         fill(&mut file)?;
         let stop = Arc::<AtomicBool>::default();
         let stopped = Arc::clone(&stop);
@@ -60,6 +63,13 @@ impl FullDisk {
         }
         fs::remove_file(&self.file)
     }
+}
+
+/// Has the system set aside what is free, which is quicker than writing it; what it cannot is left to be written.
+fn take_what_is_free(file: &mut File) {
+    let Ok(disk) = fstatvfs(&*file) else { return };
+    let _ = fallocate(&*file, FallocateFlags::empty(), 0, disk.f_bavail * disk.f_frsize);
+    let _ = file.seek(SeekFrom::End(0));
 }
 
 /// Writes until nothing more goes in.
