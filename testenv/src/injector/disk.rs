@@ -19,6 +19,9 @@ const FILE: &str = ".full-on-purpose";
 /// It is filled in pieces of so much, and at the end in smaller ones.
 const PIECE: usize = 1 << 20;
 const LEAST: usize = 1 << 9;
+/// Its last quarter takes so long: no disk is full from one moment to the next, and who keeps some of it free has time to end
+/// what goes on.
+const LAST_TAKES: Duration = Duration::from_secs(2);
 /// What its user has freed meanwhile is taken so often.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -38,15 +41,16 @@ impl FullDisk {
     pub(super) fn fill(folder: &Path) -> io::Result<Self> {
         let path = folder.join(FILE);
         let mut file = File::create(&path)?;
-        take_what_is_free(&mut file);
-        fill(&mut file)?;
+        take_most(&mut file);
+        let pause = LAST_TAKES / u32::try_from(free(&file)? / PIECE as u64).unwrap_or(u32::MAX).max(1);
+        fill(&mut file, pause)?;
         let stop = Arc::<AtomicBool>::default();
         let stopped = Arc::clone(&stop);
         let filling = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 std::thread::sleep(AGAIN);
                 // It was full before; whatever else is wrong now shows in what its user does.
-                let _ = fill(&mut file);
+                let _ = fill(&mut file, Duration::ZERO);
             }
         });
         Ok(Self { file: path, stop, filling: Some(filling) })
@@ -65,20 +69,28 @@ impl FullDisk {
     }
 }
 
-/// Has the system set aside what is free, which is quicker than writing it; what it cannot is left to be written.
-fn take_what_is_free(file: &mut File) {
+/// Has the system set aside all but the last quarter of the disk, which is quicker than writing it; what it does not is left to
+/// be written.
+fn take_most(file: &mut File) {
     let Ok(disk) = fstatvfs(&*file) else { return };
-    let _ = fallocate(&*file, FallocateFlags::empty(), 0, disk.f_bavail * disk.f_frsize);
+    let most = disk.f_bavail.saturating_sub(disk.f_blocks / 4) * disk.f_frsize;
+    let _ = fallocate(&*file, FallocateFlags::empty(), 0, most);
     let _ = file.seek(SeekFrom::End(0));
 }
 
-/// Writes until nothing more goes in.
-fn fill(file: &mut File) -> io::Result<()> {
+/// How many bytes are free on the disk that `file` is on.
+fn free(file: &File) -> io::Result<u64> {
+    let disk = fstatvfs(file)?;
+    Ok(disk.f_bavail * disk.f_frsize)
+}
+
+/// Writes until nothing more goes in, with a `pause` between pieces.
+fn fill(file: &mut File, pause: Duration) -> io::Result<()> {
     let zeroes = vec![0; PIECE];
     let mut piece = PIECE;
     while piece >= LEAST {
         match file.write(&zeroes[..piece]) {
-            Ok(_) => (),
+            Ok(_) => std::thread::sleep(pause),
             Err(error) if error.kind() == ErrorKind::StorageFull => piece /= 2,
             Err(error) if error.kind() == ErrorKind::Interrupted => (),
             Err(error) => return Err(error),
@@ -98,6 +110,6 @@ mod tests {
         fs::write(&file, "no folder").unwrap();
         assert!(FullDisk::fill(&file).is_err());
         // A device that is always full behaves as a full disk does.
-        fill(&mut File::options().write(true).open("/dev/full").unwrap()).unwrap();
+        fill(&mut File::options().write(true).open("/dev/full").unwrap(), Duration::ZERO).unwrap();
     }
 }
