@@ -64,7 +64,7 @@ use self::{
 pub use self::{
     environment::Environment,
     idle::idle,
-    wanted::{Own, Shared, SubstrateSettings, Wanted, unique},
+    wanted::{Own, Shared, SubstrateSettings, Wanted, executable, unique},
 };
 
 use crate::{

@@ -17,7 +17,10 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 use serde::{Deserialize, Serialize};
 use testenv::{
     containers::container::Limits,
-    embedded::artefacts::{Places, prepare as fetch},
+    embedded::{
+        artefacts::{Places, prepare as fetch},
+        kafka::rehearse,
+    },
 };
 use tokio::runtime::Runtime;
 
@@ -27,7 +30,7 @@ use crate::{
     failure::{Failure, Kind},
     interrupt,
     run_directory::{read_json, write_json},
-    runner::{Shared, SubstrateSettings, unavailable, unique},
+    runner::{Shared, SubstrateSettings, executable, unavailable, unique},
 };
 
 /// How long `down` waits until it is down.
@@ -61,8 +64,9 @@ pub(super) fn read(path: &Path) -> Result<EnvironmentFile, Failure> {
 
 pub(super) fn prepare() -> Result<ExitCode, Failure> {
     let progress = Progress::on_stderr(false);
-    let artefacts =
-        fetch(&Places::of_user(), &|line| progress.step(line)).map_err(|error| unavailable(error.into()))?;
+    let tell = |line: &str| progress.step(line);
+    let artefacts = fetch(&Places::of_user(), &tell).map_err(|error| unavailable(error.into()))?;
+    runtime()?.block_on(rehearse(&executable()?, &artefacts, &tell)).map_err(unavailable)?;
     print(&format!(
         "prepared\n  java        {}\n  kafka       {}\n  clickhouse  {}\n",
         artefacts.java.display(),

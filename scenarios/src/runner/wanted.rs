@@ -138,6 +138,7 @@ impl Own {
             Self::Embedded { kafka_port, clickhouse_port, kafka_settings } => {
                 let artefacts = tokio::task::block_in_place(|| prepare(&Places::of_user(), &tell));
                 let artefacts = artefacts.map_err(|error| unavailable(error.into()))?;
+                embedded::kafka::rehearse(&executable, &artefacts, &tell).await.map_err(unavailable)?;
                 let (kafka_port, clickhouse_port) = (*kafka_port, *clickhouse_port);
                 progress.now(STARTING.into());
                 embedded::substrate::up(&embedded::substrate::SubstrateOptions {

@@ -38,6 +38,8 @@ const LIBRARY: &str = "node_modules/@chdb/lib-linux-x64-gnu/libchdb.so";
 pub struct Artefacts {
     /// The Java executable.
     pub java: PathBuf,
+    /// Its version, as it says it: `17.0.15`.
+    pub java_version: String,
     /// The folder of Kafka's jars.
     pub kafka_libs: PathBuf,
     /// The ClickHouse engine.
@@ -156,10 +158,11 @@ fn is_executable(path: &Path) -> bool {
 /// # Errors
 /// When a tool is missing, a download fails or is not what was pinned, or the cache cannot be written.
 pub fn prepare(places: &Places, progress: &dyn Fn(&str)) -> Result<Artefacts, PrepareError> {
-    let java = find_java(places)?;
+    let (java, java_version) = find_java(places)?;
     let kafka = places.cache.join(format!("kafka-{KAFKA_VERSION}"));
     let clickhouse = places.cache.join(format!("clickhouse-{CLICKHOUSE_PACKAGE_VERSION}"));
-    let artefacts = Artefacts { java, kafka_libs: kafka.join("libs"), clickhouse_library: clickhouse.join(LIBRARY) };
+    let (kafka_libs, clickhouse_library) = (kafka.join("libs"), clickhouse.join(LIBRARY));
+    let artefacts = Artefacts { java, java_version, kafka_libs, clickhouse_library };
     if kafka.is_dir() && clickhouse.is_dir() {
         return Ok(artefacts);
     }
@@ -210,7 +213,8 @@ fn install(place: &Path, fill: impl FnOnce(&Path) -> Result<(), PrepareError>) -
     fs::rename(&unfinished, place).map_err(cache)
 }
 
-fn find_java(places: &Places) -> Result<PathBuf, PrepareError> {
+/// The Java executable and its version.
+fn find_java(places: &Places) -> Result<(PathBuf, String), PrepareError> {
     let named = places.java_home.as_ref().map(|home| home.join("bin/java")).filter(|java| is_executable(java));
     let java = named.or_else(|| places.find("java")).ok_or(PrepareError::NoTool {
         tool: "java",
@@ -225,15 +229,17 @@ fn find_java(places: &Places) -> Result<PathBuf, PrepareError> {
         Err(error) => format!("not to be started ({error})"),
     };
     match java_version(&found) {
-        Some(version) if version >= JAVA_VERSION => Ok(java),
+        Some((major, version)) if major >= JAVA_VERSION => Ok((java, version)),
         _ => Err(PrepareError::OldJava { java, found }),
     }
 }
 
-/// `openjdk version "17.0.15" 2025-04-15` → 17; `java version "1.8.0"` → 1.
-fn java_version(line: &str) -> Option<u32> {
+/// `openjdk version "17.0.15" 2025-04-15` → 17 and `17.0.15`; `java version "1.8.0"` → 1 and `1.8.0`.
+fn java_version(line: &str) -> Option<(u32, String)> {
     let quoted = line.split('"').nth(1)?;
-    quoted.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    let major = quoted.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    // It becomes part of a file's name.
+    Some((major, quoted.chars().filter(|c| c.is_ascii_alphanumeric() || ".+-_".contains(*c)).collect()))
 }
 
 fn fetch_kafka(places: &Places, folder: &Path, progress: &dyn Fn(&str)) -> Result<(), PrepareError> {

@@ -1,5 +1,6 @@
 //! Apache Kafka as a child process: KRaft, one node.
 
+mod class_archive;
 mod further;
 
 use std::{
@@ -7,12 +8,13 @@ use std::{
     ffi::OsString,
     fs, io,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use self::further::Further;
+pub use self::class_archive::rehearse;
+use self::{class_archive::ClassArchive, further::Further};
 use super::{
     artefacts::Artefacts,
     children::{ChildSpec, Guard},
@@ -72,10 +74,10 @@ pub(super) async fn start(
     linked: &[Target],
     further: Option<&Path>,
 ) -> Result<Kafka, EnvironmentError> {
-    let (broker, controller) = (reserve(wanted)?, reserve(None)?);
+    let broker = reserve(wanted)?;
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut listeners = vec![Listener { name: "BROKER".into(), port: broker.get(), advertised: address(broker.get()) }];
-    let (mut links, mut reserved) = (BTreeMap::new(), Vec::new());
+    let (mut links, mut reserved) = (BTreeMap::new(), vec![broker]);
     for target in linked {
         let port = reserve(None)?;
         let link = Link::open(address(port.get())).await.map_err(|error| system("a link cannot be opened", error))?;
@@ -84,45 +86,77 @@ pub(super) async fn start(
         links.insert(*target, Arc::new(link));
         reserved.push(port);
     }
-    let data = folder.join("kafka");
-    let settings = folder.join("kafka.properties");
-    let log = logs.join("kafka.log");
-    fs::create_dir_all(&data).map_err(|error| system("Kafka's data folder cannot be made", error))?;
     let further = further.map_or_else(|| Ok(Further::default()), Further::read);
     let further = further.map_err(|error| system("Kafka's further settings cannot be read", error))?;
-    fs::write(&settings, further.added_to(&properties(&data, &listeners, controller.get())))
-        .map_err(|error| system("Kafka's settings cannot be written", error))?;
-    let class_path = format!("{}/*", artefacts.kafka_libs.display());
-    let java = |name, arguments: &[&str]| ChildSpec {
-        name,
-        program: Some(artefacts.java.clone()),
-        arguments: JAVA_OPTIONS.iter().chain(&["-cp", &class_path]).chain(arguments).map(OsString::from).collect(),
-        environment: BTreeMap::new(),
-        folder: folder.to_owned(),
-        log: log.clone(),
-    };
-    // A node must have its storage formatted before it starts.
-    let settings = settings.to_string_lossy();
-    let kept = artefacts.kafka_libs.with_file_name(KEPT);
-    let users: Vec<&str> = further.users().collect();
-    if !users.is_empty() || copy_formatted(&kept, &data).is_err() {
-        let mut format = vec!["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", &settings];
-        format.extend(&users);
-        guard.spawn(&java(FORMATTING, &format))?.success(READY_WITHIN).await?;
-        if users.is_empty() {
-            // Where it cannot be kept, the next one formats its own again.
-            let _ = keep_formatted(&data, &kept);
-        }
+    let node = Node { guard, artefacts, folder, log: logs.join("kafka.log") };
+    let component = node.start(&listeners, reserved, &further, &ClassArchive::of(artefacts).used()).await?;
+    Ok(Kafka { component, brokers: listeners[0].advertised.to_string(), links })
+}
+
+/// A node that is to be: who starts it, of what, and where.
+struct Node<'a> {
+    guard: &'a Guard,
+    artefacts: &'a Artefacts,
+    /// For its data and settings.
+    folder: &'a Path,
+    log: PathBuf,
+}
+
+impl Node<'_> {
+    /// Starts it, and waits until it answers at the first of its `listeners`, whose ports are `reserved`; `options` are
+    /// Java's.
+    async fn start(
+        &self,
+        listeners: &[Listener],
+        mut reserved: Vec<ReservedPort>,
+        further: &Further,
+        options: &[OsString],
+    ) -> Result<Component, EnvironmentError> {
+        let controller = reserve(None)?;
+        let data = self.folder.join("kafka");
+        let settings = self.folder.join("kafka.properties");
+        fs::create_dir_all(&data).map_err(|error| system("Kafka's data folder cannot be made", error))?;
+        fs::write(&settings, further.added_to(&properties(&data, listeners, controller.get())))
+            .map_err(|error| system("Kafka's settings cannot be written", error))?;
+        let settings = settings.to_string_lossy();
+        self.format(&data, &settings, further).await?;
+        let readiness = Readiness::KafkaAnswers(listeners[0].advertised.to_string());
+        let recipe = Recipe::Process(self.guard.clone(), self.java(NAME, options, &["kafka.Kafka", &settings]));
+        reserved.push(controller);
+        let component = Component::start(recipe, readiness, READY_WITHIN, reserved).await?;
+        component.ready().await?;
+        Ok(component)
     }
 
-    let brokers = address(broker.get()).to_string();
-    let readiness = Readiness::KafkaAnswers(brokers.clone());
-    let spec = java(NAME, &["kafka.Kafka", &settings]);
-    reserved.extend([broker, controller]);
-    let recipe = Recipe::Process(guard.clone(), spec);
-    let component = Component::start(recipe, readiness, READY_WITHIN, reserved).await?;
-    component.ready().await?;
-    Ok(Kafka { component, brokers, links })
+    /// A node must have its storage formatted before it starts.
+    async fn format(&self, data: &Path, settings: &str, further: &Further) -> Result<(), EnvironmentError> {
+        let kept = self.artefacts.kafka_libs.with_file_name(KEPT);
+        let users: Vec<&str> = further.users().collect();
+        if users.is_empty() && copy_formatted(&kept, data).is_ok() {
+            return Ok(());
+        }
+        let mut format = vec!["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", settings];
+        format.extend(&users);
+        self.guard.spawn(&self.java(FORMATTING, &[], &format))?.success(READY_WITHIN).await?;
+        if users.is_empty() {
+            // Where it cannot be kept, the next one formats its own again.
+            let _ = keep_formatted(data, &kept);
+        }
+        Ok(())
+    }
+
+    fn java(&self, name: &'static str, options: &[OsString], arguments: &[&str]) -> ChildSpec {
+        let class_path = format!("{}/*", self.artefacts.kafka_libs.display());
+        let own = JAVA_OPTIONS.iter().map(OsString::from).chain(options.iter().cloned());
+        ChildSpec {
+            name,
+            program: Some(self.artefacts.java.clone()),
+            arguments: own.chain(["-cp", &class_path].iter().chain(arguments).map(OsString::from)).collect(),
+            environment: BTreeMap::new(),
+            folder: self.folder.to_owned(),
+            log: self.log.clone(),
+        }
+    }
 }
 
 /// Copies what formatting leaves from one data folder to another; the marker of a formatted one comes last.

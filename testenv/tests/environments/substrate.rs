@@ -16,7 +16,10 @@ use rdkafka::{
 use rustix::process::{Pid, test_kill_process};
 use serde_json::json;
 use testenv::{
-    embedded::substrate::{SubstrateOptions, up},
+    embedded::{
+        kafka::rehearse,
+        substrate::{SubstrateOptions, up},
+    },
     environment::{EnvironmentError, component::Component, pipeline::Pipeline, tables::Topics},
 };
 
@@ -35,7 +38,11 @@ pub fn tests(kind: Kind) -> Vec<Trial> {
 
 /// What is so only where components are child processes.
 pub fn embedded_tests() -> Vec<Trial> {
-    crate::trials![a_used_port_is_named, a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind]
+    crate::trials![
+        a_used_port_is_named,
+        a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind,
+        java_keeps_the_classes_of_kafka_once_and_uses_them,
+    ]
 }
 
 fn runs(pid: i32) -> bool {
@@ -199,6 +206,43 @@ fn a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind() {
         assert!(error.contains("kafka") && error.contains("Could not find or load main class"), "{error}");
         assert!(error.contains("kafka.log"), "{error}");
         assert!(!bench.data().exists());
+    });
+}
+
+fn java_keeps_the_classes_of_kafka_once_and_uses_them() {
+    on_a_runtime(async {
+        let bench = Bench::new(Kind::Embedded);
+        let mut options = bench.embedded();
+        let libs = bench.path().join("libs");
+        std::os::unix::fs::symlink(&options.artefacts.kafka_libs, &libs).unwrap();
+        options.artefacts.kafka_libs = libs;
+        let lines = std::sync::Mutex::new(Vec::new());
+        let tell = |line: &str| lines.lock().unwrap().push(line.to_owned());
+        let rehearsed = async || rehearse(&options.executable, &options.artefacts, &tell).await.unwrap();
+        let archive = bench.path().join(format!("classes-{}.jsa", options.artefacts.java_version));
+        // Whether Java has it in its memory, where it takes it.
+        let uses_it = async || {
+            let substrate = up(&options).await.unwrap();
+            let kafka = substrate.components().iter().find(|component| component.name() == "kafka").unwrap();
+            let maps = std::fs::read_to_string(format!("/proc/{}/maps", kafka.pid().unwrap())).unwrap();
+            substrate.down().await;
+            maps.contains(archive.to_str().unwrap())
+        };
+        assert!(!uses_it().await);
+        rehearsed().await;
+        assert!(uses_it().await);
+        rehearsed().await;
+        let told = lines.lock().unwrap().clone();
+        assert!(told.len() == 1 && told[0].starts_with("starting Kafka once"), "{told:?}");
+        let mut left: Vec<_> = std::fs::read_dir(bench.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        left.retain(|path| path.to_str().unwrap().contains("rehearsal"));
+        assert!(left.is_empty(), "{left:?}");
+
+        // That a Java writes none is kept, too, and with nothing in it Kafka starts as without.
+        std::fs::remove_file(&archive).unwrap();
+        std::fs::write(&archive, "").unwrap();
+        rehearsed().await;
+        assert!(lines.lock().unwrap().len() == 1 && !uses_it().await);
     });
 }
 
