@@ -10,6 +10,8 @@ pub mod defect;
 pub mod dialect;
 pub mod exporter;
 pub mod ingester;
+pub mod json_object;
+pub mod json_string;
 pub mod json_text;
 mod membership;
 pub mod plugin;

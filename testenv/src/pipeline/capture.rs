@@ -249,7 +249,7 @@ impl Capture {
                 (event.event, event.timestamp) = (Cow::default(), Cow::default());
             }
         }
-        match self.produce(&applied.events).await {
+        match self.produce(applied.events).await {
             // Only a planted defect answers so after it has produced.
             Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
             Ok(()) if is_beacon => text(StatusCode::NO_CONTENT, ""),
@@ -391,7 +391,7 @@ impl Capture {
         let mut captured = vec![event];
         captured.retain(|event| !self.drops(event));
         let applied = self.planted.apply(captured);
-        match self.produce(&applied.events).await {
+        match self.produce(applied.events).await {
             Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
             Ok(()) => text(StatusCode::OK, &reply),
             Err(error) => not_stored(error),
@@ -493,12 +493,14 @@ impl Capture {
     }
 
     /// Produces in order, stops at the first that cannot be, and waits for all that were.
-    async fn produce(&self, events: &[CapturedEvent<'_>]) -> Result<(), NotProduced> {
+    async fn produce(&self, events: Vec<CapturedEvent<'_>>) -> Result<(), NotProduced> {
         let (deliveries, mut value) = (Deliveries::new(), Vec::new());
         let enqueued = events
             .iter()
             .enumerate()
             .try_for_each(|(place, event)| self.enqueue(event, deliveries.of(place), &mut value));
+        // The client library has its own copy. What is given back now is still in the processor's cache for the next request.
+        drop((events, value));
         settled(enqueued, deliveries).await
     }
 
@@ -530,8 +532,7 @@ impl Capture {
         let id = if event.is_cookieless_mode { &event.ip } else { &event.distinct_id };
         let key = format!("{}:{id}", event.token);
         value.clear();
-        // These are strings and a flag: they always become JSON.
-        let _ = serde_json::to_writer(&mut *value, event);
+        event.write(value);
         let of_its_name = self.topic_of_name(event);
         let is_rerouted = self.is_rerouted(event);
         let is_import = is_import(self.dialect, event) || is_rerouted;

@@ -6,6 +6,8 @@ use memchr::{memchr, memmem};
 use serde::{Deserialize, Deserializer, Serialize, de, ser::Error};
 use serde_json::value::RawValue;
 
+use super::json_string::unescaped;
+
 const REPLACEMENT: &str = "\\ufffd";
 
 /// The JSON text of `value`. About `room` bytes are expected: a text that outgrows its place is copied each time.
@@ -13,21 +15,12 @@ const REPLACEMENT: &str = "\\ufffd";
 /// # Errors
 /// When there is no such text.
 pub fn written(value: &impl Serialize, room: usize) -> serde_json::Result<String> {
-    String::from_utf8(bytes(value, room)?).map_err(serde_json::Error::custom)
-}
-
-/// The same in bytes.
-///
-/// # Errors
-/// When there is no such text.
-pub fn bytes(value: &impl Serialize, room: usize) -> serde_json::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(room);
     serde_json::to_writer(&mut text, value)?;
-    Ok(text)
+    String::from_utf8(text).map_err(serde_json::Error::custom)
 }
 
-/// Reads a string that holds JSON text itself: every tenth character of it may be escaped, and nearly all of those are
-/// quotation marks.
+/// Reads a string that holds JSON text itself.
 ///
 /// # Errors
 /// When it is no string.
@@ -36,31 +29,6 @@ pub fn nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str
     let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let inner = inner.ok_or_else(|| de::Error::custom("a string is expected"))?;
     unescaped(inner).map_or_else(|| serde_json::from_str(text).map(Cow::Owned).map_err(de::Error::custom), Ok)
-}
-
-/// What stands between the quotation marks of a string, if none of its escapes are of the long form.
-fn unescaped(inner: &str) -> Option<Cow<'_, str>> {
-    let Some(first) = memchr(b'\\', inner.as_bytes()) else { return Some(Cow::Borrowed(inner)) };
-    let mut text = String::with_capacity(inner.len());
-    let (mut copied, mut found) = (0, Some(first));
-    while let Some(at) = found {
-        text.push_str(&inner[copied..at]);
-        text.push(match inner.as_bytes().get(at + 1)? {
-            b'"' => '"',
-            b'\\' => '\\',
-            b'/' => '/',
-            b'n' => '\n',
-            b't' => '\t',
-            b'r' => '\r',
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            _ => return None,
-        });
-        copied = at + 2;
-        found = memchr(b'\\', &inner.as_bytes()[copied..]).map(|further| copied + further);
-    }
-    text.push_str(&inner[copied..]);
-    Some(Cow::Owned(text))
 }
 
 /// Replaces escapes of surrogates that have no partner (capture, `passes/invalid_surrogates.rs`).

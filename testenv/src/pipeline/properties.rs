@@ -8,6 +8,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::json_string::push_string;
+
 /// In the order of their keys, each of which is there once; of repeated ones the last counts, as for JavaScript.
 ///
 /// Every event has some dozens, and none is copied only to be written again.
@@ -66,28 +68,29 @@ impl<'a> EventProperties<'a> {
     }
 }
 
-/// The text of them as a JSON object.
-impl fmt::Display for EventProperties<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut before = "{";
+impl EventProperties<'_> {
+    /// The text of them as a JSON object, of about `room` bytes.
+    pub fn text(&self, room: usize) -> String {
+        let mut text = String::with_capacity(room);
+        let mut before = "{\"";
         for (key, value) in &self.entries {
-            f.write_str(before)?;
-            before = ",";
+            text.push_str(before);
+            before = ",\"";
             match key {
                 // In the message it stood so, and without an escape.
-                Cow::Borrowed(key) => {
-                    f.write_str("\"")?;
-                    f.write_str(key)?;
-                    f.write_str("\":")?;
-                }
+                Cow::Borrowed(key) => text.push_str(key),
                 Cow::Owned(key) => {
-                    f.write_str(&serde_json::to_string(key).map_err(|_| fmt::Error)?)?;
-                    f.write_str(":")?;
+                    let mut written = Vec::new();
+                    push_string(key, &mut written);
+                    // A string's text without its quotation marks.
+                    text.push_str(str::from_utf8(&written[1..written.len() - 1]).unwrap_or_default());
                 }
             }
-            f.write_str(value.get())?;
+            text.push_str("\":");
+            text.push_str(value.get());
         }
-        f.write_str(if self.entries.is_empty() { "{}" } else { "}" })
+        text.push_str(if self.entries.is_empty() { "{}" } else { "}" });
+        text
     }
 }
 
@@ -160,7 +163,7 @@ mod tests {
         properties.rename("nothing", "z");
         assert_eq!(properties.keys().rev().collect::<Vec<_>>(), ["z\"", "y", "c\né"]);
         assert!(serde_json::from_str::<EventProperties<'_>>("[]").is_err());
-        assert_eq!(EventProperties::default().to_string(), "{}");
+        assert_eq!(EventProperties::default().text(0), "{}");
     }
 
     proptest! {
@@ -172,7 +175,7 @@ mod tests {
             let map: BTreeMap<String, i64> = members.into_iter().collect();
             let read = |text: &str| serde_json::from_str::<BTreeMap<String, i64>>(text).unwrap();
             prop_assert_eq!(properties.keys().collect::<Vec<_>>(), map.keys().collect::<Vec<_>>());
-            prop_assert_eq!(read(&properties.to_string()), map.clone());
+            prop_assert_eq!(read(&properties.text(0)), map.clone());
             prop_assert_eq!(read(&serde_json::to_string(&properties).unwrap()), map);
         }
     }

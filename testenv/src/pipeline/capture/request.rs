@@ -5,6 +5,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
 };
 
 use jiff::Timestamp;
@@ -252,9 +253,18 @@ fn known<'a>(event: &RawEvent<'a>) -> Result<KnownProperties<'a>, Refusal> {
 
 /// Whether there may be a key that capture looks at, also one that is written with escapes.
 fn may_be_known(properties: &str) -> bool {
-    const KEYS: [&str; 6] =
-        ["\"token\"", "\"distinct_id\"", "\"$ignore_sent_at\"", "\"$cookieless_mode\"", "\"capture_internal\"", "\\u"];
-    KEYS.iter().any(|key| has(properties, key))
+    static KEYS: LazyLock<[memmem::Finder<'static>; 6]> = LazyLock::new(|| {
+        [
+            r#""token""#,
+            r#""distinct_id""#,
+            r#""$ignore_sent_at""#,
+            r#""$cookieless_mode""#,
+            r#""capture_internal""#,
+            r"\u",
+        ]
+        .map(memmem::Finder::new)
+    });
+    KEYS.iter().any(|key| key.find(properties.as_bytes()).is_some())
 }
 
 fn only_token(raw: &[RawEvent<'_>], properties: &[KnownProperties<'_>]) -> Result<String, Refusal> {

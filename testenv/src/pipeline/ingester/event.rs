@@ -5,7 +5,7 @@
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use super::{elements::take_chain, group::has_long_key, warning::Kind};
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
+    json_object::JsonObject,
     json_text::replace_nul,
     properties::EventProperties,
     timestamp::{self, Said, parse},
@@ -295,14 +296,13 @@ fn cut(name: &str) -> String {
 }
 
 /// A row of `clickhouse_events_json` (`RawKafkaEvent`).
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct EventRow<'a> {
     /// The event's uuid.
-    pub uuid: Uuid,
+    pub uuid: &'a str,
     /// Its name.
     pub event: &'a str,
     /// Its properties, which are stored as their JSON text.
-    #[serde(serialize_with = "as_text")]
     pub properties: &'a EventProperties<'a>,
     /// Its moment, microseconds.
     pub timestamp: String,
@@ -327,21 +327,34 @@ pub struct EventRow<'a> {
     /// Whether a person is kept.
     pub person_mode: &'a str,
     /// Whether it belongs to an import; the column came in 2026, and what is not said is false.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub historical_migration: bool,
 }
 
 impl EventRow<'_> {
-    /// How long its JSON text is, about: that of the `message` that it came in, whose data has a backslash before each
-    /// quotation mark as its properties have them, what is known of its person, and the rest.
-    pub fn room(&self, message: usize) -> usize {
-        message + self.person_properties.len() * 5 / 4 + self.elements_chain.len() + 768
+    /// Its JSON text. The `message` that the event came in was so long, and its data has a backslash before each quotation
+    /// mark as the properties have them here.
+    pub fn text(&self, message: usize) -> Vec<u8> {
+        let room = message + self.person_properties.len() * 5 / 4 + self.elements_chain.len() + 768;
+        let mut text = Vec::with_capacity(room);
+        JsonObject::begin(&mut text)
+            .string("uuid", self.uuid)
+            .string("event", self.event)
+            .string("properties", &self.properties.text(message + 256))
+            .string("timestamp", &self.timestamp)
+            .number("team_id", self.team_id)
+            .number("project_id", self.project_id)
+            .string("distinct_id", self.distinct_id)
+            .string("elements_chain", self.elements_chain)
+            .string("created_at", &self.created_at)
+            .string("captured_at", &self.captured_at)
+            .string("person_id", self.person_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+            .string("person_properties", self.person_properties)
+            .string("person_created_at", &self.person_created_at)
+            .string("person_mode", self.person_mode)
+            .flag_if("historical_migration", self.historical_migration)
+            .end();
+        text
     }
-}
-
-/// Written where it belongs, not first by itself.
-fn as_text<S: Serializer>(properties: &EventProperties<'_>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(properties)
 }
 
 /// What is stored of an event as an import's.
@@ -506,7 +519,7 @@ mod tests {
         let row = |dialect, historical_migration| {
             let captured = CapturedEvent { historical_migration, ..captured("e", "{}") };
             let row = EventRow {
-                uuid: Uuid::nil(),
+                uuid: "u",
                 event: "e",
                 properties: &EventProperties::default(),
                 timestamp: String::new(),
@@ -522,7 +535,8 @@ mod tests {
                 person_mode: "full",
                 historical_migration: is_stored_as_import(dialect, &captured),
             };
-            serde_json::to_value(&row).unwrap().get("historical_migration").cloned()
+            let row: serde_json::Value = serde_json::from_slice(&row.text(0)).unwrap();
+            row.get("historical_migration").cloned()
         };
         assert_eq!(row(Dialect::V2026, true), Some(true.into()));
         assert_eq!(

@@ -198,8 +198,9 @@ fn store<'o>(
         out.extend(warn(kind)?);
     }
     event.uuid = state.planted.identity(message, &captured.uuid, event.uuid);
+    let key = event.uuid.to_string();
     let row = EventRow {
-        uuid: event.uuid,
+        uuid: &key,
         event: &event.name,
         properties: &event.properties,
         timestamp: clickhouse_micros(event.timestamp),
@@ -215,7 +216,7 @@ fn store<'o>(
         person_mode: if event.person_profile { "full" } else { "propertyless" },
         historical_migration: is_stored_as_import(dialect, captured),
     };
-    let (key, payload) = (event.uuid.to_string(), json_text::bytes(&row, row.room(message.payload.len()))?);
+    let payload = row.text(message.payload.len());
     if let Some(kind) = belongs.refused {
         out.extend(warn(kind)?);
     }
