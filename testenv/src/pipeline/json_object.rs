@@ -7,6 +7,7 @@ use super::json_string::push_string;
 
 /// One that is being written.
 #[derive(Debug)]
+#[must_use = "it is to be ended"]
 pub struct JsonObject<'a> {
     text: &'a mut Vec<u8>,
     before: u8,

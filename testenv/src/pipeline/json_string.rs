@@ -54,10 +54,19 @@ pub fn push_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+#[inline]
 fn push_escape(byte: u8, out: &mut Vec<u8>) {
+    if byte < SPACE {
+        push_control(byte, out);
+    } else {
+        out.extend_from_slice(&[b'\\', byte]);
+    }
+}
+
+#[cold]
+fn push_control(byte: u8, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let short = match byte {
-        b'"' | b'\\' => byte,
         8 => b'b',
         b'\t' => b't',
         b'\n' => b'n',

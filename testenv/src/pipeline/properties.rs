@@ -16,6 +16,14 @@ use super::json_string::push_string;
 #[derive(Debug, Default)]
 pub struct EventProperties<'a> {
     entries: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
+    /// The [`mark`]s of all keys that ever were among them: most questions are for keys that are not there.
+    marks: u128,
+}
+
+/// One bit for a key, by its length and its end: beginnings are alike.
+fn mark(key: &str) -> u128 {
+    let last = key.as_bytes().last().copied().unwrap_or_default();
+    1 << ((key.len() * 11 + usize::from(last)) % 128)
 }
 
 impl<'a> EventProperties<'a> {
@@ -23,14 +31,18 @@ impl<'a> EventProperties<'a> {
         self.entries.binary_search_by(|(own, _)| own.as_ref().cmp(key))
     }
 
+    fn place(&self, key: &str) -> Option<usize> {
+        if self.marks & mark(key) == 0 { None } else { self.find(key).ok() }
+    }
+
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&RawValue> {
-        self.find(key).ok().map(|at| self.entries[at].1.as_ref())
+        self.place(key).map(|at| self.entries[at].1.as_ref())
     }
 
     /// Whether there is a value of `key`.
     pub fn contains_key(&self, key: &str) -> bool {
-        self.find(key).is_ok()
+        self.place(key).is_some()
     }
 
     /// Puts a value in, in place of one that was there.
@@ -46,6 +58,7 @@ impl<'a> EventProperties<'a> {
     }
 
     fn put(&mut self, key: Cow<'a, str>, value: Cow<'a, RawValue>) {
+        self.marks |= mark(&key);
         match self.find(&key) {
             Ok(at) => self.entries[at].1 = value,
             Err(at) => self.entries.insert(at, (key, value)),
@@ -54,7 +67,7 @@ impl<'a> EventProperties<'a> {
 
     /// Takes a value out.
     pub fn remove(&mut self, key: &str) -> Option<Cow<'a, RawValue>> {
-        self.find(key).ok().map(|at| self.entries.remove(at).1)
+        self.place(key).map(|at| self.entries.remove(at).1)
     }
 
     /// Keeps those of whose keys `keep` is true.
@@ -121,9 +134,10 @@ impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries: Vec<(Cow<'a, str>, Cow<'a, RawValue>)> = Vec::with_capacity(32);
-        let mut in_order = true;
+        let (mut in_order, mut marks) = (true, 0);
         while let Some((Key(key), value)) = map.next_entry::<Key<'a>, &'a RawValue>()? {
             in_order &= entries.last().is_none_or(|(last, _)| *last < key);
+            marks |= mark(&key);
             entries.push((key, Cow::Borrowed(value)));
         }
         if !in_order {
@@ -132,7 +146,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
             entries.sort_by(|(left, _), (right, _)| left.cmp(right));
             entries.dedup_by(|(later, _), (earlier, _)| later == earlier);
         }
-        Ok(EventProperties { entries })
+        Ok(EventProperties { entries, marks })
     }
 }
 
@@ -175,6 +189,9 @@ mod tests {
             let map: BTreeMap<String, i64> = members.into_iter().collect();
             let read = |text: &str| serde_json::from_str::<BTreeMap<String, i64>>(text).unwrap();
             prop_assert_eq!(properties.keys().collect::<Vec<_>>(), map.keys().collect::<Vec<_>>());
+            for key in map.keys().map(String::as_str).chain(["", "a", "$ip"]) {
+                prop_assert_eq!(properties.contains_key(key), map.contains_key(key));
+            }
             prop_assert_eq!(read(&properties.text(0)), map.clone());
             prop_assert_eq!(read(&serde_json::to_string(&properties).unwrap()), map);
         }
