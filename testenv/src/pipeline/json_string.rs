@@ -23,33 +23,37 @@ const fn first(found: u64) -> usize {
     (found.trailing_zeros() / 8) as usize
 }
 
+/// Copies `bytes` from `at` on, up to the first one that `is_found` finds in a word; its place, if there is one.
+#[inline]
+fn copy_up_to(is_found: impl Fn(u64) -> u64, bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Option<usize> {
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let found = is_found(u64::from_le_bytes(*eight));
+        out.extend_from_slice(eight);
+        if found != 0 {
+            out.truncate(out.len() - 8 + first(found));
+            return Some(at + first(found));
+        }
+        at += 8;
+    }
+    // Nobody looks for the byte that fills the last word.
+    let (rest, mut eight) = (bytes.get(at..)?, [0xff; 8]);
+    eight[..rest.len()].copy_from_slice(rest);
+    let found = is_found(u64::from_le_bytes(eight));
+    let length = if found == 0 { rest.len() } else { first(found) };
+    out.extend_from_slice(&rest[..length]);
+    (found != 0).then_some(at + length)
+}
+
 /// Writes `text` as a JSON string, as `serde_json` does: with the short escapes where there are any, and nothing escaped that need
 /// not be.
 pub fn push_string(text: &str, out: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
+    let is_escaped = |word| below(word, SPACE) | equal(word, b'"') | equal(word, b'\\');
+    let (bytes, mut at) = (text.as_bytes(), 0);
     out.reserve(bytes.len() + bytes.len() / 8 + 16);
     out.push(b'"');
-    let mut at = 0;
-    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*eight);
-        let found = below(word, SPACE) | equal(word, b'"') | equal(word, b'\\');
-        out.extend_from_slice(eight);
-        at += 8;
-        if found != 0 {
-            // What was written of them from there on is written again.
-            let again = 8 - first(found);
-            out.truncate(out.len() - again);
-            at -= again;
-            push_escape(bytes[at], out);
-            at += 1;
-        }
-    }
-    for byte in &bytes[at..] {
-        if *byte < SPACE || matches!(byte, b'"' | b'\\') {
-            push_escape(*byte, out);
-        } else {
-            out.push(*byte);
-        }
+    while let Some(found) = copy_up_to(is_escaped, bytes, at, out) {
+        push_escape(bytes[found], out);
+        at = found + 1;
     }
     out.push(b'"');
 }
@@ -88,28 +92,10 @@ pub fn unescaped(inner: &str) -> Option<Cow<'_, str>> {
     if memchr::memchr(b'\\', bytes).is_none() {
         return Some(Cow::Borrowed(inner));
     }
-    let mut text = Vec::with_capacity(bytes.len() + 8);
-    let mut at = 0;
-    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let found = equal(u64::from_le_bytes(*eight), b'\\');
-        text.extend_from_slice(eight);
-        at += 8;
-        if found != 0 {
-            let again = 8 - first(found);
-            text.truncate(text.len() - again);
-            at -= again;
-            text.push(meant(*bytes.get(at + 1)?)?);
-            at += 2;
-        }
-    }
-    while let Some(byte) = bytes.get(at) {
-        if *byte == b'\\' {
-            text.push(meant(*bytes.get(at + 1)?)?);
-            at += 2;
-        } else {
-            text.push(*byte);
-            at += 1;
-        }
+    let (mut text, mut at) = (Vec::with_capacity(bytes.len() + 8), 0);
+    while let Some(found) = copy_up_to(|word| equal(word, b'\\'), bytes, at, &mut text) {
+        text.push(meant(*bytes.get(found + 1)?)?);
+        at = found + 2;
     }
     String::from_utf8(text).ok().map(Cow::Owned)
 }

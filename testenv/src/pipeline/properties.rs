@@ -8,8 +8,6 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::json_string::push_string;
-
 /// In the order of their keys, each of which is there once; of repeated ones the last counts, as for JavaScript.
 ///
 /// Every event has some dozens, and none is copied only to be written again.
@@ -79,27 +77,20 @@ impl<'a> EventProperties<'a> {
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.entries.iter().map(|(key, _)| key.as_ref())
     }
-}
 
-impl EventProperties<'_> {
     /// The text of them as a JSON object, of about `room` bytes.
     pub fn text(&self, room: usize) -> String {
         let mut text = String::with_capacity(room);
-        let mut before = "{\"";
+        let mut before = "{";
         for (key, value) in &self.entries {
             text.push_str(before);
-            before = ",\"";
+            before = ",";
             match key {
                 // In the message it stood so, and without an escape.
-                Cow::Borrowed(key) => text.push_str(key),
-                Cow::Owned(key) => {
-                    let mut written = Vec::new();
-                    push_string(key, &mut written);
-                    // A string's text without its quotation marks.
-                    text.push_str(str::from_utf8(&written[1..written.len() - 1]).unwrap_or_default());
-                }
+                Cow::Borrowed(key) => text.extend(["\"", key, "\":"]),
+                // A string always has a JSON form.
+                Cow::Owned(key) => text.extend([&serde_json::to_string(key).unwrap_or_default(), ":"]),
             }
-            text.push_str("\":");
             text.push_str(value.get());
         }
         text.push_str(if self.entries.is_empty() { "{}" } else { "}" });

@@ -1,4 +1,4 @@
-//! Kafka's classes as Java has them in memory, read and checked: with them Kafka starts in half the time.
+//! Kafka's classes as Java has them in memory, read and checked: with them Kafka starts in little more than half the time.
 //!
 //! Java writes such an archive when a process ends that was told to (JEP 350), and reads it only if it is that very Java
 //! with the very same jars (otherwise it starts without). So a Kafka that nobody uses is started for it, once for each
@@ -62,7 +62,7 @@ pub async fn rehearse(
     if archive.0.exists() || fs::write(&unfinished, "").is_err() {
         return Ok(());
     }
-    tell("starting Kafka once for Java to keep its classes: it will start in half the time from now on");
+    tell("starting Kafka once for Java to keep its classes: from now on it starts quicker");
     let written = write(executable, artefacts, &std::env::temp_dir().join(name), &unfinished).await;
     let is_kept = matches!(written, Ok(true)) && fs::rename(&unfinished, &archive.0).is_ok();
     if !is_kept {
