@@ -17,7 +17,10 @@ use generators::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use testenv::pipeline::{
-    capture::request::{Received, events},
+    capture::{
+        request::{Received, events},
+        room::Room,
+    },
     dialect::Dialect as Played,
 };
 
@@ -619,7 +622,8 @@ proptest! {
             [(Dialect::V2021, Played::V2021), (Dialect::V2024, Played::V2024), (Dialect::V2026, Played::V2026)]
         {
             let received = Received { now, ip: String::new(), sent_at_ms, dialect: played, is_engage: false };
-            let read = events(str::from_utf8(&made.body).unwrap(), &received).unwrap();
+            let mut room = Room::default();
+            let read = events(str::from_utf8(&made.body).unwrap(), &received, &mut room).unwrap();
             prop_assert_eq!(read.len(), request.events(&workload).count());
             for (captured, event) in read.iter().zip(request.events(&workload)) {
                 let said = request.clock(&workload, start).said(event.oddities, event.occurred_micros);

@@ -25,12 +25,14 @@ mod repeated;
 pub mod request;
 mod rerouting;
 pub mod restrictions;
+pub mod room;
 pub mod routes;
 mod spoil;
 pub mod v1;
 
 use std::{
     borrow::Cow,
+    cell::RefCell,
     convert::Infallible,
     net::SocketAddr,
     process::ExitCode,
@@ -75,6 +77,7 @@ use self::{
     request::{Received, Refusal, events},
     rerouting::Rerouting,
     restrictions::{Applied, Pipeline, Restrictions, Subject},
+    room::Room,
     routes::{BATCH_LIMIT, Modes, Route, UNPACKED_LIMIT, V1_UNPACKED_LIMIT, is_legacy, route},
 };
 use super::{
@@ -199,6 +202,23 @@ struct Capture {
     planted: Planted,
 }
 
+thread_local! {
+    /// A request's events are made and handed over without a pause, so that there is one for each thread.
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+/// A request whose events are with the client library.
+struct Accepted {
+    /// Whether all of them are.
+    enqueued: Result<(), NotProduced>,
+    /// What Kafka says of them.
+    deliveries: Deliveries,
+    /// Whether nobody reads the answer.
+    is_beacon: bool,
+    /// Whether a planted defect tells the client that nothing was taken.
+    rejects: bool,
+}
+
 /// Why events of a request were not all produced; those before the first failure may have been.
 enum NotProduced {
     /// One is larger than Kafka takes.
@@ -226,32 +246,14 @@ impl Capture {
         if let Some(answer) = unless(request.method(), &[Method::POST, Method::GET]) {
             return answer;
         }
-        let beacon = beacon::is_one(self.dialect, request.uri().query().unwrap_or_default());
-        let captured = self.capture(request, peer, limit, is_engage).await;
-        let (mut captured, is_beacon) = match captured.and_then(|captured| Ok((captured, beacon?))) {
-            Ok(captured) => captured,
-            Err(refusal) => return refused(&refusal),
-        };
-        // Whose quota is used up is told so, as anybody.
-        let is_beacon = is_beacon && captured.first().is_some_and(|event| !self.planted.is_over_quota(&event.token));
-        if self.modes.imports_only() {
-            captured.retain(|event| event.historical_migration);
-        }
-        captured.retain(|event| !self.drops(event));
-        for event in &mut captured {
-            // v0 says so in the event, too; v1 says what the batch says.
-            event.historical_migration |= self.is_rerouted(event);
-        }
-        let mut applied = self.planted.apply(captured);
-        if self.dialect != Dialect::V2026 {
-            // The plugin server took both from the event itself.
-            for event in &mut applied.events {
-                (event.event, event.timestamp) = (Cow::default(), Cow::default());
-            }
-        }
-        match self.produce(applied.events).await {
+        let Accepted { enqueued, deliveries, is_beacon, rejects } =
+            match self.accept(request, peer, limit, is_engage).await {
+                Ok(accepted) => accepted,
+                Err(refusal) => return refused(&refusal),
+            };
+        match settled(enqueued, deliveries).await {
             // Only a planted defect answers so after it has produced.
-            Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
+            Ok(()) if rejects => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
             Ok(()) if is_beacon => text(StatusCode::NO_CONTENT, ""),
             Ok(()) if self.dialect == Dialect::V2021 => text(StatusCode::OK, r#"{"status":1}"#),
             Ok(()) => text(StatusCode::OK, STORED),
@@ -286,13 +288,13 @@ impl Capture {
         if is_fine { Ok(()) } else { Err(Refusal::TooFast) }
     }
 
-    async fn capture(
+    async fn accept(
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
         limit: usize,
         is_engage: bool,
-    ) -> Result<Vec<CapturedEvent<'static>>, Refusal> {
+    ) -> Result<Accepted, Refusal> {
         let now = Timestamp::now();
         let query = request.uri().query().unwrap_or_default();
         let sent_at_ms = query.split('&').find_map(|pair| pair.strip_prefix("_=")).and_then(|ms| ms.parse().ok());
@@ -300,18 +302,45 @@ impl Capture {
         let (head, body) = request.into_parts();
         let body = read(body, limit).await?;
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let query = head.uri.query().unwrap_or_default();
         let sent = Sent {
             is_get: head.method == Method::GET,
             content_type: header("content-type"),
-            query: head.uri.query().unwrap_or_default(),
+            query,
             body: &body,
             is_legacy: is_legacy(head.uri.path()),
         };
         let received = Received { now, ip, sent_at_ms, dialect: self.dialect, is_engage };
-        let events = events(&sent.text(self.dialect, UNPACKED_LIMIT)?, &received)?;
-        // All events of a request have one token.
-        events.first().map_or(Ok(()), |event| self.not_too_fast(&event.token))?;
-        Ok(events)
+        let text = sent.text(self.dialect, UNPACKED_LIMIT)?;
+        ROOM.with_borrow_mut(|room| {
+            let events = events(&text, &received, room)?;
+            // All events of a request have one token.
+            events.first().map_or(Ok(()), |event| self.not_too_fast(&event.token))?;
+            Ok(self.hand_over(events, beacon::is_one(self.dialect, query)?))
+        })
+    }
+
+    /// Produces what is to be produced of a request's events.
+    fn hand_over(&self, mut captured: Vec<CapturedEvent<'_>>, is_beacon: bool) -> Accepted {
+        // Whose quota is used up is told so, as anybody.
+        let is_beacon = is_beacon && captured.first().is_some_and(|event| !self.planted.is_over_quota(&event.token));
+        if self.modes.imports_only() {
+            captured.retain(|event| event.historical_migration);
+        }
+        captured.retain(|event| !self.drops(event));
+        for event in &mut captured {
+            // v0 says so in the event, too; v1 says what the batch says.
+            event.historical_migration |= self.is_rerouted(event);
+        }
+        let mut applied = self.planted.apply(captured);
+        if self.dialect != Dialect::V2026 {
+            // The plugin server took both from the event itself.
+            for event in &mut applied.events {
+                (event.event, event.timestamp) = (Cow::default(), Cow::default());
+            }
+        }
+        let (enqueued, deliveries) = self.enqueue_all(&applied.events);
+        Accepted { enqueued, deliveries, is_beacon, rejects: applied.reject }
     }
 
     /// v1: a result for each event.
@@ -391,7 +420,8 @@ impl Capture {
         let mut captured = vec![event];
         captured.retain(|event| !self.drops(event));
         let applied = self.planted.apply(captured);
-        match self.produce(applied.events).await {
+        let (enqueued, deliveries) = self.enqueue_all(&applied.events);
+        match settled(enqueued, deliveries).await {
             Ok(()) if applied.reject => text(StatusCode::BAD_REQUEST, "the body cannot be read"),
             Ok(()) => text(StatusCode::OK, &reply),
             Err(error) => not_stored(error),
@@ -492,16 +522,12 @@ impl Capture {
         failures.into_iter().map(|(place, error)| (uuid(place).unwrap_or_default(), error)).collect()
     }
 
-    /// Produces in order, stops at the first that cannot be, and waits for all that were.
-    async fn produce(&self, events: Vec<CapturedEvent<'_>>) -> Result<(), NotProduced> {
+    /// Hands events to the client library in order, and stops at the first that it does not take.
+    fn enqueue_all(&self, events: &[CapturedEvent<'_>]) -> (Result<(), NotProduced>, Deliveries) {
         let (deliveries, mut value) = (Deliveries::new(), Vec::new());
-        let enqueued = events
-            .iter()
-            .enumerate()
-            .try_for_each(|(place, event)| self.enqueue(event, deliveries.of(place), &mut value));
-        // The client library has its own copy. What is given back now is still in the processor's cache for the next request.
-        drop((events, value));
-        settled(enqueued, deliveries).await
+        let mut places = events.iter().enumerate();
+        let enqueued = places.try_for_each(|(place, event)| self.enqueue(event, deliveries.of(place), &mut value));
+        (enqueued, deliveries)
     }
 
     /// Hands an event to the client library, and with it the one that it makes for heatmaps; `value` is room for its text, which
@@ -524,7 +550,7 @@ impl Capture {
     /// Whether an event takes the way of imports for its age. What has a topic by its name keeps that.
     fn is_rerouted(&self, event: &CapturedEvent<'_>) -> bool {
         let may_be = self.dialect == Dialect::V2026 && self.topic_of_name(event).is_none();
-        may_be && self.rerouting.takes(&event.timestamp, Timestamp::now())
+        may_be && self.rerouting.takes(&event.timestamp, Timestamp::now)
     }
 
     fn enqueue_one(&self, event: &CapturedEvent<'_>, awaited: Awaited, value: &mut Vec<u8>) -> Result<(), NotProduced> {

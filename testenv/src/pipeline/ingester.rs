@@ -166,7 +166,7 @@ impl Ingester {
     }
 
     fn work(mut self, stop: &AtomicBool) -> Result<(), Error> {
-        let mut last = Offsets::new();
+        let (mut last, mut properties) = (Offsets::new(), String::new());
         while !stop.load(Ordering::Relaxed) || self.held.as_ref().is_some_and(|held| held.has_due(true)) {
             let ends = stop.load(Ordering::Relaxed);
             self.go_back(stop)?;
@@ -186,6 +186,7 @@ impl Ingester {
                 store: &mut self.store,
                 plugins: &self.plugins,
                 planted: &mut self.planted,
+                properties: &mut properties,
             };
             if is_due && self.held.is_none() {
                 // They came before whatever comes now.

@@ -3,22 +3,12 @@
 use std::borrow::Cow;
 
 use memchr::{memchr, memmem};
-use serde::{Deserialize, Deserializer, Serialize, de, ser::Error};
+use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
 use super::json_string::unescaped;
 
 const REPLACEMENT: &str = "\\ufffd";
-
-/// The JSON text of `value`. About `room` bytes are expected: a text that outgrows its place is copied each time.
-///
-/// # Errors
-/// When there is no such text.
-pub fn written(value: &impl Serialize, room: usize) -> serde_json::Result<String> {
-    let mut text = Vec::with_capacity(room);
-    serde_json::to_writer(&mut text, value)?;
-    String::from_utf8(text).map_err(serde_json::Error::custom)
-}
 
 /// Reads a string that holds JSON text itself.
 ///

@@ -2,6 +2,7 @@
 
 use std::{
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
@@ -42,6 +43,7 @@ pub fn embedded_tests() -> Vec<Trial> {
         a_used_port_is_named,
         a_kafka_that_cannot_start_says_why_and_leaves_nothing_behind,
         java_keeps_the_classes_of_kafka_once_and_uses_them,
+        half_an_archive_of_classes_is_not_kept,
     ]
 }
 
@@ -243,6 +245,43 @@ fn java_keeps_the_classes_of_kafka_once_and_uses_them() {
         std::fs::write(&archive, "").unwrap();
         rehearsed().await;
         assert!(lines.lock().unwrap().len() == 1 && !uses_it().await);
+    });
+}
+
+/// A Java that ends as the real one does, and leaves half of the archive that it was told to write.
+const HALVES: &str = r#"#!/bin/sh
+JAVA "$@" &
+java=$!
+trap 'kill "$java"' TERM
+wait "$java"
+while kill -0 "$java" 2>/dev/null; do wait "$java"; done
+for option in "$@"; do
+  case $option in -XX:ArchiveClassesAtExit=*)
+    archive=${option#*=}
+    truncate --size "$(($(stat --format %s "$archive") / 2))" "$archive"
+    echo halved >>"$0.log" ;;
+  esac
+done
+"#;
+
+fn half_an_archive_of_classes_is_not_kept() {
+    on_a_runtime(async {
+        let bench = Bench::new(Kind::Embedded);
+        let mut options = bench.embedded();
+        let (libs, java) = (bench.path().join("libs"), bench.path().join("java"));
+        std::os::unix::fs::symlink(&options.artefacts.kafka_libs, &libs).unwrap();
+        std::fs::write(&java, HALVES.replace("JAVA", options.artefacts.java.to_str().unwrap())).unwrap();
+        std::fs::set_permissions(&java, std::fs::Permissions::from_mode(0o755)).unwrap();
+        (options.artefacts.kafka_libs, options.artefacts.java) = (libs, java);
+        let lines = std::sync::Mutex::new(Vec::new());
+        let tell = |line: &str| lines.lock().unwrap().push(line.to_owned());
+        rehearse(&options.executable, &options.artefacts, &tell).await.unwrap();
+        let told = lines.lock().unwrap().clone();
+        assert_eq!(std::fs::read_to_string(bench.path().join("java.log")).unwrap(), "halved\n");
+        assert!(told.len() == 2 && told[1].contains("could not be kept"), "{told:?}");
+        let left = std::fs::read_dir(bench.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = left.filter(|name| name.to_str().unwrap().starts_with("classes-")).collect();
+        assert!(left.is_empty(), "{left:?}");
     });
 }
 

@@ -1,7 +1,10 @@
 //! From a request to the JSON text in it: forms, queries, gzip, base64 and `LZString`
 //! (`rust/capture/src/v0_request.rs`, payload/decompression.rs; ingestion contract 1.3).
 
-use std::io::{self, Read};
+use std::{
+    borrow::Cow,
+    io::{self, Read},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::read::MultiGzDecoder;
@@ -31,27 +34,27 @@ enum Hint {
     Lz64,
 }
 
-impl Sent<'_> {
+impl<'a> Sent<'a> {
     /// The text of the request, once all that was done to it is undone; no more than `limit` bytes.
     ///
     /// # Errors
     /// [`Refusal::Body`] and [`Refusal::TooLarge`].
-    pub fn text(&self, dialect: Dialect, limit: usize) -> Result<String, Refusal> {
+    pub fn text(&self, dialect: Dialect, limit: usize) -> Result<Cow<'a, str>, Refusal> {
         let field = |text: &[u8], key: &str| {
             form_urlencoded::parse(text).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
         };
         let mut hint = field(self.query.as_bytes(), "compression");
         let missing = || Refusal::Body("the request holds no data".into());
         let mut is_field = false;
-        let data = if self.is_get {
+        let data: Cow<'a, [u8]> = if self.is_get {
             is_field = true;
-            field(self.query.as_bytes(), "data").ok_or_else(missing)?.into_bytes()
+            field(self.query.as_bytes(), "data").ok_or_else(missing)?.into_bytes().into()
         } else if self.content_type.starts_with("application/x-www-form-urlencoded") {
             hint = field(self.body, "compression").or(hint);
             is_field = true;
-            field(self.body, "data").ok_or_else(missing)?.into_bytes()
+            field(self.body, "data").ok_or_else(missing)?.into_bytes().into()
         } else {
-            self.body.to_vec()
+            Cow::Borrowed(self.body)
         };
         let hint = match hint.as_deref() {
             Some("base64") => Some(Hint::Base64),
@@ -68,11 +71,11 @@ impl Sent<'_> {
             return Err(bad("base64"));
         }
         // gzip is told by its first bytes, and they are believed before the client is.
-        let zipped = [Some(&data), opened.as_ref()].into_iter().flatten().find(|bytes| is_gzip(bytes));
+        let zipped = [Some(&*data), opened.as_deref()].into_iter().flatten().find(|bytes| is_gzip(bytes));
         let text = match (zipped, hint) {
-            (Some(zipped), _) => utf8(gunzip(zipped, limit)?)?,
-            (None, Some(Hint::Lz64)) => unlz(data, limit)?,
-            (None, _) => utf8(opened.unwrap_or(data))?,
+            (Some(zipped), _) => utf8(gunzip(zipped, limit)?.into())?,
+            (None, Some(Hint::Lz64)) => unlz(&data, limit)?.into(),
+            (None, _) => utf8(opened.map_or(data, Cow::Owned))?,
         };
         if text.len() > limit {
             return Err(Refusal::TooLarge(limit));
@@ -83,7 +86,7 @@ impl Sent<'_> {
             && let Some(again) = unbase64(text.as_bytes())
             && let Ok(again) = String::from_utf8(again)
         {
-            return Ok(again);
+            return Ok(again.into());
         }
         Ok(text)
     }
@@ -93,12 +96,16 @@ impl Sent<'_> {
 ///
 /// # Errors
 /// [`Refusal::Body`] and [`Refusal::TooLarge`].
-pub fn json(body: &[u8], packed: bool, limit: usize) -> Result<String, Refusal> {
-    utf8(if packed { gunzip(body, limit)? } else { body.to_vec() })
+pub fn json(body: &[u8], packed: bool, limit: usize) -> Result<Cow<'_, str>, Refusal> {
+    utf8(if packed { gunzip(body, limit)?.into() } else { body.into() })
 }
 
-fn utf8(bytes: Vec<u8>) -> Result<String, Refusal> {
-    String::from_utf8(bytes).map_err(|_| Refusal::Body("invalid UTF-8 in request body".into()))
+fn utf8(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Refusal> {
+    let refused = || Refusal::Body("invalid UTF-8 in request body".into());
+    match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| refused()),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| refused()),
+    }
 }
 
 fn bad(what: &str) -> Refusal {
@@ -138,9 +145,9 @@ pub fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     if unpacked.len() > limit { Err(Refusal::TooLarge(limit)) } else { Ok(unpacked) }
 }
 
-fn unlz(data: Vec<u8>, limit: usize) -> Result<String, Refusal> {
-    let text = String::from_utf8(data).map_err(|_| bad("LZString"))?;
-    let units = lz_string::unpack(&text, limit)?;
+fn unlz(data: &[u8], limit: usize) -> Result<String, Refusal> {
+    let text = std::str::from_utf8(data).map_err(|_| bad("LZString"))?;
+    let units = lz_string::unpack(text, limit)?;
     // Garbage is often read as nothing.
     String::from_utf16(&units).ok().filter(|text| !text.is_empty()).ok_or_else(|| bad("LZString"))
 }
@@ -221,12 +228,12 @@ mod tests {
                 sent.text(Dialect::V2026, LIMIT)
             };
             assert_eq!(text(true).as_deref(), Ok(JSON), "{query}");
-            assert_eq!(text(false).as_ref(), Ok(&once), "{query}: which is no JSON");
+            assert_eq!(text(false).as_deref(), Ok(once.as_str()), "{query}: which is no JSON");
         }
         let zipped = gzipped(&once);
         let sent = |is_legacy| Sent { is_get: false, content_type: "", query: "", body: &zipped, is_legacy };
         assert_eq!(sent(true).text(Dialect::V2026, LIMIT).as_deref(), Ok(JSON));
-        assert_eq!(sent(false).text(Dialect::V2026, LIMIT).as_ref(), Ok(&once));
+        assert_eq!(sent(false).text(Dialect::V2026, LIMIT).as_deref(), Ok(once.as_str()));
     }
 
     #[test]
@@ -248,7 +255,7 @@ mod tests {
     fn what_cannot_be_undone_is_refused() {
         let text = |query: &str, body: &[u8]| {
             let sent = Sent { is_get: false, content_type: "", query, body, is_legacy: false };
-            sent.text(Dialect::V2026, LIMIT).map_err(|refusal| refusal.status())
+            sent.text(Dialect::V2026, LIMIT).map(Cow::into_owned).map_err(|refusal| refusal.status())
         };
         let gzip = gzipped(JSON);
         let lz = |text: &str| lz_str::compress_to_base64(text).into_bytes();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use memchr::memmem::Finder;
+use aho_corasick::packed::Searcher;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
@@ -20,12 +20,13 @@ const ADDRESS: &str = "$current_url";
 const TAKEN: [&str; 7] =
     [DATA, "$viewport_height", "$viewport_width", "$session_id", PAGE_BEFORE, "$prev_pageview_max_scroll", ADDRESS];
 
-static MAY_HOLD: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [Finder::new(DATA), Finder::new(PAGE_BEFORE)]);
+/// Nothing where the processor has no instructions for it.
+static NAMES: LazyLock<Option<Searcher>> = LazyLock::new(|| Searcher::new([DATA, PAGE_BEFORE]));
 
 /// An event that says something for heatmaps, without what the second one takes away, and that one; `None` for any other.
 pub(super) fn split<'a>(event: &CapturedEvent<'a>) -> Option<(CapturedEvent<'a>, CapturedEvent<'a>)> {
     // Nearly all hold neither name, so they are not parsed once more.
-    if event.event == NAME || MAY_HOLD.iter().all(|name| name.find(event.data.as_bytes()).is_none()) {
+    if event.event == NAME || NAMES.as_ref().is_some_and(|names| names.find(&*event.data).is_none()) {
         return None;
     }
     let mut fields: BTreeMap<String, &RawValue> = serde_json::from_str(&event.data).ok()?;

@@ -25,9 +25,9 @@ pub struct Planted {
 
 /// What becomes of a request's events.
 #[derive(Debug)]
-pub struct Applied {
+pub struct Applied<'a> {
     /// What is produced.
-    pub events: Vec<CapturedEvent<'static>>,
+    pub events: Vec<CapturedEvent<'a>>,
     /// Whether the client is told that nothing was taken.
     pub reject: bool,
 }
@@ -46,7 +46,7 @@ impl Planted {
     }
 
     /// What is produced for `events`: the same, but for the chosen ones.
-    pub fn apply(&self, mut events: Vec<CapturedEvent<'static>>) -> Applied {
+    pub fn apply<'a>(&self, mut events: Vec<CapturedEvent<'a>>) -> Applied<'a> {
         let mut choosers = self.choosers.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.over_quota.is_empty() {
             events.retain(|event| !self.over_quota.contains(&*event.token) || ignores_quota(&mut choosers, event));
@@ -92,7 +92,7 @@ fn ignores_quota(choosers: &mut [Chooser], event: &CapturedEvent<'_>) -> bool {
     of(choosers, DefectName::QuotaIgnored).is_some_and(|chooser| chooser.wants(&event.uuid) && noted(chooser, event))
 }
 
-fn plant(choosers: &mut [Chooser], event: CapturedEvent<'static>, reject: &mut bool) -> Vec<CapturedEvent<'static>> {
+fn plant<'a>(choosers: &mut [Chooser], event: CapturedEvent<'a>, reject: &mut bool) -> Vec<CapturedEvent<'a>> {
     let uuid = event.uuid.to_string();
     let mut produced = vec![event];
     // The others are planted in whole requests, or where a quota is used up.
@@ -113,13 +113,13 @@ fn plant(choosers: &mut [Chooser], event: CapturedEvent<'static>, reject: &mut b
 }
 
 /// What the defect makes of an event; `None` if it cannot be planted in it, or not here.
-fn spoiled(defect: &PlantedDefect, event: &CapturedEvent<'static>) -> Option<Vec<CapturedEvent<'static>>> {
+fn spoiled<'a>(defect: &PlantedDefect, event: &CapturedEvent<'a>) -> Option<Vec<CapturedEvent<'a>>> {
     let with_data = |data: Option<String>| data.map(|data| CapturedEvent { data: data.into(), ..event.clone() });
     let with_time = |moment: Option<Timestamp>| {
         moment.map(|moment| CapturedEvent { timestamp: rfc3339(moment).into(), ..event.clone() })
     };
     let stored = || event.timestamp.parse::<Timestamp>().ok();
-    let one = |event: Option<CapturedEvent<'static>>| event.map(|event| vec![event]);
+    let one = |event: Option<CapturedEvent<'a>>| event.map(|event| vec![event]);
     match defect.name {
         DefectName::AckThenDrop => Some(Vec::new()),
         DefectName::DropOversize => (event.data.len() as u64 >= defect.amount()).then(Vec::new),
@@ -200,7 +200,7 @@ mod tests {
         PlantedDefect { property, token, ..PlantedDefect::new(name, 1, 2) }
     }
 
-    fn applied(name: DefectName) -> Applied {
+    fn applied(name: DefectName) -> Applied<'static> {
         let all = vec![event("a"), event("b"), event("c"), event("b")];
         Planted::new(vec![defect(name)], HashSet::new()).apply(all)
     }

@@ -8,17 +8,21 @@ use std::{
     sync::LazyLock,
 };
 
+use aho_corasick::packed::Searcher;
 use jiff::Timestamp;
 use memchr::memmem;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::repeated;
+use super::{
+    repeated,
+    room::{Place, Room},
+};
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
-    json_text::{repair_surrogates, written},
+    json_text::repair_surrogates,
     timestamp::{Said, normalise, parse, rfc3339},
 };
 
@@ -154,11 +158,11 @@ struct Batch<'a> {
     sent_at: Option<Cow<'a, str>>,
 }
 
-/// The captured events of a request's text.
+/// The captured events of a request's text, whose own texts are put into `room`.
 ///
 /// # Errors
 /// When the request is refused.
-pub fn events(text: &str, received: &Received) -> Result<Vec<CapturedEvent<'static>>, Refusal> {
+pub fn events<'r>(text: &str, received: &Received, room: &'r mut Room) -> Result<Vec<CapturedEvent<'r>>, Refusal> {
     let text = repair_surrogates(text);
     if received.dialect == Dialect::V2024 && matches!(text, Cow::Owned(_)) {
         return Err(Refusal::Body("invalid JSON: lone leading surrogate in hex escape".into()));
@@ -183,9 +187,21 @@ pub fn events(text: &str, received: &Received) -> Result<Vec<CapturedEvent<'stat
     };
     check_token(&token)?;
     let sent_at = sent_at.as_deref().and_then(parse).or_else(|| query_sent_at(received.sent_at_ms));
-    let request =
-        Shared { token, historical, sent_at, sent_at_text: sent_at.map(rfc3339), now: rfc3339(received.now), received };
-    raw.iter().zip(&properties).map(|(event, properties)| request.captured(event, properties)).collect()
+    room.clear();
+    let shared = Shared {
+        token: room.put(&token),
+        historical,
+        sent_at,
+        sent_at_text: sent_at.map(|sent_at| room.put(&rfc3339(sent_at))),
+        now: room.put(&rfc3339(received.now)),
+        ip: room.put(&received.ip),
+        received,
+    };
+    let drafts: Vec<_> = (raw.iter().zip(&properties))
+        .map(|(event, properties)| shared.draft(event, properties, room))
+        .collect::<Result<_, _>>()?;
+    let texts = room.texts().map_err(|error| Refusal::Body(error.to_string()))?;
+    Ok(drafts.into_iter().map(|draft| shared.captured(draft, texts)).collect())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is for `map_err`")]
@@ -251,20 +267,24 @@ fn known<'a>(event: &RawEvent<'a>) -> Result<KnownProperties<'a>, Refusal> {
     }
 }
 
-/// Whether there may be a key that capture looks at, also one that is written with escapes.
+/// Whether there may be a key that capture looks at, also one of whose characters (a dollar sign, an underscore and small letters)
+/// some are written as escapes.
 fn may_be_known(properties: &str) -> bool {
-    static KEYS: LazyLock<[memmem::Finder<'static>; 6]> = LazyLock::new(|| {
-        [
+    // Nothing where the processor has no instructions for it.
+    static KEYS: LazyLock<Option<Searcher>> = LazyLock::new(|| {
+        Searcher::new([
             r#""token""#,
             r#""distinct_id""#,
             r#""$ignore_sent_at""#,
             r#""$cookieless_mode""#,
             r#""capture_internal""#,
-            r"\u",
-        ]
-        .map(memmem::Finder::new)
+            r"\u002",
+            r"\u005",
+            r"\u006",
+            r"\u007",
+        ])
     });
-    KEYS.iter().any(|key| key.find(properties.as_bytes()).is_some())
+    KEYS.as_ref().is_none_or(|keys| keys.find(properties).is_some())
 }
 
 fn only_token(raw: &[RawEvent<'_>], properties: &[KnownProperties<'_>]) -> Result<String, Refusal> {
@@ -305,22 +325,31 @@ pub(super) fn check_token(token: &str) -> Result<(), Refusal> {
 
 /// What all events of a request have in common.
 struct Shared<'r> {
-    token: String,
+    token: Place,
     historical: bool,
     sent_at: Option<Timestamp>,
     /// The same as every event says it.
-    sent_at_text: Option<String>,
+    sent_at_text: Option<Place>,
     /// When it was received, as every event says it.
-    now: String,
+    now: Place,
+    ip: Place,
     received: &'r Received,
 }
 
+/// An event of which it is known where its texts are.
+struct Draft {
+    uuid: Place,
+    distinct_id: Place,
+    /// None where its address is its own affair.
+    ip: Option<Place>,
+    data: Place,
+    event: Place,
+    timestamp: Place,
+    is_cookieless_mode: bool,
+}
+
 impl Shared<'_> {
-    fn captured(
-        &self,
-        event: &RawEvent<'_>,
-        properties: &KnownProperties<'_>,
-    ) -> Result<CapturedEvent<'static>, Refusal> {
+    fn draft(&self, event: &RawEvent<'_>, properties: &KnownProperties<'_>, room: &mut Room) -> Result<Draft, Refusal> {
         let dialect = self.received.dialect;
         let name = match event.event.as_deref() {
             // rust/common/types/src/event.rs
@@ -337,7 +366,6 @@ impl Shared<'_> {
         };
         // What the pipeline's own people send keeps their address to itself.
         let is_internal = is_later && properties.capture_internal.is_some();
-        let ip = if is_internal { Cow::Borrowed(OWN_ADDRESS) } else { self.received.ip.clone().into() };
         let sent_uuid = event.uuid.as_deref().filter(|text| dialect == Dialect::V2024 || !text.is_empty());
         let uuid = match sent_uuid {
             Some(text) => Uuid::parse_str(text).map_err(|_| Refusal::Body(format!("invalid uuid `{text}`")))?,
@@ -349,25 +377,35 @@ impl Shared<'_> {
             sent_at: self.sent_at,
             ignore_sent_at: properties.ignore_sent_at.is_some_and(|value| value.get() == "true"),
         };
-        // Properties are nearly all of it.
-        let room = event.properties.map_or(0, |properties| properties.get().len()) + 256;
-        let data = written(event, room).map_err(|error| Refusal::Body(error.to_string()))?;
-        Ok(CapturedEvent {
-            uuid: uuid.to_string().into(),
-            distinct_id: cut(storable(dialect, distinct_id)).into(),
-            ip,
-            data: data.into(),
-            now: self.now.clone().into(),
-            sent_at: self.sent_at_text.clone().map(Into::into),
-            token: self.token.clone().into(),
-            event: name.to_owned().into(),
-            timestamp: rfc3339(normalise(dialect, said, self.received.now)).into(),
+        Ok(Draft {
+            uuid: room.put(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer())),
+            distinct_id: room.put(&cut(storable(dialect, distinct_id))),
+            ip: (!is_internal).then(|| self.ip.clone()),
+            data: room.put_json(event).map_err(|error| Refusal::Body(error.to_string()))?,
+            event: room.put(name),
+            timestamp: room.put(&rfc3339(normalise(dialect, said, self.received.now))),
+            is_cookieless_mode,
+        })
+    }
+
+    fn captured<'t>(&self, draft: Draft, texts: &'t str) -> CapturedEvent<'t> {
+        let text = |place: Place| Cow::Borrowed(&texts[place]);
+        CapturedEvent {
+            uuid: text(draft.uuid),
+            distinct_id: text(draft.distinct_id),
+            ip: draft.ip.map_or(Cow::Borrowed(OWN_ADDRESS), text),
+            data: text(draft.data),
+            now: text(self.now.clone()),
+            sent_at: self.sent_at_text.clone().map(text),
+            token: text(self.token.clone()),
+            event: text(draft.event),
+            timestamp: text(draft.timestamp),
             historical_migration: self.historical,
             // v0 takes none out of the properties (events/analytics.rs).
             session_id: None,
-            is_cookieless_mode,
+            is_cookieless_mode: draft.is_cookieless_mode,
             force_disable_person_processing: false,
-        })
+        }
     }
 }
 

@@ -16,10 +16,10 @@ impl Rerouting {
         Self { from: enabled.then(|| SignedDuration::from_hours(24 * i64::from(days))) }
     }
 
-    /// Whether an event with this normalised timestamp takes the other way at `now`.
-    pub fn takes(self, timestamp: &str, now: Timestamp) -> bool {
+    /// Whether an event with this normalised timestamp takes the other way at `now`, which is asked only where it is switched on.
+    pub fn takes(self, timestamp: &str, now: impl FnOnce() -> Timestamp) -> bool {
         let happened = || timestamp.parse::<Timestamp>().ok();
-        self.from.is_some_and(|from| happened().is_some_and(|happened| now.duration_since(happened) >= from))
+        self.from.is_some_and(|from| happened().is_some_and(|happened| now().duration_since(happened) >= from))
     }
 }
 
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn what_is_as_old_as_that_takes_the_other_way() {
-        let now = "2026-06-03T12:00:00Z".parse().unwrap();
+        let now = || "2026-06-03T12:00:00Z".parse().unwrap();
         let (on, off) = (Rerouting::new(true, 1), Rerouting::new(false, 1));
         for (timestamp, expected) in [
             ("2026-06-02T12:00:00.000Z", true),

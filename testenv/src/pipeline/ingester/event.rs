@@ -332,14 +332,16 @@ pub struct EventRow<'a> {
 
 impl EventRow<'_> {
     /// Its JSON text. The `message` that the event came in was so long, and its data has a backslash before each quotation
-    /// mark as the properties have them here.
-    pub fn text(&self, message: usize) -> Vec<u8> {
+    /// mark as the properties have them here. `properties` is room for theirs, which all messages share.
+    pub fn text(&self, message: usize, properties: &mut String) -> Vec<u8> {
+        properties.clear();
+        self.properties.write(properties);
         let room = message + self.person_properties.len() * 5 / 4 + self.elements_chain.len() + 768;
         let mut text = Vec::with_capacity(room);
         JsonObject::begin(&mut text)
             .string("uuid", self.uuid)
             .string("event", self.event)
-            .string("properties", &self.properties.text(message + 256))
+            .string("properties", properties)
             .string("timestamp", &self.timestamp)
             .number("team_id", self.team_id)
             .number("project_id", self.project_id)
@@ -535,7 +537,7 @@ mod tests {
                 person_mode: "full",
                 historical_migration: is_stored_as_import(dialect, &captured),
             };
-            let row: serde_json::Value = serde_json::from_slice(&row.text(0)).unwrap();
+            let row: serde_json::Value = serde_json::from_slice(&row.text(0, &mut String::new())).unwrap();
             row.get("historical_migration").cloned()
         };
         assert_eq!(row(Dialect::V2026, true), Some(true.into()));

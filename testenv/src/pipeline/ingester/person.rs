@@ -205,7 +205,7 @@ impl Persons {
     fn find_or_create<K: Known>(&mut self, known: &mut K, team: i64, event: &Normalised<'_>) -> Result<Uuid, K::Error> {
         let id = self.id(known, team, &event.distinct_id)?;
         if let Some(person) = id.and_then(|id| id.person) {
-            self.person(known, team, person)?;
+            self.remember(known, team, person)?;
             return Ok(person);
         }
         let person = self.person_id(team, &event.distinct_id);
@@ -239,17 +239,17 @@ impl Persons {
                 Ok((person, true))
             }
             (Some(person), None) => {
-                self.person(known, team, person)?;
+                self.remember(known, team, person)?;
                 self.put_id(team, other, Id { person: Some(person), version: added(other_id) });
                 Ok((person, true))
             }
             (None, Some(person)) => {
-                self.person(known, team, person)?;
+                self.remember(known, team, person)?;
                 self.put_id(team, target, Id { person: Some(person), version: added(target_id) });
                 Ok((person, true))
             }
             (Some(same), Some(other)) if same == other => {
-                self.person(known, team, same)?;
+                self.remember(known, team, same)?;
                 Ok((same, true))
             }
             (Some(into), Some(from)) => {
@@ -353,14 +353,20 @@ impl Persons {
         Ok(id)
     }
 
-    fn person<K: Known>(&mut self, known: &mut K, team: i64, person: Uuid) -> Result<Option<Person>, K::Error> {
+    /// Has a person among the known ones, if there is such a one.
+    fn remember<K: Known>(&mut self, known: &mut K, team: i64, person: Uuid) -> Result<(), K::Error> {
         let key = (team, person);
         if !self.known.contains_key(&key)
             && let Some(found) = known.person(team, person)?
         {
             self.known.insert(key, found);
         }
-        Ok(self.known.get(&key).cloned())
+        Ok(())
+    }
+
+    fn person<K: Known>(&mut self, known: &mut K, team: i64, person: Uuid) -> Result<Option<Person>, K::Error> {
+        self.remember(known, team, person)?;
+        Ok(self.known.get(&(team, person)).cloned())
     }
 
     fn put_person(&mut self, team: i64, person: Uuid, value: Person) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use rdkafka::{Message, message::Headers};
+use serde::de::Error as _;
 
 use super::{
     Error, MESSAGE_LIMIT,
@@ -42,6 +43,8 @@ pub(super) struct State<'a> {
     pub store: &'a mut Store,
     pub plugins: &'a Plugins,
     pub planted: &'a mut Planted,
+    /// Room for the properties of an event, as text.
+    pub properties: &'a mut String,
 }
 
 /// A message as it comes from Kafka.
@@ -88,7 +91,8 @@ pub(super) fn process<'o>(
         out.push(dead_letter(outputs, message, reason));
         Ok(())
     };
-    let captured: CapturedEvent<'_> = match serde_json::from_slice(message.payload) {
+    let text = std::str::from_utf8(message.payload).map_err(serde_json::Error::custom);
+    let captured: CapturedEvent<'_> = match text.and_then(serde_json::from_str) {
         Ok(captured) => captured,
         Err(error) => {
             state.planted.meets_poison();
@@ -216,7 +220,7 @@ fn store<'o>(
         person_mode: if event.person_profile { "full" } else { "propertyless" },
         historical_migration: is_stored_as_import(dialect, captured),
     };
-    let payload = row.text(message.payload.len());
+    let payload = row.text(message.payload.len(), state.properties);
     if let Some(kind) = belongs.refused {
         out.extend(warn(kind)?);
     }

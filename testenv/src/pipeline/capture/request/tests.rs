@@ -12,6 +12,11 @@ fn received() -> Received {
     }
 }
 
+/// The room is kept for good: these are tests.
+fn events(text: &str, received: &Received) -> Result<Vec<CapturedEvent<'static>>, Refusal> {
+    super::events(text, received, Box::leak(Box::default()))
+}
+
 fn captured(body: &str) -> Result<Vec<CapturedEvent<'static>>, Refusal> {
     events(body, &received())
 }
@@ -216,4 +221,21 @@ fn dialects_differ_in_uuids_surrogates_and_profiles() {
     assert_eq!(taken(Dialect::V2026, true, profile).as_deref(), Ok("$identify"));
     assert_eq!(taken(Dialect::V2026, false, profile), Err(Refusal::NoName));
     assert_eq!(taken(Dialect::V2021, true, profile), Err(Refusal::NoName));
+}
+
+#[test]
+fn keys_that_are_looked_at_are_seen_however_they_are_written() {
+    for key in ["token", "distinct_id", "$ignore_sent_at", "$cookieless_mode", "capture_internal"] {
+        assert!(may_be_known(&format!(r#"{{"a":1,"{key}":1}}"#)));
+        for (at, character) in key.char_indices() {
+            let (before, rest) = key.split_at(at);
+            let code = u32::from(character);
+            for escape in [format!("\\u{code:04x}"), format!("\\u{code:04X}")] {
+                let written = format!(r#"{{"{before}{escape}{}":1}}"#, &rest[1..]);
+                let read: BTreeMap<String, u8> = serde_json::from_str(&written).unwrap();
+                assert!(read.contains_key(key) && may_be_known(&written), "{written}");
+            }
+        }
+    }
+    assert!(!may_be_known(r#"{"$lib":"a NUL \u0000 and a \ud83d\ude00","tokens":"t"}"#));
 }

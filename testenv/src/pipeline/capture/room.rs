@@ -1,0 +1,61 @@
+//! Where the texts of a request's events are, one behind another. They come and go together, and the next request finds the room
+//! as warm as this one left it.
+
+use std::{ops::Range, str::Utf8Error};
+
+use serde::Serialize;
+
+/// What is larger is given back after its request.
+const KEPT: usize = 4 << 20;
+
+/// Where a text is.
+pub(super) type Place = Range<usize>;
+
+/// Room for texts.
+#[derive(Debug, Default)]
+pub struct Room(Vec<u8>);
+
+impl Room {
+    /// Makes place for those of another request.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+        self.0.shrink_to(KEPT);
+    }
+
+    /// Puts a text in.
+    pub(super) fn put(&mut self, text: &str) -> Place {
+        let start = self.0.len();
+        self.0.extend_from_slice(text.as_bytes());
+        start..self.0.len()
+    }
+
+    /// Puts a value in, as JSON.
+    pub(super) fn put_json(&mut self, value: &impl Serialize) -> serde_json::Result<Place> {
+        let start = self.0.len();
+        serde_json::to_writer(&mut self.0, value)?;
+        Ok(start..self.0.len())
+    }
+
+    /// All of them.
+    pub(super) fn texts(&self) -> Result<&str, Utf8Error> {
+        std::str::from_utf8(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stand_where_it_was_said_and_what_was_large_is_given_back() {
+        let mut room = Room::default();
+        room.put("before");
+        room.clear();
+        let places = [room.put("é"), room.put(""), room.put_json(&["a\n"]).unwrap()];
+        let texts = room.texts().unwrap();
+        assert_eq!(places.map(|place| &texts[place]), ["é", "", r#"["a\n"]"#]);
+        room.put(&"x".repeat(2 * KEPT));
+        room.clear();
+        assert!(room.0.capacity() <= KEPT);
+    }
+}
