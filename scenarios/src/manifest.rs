@@ -18,7 +18,7 @@ use generators::{
     journal::Header,
     persona::PersonaTable,
     replay::Imported,
-    workload::{Plan, WORKLOAD_VERSION, Workload},
+    workload::{Plan, Workload},
 };
 use reports::limits::LimitFacts;
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ impl Manifest {
         directory.must_be_a_runs()?;
         let manifest: Self = read_json(&directory.manifest())?
             .ok_or_else(|| Failure::told(Kind::Usage, format!("{} is gone", directory.manifest().display()), ""))?;
-        if manifest.schema != SCHEMA || manifest.plan.workload_version != WORKLOAD_VERSION {
+        if manifest.schema != SCHEMA || !manifest.plan.can_be_made() {
             return Err(Failure::told(
                 Kind::Usage,
                 format!("the run was made by Assay {}, whose workload this version cannot make again", manifest.assay),

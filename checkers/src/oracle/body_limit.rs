@@ -12,24 +12,26 @@ use generators::{
     workload::{Compression, Endpoint, Form, Workload},
 };
 
-/// What an event holds beside its padding, at most, if nothing in it hurts; an envelope has as much room.
+/// What a made event holds beside its padding, at most, if nothing in it hurts; an envelope has as much room.
 const BESIDE: u64 = 20_000;
+/// The same of one that hurts.
+const HURTING: u64 = 80_000;
 /// By so much may two attempts of a request differ, for each event: in how its moments are written.
 const MARGIN: u64 = 64;
 
 /// Whether a request may be refused for its size; it was sent by a run that began at `start`.
 pub fn may_be_over(workload: &Workload, request: &Request, start: RunStart) -> bool {
-    let padded = request.seqs(workload).map(|(seq, _)| workload.oddities(request.stream, seq).padding);
-    let (events, padding) = padded.fold((0, 0), |(events, sum), padding| (events + 1, sum + padding));
-    // None of what is made is so long by itself; what was recorded once has been sent.
-    if padding == 0 {
-        return false;
+    let (mut events, mut padding, mut most, mut is_recorded) = (0, 0, BESIDE, false);
+    for (seq, _) in request.seqs(workload) {
+        let oddities = workload.oddities(request.stream, seq);
+        let beside = if oddities.hostile.is_some() { HURTING } else { BESIDE };
+        (events, padding, most) = (events + 1, padding + oddities.padding, most + oddities.padding + beside);
+        is_recorded |= oddities.recorded;
     }
     let Some(style) = workload.style(request) else { return false };
     let Limits { sent: limit, unpacked } = limits(style.endpoint);
-    let most = padding + (events + 1) * BESIDE;
-    // Most are far from their limit.
-    if most / 2 * 3 <= limit {
+    // Most are far from their limit; of what was recorded nobody knows before.
+    if !is_recorded && most / 2 * 3 <= limit {
         return false;
     }
     let is_packed = matches!(style.compression, Compression::Gzip | Compression::GzipJs);
@@ -85,7 +87,7 @@ mod tests {
         persona::PersonaTable,
         random::Share,
         request::Requests,
-        workload::{Extras, Traffic},
+        workload::{Extras, Hostile, Traffic},
     };
 
     use super::*;
@@ -161,6 +163,35 @@ mod tests {
         // More than 100 MiB are nowhere taken, and in v1 more than 50.
         assert_eq!(of(Endpoint::Batch, 2_700_000, Compression::Gzip), 1);
         assert_eq!(of(Endpoint::V1, 1_400_000, Compression::Gzip), 1);
+    }
+
+    #[test]
+    fn without_padding_there_may_be_too_many_events_or_too_much_that_hurts() {
+        let of = |batch, events, hurts: f64| {
+            over(|traffic| {
+                (traffic.endpoint, traffic.batch, traffic.events) = (Endpoint::E, (batch, batch), events);
+                (traffic.extras.hostile, traffic.extras.kinds) = (Share::new(hurts).unwrap(), vec![Hostile::Wide]);
+            })
+        };
+        // Some 1.2 KB each, and 30 of what is wide.
+        assert_eq!((of(1_500, 1_500, 0.0), of(2_500, 2_500, 0.0)), (0, 1));
+        assert_eq!((of(40, 400, 1.0), of(100, 400, 1.0)), (0, 4));
+    }
+
+    #[test]
+    fn no_made_event_has_more_beside_its_padding_than_is_reckoned_with() {
+        for (word, kind) in Hostile::ALL {
+            let mut plan = workload(40).plan().clone();
+            let traffic = &mut plan.traffic[0];
+            traffic.batch = (1, 1);
+            (traffic.extras.hostile, traffic.extras.kinds) = (Share::new(1.0).unwrap(), vec![kind]);
+            let workload = Workload::new(plan, PersonaTable::make(1, 2));
+            for request in Requests::new(&workload, STREAM) {
+                let made =
+                    Encoder::default().encode(&workload, &request, RunStart::from_unix_micros(0), Vec::new()).unwrap();
+                assert!((made.body.len() as u64) < HURTING, "{word}: {}", made.body.len());
+            }
+        }
     }
 
     #[test]

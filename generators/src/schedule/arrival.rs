@@ -37,8 +37,8 @@ pub enum Arrival {
         /// How many per second.
         rate: Rate,
     },
-    /// At random, as independent users do: a Poisson process, given that blocks of 64 events last exactly as long as the
-    /// rate says, so that it does not drift.
+    /// At random, as independent users do: a Poisson process, given that blocks of 2²⁴ events (of 30 years at most) last exactly
+    /// as long as the rate says, so that it does not drift.
     Poisson {
         /// How many per second, in the mean.
         rate: Rate,

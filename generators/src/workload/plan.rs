@@ -14,7 +14,9 @@ use crate::{
 };
 
 /// The generation of the rules in this folder; a stored run names the one that it was made with.
-pub const WORKLOAD_VERSION: u32 = 5;
+pub const WORKLOAD_VERSION: u32 = 6;
+/// The generation before: only arrivals at random came at other moments (all swings of more than 64 events were lost).
+const BEFORE: u32 = 5;
 
 /// Everything that decides what is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,16 @@ impl Plan {
     pub const fn new(run: RunId, seed: u64, traffic: Vec<Traffic>) -> Self {
         let since_midnight = Duration::from_hours(12);
         Self { workload_version: WORKLOAD_VERSION, run, seed, traffic, since_midnight }
+    }
+
+    /// Whether these rules make what the plan's own version made of it.
+    pub fn can_be_made(&self) -> bool {
+        let is_random = |traffic: &Traffic| matches!(traffic.arrival, Arrival::Poisson { .. });
+        match self.workload_version {
+            WORKLOAD_VERSION => true,
+            BEFORE => !self.traffic.iter().any(is_random),
+            _ => false,
+        }
     }
 }
 

@@ -291,3 +291,18 @@ fn events_in_a_row_are_about_the_same_as_one_by_one() {
         }
     }
 }
+
+#[test]
+fn plans_of_the_version_before_are_made_unless_something_comes_at_random() {
+    let mut plan = small().plan().clone();
+    assert!(plan.can_be_made());
+    plan.workload_version = WORKLOAD_VERSION - 1;
+    assert!(plan.can_be_made());
+    plan.traffic[0].arrival = Arrival::Poisson { rate: Rate::new(1, Duration::from_secs(1)).unwrap() };
+    assert!(!plan.can_be_made());
+    plan.workload_version = WORKLOAD_VERSION;
+    assert!(plan.can_be_made());
+    plan.traffic.clear();
+    plan.workload_version = WORKLOAD_VERSION - 2;
+    assert!(!plan.can_be_made());
+}
