@@ -3,7 +3,7 @@
 use std::mem::discriminant;
 
 use generators::{
-    event::{Event, EventSource},
+    event::{Event, EventSource, Member},
     identity::StreamId,
     workload::{Hostile, Oddities, Restriction, Twice, Workload},
 };
@@ -119,12 +119,35 @@ fn captured(dialect: Dialect, workload: &Workload, (stream, seq): (StreamId, u64
             return Fate::Absent("v1 refuses the event's options");
         }
     }
+    let made_size = Size { least: oddities.padding, most: oddities.padding + BESIDE };
+    let size = is_recorded.then(made).flatten().map_or(made_size, |event| Size::of_recorded(&event));
     match dialect {
-        Dialect::V2021 | Dialect::V2024 | Dialect::V2026 => match oddities.padding {
-            MESSAGE_LIMIT.. => Fate::Absent("it is larger than a message may be"),
-            padding if padding + BESIDE > MESSAGE_LIMIT => Fate::Either("it is about as large as a message may be"),
+        Dialect::V2021 | Dialect::V2024 | Dialect::V2026 => match size {
+            Size { least: MESSAGE_LIMIT.., .. } => Fate::Absent("it is larger than a message may be"),
+            Size { most, .. } if most > MESSAGE_LIMIT => Fate::Either("it is about as large as a message may be"),
             _ => Fate::Present,
         },
+    }
+}
+
+/// How many bytes the larger of an event's two messages has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size {
+    least: u64,
+    most: u64,
+}
+
+impl Size {
+    /// That of a recorded event. Capture drops fields that it does not know, so that only properties are there for certain; quotation
+    /// marks are escaped, so that it may become twice as long; and what it sets stands in the ingester's message once more, as its
+    /// person's.
+    fn of_recorded(event: &Event) -> Self {
+        let length = |member: &Member| (member.key.len() + member.value.len()) as u64;
+        let least = event.members.iter().map(length).sum();
+        let others: u64 = event.others.iter().map(length).sum();
+        let sets = |member: &&Member| matches!(&*member.key, "$set" | "$set_once");
+        let set: u64 = event.members.iter().chain(&event.others).filter(sets).map(length).sum();
+        Self { least, most: 2 * (least + others + set) + BESIDE }
     }
 }
 
@@ -337,6 +360,24 @@ mod tests {
         // Plain events hold one here and there, too.
         let (in_2021, in_2024) = (of(Dialect::V2021, Hostile::Emoji), of(Dialect::V2024, Hostile::Emoji));
         assert!((1..50).contains(&in_2021) && in_2024 == 0, "{in_2021} {in_2024}");
+    }
+
+    #[test]
+    fn what_was_recorded_is_as_large_as_its_text_and_what_it_sets_is_there_twice() {
+        let stream = StreamId(0);
+        let of = |members: &[(&str, usize)], others: &[(&str, usize)]| {
+            let told = |members: &[(&str, usize)]| {
+                members.iter().map(|(key, length)| Member::new(key, "1".repeat(*length))).collect::<Vec<_>>()
+            };
+            let mut event = workload(40).event(stream, 0).unwrap();
+            (event.members, event.others) = (told(members), told(others));
+            Size::of_recorded(&event)
+        };
+        assert_eq!(of(&[("a", 99)], &[]), Size { least: 100, most: 200 + BESIDE });
+        assert_eq!(of(&[("a", 99), ("$set", 96)], &[]), Size { least: 200, most: 600 + BESIDE });
+        assert_eq!(of(&[], &[("$set_once", 91), ("b", 9)]), Size { least: 0, most: 420 + BESIDE });
+        // So 600 KB that are set may come to nothing, though capture takes them.
+        assert!(of(&[("$set", 600_000)], &[]).most > MESSAGE_LIMIT);
     }
 
     #[test]
