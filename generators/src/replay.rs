@@ -44,7 +44,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 pub use event::Recorded;
-pub use import::{ImportError, Imported, NotUnderstood, import};
+pub use import::{Ends, ImportError, Imported, NotUnderstood, import};
 pub(crate) use order::Replaying;
 
 use self::{

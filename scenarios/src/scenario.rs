@@ -153,6 +153,8 @@ pub struct Replay {
     pub pace: Pace,
     /// How many events without a request go into one.
     pub batch: usize,
+    /// How long it may take by its own times.
+    pub longest: Duration,
 }
 
 /// A defect to be planted in the reference pipeline.

@@ -29,6 +29,9 @@ pub(super) fn open(method: &str, path: &str, content_type: &str, body: &[u8]) ->
     // Seconds where milliseconds belong would be in 1970: nobody believes them (ingestion contract 1.3).
     let sent_at_ms = field(query.as_bytes(), "_").and_then(|ms| ms.parse().ok()).filter(|ms| *ms >= START_OF_2021_MS);
     let mut hint = field(query.as_bytes(), "compression");
+    if !["POST", "GET"].iter().any(|known| method.eq_ignore_ascii_case(known)) {
+        return Err("its `method` is neither POST nor GET, and no other brings events".into());
+    }
     let (form, data) = if method.eq_ignore_ascii_case("GET") {
         (Form::Query, field(query.as_bytes(), "data").ok_or("the query holds no `data`")?.into_bytes())
     } else if content_type.starts_with("application/x-www-form-urlencoded") {
@@ -142,6 +145,18 @@ mod tests {
         assert_eq!(opened("?compression=base64", BASE64_STANDARD.encode(&bomb_of_gzip).as_bytes()), too_long);
         // It would be twenty thousand million blanks.
         assert_eq!(opened("?compression=lz64", bomb(200_000).as_bytes()), too_long);
+    }
+
+    #[test]
+    fn only_post_and_get_bring_events() {
+        let opened = |method: &str| open(method, "/e/?data=e30=", "text/plain", EVENT.as_bytes());
+        for method in ["POST", "post", "GET"] {
+            assert!(opened(method).is_ok(), "{method}");
+        }
+        for method in ["PUT", "DELETE", "HEAD", "OPTIONS", "s3cret", ""] {
+            let what = opened(method).unwrap_err();
+            assert!(what.contains("neither POST nor GET") && !what.contains("s3cret"), "{method}: {what}");
+        }
     }
 
     #[test]

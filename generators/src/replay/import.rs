@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Both may stand in one file, if their times are by one clock: seconds from any beginning, or moments (RFC 3339, seconds
-//! since 1970, or a text with milliseconds since then). A request is what a proxy or `assay generate --requests` writes; an event
-//! what an export holds, its properties an object or a string with one. What cannot be understood is told with its line, and the
-//! rest goes on.
+//! since 1970, or milliseconds since then: a number that would be no year of seconds, or a text). A request is what a proxy or
+//! `assay generate --requests` writes; an event what an export holds, its properties an object or a string with one. What cannot
+//! be understood is told with its line, and the rest goes on.
 
 use std::{
     collections::BTreeMap,
@@ -64,6 +64,15 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+/// The lines that say when a recording begins and ends, from 1; 0 where it holds nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// That with the earliest time.
+    pub first: u64,
+    /// That with the latest.
+    pub last: u64,
+}
+
 /// A recording could not be read or written down.
 #[derive(Debug, thiserror::Error)]
 #[error("{path} cannot be {what}")]
@@ -73,25 +82,30 @@ pub struct ImportError {
     source: std::io::Error,
 }
 
-/// Reads the recording `from`, writes it to `to` in our form, and reports each line that is left out. Events without a request
-/// go into batches of `batch`. What nobody can read as a timestamp is kept as it is where the server's clock is
-/// `taken_for_unreadable` ones, and else left out; there, too, a profile without a name is sent without.
+/// Reads the recording `from`, writes it to `to` in our form, and reports each line that is left out; returns what became of it,
+/// and which lines say when it begins and ends. Events without a request go into batches of `batch`. What nobody can read as a
+/// timestamp is kept as it is where the server's clock is `taken_for_unreadable` ones, and else left out; there, too, a profile
+/// without a name is sent without.
 ///
 /// # Errors
-/// When a file cannot be read or written.
+/// When a file cannot be read or written, or the recording is packed.
 pub fn import(
     from: &Path,
     to: &Path,
     batch: usize,
     taken_for_unreadable: bool,
     mut report: impl FnMut(NotUnderstood),
-) -> Result<Imported, ImportError> {
+) -> Result<(Imported, Ends), ImportError> {
     let cannot = |path: &Path, what| {
         let path = path.to_owned();
         move |source| ImportError { path, what, source }
     };
     let unsorted = to.with_extension("unsorted");
     let mut reader = BufReader::with_capacity(1 << 20, File::open(from).map_err(cannot(from, "read"))?);
+    if reader.fill_buf().map_err(cannot(from, "read"))?.starts_with(&GZIP) {
+        let packed = "it is packed with gzip: unpack it first, with `gunzip -c FILE > recording.jsonl`";
+        return Err(cannot(from, "read")(std::io::Error::new(std::io::ErrorKind::InvalidData, packed)));
+    }
     let file = File::options().read(true).write(true).create(true).truncate(true).open(&unsorted);
     let file = file.map_err(cannot(&unsorted, "written"))?;
     let mut writer = Unsorted {
@@ -99,6 +113,7 @@ pub fn import(
         offset: 0,
         index: Vec::new(),
         events: 0,
+        ends: None,
         waiting: Vec::new(),
         batch: batch.max(1),
     };
@@ -110,16 +125,18 @@ pub fn import(
         if reader.read_until(b'\n', &mut line).map_err(cannot(from, "read"))? == 0 {
             break;
         }
-        if line.iter().all(u8::is_ascii_whitespace) {
+        // An editor may have put it there.
+        let text = if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
+        if text.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let understood = understand(&line, taken_for_unreadable)
+        let understood = understand(text, taken_for_unreadable)
             .and_then(|understood| understood.by(&mut clock))
             .and_then(|understood| Ok((understood.known_in(number, &mut identities)?, understood)));
         match understood {
             Ok((again, understood)) => {
                 repeated += again;
-                writer.take(understood).map_err(cannot(&unsorted, "written"))?;
+                writer.take(number, understood).map_err(cannot(&unsorted, "written"))?;
             }
             Err(what) => {
                 not_understood += 1;
@@ -130,10 +147,15 @@ pub fn import(
     let sorted = writer.sort_into(to);
     // It is of no use any more, whatever became of it.
     let removed = std::fs::remove_file(&unsorted);
-    let (requests, positions) = sorted.map_err(cannot(to, "written"))?;
+    let (requests, positions, ends) = sorted.map_err(cannot(to, "written"))?;
     removed.map_err(cannot(&unsorted, "removed"))?;
-    Ok(Imported { requests, events: positions - repeated, repeated, not_understood })
+    Ok((Imported { requests, events: positions - repeated, repeated, not_understood }, ends))
 }
+
+/// What a file begins with that is packed with gzip.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// What some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A line that was understood.
 enum Understood {
@@ -165,7 +187,9 @@ impl Understood {
     /// Takes in whose uuids are in this line; returns how many were in one before.
     fn known_in(&self, line: u64, identities: &mut Identities) -> Result<u64, String> {
         match self {
-            Self::Request(request) => identities.take(line, request.style.endpoint.is_v1(), &request.events),
+            Self::Request(Request { style, events, .. }) => identities
+                .take(line, style.endpoint.is_v1(), events)
+                .map_err(|what| reason::of_request(what, events.len())),
             Self::Event(_, event) => identities.take(line, false, std::slice::from_ref(event)),
         }
     }
@@ -238,7 +262,9 @@ fn understand(line: &[u8], taken_for_unreadable: bool) -> Result<Understood, Str
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let read: RecordedLine<'_> =
         serde_json::from_str(line).map_err(|error| reason::of("it is no JSON object of ours", &error))?;
-    let path = read.path.filter(|_| read.event.is_none() || read.method.is_some() || read.body.is_some());
+    // An export's columns may be called `path` and `method`, but what was recorded of a request has its `time`.
+    let may_be_request = read.time.is_some() && (read.method.is_some() || read.body.is_some());
+    let path = read.path.filter(|_| read.event.is_none() || may_be_request);
     let Some(path) = path else {
         if read.event.is_none() {
             return Err("it has neither a `path`, as a request has, nor an `event`".into());
@@ -310,7 +336,12 @@ fn request(
     } else {
         let batch: Batch<'_> = serde_json::from_str(&json).map_err(no_json)?;
         style.historical = batch.historical_migration;
-        let sent_at = batch.sent_at.and_then(|text| moment(text.get())).or(sent_at_ms);
+        // With one event alone, and by v1, it is nothing to capture.
+        let is_read = batch.batch.is_some() && !style.endpoint.is_v1();
+        if is_read && batch.sent_at.is_some_and(|json| !is_string(json)) {
+            return Err(reason::refused("`sent_at`", "is no string"));
+        }
+        let sent_at = batch.sent_at.filter(|json| is_string(json)).and_then(|text| moment(text.get())).or(sent_at_ms);
         match batch.batch {
             Some(events) => {
                 spelling.token = is_there(batch.token);
@@ -327,7 +358,9 @@ fn request(
     let taken_for_unreadable = taken_for_unreadable && !style.endpoint.is_v1();
     let context = Context { endpoint: style.endpoint, reference_ms, exported: false, taken_for_unreadable };
     let events = texts.iter().enumerate().map(|(number, text)| {
-        event(text.get(), context).map_err(|what| format!("event {} of {}: {what}", number + 1, texts.len()))
+        let told =
+            |what: String| reason::of_request(format!("event {} of {}: {what}", number + 1, texts.len()), texts.len());
+        event(text.get(), context).map_err(told)
     });
     let events = events.collect::<Result<_, _>>()?;
     Ok(Request { at_ms, style, says_sent_at: sent_at_ms.is_some(), spelling, headers, events })
@@ -383,21 +416,32 @@ fn event(text: &str, context: Context) -> Result<Event, String> {
                 unreadable = fields.remove("timestamp");
                 None
             }
-            moment => Some(moment.ok_or("its timestamp is no time")?),
+            None => return Err("its timestamp is no time".into()),
+            // Only an export may have numbers.
+            Some(_) if !context.exported && !text.starts_with('"') => {
+                return Err(reason::refused("timestamp", "is no string"));
+            }
+            moment => moment,
         },
     };
+    if !context.exported && !context.endpoint.is_v1() {
+        let is_wrong = |key: &&str| fields.get(*key).is_some_and(|value| !is_object_or_null(value));
+        if let Some(key) = ["$set", "$set_once"].into_iter().find(is_wrong) {
+            return Err(reason::refused(&format!("`{key}`"), "is no object"));
+        }
+    }
     let (time, before_ms) = time(&name, id, (&fields, &properties), timestamp, context)?;
     let deciding = deciding(&name, (&fields, &properties), context.endpoint);
-    // What is no uuid is another mistake.
-    let uuid = fields.get("uuid").and_then(|text| serde_json::from_str::<String>(text.get()).ok());
-    let uuid = uuid.and_then(|text| Uuid::parse_str(text.trim()).ok());
+    let uuid = uuid(fields.get("uuid").copied(), context)?;
     let mut kept: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
     kept.insert("event".into(), raw(&name)?);
     kept.insert("distinct_id".into(), id.to_owned());
     kept.insert("properties".into(), raw(&properties)?);
-    // Of an export only these are the client's.
-    let is_clients = |key: &str| !context.exported || matches!(key, "$set" | "$set_once");
-    let others = fields.iter().filter(|(key, _)| !OURS.contains(&key.as_str()) && is_clients(key));
+    // Of an export only these are the client's, and what no capture would take of them is not.
+    let is_clients = |key: &str, value: &RawValue| {
+        !context.exported || (matches!(key, "$set" | "$set_once") && is_object_or_null(value))
+    };
+    let others = fields.iter().filter(|(key, value)| !OURS.contains(&key.as_str()) && is_clients(key, value));
     kept.extend(others.map(|(key, value)| (key.clone(), (*value).to_owned())));
     kept.extend(unreadable.map(|text| ("timestamp".to_owned(), text.to_owned())));
     let text = raw(&kept)?;
@@ -440,6 +484,28 @@ fn name(text: Option<&RawValue>, endpoint: Endpoint) -> Result<String, String> {
         (None, _) => String::new(),
     };
     if name.is_empty() { Err("it has no name".into()) } else { Ok(name) }
+}
+
+/// Which event it is, if it says so. Capture refuses what is no uuid; an export may have columns of its own there.
+fn uuid(json: Option<&RawValue>, context: Context) -> Result<Option<Uuid>, String> {
+    let Some(json) = json.filter(|json| json.get() != "null") else { return Ok(None) };
+    let text: Option<String> = serde_json::from_str(json.get()).ok();
+    let text = text.as_deref().map(str::trim);
+    if text == Some("") {
+        return Ok(None);
+    }
+    match text.and_then(|text| Uuid::parse_str(text).ok()) {
+        None if !context.exported => Err(reason::refused("uuid", "is none")),
+        uuid => Ok(uuid),
+    }
+}
+
+fn is_string(json: &RawValue) -> bool {
+    json.get().starts_with('"')
+}
+
+fn is_object_or_null(json: &RawValue) -> bool {
+    json.get().starts_with('{') || json.get() == "null"
 }
 
 fn is_there(value: Option<&RawValue>) -> bool {
@@ -526,10 +592,12 @@ fn raw(value: &impl Serialize) -> Result<Box<RawValue>, String> {
     to_raw_value(value).map_err(|error| error.to_string())
 }
 
-/// A time in milliseconds since 1970, or from any other beginning: seconds, or a text that says when, in digits milliseconds.
+/// A time in milliseconds since 1970, or from any other beginning: seconds, or milliseconds since 1970 where seconds would be in
+/// the year 5138 or later; or a text that says when, in digits milliseconds.
 fn moment(json: &str) -> Option<i64> {
-    if let Ok(seconds) = json.parse::<f64>() {
-        return (seconds.abs() < 1e12).then(|| (seconds * 1e3).round() as i64);
+    if let Ok(number) = json.parse::<f64>() {
+        let ms = if number.abs() < SINCE_1970_MS as f64 { number * 1e3 } else { number };
+        return (ms.abs() < 1e15).then(|| ms.round() as i64);
     }
     let text: String = serde_json::from_str(json).ok()?;
     let text = text.trim();
@@ -555,8 +623,10 @@ struct Unsorted {
     offset: u64,
     index: Vec<Entry>,
     events: u64,
-    /// Events without a request, which wait for others.
-    waiting: Vec<(i64, Event)>,
+    /// The earliest and the latest time, each with its line.
+    ends: Option<[(i64, u64); 2]>,
+    /// Events without a request, which wait for others, each with its time and line.
+    waiting: Vec<(i64, u64, Event)>,
     batch: usize,
 }
 
@@ -571,11 +641,11 @@ struct Entry {
 const AT_ZERO: &str = "{\"at\":0.0";
 
 impl Unsorted {
-    fn take(&mut self, understood: Understood) -> std::io::Result<()> {
+    fn take(&mut self, line: u64, understood: Understood) -> std::io::Result<()> {
         match understood {
-            Understood::Request(request) => self.write(&request),
+            Understood::Request(request) => self.write(line, &request),
             Understood::Event(at_ms, event) => {
-                self.waiting.push((at_ms, event));
+                self.waiting.push((at_ms, line, event));
                 if self.waiting.len() == self.batch { self.write_waiting() } else { Ok(()) }
             }
         }
@@ -584,15 +654,18 @@ impl Unsorted {
     /// They are sent when the last of them has happened.
     fn write_waiting(&mut self) -> std::io::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        let Some(at_ms) = waiting.iter().map(|(at_ms, _)| *at_ms).max() else { return Ok(()) };
+        let last = waiting.iter().map(|(at_ms, line, _)| (*at_ms, *line)).max();
+        let Some((at_ms, line)) = last else { return Ok(()) };
         let style =
             Style { endpoint: Endpoint::Batch, compression: Compression::None, form: Form::Plain, historical: false };
-        let events = waiting.into_iter().map(|(happened_ms, event)| Event { before_ms: at_ms - happened_ms, ..event });
+        let events =
+            waiting.into_iter().map(|(happened_ms, _, event)| Event { before_ms: at_ms - happened_ms, ..event });
         let (spelling, headers) = (BodySpelling::default(), Vec::new());
-        self.write(&Request { at_ms, style, says_sent_at: true, spelling, headers, events: events.collect() })
+        self.write(line, &Request { at_ms, style, says_sent_at: true, spelling, headers, events: events.collect() })
     }
 
-    fn write(&mut self, request: &Request) -> std::io::Result<()> {
+    /// Writes a request whose time stands in line `number` of the recording.
+    fn write(&mut self, number: u64, request: &Request) -> std::io::Result<()> {
         let Style { endpoint, compression, form, historical } = request.style;
         let events = request.events.iter().map(|event| LineEvent {
             before_ms: event.before_ms,
@@ -620,11 +693,14 @@ impl Unsorted {
         self.index.push(Entry { at_ms: request.at_ms, offset: self.offset, length: text.len() });
         self.offset += text.len() as u64;
         self.events += request.events.len() as u64;
+        let own = (request.at_ms, number);
+        let [first, last] = self.ends.get_or_insert([own; 2]);
+        (*first, *last) = (own.min(*first), own.max(*last));
         Ok(())
     }
 
-    /// Writes the requests by their times; returns how many there are, and how many events.
-    fn sort_into(mut self, to: &Path) -> std::io::Result<(u64, u64)> {
+    /// Writes the requests by their times; returns how many there are, how many events, and where their times end.
+    fn sort_into(mut self, to: &Path) -> std::io::Result<(u64, u64, Ends)> {
         self.write_waiting()?;
         self.file.flush()?;
         let unsorted = self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
@@ -640,6 +716,7 @@ impl Unsorted {
             out.write_all(b"\n")?;
         }
         out.flush()?;
-        Ok((self.index.len() as u64, self.events))
+        let ends = self.ends.map_or_else(Ends::default, |[(_, first), (_, last)]| Ends { first, last });
+        Ok((self.index.len() as u64, self.events, ends))
     }
 }

@@ -21,6 +21,16 @@ pub(super) fn no_text(json: &str) -> &'static str {
     if json.starts_with('"') { "holds half of a surrogate pair, which is no character" } else { "is no string" }
 }
 
+/// That of a `field` something is so for which capture refuses the whole request: it was not taken then, and would not be now.
+pub(super) fn refused(field: &str, what: &str) -> String {
+    format!("its {field} {what}, for which capture refuses the whole request")
+}
+
+/// `what` is wrong with one event of a request of so many.
+pub(super) fn of_request(what: String, events: usize) -> String {
+    if events > 1 { format!("{what}; all {events} events of the request are left out") } else { what }
+}
+
 /// A path by its short words in lower case: a longer part may be a key.
 pub(super) fn path(path: &str) -> String {
     let is_word = |part: &str| {
@@ -45,6 +55,12 @@ mod tests {
         let text = told(r#""Bearer abc""#);
         assert!(text.starts_with("no: something else stands at line 1 column ") && !text.contains("abc"), "{text}");
         assert!(told("7").starts_with("no: something else") && told("{").starts_with("no: EOF"));
+    }
+
+    #[test]
+    fn how_many_events_go_with_one_is_told() {
+        assert_eq!(of_request("no".into(), 1), "no");
+        assert_eq!(of_request("no".into(), 3), "no; all 3 events of the request are left out");
     }
 
     #[test]

@@ -48,13 +48,19 @@ fn recorded(workload: &Workload) -> String {
 
 /// The recording of `text`, the counts, and what was left out.
 fn imported(text: &str, batch: usize) -> (Recording, Imported, Vec<NotUnderstood>) {
+    let (recording, counts, _, left_out) = imported_with_ends(text, batch);
+    (recording, counts, left_out)
+}
+
+/// The same, and the lines at which it begins and ends.
+fn imported_with_ends(text: &str, batch: usize) -> (Recording, Imported, Ends, Vec<NotUnderstood>) {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("from.jsonl"), folder.path().join("recording.jsonl"));
     std::fs::write(&from, text).unwrap();
     let mut left_out = Vec::new();
-    let counts = import(&from, &to, batch, true, |line| left_out.push(line)).unwrap();
+    let (counts, ends) = import(&from, &to, batch, true, |line| left_out.push(line)).unwrap();
     assert!(!to.with_extension("unsorted").exists());
-    (Recording::open(&to).unwrap(), counts, left_out)
+    (Recording::open(&to).unwrap(), counts, ends, left_out)
 }
 
 /// A workload that replays `recording`.
@@ -272,7 +278,10 @@ fn what_cannot_be_understood_is_told_by_its_line() {
         (request("/e/?compression=base64", &BASE64_STANDARD.encode(BASE64_STANDARD.encode(good))), None),
         (String::new(), None),
         (request(V1, r#"{"batch":[{"event":"a","distinct_id":"d"}]}"#), Some("no timestamp, which v1 demands")),
-        (request(V1, r#"{"batch":[{"event":"a","distinct_id":7,"timestamp":1}]}"#), Some("id is no string, which v1")),
+        (
+            request(V1, r#"{"batch":[{"event":"a","distinct_id":7,"timestamp":"1"}]}"#),
+            Some("id is no string, which v1"),
+        ),
         (request("/e/", r#"{"event":"a","distinct_id":"half \ud83d"}"#), Some("id holds half of a surrogate pair")),
         (request("/e/", r#"{"event":"half \ud83d","distinct_id":"d"}"#), Some("name holds half of a surrogate pair")),
         (request("/e/", r#"{"event":"a","distinct_id":"d","offset":9223372036854775807}"#), Some("before it was sent")),
@@ -332,8 +341,12 @@ fn what_is_told_of_a_line_quotes_nothing_of_it() {
         (body("/e/", r#"{"event":"a","distinct_id":"d","properties":"\"s3cret\""}"#), "its properties are no object"),
         (body("/e/", r#"{"event":"a","distinct_id":"d","timestamp":"s3cret"}"#), "its timestamp is no time"),
         (body("/e/", r#"{"event":"a","distinct_id":"d","offset":"s3cret"}"#), "its offset is no number"),
-        (body(V1, r#"{"batch":[{"event":"a","distinct_id":["s3cret"],"timestamp":1}]}"#), "distinct id is no string"),
-        (body("/i/v1/ai/events", r#"{"batch":[{"event":"s3cret","distinct_id":"d","timestamp":1}]}"#), "no event of"),
+        (body("/e/", r#"{"event":"a","distinct_id":"d","uuid":"s3cret"}"#), "its uuid is none"),
+        (body("/e/", r#"{"event":"a","distinct_id":"d","$set":"s3cret"}"#), "its `$set` is no object"),
+        (body("/e/", r#"{"batch":[],"sent_at":["s3cret"]}"#), "its `sent_at` is no string"),
+        (line("method", json!("s3cret")), "its `method` is neither POST nor GET"),
+        (body(V1, r#"{"batch":[{"event":"a","distinct_id":["s3cret"],"timestamp":"1"}]}"#), "distinct id is no string"),
+        (body("/i/v1/ai/events", r#"{"batch":[{"event":"s3cret","distinct_id":"d","timestamp":"1"}]}"#), "no event of"),
         (r#"{"event":"a","distinct_id":"d","timestamp":"s3cret"}"#.into(), "`timestamp` is no time"),
     ];
     let text: Vec<_> = cases.iter().map(|(line, _)| line.as_str()).collect();
@@ -346,6 +359,100 @@ fn what_is_told_of_a_line_quotes_nothing_of_it() {
     let exported = r#"{"event":"a","distinct_id":"d","timestamp":1,"path":["a"],"headers":"b","time":"c"}"#;
     let (_, counts, left_out) = imported(exported, 1);
     assert_eq!((counts.events, left_out), (1, vec![]));
+}
+
+#[test]
+fn what_capture_refused_is_told_by_its_line() {
+    let to = |path: &str, method: &str, body: &str| {
+        json!({"time": 1, "method": method, "path": path, "body": BASE64_STANDARD.encode(body)}).to_string()
+    };
+    let with = |field: &str| format!(r#"{{"event":"a","distinct_id":"d",{field}}}"#);
+    let at = r#""timestamp":"2026-01-01T00:00:00Z""#;
+    let v1 = |field: &str| format!(r#"{{"batch":[{}]}}"#, with(field));
+    let batch = |sent_at: &str| format!(r#"{{"batch":[{}],"sent_at":{sent_at}}}"#, with(at));
+    let cases = [
+        (to("/e/", "POST", &with(at)), None),
+        (to("/e/", "PUT", &with(at)), Some("its `method` is neither POST nor GET")),
+        (to("/e/", "OPTIONS", ""), Some("its `method` is neither POST nor GET")),
+        (to("/e/", "POST", &with(r#""timestamp":1767225600"#)), Some("its timestamp is no string, for which capture")),
+        (to(V1, "POST", &v1(r#""timestamp":1767225600"#)), Some("its timestamp is no string")),
+        (to("/e/", "POST", &with(r#""uuid":"nope""#)), Some("its uuid is none")),
+        (to("/e/", "POST", &with(r#""uuid":5"#)), Some("its uuid is none")),
+        (to(V1, "POST", &v1(&format!(r#""uuid":"nope",{at}"#))), Some("its uuid is none")),
+        (to("/e/", "POST", &with(r#""uuid":"""#)), None),
+        (to("/e/", "POST", &with(r#""uuid":null"#)), None),
+        (to("/batch/", "POST", &batch("1767225600")), Some("its `sent_at` is no string")),
+        (to("/batch/", "POST", &batch("1767225600000")), Some("its `sent_at` is no string")),
+        (to("/batch/", "POST", &batch("null")), None),
+        // Of one event alone it is not read.
+        (to("/e/", "POST", &with(r#""sent_at":1767225600"#)), None),
+        (to("/e/", "POST", &with(r#""$set":5"#)), Some("its `$set` is no object")),
+        (to("/e/", "POST", &with(r#""$set_once":[]"#)), Some("its `$set_once` is no object")),
+        (to("/e/", "POST", &with(r#""$set":null,"$set_once":{}"#)), None),
+        // There it is a field like any other.
+        (to(V1, "POST", &v1(&format!(r#""$set":5,{at}"#))), None),
+    ];
+    let text: Vec<_> = cases.iter().map(|(line, _)| line.as_str()).collect();
+    let (_, counts, left_out) = imported(&text.join("\n"), 1);
+    let expected: Vec<_> = (1..).zip(&cases).filter_map(|(line, (_, what))| Some((line, (*what)?))).collect();
+    assert_eq!(left_out.len(), expected.len(), "{left_out:?}");
+    for (told, (line, what)) in left_out.iter().zip(expected) {
+        assert!(told.line == line && told.what.contains(what), "{line}, {what}: {told:?}");
+    }
+    assert_eq!(counts.requests, 7);
+}
+
+#[test]
+fn of_an_export_what_can_be_read_is() {
+    let text = [
+        r#"{"uuid":5,"event":"a","distinct_id":"d","timestamp":1767225603000,"$set":5,"$set_once":{"b":1}}"#,
+        r#"{"event":"b","distinct_id":"d","timestamp":1767225604,"path":"/page","method":"GET"}"#,
+        r#"{"event":"c","distinct_id":"d","timestamp":"2026-01-01T00:00:05Z","path":"/page","body":"x","time":null}"#,
+    ];
+    let (recording, counts, left_out) = imported(&text.join("\n"), 1);
+    assert_eq!((counts.events, left_out), (3, vec![]));
+    assert_eq!(recording.lasts(), Duration::from_secs(2), "seconds, milliseconds and text are one clock");
+    let others: Vec<_> = recording.event(0).unwrap().others.into_iter().map(|member| member.key).collect();
+    assert_eq!(others, ["$set_once"], "what capture would refuse is not sent");
+}
+
+#[test]
+fn the_lines_are_told_at_which_it_begins_and_ends() {
+    let line = |day: u32| {
+        format!("{}\n", json!({"event": "e", "distinct_id": "d", "timestamp": format!("2026-01-{day:02}T00:00:00Z")}))
+    };
+    let text: String = ["\n".to_owned()].into_iter().chain([5, 9, 2, 7].map(line)).collect();
+    for (batch, expected) in [(1, Ends { first: 4, last: 3 }), (2, Ends { first: 5, last: 3 })] {
+        assert_eq!(imported_with_ends(&text, batch).2, expected, "{batch}");
+    }
+    assert_eq!(imported_with_ends("nonsense", 1).2, Ends::default());
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped_and_a_packed_file_is_refused() {
+    let (_, counts, left_out) = imported(&format!("\u{feff}{}", three()), 1);
+    assert_eq!((counts.requests, left_out), (3, vec![]));
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("from.jsonl.gz"), folder.path().join("recording.jsonl"));
+    std::fs::write(&from, [0x1f_u8, 0x8b, 8, 0]).unwrap();
+    let error = import(&from, &to, 1, true, |line| panic!("{line:?}")).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(error.to_string().contains("from.jsonl.gz cannot be read") && source.contains("gunzip -c"), "{source}");
+    assert!(!to.with_extension("unsorted").exists());
+}
+
+#[test]
+fn how_many_events_go_with_a_bad_one_is_told() {
+    let good = json!({"event": "a", "distinct_id": "d", "uuid": U});
+    let other = json!({"event": "b", "distinct_id": "d", "uuid": U});
+    let list = |events: &[&Value]| request(1.0, "/e/", &json!({}), &json!(events));
+    let text = [list(&[&good]), list(&[&good, &json!({"event": "a"}), &good]), list(&[&good, &other]), list(&[&other])];
+    let (_, counts, left_out) = imported(&text.concat(), 1);
+    assert_eq!((counts.events, counts.not_understood), (1, 3));
+    let [bad, apart, alone] = &left_out[..] else { panic!("{left_out:?}") };
+    assert_eq!(bad.what, "event 2 of 3: it has no distinct id; all 3 events of the request are left out");
+    assert!(apart.what.ends_with("; all 2 events of the request are left out"), "{apart:?}");
+    assert!(!alone.what.contains("left out"), "{alone:?}");
 }
 
 #[test]
@@ -480,7 +587,7 @@ fn what_cannot_be_one_event_is_told_by_its_line() {
 #[test]
 fn one_uuid_has_up_to_sixteen_contents() {
     let line = |n: usize| {
-        let event = json!({"event": "a", "distinct_id": "d", "uuid": U, "timestamp": 1, "properties": {"n": n}});
+        let event = json!({"event": "a", "distinct_id": "d", "uuid": U, "timestamp": "1000", "properties": {"n": n}});
         request(n as f64, "/e/", &json!({}), &event)
     };
     let contents = [0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 3, 0, 17];
@@ -512,7 +619,7 @@ fn one_uuid_has_up_to_sixteen_contents() {
 #[test]
 fn a_token_among_the_properties_is_content() {
     let event = |properties: Value| {
-        let event = json!({"event": "a", "distinct_id": "d", "uuid": U, "timestamp": 1, "token": "k", "properties": properties});
+        let event = json!({"event": "a", "distinct_id": "d", "uuid": U, "timestamp": "1000", "token": "k", "properties": properties});
         request(1.0, "/e/", &json!({}), &event)
     };
     let (recording, _, left_out) =
@@ -538,7 +645,7 @@ fn sendings_of_one_uuid_are_not_centuries_apart() {
 
 #[test]
 fn what_decides_of_some_events_is_like_any_property_of_others() {
-    let event = |name: &str, uuid: &str, properties: &Value, options: &Value| json!({"event": name, "distinct_id": "d", "uuid": uuid, "timestamp": 1, "properties": properties, "options": options});
+    let event = |name: &str, uuid: &str, properties: &Value, options: &Value| json!({"event": name, "distinct_id": "d", "uuid": uuid, "timestamp": "1000", "properties": properties, "options": options});
     let (none, third) = (json!({}), "0190aaaa-0000-7000-8000-000000000003");
     let to = |path: &str, event: Value| request(1.0, path, &json!({}), &json!({"api_key": "k", "batch": [event]}));
     let with = |key: &str, value: &str| json!({key: value});

@@ -40,6 +40,10 @@ pub(super) const FORMS: [(&str, Form); 3] =
 const LARGEST_BLOB: u64 = 8_000_000;
 /// More than any endpoint takes: 25 MiB, and a tenth around the parts of a form.
 const LARGEST: u64 = 32_000_000;
+/// So many events go into a request at most, made or recorded.
+pub(super) const LARGEST_BATCH: u64 = 10_000;
+/// A recording that takes longer most likely holds a time by a wrong clock.
+const LONGEST_REPLAY: Duration = Duration::from_hours(7 * 24);
 
 pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let name = section.required("name", text).unwrap_or_default();
@@ -85,6 +89,9 @@ pub(super) fn traffic(mut section: Section<'_>) -> Traffic {
     let clients = section.optional("clients", whole(1..=10_000)).unwrap_or(16);
     let mut batch = section.section("batch");
     let size = batch.optional("size", notation::parse_range).unwrap_or((1, 1));
+    if size.1 > LARGEST_BATCH {
+        batch.problem("size", &format!("must be at most {LARGEST_BATCH}: no request holds more events"));
+    }
     batch.end();
 
     let persons = persons(section.section("persons"));
@@ -234,9 +241,10 @@ const RECORDED: [&str; 14] = [
 fn replay(section: &mut Section<'_>) -> Option<Replay> {
     let file = section.optional("replay", text);
     let speed = section.optional("speed", speed);
-    let batch = section.optional("replay_batch", whole(1..=10_000)).unwrap_or(1) as usize;
+    let batch = section.optional("replay_batch", whole(1..=LARGEST_BATCH)).unwrap_or(1) as usize;
+    let longest = section.optional("replay_longest", Duration::parse).unwrap_or(LONGEST_REPLAY);
     if !section.mentions("replay") {
-        for key in ["speed", "replay_batch"] {
+        for key in ["speed", "replay_batch", "replay_longest"] {
             if section.mentions(key) {
                 section.problem(key, "is for a recording: name one with `replay`");
             }
@@ -252,8 +260,11 @@ fn replay(section: &mut Section<'_>) -> Option<Replay> {
     if is_paced && speed.is_some() {
         section.problem("speed", "give either `speed` or `arrival`, not both");
     }
+    if is_paced && section.mentions("replay_longest") {
+        section.problem("replay_longest", "the `arrival` says how long it takes: leave one of them out");
+    }
     let pace = if is_paced { Pace::Arrival } else { Pace::Recorded(speed.unwrap_or(1.0)) };
-    Some(Replay { file: file.unwrap_or_default().into(), pace, batch })
+    Some(Replay { file: file.unwrap_or_default().into(), pace, batch, longest })
 }
 
 /// `2x` or `0.5x`.
@@ -318,7 +329,11 @@ fn names(value: &DeValue<'_>) -> Result<Vec<(String, u64)>, String> {
         }
         Ok((name.to_owned(), weight))
     };
-    value.as_array().ok_or_else(wrong)?.iter().map(|value| name(value.get_ref())).collect()
+    let list = value.as_array().ok_or_else(wrong)?;
+    if list.is_empty() {
+        return Err("must hold a name at least: leave it out for the usual ones".into());
+    }
+    list.iter().map(|value| name(value.get_ref())).collect()
 }
 
 /// What names begin with that are handled in a way of their own (ingestion contract 2.3, 2.4), or become no events.

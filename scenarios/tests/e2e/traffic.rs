@@ -530,7 +530,7 @@ fn a_recording_is_replayed_and_judged_and_its_odd_lines_are_told() {
     let requests = String::from_utf8(recorded.stdout).unwrap();
     // What v1 makes properties of, wherever it stands, and what it refuses.
     let event = |fields: Value| {
-        let mut event = json!({"event": "e", "uuid": "x", "distinct_id": "d", "timestamp": "2026-01-01T00:00:00Z"});
+        let mut event = json!({"event": "e", "distinct_id": "d", "timestamp": "2026-01-01T00:00:00Z"});
         event.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         event
     };

@@ -56,7 +56,7 @@ pub(super) const SECTIONS: [Section; 6] = [
             Kind::Size,
             Default("1"),
             "1..100",
-            "How many events a request holds; of a range a number is drawn for each.",
+            "How many events a request holds, at most 10 000; of a range a number is drawn for each.",
         )],
         more: None,
     },
@@ -105,7 +105,7 @@ pub(super) const SECTIONS: [Section; 6] = [
     },
 ];
 
-const TRAFFIC: [Key; 22] = [
+const TRAFFIC: [Key; 23] = [
     key("name", Kind::Text, Required, "app", "What it is called, in reports and for `--set traffic.NAME.KEY=VALUE`."),
     key(
         "events",
@@ -267,10 +267,18 @@ const TRAFFIC: [Key; 22] = [
     ),
     key(
         "replay_batch",
-        Kind::Whole { from: 1, to: Some(10_000) },
+        Kind::Whole { from: 1, to: Some(traffic::LARGEST_BATCH) },
         Default("1"),
         "50",
         "How many of the recording's events that stand without a request go into one. For `replay`.",
+    ),
+    key(
+        "replay_longest",
+        Kind::In(&DURATION),
+        Default("7d"),
+        "30d",
+        "A recording that would take longer is refused, since one event by a wrong clock may stall it for years. For `replay` without \
+         `arrival`.",
     ),
 ];
 
