@@ -34,12 +34,40 @@ pub fn has_halves(event: &Event) -> bool {
     event.name_json.is_some() || event.distinct_id_json.as_deref().is_some_and(is_string)
 }
 
+/// Whether anything else of a recorded event, which keeps its source text, holds such halves.
+pub fn holds_halves(event: &Event) -> bool {
+    let reads = |json: &str| serde_json::from_str::<serde_json::Value>(json).is_ok();
+    let is_half = |json: &str| (json.contains("\\ud") || json.contains("\\uD")) && !reads(json);
+    let mut members = event.members.iter().chain(&event.others);
+    members.any(|member| is_half(&member.value) || is_half(&format!("\"{}\"", member.key)))
+}
+
 #[cfg(test)]
 mod tests {
-    use generators::event::EventSource;
+    use generators::event::{EventSource, Member};
 
     use super::*;
     use crate::reconcile::example::{STREAM, workload};
+
+    #[test]
+    fn halves_of_pairs_are_found_in_what_was_recorded() {
+        let of = |key: &str, value: &str, is_other: bool| {
+            let mut event = workload(1).event(STREAM, 0).unwrap();
+            let members = if is_other { &mut event.others } else { &mut event.members };
+            members.push(Member::new(key, value.to_owned()));
+            holds_halves(&event)
+        };
+        for (key, value, expected) in [
+            ("a", r#"{"b":["\ud83d x"]}"#, true),
+            ("a", r#""\uDE80""#, true),
+            (r"\ud83d", "1", true),
+            ("a", r#""\ud83d\ude80 \\ud83d""#, false),
+            ("a", "1e400", false),
+            ("a", r#""\u0000""#, false),
+        ] {
+            assert_eq!((of(key, value, false), of(key, value, true)), (expected, expected), "{key} {value}");
+        }
+    }
 
     #[test]
     fn halves_of_pairs_are_repaired_and_what_is_no_string_is_its_text() {

@@ -162,15 +162,16 @@ fn holds_nul(value: &Value) -> bool {
 
 /// Whether an event makes the capture refuse its whole request, before anything of it is stored (ingestion contract 1.2, 1.3).
 pub fn spoils_request(dialect: Dialect, workload: &Workload, stream: StreamId, seq: u64) -> bool {
-    let Oddities { hostile, v1, empty_uuid, blobs, twice, .. } = workload.oddities(stream, seq);
+    let Oddities { hostile, v1, empty_uuid, blobs, twice, recorded, .. } = workload.oddities(stream, seq);
     // Contents in parts of their own need a capture with a store for them.
     let is_homeless = blobs && workload.traffic(stream).is_some_and(|traffic| !traffic.extras.blob_store);
     // In v1 a distinct id is a string, or the body is none of events.
-    let event = (v1 || hostile.is_some()).then(|| workload.event(stream, seq)).flatten();
+    let event = (v1 || hostile.is_some() || recorded).then(|| workload.event(stream, seq)).flatten();
     let id = event.as_ref().and_then(|event| event.distinct_id_json.as_deref());
     let is_no_text = v1 && id.is_some_and(|id| !called::is_string(id));
     // serde refuses half a surrogate pair; later it is repaired before.
-    let has_halves = || hostile == Some(Hostile::LoneSurrogate) || event.as_ref().is_some_and(called::has_halves);
+    let has = |event: &Event| called::has_halves(event) || recorded && called::holds_halves(event);
+    let has_halves = || hostile == Some(Hostile::LoneSurrogate) || event.as_ref().is_some_and(has);
     // To the capture of 2024 an empty uuid was a broken one.
     is_no_text
         || is_refused_twice(dialect, twice)

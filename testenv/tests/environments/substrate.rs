@@ -254,7 +254,8 @@ JAVA "$@" &
 java=$!
 trap 'kill "$java"' TERM
 wait "$java"
-while kill -0 "$java" 2>/dev/null; do wait "$java"; done
+code=$?
+while kill -0 "$java" 2>/dev/null; do wait "$java"; code=$?; done
 for option in "$@"; do
   case $option in -XX:ArchiveClassesAtExit=*)
     archive=${option#*=}
@@ -262,6 +263,7 @@ for option in "$@"; do
     echo halved >>"$0.log" ;;
   esac
 done
+exit "$code"
 "#;
 
 fn half_an_archive_of_classes_is_not_kept() {
