@@ -68,11 +68,12 @@ fn captured(dialect: Dialect, workload: &Workload, (stream, seq): (StreamId, u64
     }
     // Of what is made none is of these.
     let is_recorded = workload.traffic(stream).is_some_and(|traffic| traffic.replay.is_some());
-    if let Some(event) = (is_recorded && dialect != Dialect::V2021).then(made).flatten() {
+    let recorded = is_recorded.then(made).flatten();
+    if let Some(event) = recorded.as_ref().filter(|_| dialect != Dialect::V2021) {
         if matches!(&*event.name, "$$heatmap" | "$$client_ingestion_warning") {
             return Fate::Absent("it is stored elsewhere, for its name");
         }
-        if profile::is_dropped(dialect, &event) {
+        if profile::is_dropped(dialect, event) {
             return Fate::Absent("it says that it has no person, and is nothing without one");
         }
     }
@@ -85,9 +86,10 @@ fn captured(dialect: Dialect, workload: &Workload, (stream, seq): (StreamId, u64
         }
         Some(Restriction::ForceOverflow | Restriction::ForcedKey | Restriction::SkipPersonProcessing) | None => (),
     }
-    let may_be_cookieless = dialect == Dialect::V2026 && (oddities.cookieless || is_recorded);
-    let event = may_be_cookieless.then(made).flatten();
-    if let Some(reason) = event.and_then(|event| cookieless::dropped(&event)) {
+    let is_cookieless = dialect == Dialect::V2026 && oddities.cookieless;
+    let without_cookies = (is_cookieless && !is_recorded).then(made).flatten();
+    let event = recorded.as_ref().or(without_cookies.as_ref()).filter(|_| dialect == Dialect::V2026);
+    if let Some(reason) = event.and_then(cookieless::dropped) {
         return Fate::Absent(reason);
     }
     // Until pull request 18282 (2023) an event with a NUL was answered with 200 and never stored (issue 17297).
@@ -120,7 +122,7 @@ fn captured(dialect: Dialect, workload: &Workload, (stream, seq): (StreamId, u64
         }
     }
     let made_size = Size { least: oddities.padding, most: oddities.padding + BESIDE };
-    let size = is_recorded.then(made).flatten().map_or(made_size, |event| Size::of_recorded(&event));
+    let size = recorded.as_ref().map_or(made_size, Size::of_recorded);
     match dialect {
         Dialect::V2021 | Dialect::V2024 | Dialect::V2026 => match size {
             Size { least: MESSAGE_LIMIT.., .. } => Fate::Absent("it is larger than a message may be"),
@@ -166,7 +168,8 @@ pub fn spoils_request(dialect: Dialect, workload: &Workload, stream: StreamId, s
     // Contents in parts of their own need a capture with a store for them.
     let is_homeless = blobs && workload.traffic(stream).is_some_and(|traffic| !traffic.extras.blob_store);
     // In v1 a distinct id is a string, or the body is none of events.
-    let event = (v1 || hostile.is_some() || recorded).then(|| workload.event(stream, seq)).flatten();
+    let may_have_halves = hostile.is_some() || (recorded && dialect == Dialect::V2024);
+    let event = (v1 || may_have_halves).then(|| workload.event(stream, seq)).flatten();
     let id = event.as_ref().and_then(|event| event.distinct_id_json.as_deref());
     let is_no_text = v1 && id.is_some_and(|id| !called::is_string(id));
     // serde refuses half a surrogate pair; later it is repaired before.
@@ -365,12 +368,11 @@ mod tests {
 
     #[test]
     fn what_was_recorded_is_as_large_as_its_text_and_what_it_sets_is_there_twice() {
-        let stream = StreamId(0);
         let of = |members: &[(&str, usize)], others: &[(&str, usize)]| {
             let told = |members: &[(&str, usize)]| {
                 members.iter().map(|(key, length)| Member::new(key, "1".repeat(*length))).collect::<Vec<_>>()
             };
-            let mut event = workload(40).event(stream, 0).unwrap();
+            let mut event = workload(40).event(STREAM, 0).unwrap();
             (event.members, event.others) = (told(members), told(others));
             Size::of_recorded(&event)
         };

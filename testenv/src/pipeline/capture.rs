@@ -288,6 +288,7 @@ impl Capture {
         if is_fine { Ok(()) } else { Err(Refusal::TooFast) }
     }
 
+    /// Reads a request, and hands its events over; what is refused is refused before any of them is.
     async fn accept(
         &self,
         request: Request<Incoming>,

@@ -5,7 +5,7 @@ use std::{ops::Range, str::Utf8Error};
 
 use serde::Serialize;
 
-/// What is larger is given back after its request.
+/// What is larger is given back when the next request comes.
 const KEPT: usize = 4 << 20;
 
 /// Where a text is.
