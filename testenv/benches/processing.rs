@@ -72,7 +72,7 @@ fn ingester_messages_to_rows(bencher: Bencher<'_, '_>) {
     let mut properties = String::new();
     bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
         for message in black_box(&messages) {
-            let captured: CapturedEvent<'_> = serde_json::from_str(std::str::from_utf8(message).unwrap()).unwrap();
+            let captured: CapturedEvent<'_> = CapturedEvent::read(std::str::from_utf8(message).unwrap()).unwrap();
             let data = replace_nul(&captured.data);
             let event = normalise(Dialect::V2026, &captured, &data, |_, _, _, _| Ok(())).unwrap();
             let row = EventRow {

@@ -11,6 +11,7 @@ pub mod dialect;
 pub mod exporter;
 pub mod ingester;
 pub mod json_object;
+pub mod json_reader;
 pub mod json_string;
 pub mod json_text;
 mod membership;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{json_object::JsonObject, json_text::nested};
+use super::{json_object::JsonObject, json_string::read_string, json_text::nested};
 
 /// The header that forbids a person (`CapturedEventHeaders`).
 pub const NO_PERSON_HEADER: &str = "force_disable_person_processing";
@@ -53,7 +53,73 @@ pub struct CapturedEvent<'a> {
     pub force_disable_person_processing: bool,
 }
 
-impl CapturedEvent<'_> {
+/// What [`CapturedEvent::write`] wrote, or somebody else in the same form: no white space, nothing unknown and nothing twice. None if
+/// it is another, which may be a captured event as well.
+fn as_written(text: &str) -> Option<CapturedEvent<'_>> {
+    let (mut uuid, mut distinct_id, mut ip, mut data, mut now, mut token) = (None, None, None, None, None, None);
+    let (mut sent_at, mut event, mut timestamp) = (None, None, None);
+    let (mut historical_migration, mut is_cookieless_mode) = (None, None);
+    let mut rest = text.strip_prefix('{')?;
+    loop {
+        let (key, behind) = read_string(rest.strip_prefix('"')?)?;
+        let value = behind.strip_prefix(':')?;
+        let is_new;
+        (is_new, rest) = if let Some(value) = value.strip_prefix('"') {
+            let (value, behind) = read_string(value)?;
+            let place = match key.as_ref() {
+                "uuid" => &mut uuid,
+                "distinct_id" => &mut distinct_id,
+                "ip" => &mut ip,
+                "data" => &mut data,
+                "now" => &mut now,
+                "sent_at" => &mut sent_at,
+                "token" => &mut token,
+                "event" => &mut event,
+                "timestamp" => &mut timestamp,
+                _ => return None,
+            };
+            (place.replace(value).is_none(), behind)
+        } else {
+            let place = match key.as_ref() {
+                "historical_migration" => &mut historical_migration,
+                "is_cookieless_mode" => &mut is_cookieless_mode,
+                _ => return None,
+            };
+            (place.replace(()).is_none(), value.strip_prefix("true")?)
+        };
+        match rest.strip_prefix(',') {
+            _ if !is_new => return None,
+            Some(next) => rest = next,
+            None if rest == "}" => break,
+            None => return None,
+        }
+    }
+    Some(CapturedEvent {
+        uuid: uuid?,
+        distinct_id: distinct_id?,
+        ip: ip?,
+        data: data?,
+        now: now?,
+        sent_at,
+        token: token?,
+        event: event.unwrap_or_default(),
+        timestamp: timestamp.unwrap_or_default(),
+        session_id: None,
+        historical_migration: historical_migration.is_some(),
+        is_cookieless_mode: is_cookieless_mode.is_some(),
+        force_disable_person_processing: false,
+    })
+}
+
+impl<'a> CapturedEvent<'a> {
+    /// Reads one, as it stands in Kafka.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read(text: &'a str) -> serde_json::Result<Self> {
+        as_written(text).map_or_else(|| serde_json::from_str(text), Ok)
+    }
+
     /// Writes it at the end of `text`, as it stands in Kafka.
     pub fn write(&self, text: &mut Vec<u8>) {
         let object = JsonObject::begin(text)
@@ -78,6 +144,8 @@ impl CapturedEvent<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -111,11 +179,47 @@ mod tests {
             String::from_utf8(text).unwrap()
         };
         for event in [&full, &bare] {
+            assert_eq!(as_written(&text(event)).unwrap(), *event);
             assert_eq!(serde_json::from_str::<CapturedEvent<'_>>(&text(event)).unwrap(), *event);
         }
         let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text(&bare)).unwrap();
         let mut keys: Vec<_> = members.keys().map(String::as_str).collect();
         keys.sort_unstable();
         assert_eq!(keys, ["data", "distinct_id", "ip", "now", "token", "uuid"], "what is not so is not said");
+    }
+
+    /// Members of a message: known and unknown ones, in odd forms, too.
+    fn member() -> impl Strategy<Value = String> {
+        let key = prop_oneof![
+            8 => proptest::sample::select(vec!["uuid", "distinct_id", "ip", "data", "now", "sent_at", "token", "event", "timestamp"]),
+            1 => proptest::sample::select(vec!["historical_migration", "is_cookieless_mode", "session_id", "unknown", "\\u0069p"]),
+        ];
+        let value = prop_oneof![
+            16 => "[a-z\\\\\"é]{0,20}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+            1 => proptest::sample::select(vec!["true", "false", "null", "1", "{}", "\"\\u00e9\"", "\"\n\"", "\"", " \"a\"", "\"a\" "])
+                .prop_map(str::to_owned),
+        ];
+        (key, value).prop_map(|(key, value)| format!("\"{key}\":{value}"))
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_read_as_serde_reads_it(
+            own in proptest::collection::vec("[a-z\\\\\"é]{0,20}", 6),
+            further in proptest::collection::vec(member(), 0..3),
+            behind in proptest::sample::select(vec!["}", "} ", "}}", ",}", "", ",", "}{"]),
+        ) {
+            let keys = ["uuid", "distinct_id", "ip", "data", "now", "token"];
+            let member = |(key, value): (&str, &String)| format!("\"{key}\":{}", serde_json::to_string(value).unwrap());
+            let members: Vec<_> = keys.into_iter().zip(&own).map(member).chain(further).collect();
+            for members in [&members[..], &members[1..]] {
+                let text = format!("{{{}{behind}", members.join(","));
+                let expected = serde_json::from_str::<CapturedEvent<'_>>(&text).ok();
+                if let Some(read) = as_written(&text) {
+                    prop_assert_eq!(Some(&read), expected.as_ref());
+                }
+                prop_assert_eq!(CapturedEvent::read(&text).ok(), expected);
+            }
+        }
     }
 }

@@ -47,6 +47,13 @@ impl<'a> JsonObject<'a> {
         self
     }
 
+    /// A value of which this is the JSON text.
+    pub fn raw(mut self, key: &'static str, value: &str) -> Self {
+        self.key(key);
+        self.text.extend_from_slice(value.as_bytes());
+        self
+    }
+
     /// A flag, where it is true.
     pub fn flag_if(mut self, key: &'static str, value: bool) -> Self {
         if value {
@@ -74,10 +81,11 @@ mod tests {
             .string_unless_empty("b", "")
             .string_unless_empty("c", "x")
             .number("d", i64::MIN)
+            .raw("g", "[1]")
             .flag_if("e", false)
             .flag_if("f", true)
             .end();
-        let expected = r#"[{"a":"\"é\n","c":"x","d":-9223372036854775808,"f":true}"#;
+        let expected = r#"[{"a":"\"é\n","c":"x","d":-9223372036854775808,"g":[1],"f":true}"#;
         assert_eq!(String::from_utf8(text).unwrap(), expected);
         let mut text = Vec::new();
         JsonObject::begin(&mut text).flag_if("a", false).end();

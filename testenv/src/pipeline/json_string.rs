@@ -1,8 +1,14 @@
 //! JSON strings that hold JSON text themselves, as events and rows do: every tenth character of such a one is escaped, and
-//! nearly all of those are quotation marks. Both ways eight bytes are looked at together, with a byte's place in a word as in
-//! "Hacker's Delight" (2nd edition, 6-1: the lowest byte that is found is one, those above it may be none).
+//! nearly all of those are quotation marks. Where sixteen bytes cannot be looked at together, eight are, with a byte's place in a word
+//! as in "Hacker's Delight" (2nd edition, 6-1: the lowest byte that is found is one, those above it may be none).
+
+#[cfg(target_arch = "x86_64")]
+mod sixteen;
 
 use std::borrow::Cow;
+
+#[cfg(target_arch = "x86_64")]
+use sixteen::Sixteen;
 
 const EACH: u64 = 0x0101_0101_0101_0101;
 const TOP: u64 = 0x8080_8080_8080_8080;
@@ -47,23 +53,36 @@ fn copy_up_to(is_found: impl Fn(u64) -> u64, bytes: &[u8], mut at: usize, out: &
 /// Writes `text` as a JSON string, as `serde_json` does: with the short escapes where there are any, and nothing escaped that need
 /// not be.
 pub fn push_string(text: &str, out: &mut Vec<u8>) {
-    let is_escaped = |word| below(word, SPACE) | equal(word, b'"') | equal(word, b'\\');
-    let (bytes, mut at) = (text.as_bytes(), 0);
-    out.reserve(bytes.len() + bytes.len() / 8 + 16);
     out.push(b'"');
-    while let Some(found) = copy_up_to(is_escaped, bytes, at, out) {
-        push_escape(bytes[found], out);
-        at = found + 1;
-    }
+    push_escaped(text.as_bytes(), out);
     out.push(b'"');
 }
 
 #[inline]
-fn push_escape(byte: u8, out: &mut Vec<u8>) {
-    if byte < SPACE {
-        push_control(byte, out);
-    } else {
-        out.extend_from_slice(&[b'\\', byte]);
+fn push_escaped(bytes: &[u8], out: &mut Vec<u8>) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sixteen) = Sixteen::new() {
+        return sixteen.push_escaped(bytes, out);
+    }
+    push_escaped_by_eight(bytes, out);
+}
+
+fn push_escaped_by_eight(bytes: &[u8], out: &mut Vec<u8>) {
+    let is_escaped = |word| below(word, SPACE) | equal(word, b'"') | equal(word, b'\\');
+    let mut at = 0;
+    out.reserve(bytes.len() + bytes.len() / 8 + 16);
+    while let Some(found) = copy_up_to(is_escaped, bytes, at, out) {
+        push_escaped_byte(bytes[found], out);
+        at = found + 1;
+    }
+}
+
+#[inline]
+fn push_escaped_byte(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        ..SPACE => push_control(byte, out),
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        _ => out.push(byte),
     }
 }
 
@@ -85,19 +104,54 @@ fn push_control(byte: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
-/// What a string says between whose quotation marks `inner` stands, if none of its escapes are of the long form and `inner` may
-/// stand there.
-pub fn unescaped(inner: &str) -> Option<Cow<'_, str>> {
-    let bytes = inner.as_bytes();
-    if memchr::memchr(b'\\', bytes).is_none() {
-        return Some(Cow::Borrowed(inner));
+/// What a string says whose opening quotation mark stands before `rest`, and what stands behind its closing one; none if there is
+/// none, an escape of the long form, or what may not stand in a string.
+pub fn read_string(rest: &str) -> Option<(Cow<'_, str>, &str)> {
+    let (bytes, plain) = (rest.as_bytes(), plain(rest.as_bytes()));
+    if bytes.get(plain) == Some(&b'"') {
+        return Some((Cow::Borrowed(&rest[..plain]), &rest[plain + 1..]));
     }
-    let (mut text, mut at) = (Vec::with_capacity(bytes.len() + 8), 0);
-    while let Some(found) = copy_up_to(|word| equal(word, b'\\'), bytes, at, &mut text) {
-        text.push(meant(*bytes.get(found + 1)?)?);
-        at = found + 2;
+    let mut text = Vec::new();
+    let end = unescape(bytes, &mut text)?;
+    Some((Cow::Owned(String::from_utf8(text).ok()?), &rest[end + 1..]))
+}
+
+/// How many of `bytes` stand before a quotation mark, a backslash or a control character.
+#[inline]
+pub(super) fn plain(bytes: &[u8]) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sixteen) = Sixteen::new() {
+        return sixteen.plain(bytes);
     }
-    String::from_utf8(text).ok().map(Cow::Owned)
+    bytes.iter().position(|byte| matches!(byte, ..SPACE | b'"' | b'\\')).unwrap_or(bytes.len())
+}
+
+fn unescape(bytes: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sixteen) = Sixteen::new() {
+        return sixteen.unescape(bytes, out);
+    }
+    out.reserve(bytes.len());
+    unescape_bytes(bytes, usize::MAX, out)?.ok()
+}
+
+/// Unescapes a string up to its closing quotation mark, whose place is returned; or `least` bytes of it and at most one more, and how
+/// many they are is the error. None where it does not end, has an escape of the long form, or what may not stand in a string.
+fn unescape_bytes(bytes: &[u8], least: usize, out: &mut Vec<u8>) -> Option<Result<usize, usize>> {
+    let mut at = 0;
+    while at < least {
+        match *bytes.get(at)? {
+            b'"' => return Some(Ok(at)),
+            b'\\' => {
+                out.push(meant(*bytes.get(at + 1)?)?);
+                at += 1;
+            }
+            ..SPACE => return None,
+            byte => out.push(byte),
+        }
+        at += 1;
+    }
+    Some(Err(at))
 }
 
 /// What the short escape with this letter stands for.
@@ -116,6 +170,7 @@ const fn meant(letter: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::value::RawValue;
 
     use super::*;
 
@@ -125,37 +180,94 @@ mod tests {
         String::from_utf8(out.split_off(6)).unwrap()
     }
 
+    /// As a machine would that cannot shuffle bytes.
+    fn written_by_eight(text: &str) -> String {
+        let mut out = b"\"".to_vec();
+        push_escaped_by_eight(text.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap() + "\""
+    }
+
+    fn read_bytewise(rest: &str) -> Option<(String, &str)> {
+        let mut out = Vec::new();
+        let end = unescape_bytes(rest.as_bytes(), usize::MAX, &mut out)?.unwrap();
+        Some((String::from_utf8(out).unwrap(), &rest[end + 1..]))
+    }
+
     #[test]
     fn every_character_is_written_as_serde_json_does_wherever_it_stands() {
         for character in (0..0x300).filter_map(char::from_u32).chain(['\u{2028}', '\u{ffff}', '😀']) {
-            for before in 0..9 {
-                for after in [0, 1, 7, 8, 9] {
+            for before in 0..18 {
+                for after in [0, 1, 7, 8, 9, 15, 16, 17] {
                     let text = format!("{}{character}{}", "a".repeat(before), "b".repeat(after));
-                    assert_eq!(written(&text), serde_json::to_string(&text).unwrap());
+                    let json = serde_json::to_string(&text).unwrap();
+                    assert_eq!(written(&text), json);
+                    assert_eq!(written_by_eight(&text), json);
                 }
             }
         }
     }
 
     #[test]
-    fn long_escapes_and_a_backslash_at_the_end_are_left_to_others() {
-        for inner in [r"\u00e9", r"12345678\u00e9", r"\x", r"\", r"1234567\", r#"\"12345\"#] {
-            assert_eq!(unescaped(inner), None, "{inner}");
+    fn every_set_of_escapes_is_written_and_read_back() {
+        for set in 0..1 << 17_u32 {
+            let text: String = (0..17).map(|at| if set >> at & 1 == 1 { '"' } else { 'a' }).collect();
+            let json = written(&text);
+            assert_eq!(json, format!("\"{}\"", text.replace('"', "\\\"")));
+            assert_eq!(read_string(&json[1..]), Some((text.into(), "")));
         }
-        assert!(matches!(unescaped("plain"), Some(Cow::Borrowed("plain"))));
+    }
+
+    #[test]
+    fn long_escapes_and_what_is_no_string_are_left_to_others() {
+        let inners =
+            [r"\u00e9", r"12345678\u00e9", r"\x", r"\", r"1234567\", r#"\"12345\"#, "\n", r#"\""#, "", "no end"];
+        for inner in inners {
+            for before in 0..18 {
+                let text = "a".repeat(before) + inner;
+                let closed = text.clone() + "\"";
+                for text in [&text, &closed]
+                    .iter()
+                    .filter(|text| serde_json::from_str::<&RawValue>(&format!("\"{text}")).is_err())
+                {
+                    assert_eq!(read_string(text), None, "{text}");
+                    assert_eq!(read_bytewise(text), None, "{text}");
+                }
+                if inner.contains("\\u") {
+                    assert_eq!(read_string(&closed), None, "{closed}");
+                }
+            }
+        }
+        for rest in ["", "\\", ",\"\\n"] {
+            let text = format!("plain\"{rest}");
+            assert!(matches!(read_string(&text), Some((Cow::Borrowed("plain"), behind)) if behind == rest));
+        }
     }
 
     proptest! {
         #[test]
         fn any_text_is_written_as_serde_json_does_and_read_back(
-            text in ".{0,40}",
-            odd in "[\"\\\\/\n\t\r\u{8}\u{c}aé😀]{0,40}",
+            text in ".{0,80}",
+            odd in "[\"\\\\/\n\t\r\u{8}\u{c}aé😀]{0,80}",
+            mild in "[\"\\\\abcdefghijklmnopqrstuvwxyzé]{0,200}",
+            behind in "[\"\\\\a\n]{0,20}",
         ) {
-            for text in [text, odd.clone(), serde_json::to_string(&odd).unwrap()] {
+            for text in [text, serde_json::to_string(&odd).unwrap(), serde_json::to_string(&mild).unwrap(), odd, mild] {
                 let json = serde_json::to_string(&text).unwrap();
                 prop_assert_eq!(&written(&text), &json);
-                let read = unescaped(&json[1..json.len() - 1]);
-                prop_assert!(read.is_some_and(|read| read == text) || json.contains("\\u"));
+                prop_assert_eq!(&written_by_eight(&text), &json);
+                let rest = json[1..].to_owned() + &behind;
+                let read = read_string(&rest);
+                prop_assert_eq!(&read, &read_bytewise(&rest).map(|(text, rest)| (Cow::Owned(text), rest)));
+                prop_assert!(read == Some((text.into(), &behind)) || json.contains("\\u"));
+            }
+        }
+
+        #[test]
+        fn what_is_no_string_is_none(text in "[\"\\\\unx\na]{0,60}") {
+            let expected = serde_json::Deserializer::from_str(&format!("\"{text}")).into_iter::<String>().next().unwrap().ok();
+            match read_string(&text) {
+                Some((read, _)) => prop_assert_eq!(Some(read.into_owned()), expected),
+                None => prop_assert!(expected.is_none() || text.contains("\\u")),
             }
         }
     }

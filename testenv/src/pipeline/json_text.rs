@@ -1,12 +1,12 @@
 //! JSON text: how it is written, and its repairs: what a parser would refuse or a store could not hold is replaced by U+FFFD.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use memchr::{memchr, memmem};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
-use super::json_string::unescaped;
+use super::json_string::read_string;
 
 const REPLACEMENT: &str = "\\ufffd";
 
@@ -16,14 +16,17 @@ const REPLACEMENT: &str = "\\ufffd";
 /// When it is no string.
 pub fn nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
     let text = <&RawValue>::deserialize(deserializer)?.get();
-    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let inner = inner.ok_or_else(|| de::Error::custom("a string is expected"))?;
-    unescaped(inner).map_or_else(|| serde_json::from_str(text).map(Cow::Owned).map_err(de::Error::custom), Ok)
+    let inner = text.strip_prefix('"').ok_or_else(|| de::Error::custom("a string is expected"))?;
+    match read_string(inner) {
+        Some((text, _)) => Ok(text),
+        None => serde_json::from_str(text).map(Cow::Owned).map_err(de::Error::custom),
+    }
 }
 
 /// Replaces escapes of surrogates that have no partner (capture, `passes/invalid_surrogates.rs`).
 pub fn repair_surrogates(text: &str) -> Cow<'_, str> {
-    if memmem::find(text.as_bytes(), b"\\u").is_none() {
+    static UNIT: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new(b"\\u"));
+    if UNIT.find(text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     rewrite(text, |unit, next| match unit {
@@ -38,7 +41,8 @@ pub fn repair_surrogates(text: &str) -> Cow<'_, str> {
 
 /// Replaces escaped NULs, which `PostgreSQL` cannot hold (plugin server, since pull request 18282).
 pub fn replace_nul(text: &str) -> Cow<'_, str> {
-    if memmem::find(text.as_bytes(), b"\\u0000").is_none() {
+    static NUL: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new(b"\\u0000"));
+    if NUL.find(text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     rewrite(text, |unit, _| if unit == 0 { Escape::Replace } else { Escape::Keep })

@@ -5,15 +5,18 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
+    ser::{self, SerializeMap},
 };
 use serde_json::value::RawValue;
+
+use super::json_reader::Reader;
 
 /// In the order of their keys, each of which is there once; of repeated ones the last counts, as for JavaScript.
 ///
 /// Every event has some dozens, and none is copied only to be written again.
 #[derive(Debug, Default)]
 pub struct EventProperties<'a> {
-    entries: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
+    entries: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// The [`mark`]s of all keys that ever were among them: most questions are for keys that are not there.
     marks: u128,
 }
@@ -36,8 +39,8 @@ impl<'a> EventProperties<'a> {
         if self.marks & mark(key) == 0 { None } else { self.find(key).ok() }
     }
 
-    /// The value of `key`.
-    pub fn get(&self, key: &str) -> Option<&RawValue> {
+    /// The JSON text of `key`'s value.
+    pub fn get(&self, key: &str) -> Option<&str> {
         self.place(key).map(|at| self.entries[at].1.as_ref())
     }
 
@@ -46,9 +49,19 @@ impl<'a> EventProperties<'a> {
         self.place(key).is_some()
     }
 
+    /// Those that `reader` reads next; none if they are to be read otherwise.
+    pub fn read(reader: &mut Reader<'a>) -> Option<Self> {
+        let mut entries = Entries::new();
+        reader.object(|key, reader| {
+            entries.push(Cow::Borrowed(key), reader.value()?);
+            Some(())
+        })?;
+        Some(entries.in_order())
+    }
+
     /// Puts a value in, in place of one that was there.
     pub fn insert(&mut self, key: impl Into<String>, value: Box<RawValue>) {
-        self.put(Cow::Owned(key.into()), Cow::Owned(value));
+        self.put(Cow::Owned(key.into()), Cow::Owned(Box::<str>::from(value).into()));
     }
 
     /// Gives the value of one key to another one, in place of what that had.
@@ -58,7 +71,7 @@ impl<'a> EventProperties<'a> {
         }
     }
 
-    fn put(&mut self, key: Cow<'a, str>, value: Cow<'a, RawValue>) {
+    fn put(&mut self, key: Cow<'a, str>, value: Cow<'a, str>) {
         self.marks |= mark(&key);
         match self.find(&key) {
             Ok(at) => self.entries[at].1 = value,
@@ -67,7 +80,7 @@ impl<'a> EventProperties<'a> {
     }
 
     /// Takes a value out.
-    pub fn remove(&mut self, key: &str) -> Option<Cow<'a, RawValue>> {
+    pub fn remove(&mut self, key: &str) -> Option<Cow<'a, str>> {
         self.place(key).map(|at| self.entries.remove(at).1)
     }
 
@@ -93,15 +106,48 @@ impl<'a> EventProperties<'a> {
                 // A string always has a JSON form.
                 Cow::Owned(key) => text.extend([&serde_json::to_string(key).unwrap_or_default(), ":"]),
             }
-            text.push_str(value.get());
+            text.push_str(value);
         }
         text.push_str(if self.entries.is_empty() { "{}" } else { "}" });
     }
 }
 
+/// Properties as they are read.
+struct Entries<'a> {
+    all: EventProperties<'a>,
+    are_in_order: bool,
+}
+
+impl<'a> Entries<'a> {
+    fn new() -> Self {
+        Self { all: EventProperties { entries: Vec::with_capacity(ROOM), marks: 0 }, are_in_order: true }
+    }
+
+    fn push(&mut self, key: Cow<'a, str>, value: &'a str) {
+        self.are_in_order &= self.all.entries.last().is_none_or(|(last, _)| *last < key);
+        self.all.marks |= mark(&key);
+        self.all.entries.push((key, Cow::Borrowed(value)));
+    }
+
+    fn in_order(mut self) -> EventProperties<'a> {
+        if !self.are_in_order {
+            // Equal keys stay in their order, and the last one moves to the front.
+            let entries = &mut self.all.entries;
+            entries.reverse();
+            entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+            entries.dedup_by(|(later, _), (earlier, _)| later == earlier);
+        }
+        self.all
+    }
+}
+
 impl Serialize for EventProperties<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.entries.iter().map(|(key, value)| (key, value)))
+        let mut map = serializer.serialize_map(Some(self.entries.len()))?;
+        for (key, value) in &self.entries {
+            map.serialize_entry(key, serde_json::from_str::<&RawValue>(value).map_err(ser::Error::custom)?)?;
+        }
+        map.end()
     }
 }
 
@@ -125,20 +171,11 @@ impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries: Vec<(Cow<'a, str>, Cow<'a, RawValue>)> = Vec::with_capacity(ROOM);
-        let (mut in_order, mut marks) = (true, 0);
+        let mut entries = Entries::new();
         while let Some((Key(key), value)) = map.next_entry::<Key<'a>, &'a RawValue>()? {
-            in_order &= entries.last().is_none_or(|(last, _)| *last < key);
-            marks |= mark(&key);
-            entries.push((key, Cow::Borrowed(value)));
+            entries.push(key, value.get());
         }
-        if !in_order {
-            // Equal keys stay in their order, and the last one moves to the front.
-            entries.reverse();
-            entries.sort_by(|(left, _), (right, _)| left.cmp(right));
-            entries.dedup_by(|(later, _), (earlier, _)| later == earlier);
-        }
-        Ok(EventProperties { entries, marks })
+        Ok(entries.in_order())
     }
 }
 
@@ -161,9 +198,9 @@ mod tests {
     fn they_are_a_map_that_keeps_texts() {
         let text = r#"{"b":1.50,"a":[1 , 2],"b":2.50,"c\n\u00e9":"x\ud83d\ude00"}"#;
         let mut properties: EventProperties<'_> = serde_json::from_str(text).unwrap();
-        assert_eq!(properties.get("b").unwrap().get(), "2.50", "of repeated keys the last counts");
+        assert_eq!(properties.get("b").unwrap(), "2.50", "of repeated keys the last counts");
         assert!(properties.contains_key("c\né") && !properties.contains_key("c"));
-        assert_eq!(properties.remove("a").unwrap().get(), "[1 , 2]");
+        assert_eq!(properties.remove("a").unwrap(), "[1 , 2]");
         assert!(properties.remove("a").is_none());
         properties.insert("z\"", to_raw_value(&1).unwrap());
         properties.insert("0".to_owned(), to_raw_value("é\"").unwrap());
@@ -184,6 +221,12 @@ mod tests {
             let member = |(key, value): &(String, i64)| format!("{}:{value}", serde_json::to_string(key).unwrap());
             let text = format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","));
             let properties: EventProperties<'_> = serde_json::from_str(&text).unwrap();
+            let read = EventProperties::read(&mut Reader::new(&text));
+            prop_assert!(read.is_some() || text.contains('\\'));
+            if let Some(read) = read {
+                prop_assert_eq!(text_of(&read), text_of(&properties));
+                prop_assert_eq!(read.marks, properties.marks);
+            }
             let map: BTreeMap<String, i64> = members.into_iter().collect();
             let read = |text: &str| serde_json::from_str::<BTreeMap<String, i64>>(text).unwrap();
             prop_assert_eq!(properties.keys().collect::<Vec<_>>(), map.keys().collect::<Vec<_>>());

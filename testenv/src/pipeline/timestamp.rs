@@ -140,9 +140,23 @@ fn utc(moment: Timestamp) -> Option<String> {
     Some(text)
 }
 
+/// All numbers of two digits.
+const TWO_DIGITS: [u8; 200] = {
+    let mut all = [0; 200];
+    let mut number = 0;
+    while number < 100 {
+        all[2 * number] = b'0' + (number / 10) as u8;
+        all[2 * number + 1] = b'0' + (number % 10) as u8;
+        number += 1;
+    }
+    all
+};
+
 /// Two digits; `number` is below a hundred.
 fn push_two(text: &mut String, number: u32) {
-    text.extend([number / 10, number % 10].into_iter().filter_map(|digit| char::from_digit(digit, 10)));
+    let at = 2 * number as usize;
+    text.push(char::from(TWO_DIGITS[at]));
+    text.push(char::from(TWO_DIGITS[at + 1]));
 }
 
 #[cfg(test)]

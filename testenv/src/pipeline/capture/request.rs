@@ -11,7 +11,7 @@ use std::{
 use aho_corasick::packed::Searcher;
 use jiff::Timestamp;
 use memchr::memmem;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -22,6 +22,8 @@ use super::{
 use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
+    json_object::JsonObject,
+    json_reader::Reader,
     json_text::repair_surrogates,
     timestamp::{Said, normalise, parse, rfc3339},
 };
@@ -92,26 +94,81 @@ pub struct Received {
 }
 
 /// An event as clients send it. Fields that are not named here are dropped.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 struct RawEvent<'a> {
-    #[serde(borrow, default, alias = "$token", alias = "api_key", skip_serializing)]
+    #[serde(borrow, default, alias = "$token", alias = "api_key")]
     token: Option<Cow<'a, str>>,
-    #[serde(borrow, default, alias = "$distinct_id", skip_serializing)]
-    distinct_id: Option<&'a RawValue>,
-    #[serde(borrow, default, skip_serializing)]
+    #[serde(borrow, default, alias = "$distinct_id", deserialize_with = "text_unless_null")]
+    distinct_id: Option<&'a str>,
+    #[serde(borrow, default)]
     uuid: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     event: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    properties: Option<&'a RawValue>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "text_unless_null")]
+    properties: Option<&'a str>,
+    #[serde(borrow, default)]
     timestamp: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     offset: Option<i64>,
-    #[serde(borrow, default, rename = "$set", skip_serializing_if = "Option::is_none")]
-    set: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "$set_once", skip_serializing_if = "Option::is_none")]
-    set_once: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "$set", deserialize_with = "text_unless_null")]
+    set: Option<&'a str>,
+    #[serde(borrow, default, rename = "$set_once", deserialize_with = "text_unless_null")]
+    set_once: Option<&'a str>,
+}
+
+/// The JSON text of what is there.
+fn text_unless_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
+    Option::<&RawValue>::deserialize(deserializer).map(|value| value.map(RawValue::get))
+}
+
+impl<'a> RawEvent<'a> {
+    /// As nearly all are sent: without a member that is there twice, is null or has an offset. None if it is another.
+    fn as_usual(reader: &mut Reader<'a>) -> Option<Self> {
+        let mut event = Self::default();
+        reader.object(|key, reader| {
+            let text = match key {
+                "token" | "$token" | "api_key" => &mut event.token,
+                "uuid" => &mut event.uuid,
+                "event" => &mut event.event,
+                "timestamp" => &mut event.timestamp,
+                _ => {
+                    let value = reader.value()?;
+                    let place = match key {
+                        "distinct_id" | "$distinct_id" => &mut event.distinct_id,
+                        "properties" => &mut event.properties,
+                        "$set" => &mut event.set,
+                        "$set_once" => &mut event.set_once,
+                        "offset" => return None,
+                        _ => return Some(()),
+                    };
+                    return (value != "null" && place.replace(value).is_none()).then_some(());
+                }
+            };
+            text.replace(Cow::Borrowed(reader.plain_string()?)).is_none().then_some(())
+        })?;
+        Some(event)
+    }
+
+    /// Writes what is known of it, as JSON.
+    fn write(&self, text: &mut Vec<u8>) {
+        let object = JsonObject::begin(text);
+        let object = match &self.event {
+            Some(event) => object.string("event", event),
+            None => object.raw("event", "null"),
+        };
+        let raw = |object, key, value| match value {
+            Some(value) => JsonObject::raw(object, key, value),
+            None => object,
+        };
+        let mut object = raw(object, "properties", self.properties);
+        if let Some(timestamp) = &self.timestamp {
+            object = object.string("timestamp", timestamp);
+        }
+        if let Some(offset) = self.offset {
+            object = object.number("offset", offset);
+        }
+        raw(raw(object, "$set", self.set), "$set_once", self.set_once).end();
+    }
 }
 
 /// The properties that capture itself looks at.
@@ -145,7 +202,7 @@ pub(super) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the wire calls it so")]
 struct Batch<'a> {
     #[serde(borrow, default, alias = "api_key")]
@@ -156,6 +213,30 @@ struct Batch<'a> {
     historical_migration: bool,
     #[serde(borrow, default)]
     sent_at: Option<Cow<'a, str>>,
+}
+
+impl<'a> Batch<'a> {
+    /// As nearly all are sent; see [`RawEvent::as_usual`].
+    fn as_usual(text: &'a str) -> Option<Self> {
+        let (mut token, mut batch, mut historical_migration, mut sent_at) = (None, None, None, None);
+        let mut reader = Reader::new(text);
+        reader.object(|key, reader| {
+            let is_new = match key {
+                "token" | "api_key" => token.replace(Cow::Borrowed(reader.plain_string()?)).is_none(),
+                "sent_at" => sent_at.replace(Cow::Borrowed(reader.plain_string()?)).is_none(),
+                "historical_migration" => historical_migration.replace(reader.value()?.parse().ok()?).is_none(),
+                "batch" => {
+                    let mut events = Vec::new();
+                    reader.list(|reader| RawEvent::as_usual(reader).map(|event| events.push(event)))?;
+                    batch.replace(events).is_none()
+                }
+                _ => reader.value().is_some(),
+            };
+            is_new.then_some(())
+        })?;
+        reader.end()?;
+        Some(Self { token, batch: batch?, historical_migration: historical_migration.unwrap_or_default(), sent_at })
+    }
 }
 
 /// The captured events of a request's text, whose own texts are put into `room`.
@@ -216,9 +297,12 @@ fn batch(text: &str) -> serde_json::Result<Batch<'_>> {
     match text.trim_start().as_bytes().first() {
         Some(b'[') => serde_json::from_str(text).map(of),
         // Nearly all that may be a batch is one, and is read once.
-        Some(b'{') if may_be_batch(text) => match serde_json::from_str(text) {
-            Err(_) if !has_batch(text) => one(),
-            batch => batch,
+        Some(b'{') if may_be_batch(text) => match Batch::as_usual(text) {
+            Some(batch) => Ok(batch),
+            None => match serde_json::from_str(text) {
+                Err(_) if !has_batch(text) => one(),
+                batch => batch,
+            },
         },
         _ => one(),
     }
@@ -250,20 +334,21 @@ fn has_batch(text: &str) -> bool {
 
 fn known<'a>(event: &RawEvent<'a>) -> Result<KnownProperties<'a>, Refusal> {
     for (name, value) in [("$set", event.set), ("$set_once", event.set_once)] {
-        if value.is_some_and(|value| !value.get().starts_with('{') && value.get() != "null") {
+        if value.is_some_and(|value| !value.starts_with('{')) {
             return Err(Refusal::Body(format!("invalid {name}: it must be an object")));
         }
     }
     match event.properties {
         None => Ok(KnownProperties::default()),
         // A derived struct would take a list for its fields in order.
-        Some(properties) if !properties.get().starts_with('{') => {
+        Some(properties) if !properties.starts_with('{') => {
             Err(Refusal::Body("invalid properties: they must be an object".into()))
         }
         // Most have none of these, and that is seen sooner than read.
-        Some(properties) if !may_be_known(properties.get()) => Ok(KnownProperties::default()),
-        Some(properties) => KnownProperties::read(properties.get())
-            .map_err(|error| Refusal::Body(format!("invalid properties: {error}"))),
+        Some(properties) if !may_be_known(properties) => Ok(KnownProperties::default()),
+        Some(properties) => {
+            KnownProperties::read(properties).map_err(|error| Refusal::Body(format!("invalid properties: {error}")))
+        }
     }
 }
 
@@ -356,7 +441,7 @@ impl Shared<'_> {
             None if self.received.is_engage && dialect == Dialect::V2026 => "$identify",
             name => name.filter(|name| !name.is_empty()).ok_or(Refusal::NoName)?,
         };
-        let distinct_id = event.distinct_id.or(properties.distinct_id).and_then(id_text);
+        let distinct_id = event.distinct_id.or(properties.distinct_id.map(RawValue::get)).and_then(id_text);
         let distinct_id = distinct_id.filter(|id| !id.is_empty()).ok_or(Refusal::NoDistinctId)?;
         let is_later = dialect == Dialect::V2026;
         let is_cookieless_mode = match properties.cookieless_mode.filter(|_| is_later).map(RawValue::get) {
@@ -381,7 +466,7 @@ impl Shared<'_> {
             uuid: room.put(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer())),
             distinct_id: room.put(&cut(storable(dialect, distinct_id))),
             ip: (!is_internal).then(|| self.ip.clone()),
-            data: room.put_json(event).map_err(|error| Refusal::Body(error.to_string()))?,
+            data: room.put_written(|text| event.write(text)),
             event: room.put(name),
             timestamp: room.put(&rfc3339(normalise(dialect, said, self.received.now))),
             is_cookieless_mode,
@@ -428,8 +513,8 @@ fn cut(mut distinct_id: String) -> String {
 }
 
 /// A string as it is; null and false as none; anything else as its JSON text.
-fn id_text(value: &RawValue) -> Option<String> {
-    match value.get() {
+fn id_text(value: &str) -> Option<String> {
+    match value {
         "null" => None,
         text if text.starts_with('"') => serde_json::from_str(text).ok(),
         text => Some(text.to_owned()),

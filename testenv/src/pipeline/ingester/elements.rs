@@ -18,21 +18,20 @@ const LINK_LIMIT: usize = 2_048;
 /// Elements over which PostHog's code throws.
 pub fn take_chain(dialect: Dialect, properties: &mut EventProperties<'_>) -> Result<String, String> {
     if dialect == Dialect::V2021 {
-        let is_list =
-            properties.get("$elements").is_some_and(|value| value.get().starts_with('[') && value.get() != "[]");
+        let is_list = properties.get("$elements").is_some_and(|value| value.starts_with('[') && value != "[]");
         return if is_list { chain(properties.remove("$elements")) } else { Ok(String::new()) };
     }
     let (ready, elements) = (properties.remove("$elements_chain"), properties.remove("$elements"));
-    match ready.as_deref().map(RawValue::get) {
+    match ready.as_deref() {
         None | Some("\"\"" | "null" | "false" | "0") => chain(elements),
         Some(_) => Ok(ready.map(|ready| text_of(&ready)).unwrap_or_default()),
     }
 }
 
-fn chain(elements: Option<Cow<'_, RawValue>>) -> Result<String, String> {
-    let Some(elements) = elements.filter(|elements| elements.get().starts_with('[')) else { return Ok(String::new()) };
+fn chain(elements: Option<Cow<'_, str>>) -> Result<String, String> {
+    let Some(elements) = elements.filter(|elements| elements.starts_with('[')) else { return Ok(String::new()) };
     let elements: Vec<BTreeMap<Cow<'_, str>, &RawValue>> =
-        serde_json::from_str(elements.get()).map_err(|error| format!("invalid elements: {error}"))?;
+        serde_json::from_str(&elements).map_err(|error| format!("invalid elements: {error}"))?;
     let shown: Vec<String> = elements.iter().map(element).collect::<Result<_, _>>()?;
     Ok(shown.join(";"))
 }
@@ -60,7 +59,7 @@ fn element(element: &BTreeMap<Cow<'_, str>, &RawValue>) -> Result<String, String
     let mut attributes: Vec<(&str, String)> = own.into_iter().filter(|(_, text)| !text.is_empty()).collect();
     for (shown, key) in [("nth-child", "nth_child"), ("nth-of-type", "nth_of_type")] {
         let place = element.get(key).filter(|place| place.get() != "null");
-        attributes.push((shown, place.map_or_else(|| "0".to_owned(), |place| text_of(place))));
+        attributes.push((shown, place.map_or_else(|| "0".to_owned(), |place| text_of(place.get()))));
     }
     for (key, value) in element.iter().filter(|(key, _)| key.starts_with("attr__")) {
         attributes.push((
@@ -69,7 +68,7 @@ fn element(element: &BTreeMap<Cow<'_, str>, &RawValue>) -> Result<String, String
                 "null" => return Err(format!("invalid elements: `{key}` is null")),
                 // The list is the one that was sorted.
                 list if list.starts_with('[') && key == "attr__class" => classes.join(","),
-                _ => text_of(value),
+                _ => text_of(value.get()),
             },
         ));
     }
@@ -88,8 +87,8 @@ fn element(element: &BTreeMap<Cow<'_, str>, &RawValue>) -> Result<String, String
 }
 
 /// A string as it is, anything else as its source text.
-fn text_of(value: &RawValue) -> String {
-    serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
+fn text_of(value: &str) -> String {
+    serde_json::from_str(value).unwrap_or_else(|_| value.to_owned())
 }
 
 /// The first UTF-16 units; half a surrogate pair is not kept.

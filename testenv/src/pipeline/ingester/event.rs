@@ -5,7 +5,7 @@
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
@@ -14,6 +14,7 @@ use crate::pipeline::{
     captured::CapturedEvent,
     dialect::Dialect,
     json_object::JsonObject,
+    json_reader::Reader,
     json_text::replace_nul,
     properties::EventProperties,
     timestamp::{self, Said, parse},
@@ -96,7 +97,7 @@ pub enum NotStored {
     Waits(Duration),
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Data<'a> {
     #[serde(borrow, default)]
     event: Option<Cow<'a, str>>,
@@ -106,10 +107,38 @@ struct Data<'a> {
     offset: Option<i64>,
     #[serde(borrow, default)]
     properties: Option<EventProperties<'a>>,
-    #[serde(borrow, default, rename = "$set")]
-    set: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "$set_once")]
-    set_once: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "$set", deserialize_with = "given")]
+    set: Option<&'a str>,
+    #[serde(borrow, default, rename = "$set_once", deserialize_with = "given")]
+    set_once: Option<&'a str>,
+}
+
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
+    Option::<&RawValue>::deserialize(deserializer).map(|value| value.map(RawValue::get))
+}
+
+impl<'a> Data<'a> {
+    fn read(text: &'a str) -> serde_json::Result<Self> {
+        Self::as_usual(text).map_or_else(|| serde_json::from_str(text), Ok)
+    }
+
+    /// As capture writes nearly all: without a member that is there twice, is null or has an offset.
+    fn as_usual(text: &'a str) -> Option<Self> {
+        let (mut data, mut reader) = (Self::default(), Reader::new(text));
+        reader.object(|key, reader| {
+            let is_new = match key {
+                "event" => data.event.replace(Cow::Borrowed(reader.plain_string()?)).is_none(),
+                "timestamp" => data.timestamp.replace(Cow::Borrowed(reader.plain_string()?)).is_none(),
+                "properties" => data.properties.replace(EventProperties::read(reader)?).is_none(),
+                "$set" => data.set.replace(reader.value()?).is_none() && data.set != Some("null"),
+                "$set_once" => data.set_once.replace(reader.value()?).is_none() && data.set_once != Some("null"),
+                "offset" => false,
+                _ => reader.value().is_some(),
+            };
+            is_new.then_some(())
+        })?;
+        reader.end().map(|()| data)
+    }
 }
 
 /// Normalises a message of the capture topic, whose data is `data` without NULs. `before` gets name and properties as they
@@ -131,7 +160,7 @@ pub fn normalise<'a>(
         // Its replacement came later (plugin server, pull request 18282).
         return Err(invalid("a NUL character cannot be stored".to_owned()));
     }
-    let data: Data<'_> = serde_json::from_str(data).map_err(|error| invalid(format!("invalid data: {error}")))?;
+    let data = Data::read(data).map_err(|error| invalid(format!("invalid data: {error}")))?;
     let mut properties = data.properties.unwrap_or_default();
     let name = if captured.event.is_empty() { data.event.as_deref().unwrap_or_default() } else { &captured.event };
     let name = without_nul(name);
@@ -140,7 +169,7 @@ pub fn normalise<'a>(
         return Err(NotStored::Elsewhere);
     }
     let has_profile = |properties: &EventProperties<'_>| {
-        dialect == Dialect::V2021 || properties.get(NO_PROFILE).is_none_or(|value| value.get() != "false")
+        dialect == Dialect::V2021 || properties.get(NO_PROFILE).is_none_or(|value| value != "false")
     };
     if !has_profile(&properties)
         && matches!(name.as_ref(), "$identify" | "$create_alias" | "$merge_dangerously" | "$groupidentify")
@@ -151,7 +180,7 @@ pub fn normalise<'a>(
         return Err(NotStored::Dropped(Kind::GroupKeyTooLong));
     }
     // cookieless-manager.ts: a team takes them only where it has said so, and none of these has.
-    if dialect == Dialect::V2026 && properties.get(COOKIELESS).is_some_and(|value| value.get() == "true") {
+    if dialect == Dialect::V2026 && properties.get(COOKIELESS) == Some("true") {
         return Err(NotStored::Dropped(Kind::CookielessDisabled));
     }
     let moment = |text: &str| parse(text).ok_or_else(|| invalid(format!("`{text}` is no moment")));
@@ -159,7 +188,7 @@ pub fn normalise<'a>(
     let said = if captured.timestamp.is_empty() { None } else { Some(moment(&captured.timestamp)?) };
     before(uuid, &name, said.map(|said| captured_at.duration_since(said)), &mut properties)?;
     // Top-level fields win over those among the properties.
-    let update = |key: &str, top: Option<&RawValue>| {
+    let update = |key: &str, top: Option<&str>| {
         let mut merged = properties.get(key).and_then(|inner| object(Some(inner)).ok()).unwrap_or_default();
         merged.extend(object(top).unwrap_or_default());
         merged
@@ -170,7 +199,7 @@ pub fn normalise<'a>(
     let name = cut(&name);
     let person_profile = has_profile(&properties);
     let odd_person_profile = dialect != Dialect::V2021
-        && properties.get(NO_PROFILE).is_some_and(|value| !matches!(value.get(), "true" | "false" | "null"));
+        && properties.get(NO_PROFILE).is_some_and(|value| !matches!(value, "true" | "false" | "null"));
     let mut person = PersonUpdate::default();
     if person_profile {
         put(&mut properties, "$set", &set);
@@ -195,7 +224,7 @@ pub fn normalise<'a>(
             timestamp: data.timestamp.as_deref(),
             offset_ms: data.offset,
             sent_at: captured.sent_at.as_deref().and_then(parse),
-            ignore_sent_at: properties.get("$ignore_sent_at").is_some_and(|value| value.get() == "true"),
+            ignore_sent_at: properties.get("$ignore_sent_at") == Some("true"),
         };
         timestamp::normalise(dialect, said, captured_at)
     });
@@ -237,29 +266,30 @@ fn person_update(name: &str, properties: &EventProperties<'_>, set: Properties, 
 fn campaign(properties: &EventProperties<'_>, set: &mut Properties, set_once: &mut Properties) {
     for key in CAMPAIGN {
         if let Some(value) = properties.get(key) {
-            set.entry(key.to_owned()).or_insert_with(|| value.to_owned());
-            set_once.entry(format!("$initial_{key}")).or_insert_with(|| value.to_owned());
+            let Ok(value) = RawValue::from_string(value.to_owned()) else { continue };
+            set_once.entry(format!("$initial_{key}")).or_insert_with(|| value.clone());
+            set.entry(key.to_owned()).or_insert(value);
         }
     }
 }
 
-fn object(value: Option<&RawValue>) -> Result<Properties, serde_json::Error> {
-    match value.map(RawValue::get) {
+fn object(value: Option<&str>) -> Result<Properties, serde_json::Error> {
+    match value {
         None | Some("null") => Ok(Properties::new()),
         Some(text) => serde_json::from_str(text),
     }
 }
 
 /// The keys of `$unset`: a list of them, or an object's.
-fn keys(value: &RawValue) -> Vec<String> {
-    serde_json::from_str::<Vec<String>>(value.get())
-        .or_else(|_| serde_json::from_str::<Properties>(value.get()).map(|object| object.into_keys().collect()))
+fn keys(value: &str) -> Vec<String> {
+    serde_json::from_str::<Vec<String>>(value)
+        .or_else(|_| serde_json::from_str::<Properties>(value).map(|object| object.into_keys().collect()))
         .unwrap_or_default()
 }
 
 /// A string as it is, anything but null as its text.
-pub(super) fn id_text(value: &RawValue) -> Option<String> {
-    match value.get() {
+pub(super) fn id_text(value: &str) -> Option<String> {
+    match value {
         "null" => None,
         text if text.starts_with('"') => serde_json::from_str(text).ok(),
         text => Some(text.to_owned()),
@@ -366,6 +396,8 @@ pub fn is_stored_as_import(dialect: Dialect, captured: &CapturedEvent<'_>) -> bo
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::pipeline::plugin::{Action, Condition, Plugin, Plugins};
 
@@ -581,5 +613,33 @@ mod tests {
         };
         let waits = run(Dialect::V2026, &captured("e", "{}"), refuse);
         assert_eq!(waits.unwrap_err(), NotStored::Waits(Duration::from_secs(1)));
+    }
+
+    proptest! {
+        #[test]
+        fn data_is_read_as_serde_reads_it(
+            members in proptest::collection::vec((
+                proptest::sample::select(vec!["event", "timestamp", "offset", "properties", "$set", "$set_once", "uuid", "\\u0061"]),
+                proptest::sample::select(vec![
+                    "null", "\"a\"", "\"\\n\"", "1", "-0", "{}", "{\"b\":1,\"a\":[\"x\"]}", "{\"a\":1,\"a\":2}", "[]", "{", "\"",
+                ]),
+            ), 0..5),
+            behind in proptest::sample::select(vec!["", " ", "}", "1"]),
+        ) {
+            let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+            let text = format!("{{{}}}{behind}", members.join(","));
+            let shown = |data: Data<'_>| format!("{data:?}");
+            if let Some(read) = Data::as_usual(&text) {
+                prop_assert_eq!(Some(shown(read)), serde_json::from_str(&text).ok().map(shown));
+            }
+            prop_assert_eq!(Data::read(&text).ok().map(shown), serde_json::from_str(&text).ok().map(shown));
+        }
+    }
+
+    #[test]
+    fn what_capture_writes_is_usual() {
+        let data = r#"{"event":"e","properties":{"a":"\"","b":[1]},"timestamp":"x","$set":{"a":1},"$set_once":{}}"#;
+        let read = Data::as_usual(data).unwrap();
+        assert!(read.set == Some(r#"{"a":1}"#) && read.properties.unwrap().get("b") == Some("[1]"));
     }
 }

@@ -61,11 +61,11 @@ impl Said {
     /// What the properties of a [`GROUP_IDENTIFY`] say; `None` if they name no group.
     pub fn of(properties: &EventProperties<'_>) -> Option<Self> {
         let text = |key: &str| {
-            let value = properties.get(key).filter(|value| !matches!(value.get(), "false" | "0" | "\"\""))?;
+            let value = properties.get(key).filter(|value| !matches!(*value, "false" | "0" | "\"\""))?;
             id_text(value)
         };
-        let set = properties.get("$group_set").filter(|set| set.get() != "null");
-        Some(Self { kind: text("$group_type")?, key: text("$group_key")?, set: set.map(|set| set.get().to_owned()) })
+        let set = properties.get("$group_set").filter(|set| *set != "null");
+        Some(Self { kind: text("$group_type")?, key: text("$group_key")?, set: set.map(str::to_owned) })
     }
 
     /// What is set.

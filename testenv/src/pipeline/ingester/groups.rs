@@ -47,7 +47,7 @@ impl Groups {
     ) -> Result<(), K::Error> {
         let Some(groups) = properties.get("$groups") else { return Ok(()) };
         // What is no object, or has keys of other types, is not for us to complain about.
-        let Ok(groups) = serde_json::from_str::<Properties>(groups.get()) else { return Ok(()) };
+        let Ok(groups) = serde_json::from_str::<Properties>(groups) else { return Ok(()) };
         for (kind, key) in groups {
             let Some(key) = text(&key) else { continue };
             if let Some(index) = self.index(known, team, kind)?

@@ -92,7 +92,7 @@ pub(super) fn process<'o>(
         Ok(())
     };
     let text = std::str::from_utf8(message.payload).map_err(serde_json::Error::custom);
-    let captured: CapturedEvent<'_> = match text.and_then(serde_json::from_str) {
+    let captured: CapturedEvent<'_> = match text.and_then(CapturedEvent::read) {
         Ok(captured) => captured,
         Err(error) => {
             state.planted.meets_poison();

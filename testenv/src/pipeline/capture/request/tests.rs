@@ -1,5 +1,7 @@
 //! The contract's cases, a line each.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn received() -> Received {
@@ -238,4 +240,88 @@ fn keys_that_are_looked_at_are_seen_however_they_are_written() {
         }
     }
     assert!(!may_be_known(r#"{"$lib":"a NUL \u0000 and a \ud83d\ude00","tokens":"t"}"#));
+}
+
+/// Members of an event or of a batch: usual and unknown ones, in odd forms, too.
+fn member() -> impl Strategy<Value = String> {
+    let key = proptest::sample::select(vec![
+        "token",
+        "$token",
+        "api_key",
+        "distinct_id",
+        "$distinct_id",
+        "uuid",
+        "event",
+        "timestamp",
+        "properties",
+        "$set",
+        "$set_once",
+        "offset",
+        "sent_at",
+        "historical_migration",
+        "batch",
+        "unknown",
+        "\\u0062atch",
+    ]);
+    let value = prop_oneof![
+        4 => "[a-z\\\\\"é\n]{0,20}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+        3 => "[a-z]{0,8}".prop_map(|text| format!("\"{text}\"")),
+        3 => proptest::sample::select(vec![
+            "null", "true", "false", " 1", "-0", "1.5", "{}", "[]", "{\"a\":[1,{}]}", "\"\\ud83d\"", "\"\\x\"", "\"\n\"", "[", "",
+        ])
+        .prop_map(str::to_owned),
+    ];
+    (key, value).prop_map(|(key, value)| format!("\"{key}\":{value}"))
+}
+
+fn object(members: &[String]) -> String {
+    format!("{{{}}}", members.join(","))
+}
+
+proptest! {
+    #[test]
+    fn what_is_usual_is_read_as_serde_reads_it(
+        members in proptest::collection::vec(member(), 0..4),
+        events in proptest::collection::vec(proptest::collection::vec(member(), 0..4), 0..3),
+        behind in proptest::sample::select(vec!["", " ", "}", "1", ","]),
+    ) {
+        let events: Vec<_> = events.iter().map(|members| object(members)).collect();
+        for event in &events {
+            let event = event.clone() + behind;
+            let mut reader = Reader::new(&event);
+            if let Some(read) = RawEvent::as_usual(&mut reader).filter(|_| reader.end().is_some()) {
+                let expected: RawEvent<'_> = serde_json::from_str(&event).unwrap();
+                prop_assert_eq!(&read, &expected);
+                let mut text = Vec::new();
+                read.write(&mut text);
+                let written: BTreeMap<String, &RawValue> = serde_json::from_slice(&text).unwrap();
+                let raw = |key| written.get(key).map(|value| value.get());
+                let name: Option<String> = serde_json::from_str(raw("event").unwrap()).unwrap();
+                prop_assert_eq!(name.as_deref(), read.event.as_deref());
+                let expected = [read.properties, read.set, read.set_once];
+                prop_assert_eq!(["properties", "$set", "$set_once"].map(raw), expected);
+            }
+        }
+        let members: Vec<_> = members.into_iter().chain([format!("\"batch\":[{}]", events.join(","))]).collect();
+        let text = object(&members) + behind;
+        if let Some(read) = Batch::as_usual(&text) {
+            prop_assert_eq!(Some(read), serde_json::from_str(&text).ok());
+        }
+    }
+}
+
+#[test]
+fn what_clients_send_is_usual() {
+    for event in [
+        r#"{"event":"e","distinct_id":"d"}"#,
+        r#"{"uuid":"u","event":"e","distinct_id":1,"token":"t","timestamp":"x","properties":{"a":"\""},"$set":{},"$set_once":{"b":1}}"#,
+    ] {
+        assert!(RawEvent::as_usual(&mut Reader::new(event)).is_some());
+        let batch =
+            format!(r#"{{"api_key":"t","sent_at":"x","historical_migration":true, "batch":[{event}, {event}]}}"#);
+        let batch = Batch::as_usual(&batch).unwrap();
+        assert!(
+            batch.batch.len() == 2 && batch.historical_migration && batch.token.is_some() && batch.sent_at.is_some()
+        );
+    }
 }
