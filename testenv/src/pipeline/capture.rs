@@ -557,7 +557,7 @@ impl Capture {
     fn enqueue_one(&self, event: &CapturedEvent<'_>, awaited: Awaited, value: &mut Vec<u8>) -> Result<(), NotProduced> {
         // Those who come without cookies have one distinct id, and would all be on one partition.
         let id = if event.is_cookieless_mode { &event.ip } else { &event.distinct_id };
-        let key = format!("{}:{id}", event.token);
+        let key = [&event.token, ":", id].concat();
         value.clear();
         event.write(value);
         let of_its_name = self.topic_of_name(event);

@@ -53,6 +53,7 @@ const WITHOUT: [[u8; 8]; 256] = {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sixteen(());
 
+#[expect(clippy::unused_self, reason = "whoever has one has asked")]
 impl Sixteen {
     /// None if it cannot.
     #[inline]
