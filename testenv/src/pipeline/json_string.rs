@@ -1,5 +1,5 @@
 //! JSON strings that hold JSON text themselves, as events and rows do: every tenth character of such a one is escaped, and
-//! nearly all of those are quotation marks. Where sixteen bytes cannot be looked at together, eight are, with a byte's place in a word
+//! nearly all of those are quotation marks. Where sixteen bytes cannot be written together, eight are, with a byte's place in a word
 //! as in "Hacker's Delight" (2nd edition, 6-1: the lowest byte that is found is one, those above it may be none).
 
 #[cfg(target_arch = "x86_64")]
@@ -205,6 +205,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn long_strings_take_little_more_room_than_they_need() {
+        for part in ["\n", "\\\"", "\"", "\u{1}", "é", ""] {
+            for every in [1, 17, 50] {
+                let text = format!("{}{part}", "a".repeat(every)).repeat(300_000 / every);
+                let json = serde_json::to_string(&text).unwrap();
+                // As other texts stand before it.
+                let mut out = Vec::from("before".repeat(100_000));
+                let before = out.len();
+                push_string(&text, &mut out);
+                assert_eq!(&out[before..], json.as_bytes());
+                assert!(out.capacity() < 2 * (before + json.len() + 96) + 2 * json.len());
+                let read = read_string(&json[1..]);
+                if part == "\u{1}" {
+                    assert_eq!(read, None);
+                    continue;
+                }
+                let (read, behind) = read.unwrap();
+                assert!(read == text && behind.is_empty());
+                let room = if let Cow::Owned(read) = read { read.capacity() } else { 0 };
+                assert!(room < 4 * text.len());
+            }
+        }
+        let short = format!(r#"{}\"b\\\n",{}"#, "a".repeat(40), "c".repeat(1 << 20));
+        let (read, _) = read_string(&short).unwrap();
+        assert!(matches!(read, Cow::Owned(read) if read.capacity() < 10_000), "what is behind it takes no room");
     }
 
     #[test]

@@ -23,6 +23,14 @@ pub fn nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str
     }
 }
 
+/// Reads a value as its JSON text, and null as none.
+///
+/// # Errors
+/// When it is no JSON.
+pub fn text_unless_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
+    Option::<&RawValue>::deserialize(deserializer).map(|value| value.map(RawValue::get))
+}
+
 /// Replaces escapes of surrogates that have no partner (capture, `passes/invalid_surrogates.rs`).
 pub fn repair_surrogates(text: &str) -> Cow<'_, str> {
     static UNIT: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new(b"\\u"));

@@ -24,7 +24,7 @@ use crate::pipeline::{
     dialect::Dialect,
     json_object::JsonObject,
     json_reader::Reader,
-    json_text::repair_surrogates,
+    json_text::{repair_surrogates, text_unless_null},
     timestamp::{Said, normalise, parse, rfc3339},
 };
 
@@ -116,13 +116,9 @@ struct RawEvent<'a> {
     set_once: Option<&'a str>,
 }
 
-/// The JSON text of what is there.
-fn text_unless_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
-    Option::<&RawValue>::deserialize(deserializer).map(|value| value.map(RawValue::get))
-}
-
 impl<'a> RawEvent<'a> {
-    /// As nearly all are sent: without a member that is there twice, is null or has an offset. None if it is another.
+    /// As nearly all are sent: no member that is known here is there twice, is null or an offset, and no text of its own has an
+    /// escape. None if it is another.
     fn as_usual(reader: &mut Reader<'a>) -> Option<Self> {
         let mut event = Self::default();
         reader.object(|key, reader| {

@@ -5,7 +5,7 @@
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use crate::pipeline::{
     dialect::Dialect,
     json_object::JsonObject,
     json_reader::Reader,
-    json_text::replace_nul,
+    json_text::{replace_nul, text_unless_null},
     properties::EventProperties,
     timestamp::{self, Said, parse},
 };
@@ -107,14 +107,10 @@ struct Data<'a> {
     offset: Option<i64>,
     #[serde(borrow, default)]
     properties: Option<EventProperties<'a>>,
-    #[serde(borrow, default, rename = "$set", deserialize_with = "given")]
+    #[serde(borrow, default, rename = "$set", deserialize_with = "text_unless_null")]
     set: Option<&'a str>,
-    #[serde(borrow, default, rename = "$set_once", deserialize_with = "given")]
+    #[serde(borrow, default, rename = "$set_once", deserialize_with = "text_unless_null")]
     set_once: Option<&'a str>,
-}
-
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
-    Option::<&RawValue>::deserialize(deserializer).map(|value| value.map(RawValue::get))
 }
 
 impl<'a> Data<'a> {
@@ -122,7 +118,7 @@ impl<'a> Data<'a> {
         Self::as_usual(text).map_or_else(|| serde_json::from_str(text), Ok)
     }
 
-    /// As capture writes nearly all: without a member that is there twice, is null or has an offset.
+    /// As capture writes nearly all: no member that is known here is there twice, is null or an offset, and its name has no escape.
     fn as_usual(text: &'a str) -> Option<Self> {
         let (mut data, mut reader) = (Self::default(), Reader::new(text));
         reader.object(|key, reader| {

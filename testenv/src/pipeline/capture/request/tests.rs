@@ -325,3 +325,43 @@ fn what_clients_send_is_usual() {
         );
     }
 }
+
+#[test]
+fn what_is_unusual_is_left_to_serde() {
+    let is_usual = |event: &str| RawEvent::as_usual(&mut Reader::new(event)).is_some();
+    for key in ["token", "uuid", "event", "timestamp", "distinct_id", "properties", "$set", "$set_once", "offset"] {
+        assert!(!is_usual(&format!(r#"{{"{key}":null}}"#)), "{key}");
+        assert!(!is_usual(&format!(r#"{{"{key}":"a","{key}":"a"}}"#)), "{key}");
+        assert!(!is_usual(&format!(r#"{{"{key}":"\n"}}"#)) || key.starts_with(['d', 'p', '$']), "{key}");
+    }
+    for twice in [r#"{"token":"t","api_key":"t"}"#, r#"{"distinct_id":"d","$distinct_id":"d"}"#, r#"{"offset":1}"#] {
+        assert!(!is_usual(twice), "{twice}");
+    }
+    for batch in [
+        r#"{"token":"t"}"#,
+        r#"{"batch":null}"#,
+        r#"{"batch":[],"batch":[]}"#,
+        r#"{"batch":[["t"]]}"#,
+        r#"{"batch":[],"sent_at":null}"#,
+        r#"{"batch":[],"token":"t","api_key":"t"}"#,
+        r#"{"batch":[],"historical_migration":1}"#,
+        r#"{"batch":[]} x"#,
+    ] {
+        assert_eq!(Batch::as_usual(batch), None, "{batch}");
+    }
+}
+
+#[test]
+fn what_is_known_of_an_event_is_written_in_this_order() {
+    for (sent, written) in [
+        (
+            r#"{"$set_once":{"b":1.0},"offset":-7,"$set":{"a": 1},"x":1,"timestamp":"t\"","properties":{"p":[]},"uuid":"u","event":"é\n"}"#,
+            r#"{"event":"é\n","properties":{"p":[]},"timestamp":"t\"","offset":-7,"$set":{"a": 1},"$set_once":{"b":1.0}}"#,
+        ),
+        (r#"{"distinct_id":"d","properties":null}"#, r#"{"event":null}"#),
+    ] {
+        let (event, mut text) = (serde_json::from_str::<RawEvent<'_>>(sent).unwrap(), Vec::new());
+        event.write(&mut text);
+        assert_eq!(String::from_utf8(text).unwrap(), written);
+    }
+}
