@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{json_object::JsonObject, json_string::read_string, json_text::nested};
+use super::{json_object::JsonObject, json_reader::Reader, json_text::nested};
 
 /// The header that forbids a person (`CapturedEventHeaders`).
 pub const NO_PERSON_HEADER: &str = "force_disable_person_processing";
@@ -53,47 +53,36 @@ pub struct CapturedEvent<'a> {
     pub force_disable_person_processing: bool,
 }
 
-/// What [`CapturedEvent::write`] wrote, or somebody else in the same form: no white space, nothing unknown and nothing twice. None if
-/// it is another, which may be a captured event as well.
+/// What [`CapturedEvent::write`] wrote, or somebody else in the same form: nothing unknown, and nothing twice. None if it is another,
+/// which may be a captured event as well.
 fn as_written(text: &str) -> Option<CapturedEvent<'_>> {
     let (mut uuid, mut distinct_id, mut ip, mut data, mut now, mut token) = (None, None, None, None, None, None);
     let (mut sent_at, mut event, mut timestamp) = (None, None, None);
     let (mut historical_migration, mut is_cookieless_mode) = (None, None);
-    let mut rest = text.strip_prefix('{')?;
-    loop {
-        let (key, behind) = read_string(rest.strip_prefix('"')?)?;
-        let value = behind.strip_prefix(':')?;
-        let is_new;
-        (is_new, rest) = if let Some(value) = value.strip_prefix('"') {
-            let (value, behind) = read_string(value)?;
-            let place = match key.as_ref() {
-                "uuid" => &mut uuid,
-                "distinct_id" => &mut distinct_id,
-                "ip" => &mut ip,
-                "data" => &mut data,
-                "now" => &mut now,
-                "sent_at" => &mut sent_at,
-                "token" => &mut token,
-                "event" => &mut event,
-                "timestamp" => &mut timestamp,
-                _ => return None,
-            };
-            (place.replace(value).is_none(), behind)
-        } else {
-            let place = match key.as_ref() {
-                "historical_migration" => &mut historical_migration,
-                "is_cookieless_mode" => &mut is_cookieless_mode,
-                _ => return None,
-            };
-            (place.replace(()).is_none(), value.strip_prefix("true")?)
+    let mut reader = Reader::new(text);
+    reader.object(|key, reader| {
+        let place = match key {
+            "uuid" => &mut uuid,
+            "distinct_id" => &mut distinct_id,
+            "ip" => &mut ip,
+            "data" => &mut data,
+            "now" => &mut now,
+            "sent_at" => &mut sent_at,
+            "token" => &mut token,
+            "event" => &mut event,
+            "timestamp" => &mut timestamp,
+            _ => {
+                let place = match key {
+                    "historical_migration" => &mut historical_migration,
+                    "is_cookieless_mode" => &mut is_cookieless_mode,
+                    _ => return None,
+                };
+                return place.replace(reader.value()?.parse().ok()?).is_none().then_some(());
+            }
         };
-        match rest.strip_prefix(',') {
-            _ if !is_new => return None,
-            Some(next) => rest = next,
-            None if rest == "}" => break,
-            None => return None,
-        }
-    }
+        place.replace(reader.string()?).is_none().then_some(())
+    })?;
+    reader.end()?;
     Some(CapturedEvent {
         uuid: uuid?,
         distinct_id: distinct_id?,
@@ -105,8 +94,8 @@ fn as_written(text: &str) -> Option<CapturedEvent<'_>> {
         event: event.unwrap_or_default(),
         timestamp: timestamp.unwrap_or_default(),
         session_id: None,
-        historical_migration: historical_migration.is_some(),
-        is_cookieless_mode: is_cookieless_mode.is_some(),
+        historical_migration: historical_migration.unwrap_or_default(),
+        is_cookieless_mode: is_cookieless_mode.unwrap_or_default(),
         force_disable_person_processing: false,
     })
 }

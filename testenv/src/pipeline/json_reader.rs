@@ -3,7 +3,9 @@
 //! What is read here, any reader of JSON takes, and takes for the same. The other way round it need not be: a key with an escape,
 //! or what is nested deeper than [`DEEPEST`], is left to `serde_json`, as whatever is broken is, which tells how.
 
-use super::json_string::plain;
+use std::borrow::Cow;
+
+use super::json_string::{plain, read_string};
 
 /// Lists and objects within each other.
 const DEEPEST: usize = 64;
@@ -50,40 +52,44 @@ impl<'a> Reader<'a> {
 
     /// Reads an object. `member` gets each key, in the order in which they stand there, and has to read the value.
     pub fn object(&mut self, mut member: impl FnMut(&'a str, &mut Self) -> Option<()>) -> Option<()> {
+        self.all(b'{', b'}', |reader| {
+            let key = reader.plain_string()?;
+            reader.skip_space();
+            reader.take(b':')?;
+            member(key, reader)
+        })
+    }
+
+    /// Reads a list, each of whose members `member` has to read.
+    pub fn list(&mut self, member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.all(b'[', b']', member)
+    }
+
+    /// Reads what stands between two brackets, with a comma between each two.
+    fn all(&mut self, begin: u8, end: u8, mut member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.skip_space();
-        self.take(b'{')?;
+        self.take(begin)?;
         self.skip_space();
-        if self.takes(b'}') {
+        if self.takes(end) {
             return Some(());
         }
         loop {
             self.skip_space();
-            let key = self.plain_string()?;
-            self.skip_space();
-            self.take(b':')?;
-            member(key, self)?;
+            member(self)?;
             self.skip_space();
             if !self.takes(b',') {
-                return self.take(b'}');
+                return self.take(end);
             }
         }
     }
 
-    /// Reads a list, each of whose members `member` has to read.
-    pub fn list(&mut self, mut member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+    /// What a string says that has at most short escapes.
+    pub fn string(&mut self) -> Option<Cow<'a, str>> {
         self.skip_space();
-        self.take(b'[')?;
-        self.skip_space();
-        if self.takes(b']') {
-            return Some(());
-        }
-        loop {
-            member(self)?;
-            self.skip_space();
-            if !self.takes(b',') {
-                return self.take(b']');
-            }
-        }
+        self.take(b'"')?;
+        let (string, behind) = read_string(&self.text[self.at..])?;
+        self.at = self.text.len() - behind.len();
+        Some(string)
     }
 
     /// What a string says that has no escapes.
@@ -110,8 +116,8 @@ impl<'a> Reader<'a> {
             b'"' => self.skip_string(),
             b'-' | b'0'..=b'9' => self.skip_number(),
             b'{' => {
-                self.at += 1;
-                self.skip_all(b'}', deepest, |reader, deepest| {
+                let deepest = deepest.checked_sub(1)?;
+                self.all(b'{', b'}', |reader| {
                     reader.skip_string()?;
                     reader.skip_space();
                     reader.take(b':')?;
@@ -120,31 +126,14 @@ impl<'a> Reader<'a> {
                 })
             }
             b'[' => {
-                self.at += 1;
-                self.skip_all(b']', deepest, Self::skip_value)
+                let deepest = deepest.checked_sub(1)?;
+                self.all(b'[', b']', |reader| reader.skip_value(deepest))
             }
             _ => {
                 let rest = &self.text.as_bytes()[self.at..];
                 let word = [&b"true"[..], b"false", b"null"].into_iter().find(|word| rest.starts_with(word))?;
                 self.at += word.len();
                 Some(())
-            }
-        }
-    }
-
-    /// Goes behind all members of a list or an object, and its end.
-    fn skip_all(&mut self, end: u8, deepest: usize, member: impl Fn(&mut Self, usize) -> Option<()>) -> Option<()> {
-        let deepest = deepest.checked_sub(1)?;
-        self.skip_space();
-        if self.takes(end) {
-            return Some(());
-        }
-        loop {
-            self.skip_space();
-            member(self, deepest)?;
-            self.skip_space();
-            if !self.takes(b',') {
-                return self.take(end);
             }
         }
     }

@@ -140,23 +140,11 @@ fn utc(moment: Timestamp) -> Option<String> {
     Some(text)
 }
 
-/// All numbers of two digits.
-const TWO_DIGITS: [u8; 200] = {
-    let mut all = [0; 200];
-    let mut number = 0;
-    while number < 100 {
-        all[2 * number] = b'0' + (number / 10) as u8;
-        all[2 * number + 1] = b'0' + (number % 10) as u8;
-        number += 1;
-    }
-    all
-};
-
 /// Two digits; `number` is below a hundred.
 fn push_two(text: &mut String, number: u32) {
-    let at = 2 * number as usize;
-    text.push(char::from(TWO_DIGITS[at]));
-    text.push(char::from(TWO_DIGITS[at + 1]));
+    for digit in [number / 10, number % 10] {
+        text.push(char::from(b'0' + digit as u8));
+    }
 }
 
 #[cfg(test)]
